@@ -1,0 +1,1 @@
+"""Hedgerow: routes support tickets by how sure the language model really was."""
