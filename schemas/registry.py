@@ -1,0 +1,55 @@
+"""Which topic carries which message under which key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.base import Message
+from schemas.results import DeadLetter, Review, Routed, Verdict
+from schemas.tickets import Classification, Escalation, Ticket
+from schemas.watch import Alert, Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: its logical name, the message it carries and the attribute that is its key."""
+
+    name: str
+    message: type[Message]
+    key: str
+    config: dict[str, str] = field(default_factory=dict)
+    """Broker settings at creation."""
+
+    def key_of(self, message: Message) -> bytes:
+        """Return the message's key as bytes."""
+        value: Any = getattr(message, self.key)
+        return str(value).encode("utf-8", "surrogatepass")
+
+
+#: Larger than the longest valid ticket, so that an oversized one arrives and becomes a dead letter with a reason.
+TICKET_BYTES = 2 * 1024 * 1024
+#: Room for a dead letter's original bytes: base64 grows them by a third.
+DEAD_LETTER_BYTES = 4 * 1024 * 1024
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("tickets", Ticket, "ticket_id", {"max.message.bytes": str(TICKET_BYTES)}),
+        Topic("classifications", Classification, "ticket_id"),
+        Topic("escalations", Escalation, "ticket_id"),
+        Topic("routed", Routed, "ticket_id", {"cleanup.policy": "compact"}),
+        Topic("reviews", Review, "ticket_id"),
+        Topic("verdicts", Verdict, "ticket_id"),
+        Topic("dead-letters", DeadLetter, "origin", {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
+        Topic("probes", Probe, "endpoint"),
+        Topic("alerts", Alert, "source"),
+    )
+}
+
+_BY_MESSAGE: dict[type[Message], Topic] = {topic.message: topic for topic in TOPICS.values()}
+
+
+def topic_of(message: Message) -> Topic:
+    """Return the topic that carries this message; raises KeyError for a type that travels on none."""
+    return _BY_MESSAGE[type(message)]

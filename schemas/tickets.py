@@ -1,0 +1,96 @@
+"""The ticket that a producer sends, and one model call about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from schemas.base import MAX_TEXT, Count, Message, Millis, Name, Usd, Value
+from schemas.signal import Signal
+
+Tier = Literal["cheap", "big"]
+
+
+class Ticket(Message):
+    """One customer message to be labelled; key: ticket_id."""
+
+    ticket_id: Name
+    text: Annotated[str, Field(max_length=MAX_TEXT)]
+    label: Name | None = None
+    """The gold label where it is known; used for measuring only, never for deciding."""
+    slice: Name | None = None
+    """A named part of a golden set."""
+    metadata: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict)
+
+    @field_validator("text")
+    @classmethod
+    def _not_blank(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("the text is empty")
+        return text
+
+
+class Attempt(Value):
+    """One paid or failed request to a model API."""
+
+    outcome: Name
+    """"ok", or the short name of what went wrong: "http_429", "timeout", "connection" ..."""
+    at_ms: Count
+    """Unix time in milliseconds at which the request was sent."""
+    latency_ms: Millis
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    cost_usd: Usd = 0.0
+
+
+class Call(Value):
+    """Everything one tier answered about one ticket, with every attempt that was made."""
+
+    tier: Tier
+    model_asked: Name
+    model_returned: str | None = None
+    fingerprint: str | None = None
+    prompt_hash: str
+    """Of the instructions and labels, not of the ticket: a policy is only valid for one prompt."""
+    answer: str | None = None
+    """The raw answer, cut to 1,000 characters."""
+    signal: Signal
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def cost_usd(self) -> float:
+        """What all attempts together cost, USD."""
+        return sum(attempt.cost_usd for attempt in self.attempts)
+
+    @property
+    def latency_ms(self) -> float:
+        """Time spent in all attempts together, milliseconds."""
+        return sum(attempt.latency_ms for attempt in self.attempts)
+
+
+class Classification(Message):
+    """A ticket with the cheap tier's call; key: ticket_id."""
+
+    ticket: Ticket
+    call: Call
+
+    @property
+    def ticket_id(self) -> str:
+        """The ticket's id, which is the key."""
+        return self.ticket.ticket_id
+
+
+class Escalation(Message):
+    """A ticket whose cheap answer was not enough, and why; key: ticket_id."""
+
+    ticket: Ticket
+    call: Call
+    """The cheap tier's call."""
+    reasons: tuple[str, ...]
+    policy_id: str
+
+    @property
+    def ticket_id(self) -> str:
+        """The ticket's id, which is the key."""
+        return self.ticket.ticket_id
