@@ -1,0 +1,1 @@
+"""Values in, values out: reading, scoring, deciding, drift. No Kafka, HTTP, files or clock."""

@@ -1,0 +1,1 @@
+"""Model APIs: endpoints, the client, retry rules, prices."""

@@ -1,0 +1,68 @@
+"""One model endpoint as it is configured."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from streams.core.cost import Price
+from streams.errors import SettingsError
+from streams.models.prices import price_of
+
+#: What a request of ours is made of; ``extra`` may not overwrite it.
+_OURS = frozenset({"model", "messages", "logprobs", "top_logprobs", "stream"})
+
+
+class Endpoint(BaseModel):
+    """An OpenAI-compatible chat endpoint and how it is to be used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    """Up to and including the version, such as https://api.example.com/v1."""
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; the key itself stands in no file."""
+    top_logprobs: Annotated[int, Field(ge=1, le=20)] = 20
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 16
+    max_tokens_field: Annotated[str, Field(pattern=r"^(max_tokens|max_completion_tokens)$")] = "max_tokens"
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """For one attempt."""
+    deadline_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """For all attempts together, waits included."""
+    attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    concurrency: Annotated[int, Field(ge=1, le=2000)] = 128
+    """Requests in flight at once, and the size of the connection pool."""
+    input_usd_per_million: Annotated[float, Field(ge=0)] | None = None
+    output_usd_per_million: Annotated[float, Field(ge=0)] | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Further request fields, such as {"thinking": {"type": "disabled"}}."""
+
+    @field_validator("extra")
+    @classmethod
+    def _not_ours(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if clash := sorted(_OURS & extra.keys()):
+            raise ValueError(f"may not set {', '.join(clash)}")
+        return extra
+
+    @property
+    def price(self) -> Price:
+        """The endpoint's own price, or the price list's; raises SettingsError where neither knows it."""
+        if self.input_usd_per_million is None or self.output_usd_per_million is None:
+            return price_of(self.model)
+        return Price(self.input_usd_per_million, self.output_usd_per_million)
+
+    def api_key(self) -> SecretStr | None:
+        """Return the key from the environment; raises SettingsError where the variable is named but not set."""
+        if self.api_key_env is None:
+            return None
+        key = os.environ.get(self.api_key_env)
+        if not key:
+            raise SettingsError(
+                f"environment variable {self.api_key_env} is empty: it should hold the key for {self.model}"
+            )
+        return SecretStr(key)

@@ -1,0 +1,31 @@
+"""The price list: ``prices.toml`` beside this file, or one of your own."""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from streams.core.cost import Price
+from streams.errors import SettingsError
+
+_BUNDLED = Path(__file__).parent / "prices.toml"
+
+
+@cache
+def price_list(path: Path = _BUNDLED) -> tuple[tuple[str, Price], ...]:
+    """Return (model pattern, price) in the file's order; raises SettingsError for a file that is no price list."""
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))["price"]
+        return tuple((str(row["model"]), Price(float(row["input"]), float(row["output"]))) for row in rows)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise SettingsError(f"price list {path}: {type(error).__name__}: {error}") from error
+
+
+def price_of(model: str, path: Path = _BUNDLED) -> Price:
+    """Return the price of a model; raises SettingsError where the list has none, because an unknown cost is not zero."""
+    for pattern, price in price_list(path):
+        if fnmatch.fnmatchcase(model, pattern):
+            return price
+    raise SettingsError(f"no price for model {model!r} in {path.name}: add one, or set the tier's own price")
