@@ -1,0 +1,297 @@
+"""A faust transport whose consumer hands over whole batches and commits from ledgers.
+
+faust keeps group membership, rebalances, the heartbeat thread, the commit timer and the agents. What differs from its own driver:
+
+- ``_drain_messages`` hands a fetched batch on as one event, and never awaits between the check that the
+  batch belongs to the present assignment and the ledger that takes it (steps 1 and 2 of the runner);
+- ``force_commit`` commits the ledgers: the first unfinished offset, and the finished ones beyond it as metadata (step 10);
+- ``perform_seek``, which faust calls when partitions were assigned, restores the ledgers from those commits;
+- ``wait_empty``, which faust calls when partitions are revoked, is bounded, and shuts the gate before the last commit;
+- commits that fail because a broker is away are tried again by the next commit instead of ending the worker.
+
+What this relies on inside faust and aiokafka is listed in ``internals.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
+from streams.delivery.observer import Observer
+from streams.delivery.runner import Partition, Runner
+from streams.delivery.stage import Record
+
+log = structlog.get_logger(__name__)
+
+#: An idle fetch is answered after this long; faust's 1500 ms would be the wait of a partition that was left out of one.
+FETCH_WAIT_MS = 100
+#: Batches that may wait for the agent; the fetcher reads ahead on its own anyway.
+_WAITING_BATCHES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the driver waits, seconds."""
+
+    revoke_wait_s: float = 3.0
+    """For work in progress when partitions are revoked. The whole group stands still meanwhile."""
+    gate_wait_s: float = 2.0
+    """For acknowledgements that are on their way, before the last commit of an assignment."""
+    commit_wait_s: float = 5.0
+    """For one commit; a broker that is away answers a later one."""
+
+
+class ConsumerThread(stock.AIOKafkaConsumerThread):
+    """The thread that owns the aiokafka consumer: commits with metadata, restores from it."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    async def commit_ledgers(self, commits: Mapping[TP, Commit]) -> bool:
+        """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it now."""
+        return bool(await self.call_thread(self._commit_ledgers, commits))
+
+    async def _commit_ledgers(self, commits: Mapping[TP, Commit]) -> bool:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        offsets = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(commit.offset, commit.metadata)
+            for tp, commit in commits.items()
+        }
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not offsets:
+            return False
+        try:
+            await consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as late:
+            log.info("commit skipped, the group rebalances", reason=str(late))
+            return False
+        except KafkaError as error:
+            log.warning("commit failed, the next one tries again", error=repr(error))
+            return False
+        return True
+
+    async def restore(self, partitions: Iterable[TP]) -> dict[TP, Commit]:
+        """Read back what was committed for these partitions, and seek there."""
+        restored: dict[TP, Commit] = await self.call_thread(self._restore, list(partitions))
+        return restored
+
+    async def _restore(self, partitions: Sequence[TP]) -> dict[TP, Commit]:
+        consumer = self._ensure_consumer()
+        wanted = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        committed = await consumer._coordinator.fetch_committed_offsets(wanted)
+        assigned = consumer.assignment()
+        for tp, offset in committed.items():
+            if tp in assigned:
+                consumer.seek(tp, offset.offset)
+        return {TP(tp.topic, tp.partition): Commit(at.offset, at.metadata or "") for tp, at in committed.items()}
+
+    async def rewind(self, positions: Mapping[TP, int | None]) -> None:
+        """Read again from these offsets; from the beginning where there is none."""
+        await self.call_thread(self._rewind, positions)
+
+    async def _rewind(self, positions: Mapping[TP, int | None]) -> None:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        for tp, offset in positions.items():
+            partition = TopicPartition(tp.topic, tp.partition)
+            if partition not in assigned:
+                continue
+            if offset is None:
+                await consumer.seek_to_beginning(partition)
+            else:
+                consumer.seek(partition, offset)
+
+
+class Consumer(stock.Consumer):
+    """The consumer of one stage; ``runner`` and ``limits`` come from the transport."""
+
+    _thread: ConsumerThread
+
+    def __init__(self, transport: LedgerTransport, *args: Any, **kwargs: Any) -> None:
+        super().__init__(transport, *args, **kwargs)
+        self._runner = transport.runner
+        self._limits = transport.limits
+        self._observer = transport.observer
+        self._epoch = 0  # grows with every revocation and assignment; a batch of another epoch is stale
+        self._last_commits: dict[TP, Commit] = {}
+        self._rebalance_began: float | None = None
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # Fetching.
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)
+                    continue
+                while not self._runner.has_room or self._waiting_batches() > _WAITING_BATCHES:
+                    await self._runner.next_change()
+                await self._fetch_once()
+        except self.consumer_stopped_errors:
+            if not self.transport.app.should_stop:
+                raise
+        except asyncio.CancelledError:
+            if not self.transport.app.should_stop:
+                raise
+
+    async def _fetch_once(self) -> None:
+        epoch = self._epoch
+        active = {tp for tp in self._get_active_partitions() if self._may_read_on(tp)}
+        if not active:
+            await self.sleep(0.1)  # no partitions here, or each a full span behind one slow message
+            return
+        records = await self._getmany(active, timeout=1.0)
+        if not records:
+            return
+        # No await from this check to the ledger.
+        if epoch != self._epoch or not self.flow_active:
+            await self._read_again(records)
+            return
+        for tp, batch in records.items():
+            partition = (tp.topic, tp.partition)
+            wanted = self._runner.accept(partition, batch)
+            if wanted:
+                self._hand_over(tp, wanted)
+
+    def _may_read_on(self, tp: TP) -> bool:
+        ledger = self._runner.ledger((tp.topic, tp.partition))
+        return ledger is not None and ledger.span < MAX_SPAN
+
+    async def _read_again(self, records: Iterable[TP]) -> None:
+        """Seek back, so that the offsets of a dropped batch are not skipped: the ledger never heard of them."""
+        positions = {}
+        for tp in records:
+            ledger = self._runner.ledger((tp.topic, tp.partition))
+            if ledger is not None:
+                positions[TP(tp.topic, tp.partition)] = ledger.position
+        if positions:
+            await self._thread.rewind(positions)
+
+    def _channels(self, topic: str) -> Iterable[Any]:
+        return self.app.topics._topic_name_index.get(topic, ())  # type: ignore[no-any-return]
+
+    def _waiting_batches(self) -> int:
+        topics = {tp.topic for tp in self._get_active_partitions()}
+        return sum(channel.queue.qsize() for topic in topics for channel in self._channels(topic))
+
+    def _hand_over(self, tp: TP, records: Sequence[Record]) -> None:
+        """Put the batch into the agent's stream as one event."""
+        first = records[0]
+        message = ConsumerMessage(
+            tp.topic, tp.partition, first.offset, 0.0, 0, (), None, records, None,
+            tp=TP(tp.topic, tp.partition), generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        event = self.app.create_event(None, records, {}, message)
+        for channel in self._channels(tp.topic):
+            channel.queue.put_nowait(event)
+
+    # Rebalances.
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish what can be finished in time, commit, and forget the assignment."""
+        self._epoch += 1
+        self._rebalance_began = time.perf_counter()
+        self._runner.forget_queued()
+        await super().on_partitions_revoked(revoked)
+        await self._runner.close_gate(0)
+        self._runner.end()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Note that batches fetched before are stale."""
+        self._epoch += 1
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """Restore the ledgers of the present assignment from what was committed."""
+        epoch = self._epoch
+        assignment = {TP(tp.topic, tp.partition) for tp in self.assignment()}
+        restored = await self._thread.restore(assignment)
+        if epoch != self._epoch:
+            return  # another rebalance came meanwhile; it restores for itself
+        ledgers: dict[Partition, Ledger] = {}
+        for tp in assignment:
+            commit = restored.get(tp)
+            ledgers[tp.topic, tp.partition] = (
+                Ledger() if commit is None else Ledger.restore(commit.offset, commit.metadata)
+            )
+        self._last_commits = restored
+        self._runner.begin(ledgers)
+        began, self._rebalance_began = self._rebalance_began, None
+        seconds = 0.0 if began is None else time.perf_counter() - began
+        self._observer.rebalanced(self._runner.stage.agent, len(ledgers), seconds)
+
+    async def wait_empty(self) -> None:
+        """Give work in progress a bounded time, then shut the gate and commit."""
+        await self._runner.wait_idle(self._limits.revoke_wait_s)
+        await self._runner.close_gate(self._limits.gate_wait_s)
+        await self.commit()
+
+    async def on_stop(self) -> None:
+        """Commit once more; whoever stops the app has drained the runner before."""
+        await self._runner.close_gate(self._limits.gate_wait_s)
+        await self.commit()
+        self._runner.cancel()
+
+    # Committing.
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - faust's signature
+        """Step 10: commit every ledger that moved since its last commit."""
+        commits: dict[TP, Commit] = {}
+        for tp in self.assignment():
+            ledger = self._runner.ledger((tp.topic, tp.partition))
+            commit = None if ledger is None else ledger.commit()
+            if commit is not None:
+                self._report(tp, commit)
+                if commit != self._last_commits.get(TP(tp.topic, tp.partition)):
+                    commits[TP(tp.topic, tp.partition)] = commit
+        if not commits:
+            return False
+        try:
+            async with asyncio.timeout(self._limits.commit_wait_s):
+                done = await self._thread.commit_ledgers(commits)
+        except TimeoutError:
+            log.warning("commit not answered in time, the next one tries again")
+            return False
+        if done:
+            self._last_commits.update(commits)
+        return done
+
+    def _report(self, tp: Any, commit: Commit) -> None:
+        highwater = self.highwater(tp)
+        lag = 0 if highwater is None else max(0, highwater - commit.offset)
+        self._observer.committed(self._runner.stage.agent, tp.topic, tp.partition, commit.offset, lag)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: faust's livelock detector watches acks, and there are none here."""
+
+
+class LedgerTransport(stock.Transport):
+    """The transport of one stage's app: ``app.transport = LedgerTransport(url, app, runner=...)``."""
+
+    Consumer = Consumer
+
+    def __init__(
+        self, url: Any, app: Any, *, runner: Runner, limits: Limits | None = None, observer: Observer | None = None
+    ) -> None:
+        super().__init__(url, app)
+        self.runner = runner
+        self.limits = limits or Limits()
+        self.observer = observer or Observer()

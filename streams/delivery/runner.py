@@ -1,0 +1,386 @@
+"""Runs a stage's handler over fetched records: the steps between a fetch and a finished offset.
+
+The order, for one record (``topology.md`` has the same numbers, and each has a test):
+
+1. *fetch*: the driver hands over a batch; one that was fetched for an earlier assignment is dropped and read again.
+2. *take*: the ledger enters the offsets; those finished or in progress are not handled again.
+3. *decode*: bytes that are no valid message become a dead letter.
+4. *recall*: an id that is finished in this process needs no second call.
+5. *handle*: the handler runs, within the in-flight limit and its deadline; it sends nothing itself.
+6. *judge*: outputs, or one of three failures: try again (bounded), give up (dead letter), stop the worker.
+7. *own*: the partition is still ours and the offset still open, or the outputs are dropped.
+8. *send*: the outputs go out, and all of them are acknowledged by the broker.
+9. *finish*: the ledger marks the offset.
+10. *commit*: the driver commits the first unfinished offset with the finished ones beyond it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Protocol, cast
+
+import stamina
+import structlog
+
+from schemas import DeadLetter, InvalidMessage, Message
+from streams.delivery.dead_letters import dead_letter
+from streams.delivery.finished_ids import FinishedIds
+from streams.delivery.ledger import Ledger
+from streams.delivery.observer import Observer
+from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
+from streams.errors import GiveUp, StopWorker, TryAgain
+
+log = structlog.get_logger(__name__)
+
+Partition = tuple[str, int]
+#: A record and the messages that it leads to.
+Result = tuple[Record, Sequence[Message]]
+#: A batch stage yields to the event loop after this many records.
+_CHUNK = 256
+_LONGEST_PAUSE_S = 30.0
+
+
+class Sender(Protocol):
+    """Where outputs go; the Outbox is one."""
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send and await all acknowledgements."""
+
+
+class Runner:
+    """Runs one stage. ``stop`` is called once with the error when nothing can succeed any more."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        sender: Sender,
+        *,
+        stop: Callable[[StopWorker], None],
+        observer: Observer | None = None,
+        finished: FinishedIds | None = None,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.stage = stage
+        self._sender = sender
+        self._stop = stop
+        self._observer = observer or Observer()
+        self._finished = FinishedIds() if finished is None else finished
+        self._wall_ms = wall_ms
+        self._ledgers: dict[Partition, Ledger] = {}
+        self._queue: deque[Record] = deque()
+        self._tasks: dict[tuple[str, int, int], asyncio.Task[None]] = {}
+        self._ids_in_progress: dict[bytes, asyncio.Event] = {}
+        self._sending = 0
+        self._halted = False  # nothing begins any more: the worker is to stop
+        self._open = asyncio.Event()  # set while an assignment stands: outputs may go out
+        self._changed = asyncio.Event()  # set at every step that somebody may wait for; waiters clear it
+
+    # What the driver asks and tells.
+
+    @property
+    def in_progress(self) -> int:
+        """How many records are being handled now."""
+        return len(self._tasks)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another batch is welcome."""
+        return not self._halted and len(self._queue) < max(1, self.stage.in_flight // 2)
+
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until nothing is in progress, ``timeout_s`` at most; behind a shut gate nothing ends, so there is no wait."""
+        await self._wait_until(lambda: not self._open.is_set() or not (self._tasks or self._sending), timeout_s)
+
+    def begin(self, ledgers: Mapping[Partition, Ledger]) -> None:
+        """An assignment stands: these ledgers count from now on, and outputs may go out."""
+        self._ledgers = dict(ledgers)
+        self._open.set()
+        self._changed.set()
+
+    def ledger(self, partition: Partition) -> Ledger | None:
+        """Return the partition's ledger, or None where it is not ours."""
+        return self._ledgers.get(partition)
+
+    def forget_queued(self) -> None:
+        """Drop what was taken but not begun; a revoked partition is read again by its next owner."""
+        self._queue.clear()
+        self._changed.set()
+
+    async def close_gate(self, timeout_s: float) -> None:
+        """Let no further output out, and wait for the acknowledgements that are on their way, ``timeout_s`` at most."""
+        self._open.clear()
+        self._changed.set()
+        await self._wait_until(lambda: not self._sending, timeout_s)
+
+    def end(self) -> None:
+        """The assignment is over; what is still in progress waits for the next one."""
+        self._ledgers = {}
+
+    def cancel(self) -> None:
+        """Cancel everything in progress, for good; it is handled again by the partition's next owner."""
+        self._halt()
+        for task in self._tasks.values():
+            task.cancel()
+
+    def accept(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:
+        """Step 2: enter a batch into the ledger and return the records to handle; called with no await since the fetch."""
+        ledger = self._ledgers.get(partition)
+        if ledger is None or not records:
+            return ()
+        offsets = [record.offset for record in records]
+        if ledger.is_reset_by(offsets[0]):
+            self._abandon(partition)
+        fresh = ledger.take(offsets)
+        if len(fresh) == len(offsets):
+            return records
+        self._observer.skipped(self.stage.agent, "finished_before", len(offsets) - len(fresh))
+        wanted = set(fresh)
+        return [record for record in records if record.offset in wanted]
+
+    async def run(self, records: Sequence[Record]) -> None:
+        """Handle accepted records: whole chunks for a stage that only computes, else a task each."""
+        if not self.stage.computes_only:
+            self._queue.extend(records)
+            self._start_queued()
+            self._changed.set()
+            return
+        try:
+            for start in range(0, len(records), _CHUNK):
+                if not self._halted:
+                    await self._run_chunk([r for r in records[start : start + _CHUNK] if self._is_ours(r)])
+        except Exception as error:  # noqa: BLE001 - faust would restart the agent without this batch
+            self._fail(error)
+        finally:
+            self._changed.set()
+
+    # Stages that call out: a task per record.
+
+    def _start_queued(self) -> None:
+        if self._halted:
+            self._queue.clear()
+        while self._queue and len(self._tasks) < self.stage.in_flight:
+            record = self._queue.popleft()
+            place = (record.topic, record.partition, record.offset)
+            if place in self._tasks or not self._is_ours(record):
+                continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
+            task = asyncio.create_task(self._run_one(record))
+            self._tasks[place] = task
+            task.add_done_callback(partial(self._done, place))
+        self._observer.in_flight(self.stage.agent, len(self._tasks), len(self._queue))
+
+    def _is_ours(self, record: Record) -> bool:
+        ledger = self._ledgers.get((record.topic, record.partition))
+        return ledger is not None and ledger.is_open(record.offset)
+
+    def _abandon(self, partition: Partition) -> None:
+        """Cancel what is in progress from a log that is gone: its offsets belong to other messages now."""
+        log.warning("a log was reset below what was finished; it is read as a new one", partition=partition)
+        self._queue = deque(r for r in self._queue if (r.topic, r.partition) != partition)
+        for place in [place for place in self._tasks if place[:2] == partition]:
+            self._tasks.pop(place).cancel()
+
+    def _done(self, place: tuple[str, int, int], task: asyncio.Task[None]) -> None:
+        if self._tasks.get(place) is task:
+            del self._tasks[place]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+        self._start_queued()
+        self._changed.set()
+
+    async def _run_one(self, record: Record) -> None:
+        began = time.perf_counter()
+        message, outputs = self._decode(record)
+        if message is None:
+            await self._deliver(record, outputs, began)
+            return
+        message_id = self._id(message)
+        while message_id is not None and (first := self._ids_in_progress.get(message_id)) is not None:
+            await first.wait()  # the same ticket is in progress: one call answers both
+        if message_id is not None and message_id in self._finished:
+            self._observer.skipped(self.stage.agent, "known_id", 1)
+            await self._deliver(record, (), began)
+            return
+        mark = asyncio.Event()
+        if message_id is not None:
+            self._ids_in_progress[message_id] = mark
+        try:
+            outputs = await self._handle(record, message)
+            if await self._deliver(record, outputs, began) and message_id is not None:
+                self._finished.add(message_id)
+        finally:
+            if message_id is not None:
+                del self._ids_in_progress[message_id]
+            mark.set()
+
+    async def _handle(self, record: Record, message: Message) -> Sequence[Message]:
+        """Steps 5 and 6."""
+        handler = cast(AsyncHandler, self.stage.handler)
+        error: TryAgain | None = None
+        for attempt in range(1, self.stage.attempts + 1):
+            deadline = asyncio.timeout(self.stage.deadline_s)
+            try:
+                async with deadline:
+                    return tuple(await handler(message))
+            except TryAgain as again:
+                error = again
+            except Exception as failed:  # noqa: BLE001 - judged in _letter: nothing may escape delivery
+                if not (isinstance(failed, TimeoutError) and deadline.expired()):
+                    return [self._letter(record, failed, attempt)]
+                error = TryAgain(f"the handler took longer than its deadline of {self.stage.deadline_s:g} s")
+            except asyncio.CancelledError as stray:
+                if _is_cancelled():
+                    raise
+                # The handler's own, from something that it awaited: the offset must not stay open without a task.
+                return [self._letter(record, stray, attempt)]
+            self._observer.retried(self.stage.agent, type(error).__name__)
+            if attempt < self.stage.attempts:
+                await asyncio.sleep(_pause(attempt, error.after))
+        return [self._letter(record, cast(TryAgain, error), self.stage.attempts)]
+
+    # Stages that only compute: a chunk in one go.
+
+    async def _run_chunk(self, records: Sequence[Record]) -> None:
+        began = time.perf_counter()
+        handler = cast(SyncHandler, self.stage.handler)
+        results: list[tuple[Record, Sequence[Message], bytes | None]] = []
+        seen: set[bytes] = set()
+        for record in records:
+            message, outputs = self._decode(record)
+            message_id = None if message is None else self._id(message)
+            if message_id is not None and (message_id in seen or message_id in self._finished):
+                self._observer.skipped(self.stage.agent, "known_id", 1)
+                results.append((record, (), None))
+                continue
+            if message is not None:
+                try:
+                    outputs = tuple(handler(message))
+                except Exception as failed:  # noqa: BLE001 - judged in _letter: nothing may escape delivery
+                    outputs = [self._letter(record, failed, 1)]
+            if message_id is not None:
+                seen.add(message_id)
+            results.append((record, outputs, message_id))
+        finished = await self._deliver_all([(record, outputs) for record, outputs, _ in results], began)
+        for (_, _, message_id), done in zip(results, finished, strict=True):
+            if done and message_id is not None:
+                self._finished.add(message_id)
+
+    # Both: decode, judge, send, finish.
+
+    def _decode(self, record: Record) -> tuple[Message | None, Sequence[Message]]:
+        """Step 3."""
+        try:
+            return self.stage.topic.message.decode(record.value), ()
+        except InvalidMessage as invalid:
+            return None, [self._letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
+
+    def _id(self, message: Message) -> bytes | None:
+        return self.stage.topic.key_of(message) if self.stage.once else None
+
+    def _letter(self, record: Record, error: BaseException, attempts: int) -> Message:
+        if isinstance(error, StopWorker):
+            raise error
+        if isinstance(error, GiveUp):
+            reason = error.reason
+        elif isinstance(error, TryAgain):
+            reason = "retries_exhausted"
+        else:
+            reason = "handler_defect"
+            log.error("a handler failed", agent=self.stage.agent, offset=record.offset, exc_info=error)
+        return dead_letter(
+            record, agent=self.stage.agent, reason=reason, error=error, attempts=attempts, at_ms=self._wall_ms()
+        )
+
+    async def _deliver(self, record: Record, outputs: Sequence[Message], began: float) -> bool:
+        return (await self._deliver_all([(record, outputs)], began))[0]
+
+    async def _deliver_all(self, results: Sequence[Result], began: float) -> Sequence[bool]:
+        """Steps 7 to 9: return for each record whether it is finished here."""
+        while not self._open.is_set():  # it may shut again before this wakes up
+            await self._open.wait()
+        ours = [self._may_finish(record) for record, _ in results]
+        if not all(ours):
+            self._observer.skipped(self.stage.agent, "not_ours", len(ours) - sum(ours))
+        mine = [result for result, own in zip(results, ours, strict=True) if own]
+        self._sending += 1
+        try:
+            sent = await self._send(mine)
+            for record, _ in sent:
+                ledger = self._ledgers.get((record.topic, record.partition))
+                if ledger is not None:
+                    ledger.finish(record.offset)
+        finally:
+            self._sending -= 1
+            self._changed.set()
+        self._report(sent, began)
+        return ours
+
+    async def _send(self, results: Sequence[Result]) -> Sequence[Result]:
+        """Step 8: return what went out for each record, which is a dead letter where an output cannot be sent."""
+        outputs = [message for _, messages in results for message in messages]
+        if not outputs:
+            return results
+        try:
+            await self._sender.send(outputs)
+        except GiveUp as refused:
+            if len(results) > 1:
+                # Nobody knows which input the refused output came from, so each is sent alone.
+                return [alone for result in results for alone in await self._send([result])]
+            record = results[0][0]
+            letter = self._letter(record, refused, 1)
+            try:
+                await self._sender.send([letter])
+            except GiveUp as again:
+                raise StopWorker(f"dead-letters takes no letter of this size: {again}") from again
+            return [(record, [letter])]
+        return results
+
+    def _may_finish(self, record: Record) -> bool:
+        """Step 7. An offset that is open here may have been taken before a rebalance that gave the partition back."""
+        ledger = self._ledgers.get((record.topic, record.partition))
+        return ledger is not None and ledger.may_finish(record.offset)
+
+    def _report(self, results: Iterable[Result], began: float) -> None:
+        seconds = time.perf_counter() - began
+        for _, outputs in results:
+            for output in outputs:
+                if isinstance(output, DeadLetter):
+                    self._observer.dead_lettered(self.stage.agent, output)
+            self._observer.handled(self.stage.agent, outputs, seconds)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._halted:
+            return  # the first error is the one to report, and what follows from stopping is none
+        self._halt()
+        self._stop(error if isinstance(error, StopWorker) else StopWorker(f"delivery failed: {error!r}"))
+
+    def _halt(self) -> None:
+        self._halted = True
+        self._queue.clear()
+
+    async def next_change(self) -> None:
+        """Wait until anything finished, began or was dropped."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    await self.next_change()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _pause(attempt: int, after: float | None) -> float:
+    """Seconds to wait before the next attempt; none at all where tests switched waiting off."""
+    if stamina.is_testing():
+        return 0.0
+    return min(_LONGEST_PAUSE_S, max(after or 0.0, 0.2 * 2.0 ** (attempt - 1)))

@@ -1,0 +1,209 @@
+"""One stage as a running service: a faust app of its own with our transport, a producer, an outbox and the runner.
+
+Every agent has its own consumer group, so that agents scale alone, and a rebalance of one, or one at its limit, leaves
+the others at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import tempfile
+from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from streams.delivery.driver import LedgerTransport, Limits
+from streams.delivery.finished_ids import FinishedIds
+from streams.delivery.observer import Observer
+from streams.delivery.outbox import Outbox
+from streams.delivery.runner import Runner
+from streams.delivery.stage import Record, Stage
+from streams.errors import StopWorker
+
+log = structlog.get_logger(__name__)
+
+#: A dead letter carries up to 1 MiB of original bytes in base64.
+MAX_REQUEST_BYTES = 5 * 1024 * 1024
+#: Large batches: with aiokafka's 16 KiB default, thousands of messages in flight wake one another quadratically.
+MAX_BATCH_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach the broker, and how patient its group protocol is (seconds)."""
+
+    bootstrap: str
+    session_timeout_s: float = 10.0
+    heartbeat_s: float = 1.0
+    rebalance_timeout_s: float = 20.0
+    commit_interval_s: float = 0.5
+    client_options: dict[str, Any] = field(default_factory=dict)
+    """What aiokafka clients take for security: security_protocol, ssl_context, sasl_mechanism ..."""
+
+
+class StageService:
+    """Runs one stage until it is stopped.
+
+    ``failed`` is called once, with the StopWorker, when nothing can succeed any more.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        connection: Connection,
+        *,
+        prefix: str = "",
+        failed: Callable[[StopWorker], None],
+        observer: Observer | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.stage = stage
+        self.error: StopWorker | None = None
+        self._failed = failed
+        self._prefix = prefix
+        self._connection = connection
+        self._observer = observer or Observer()
+        self._limits = limits or Limits()
+        self._finished = FinishedIds()
+        self._producer: AIOKafkaProducer | None = None
+        self._app: Any = None
+        self._runner: Runner | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def runner(self) -> Runner:
+        """The runner; there is one between start and stop."""
+        assert self._runner is not None, "the service is not started"
+        return self._runner
+
+    async def start(self) -> None:
+        """Connect and join the group; raises StopWorker where the broker cannot be reached."""
+        self._producer = await start_producer(self._connection)
+        agent = self.stage.agent
+        outbox = Outbox(self._producer, self._prefix, lambda reason: self._observer.retried(agent, reason))
+        self._runner = Runner(self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished)
+        self._folder = tempfile.TemporaryDirectory(prefix="hedgerow-")
+        self._app = self._build(self._runner)
+        self._app.finalize()
+        await self._app.start()
+        self._watch = asyncio.create_task(self._watch_app())
+
+    async def stop(self, wait_s: float = 20.0) -> None:
+        """Finish what is in progress within ``wait_s`` seconds, commit, leave the group."""
+        if self._app is None:
+            return
+        if self._watch is not None:
+            self._watch.cancel()
+        self.runner.forget_queued()
+        self._app.consumer.stop_flow()
+        if self.error is None:
+            await self.runner.wait_idle(wait_s)
+        await self._app.stop()
+        if self._producer is not None:
+            await self._producer.stop()
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._app = None
+
+    def _stop(self, error: StopWorker) -> None:
+        if self.error is None:
+            self.error = error
+            self._failed(error)
+
+    async def _watch_app(self) -> None:
+        """A crash of the faust app is the end of this worker: what is unfinished is handled by the next one."""
+        await self._app.wait_until_stopped()
+        if self._app.crashed:
+            self._stop(StopWorker(f"the {self.stage.agent} agent lost its broker session: {self._app.crash_reason!r}"))
+
+    def _build(self, runner: Runner) -> faust.App:
+        connection, stage = self._connection, self.stage
+        assert self._folder is not None
+        app = faust.App(
+            f"{self._prefix}{stage.agent}",
+            broker=f"kafka://{connection.bootstrap.replace(',', ';kafka://')}",
+            broker_credentials=_credentials(connection.client_options),
+            store="memory://",
+            datadir=self._folder.name,
+            autodiscover=False,
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            key_serializer="raw",
+            value_serializer="raw",
+            consumer_auto_offset_reset="earliest",
+            broker_max_poll_records=5000 if stage.computes_only else max(16, stage.in_flight),
+            broker_commit_interval=connection.commit_interval_s,
+            broker_session_timeout=connection.session_timeout_s,
+            broker_heartbeat_interval=connection.heartbeat_s,
+            broker_rebalance_timeout=connection.rebalance_timeout_s,
+            broker_max_poll_interval=3600.0,
+            stream_wait_empty=True,
+        )
+        app.transport = LedgerTransport(
+            app.conf.broker, app, runner=runner, limits=self._limits, observer=self._observer
+        )
+        topic = app.topic(self._prefix + stage.topic.name)
+
+        async def agent(stream: Any) -> None:
+            batches: AsyncIterable[Sequence[Record]] = stream.noack()
+            async for batch in batches:
+                await runner.run(batch)
+
+        app.agent(topic, name=stage.agent)(agent)
+        return app
+
+
+def _credentials(options: dict[str, Any]) -> Any:
+    """Translate aiokafka's security options into faust's; None for a plain connection."""
+    if options.get("security_protocol", "PLAINTEXT") == "PLAINTEXT":
+        return None
+    context: ssl.SSLContext | None = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=options["sasl_mechanism"],
+        )
+    return faust.SSLCredentials(context=context)
+
+
+async def start_producer(connection: Connection) -> AIOKafkaProducer:
+    """Return a started producer, idempotent where the broker offers that; raises StopWorker where there is no broker."""
+    for idempotent in (True, False):
+        producer = AIOKafkaProducer(
+            bootstrap_servers=connection.bootstrap,
+            acks="all",
+            enable_idempotence=idempotent,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=MAX_REQUEST_BYTES,
+            **connection.client_options,
+        )
+        try:
+            await producer.start()
+        except (KafkaConnectionError, OSError) as error:
+            await _discard(producer)
+            raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+        except KafkaError as error:
+            # The embedded broker answers InitProducerId with UnknownError: a plain producer is what it offers.
+            await _discard(producer)
+            if not idempotent:
+                raise StopWorker(f"the broker at {connection.bootstrap} takes no producer: {error}") from error
+        else:
+            return producer
+    raise AssertionError("unreachable")
+
+
+async def _discard(producer: AIOKafkaProducer) -> None:
+    """Stop a producer whose start failed; its sender repeats the error that is already known."""
+    with contextlib.suppress(KafkaError):
+        await producer.stop()

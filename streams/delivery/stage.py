@@ -1,0 +1,67 @@
+"""A stage: one agent's handler, the topic it reads, and the limits it runs under."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from schemas import Message, Topic
+
+#: A handler that calls out (a model, a store): one task per message.
+AsyncHandler = Callable[[Any], Awaitable[Sequence[Message]]]
+#: A handler that only computes: whole batches in one go.
+SyncHandler = Callable[[Any], Sequence[Message]]
+
+
+class Record(Protocol):
+    """One fetched record; aiokafka's ConsumerRecord is one."""
+
+    @property
+    def topic(self) -> str:
+        """Physical topic name."""
+
+    @property
+    def partition(self) -> int:
+        """Partition number."""
+
+    @property
+    def offset(self) -> int:
+        """Offset in the partition."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key bytes."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One agent: messages of ``topic`` go through ``handler``, which returns the messages to send.
+
+    A handler raises TryAgain, GiveUp or StopWorker; anything else it raises is taken for GiveUp, so that one ticket that
+    meets a defect never blocks the others. ``once`` says that a key occurs once (a ticket's id): a redelivery of
+    a key that is finished in this process is finished without a second call.
+    """
+
+    agent: str
+    topic: Topic
+    handler: AsyncHandler | SyncHandler
+    in_flight: int = 128
+    """The most messages in progress at once (async handlers)."""
+    deadline_s: float = 120.0
+    """The longest one handler call may take; over it the call counts as TryAgain."""
+    attempts: int = 4
+    """How often TryAgain is obeyed before the message becomes a dead letter."""
+    once: bool = True
+
+    @property
+    def computes_only(self) -> bool:
+        """Whether the handler is synchronous, and so runs on whole batches."""
+        handler = self.handler
+        call = handler if inspect.isroutine(handler) else type(handler).__call__
+        return not inspect.iscoroutinefunction(call)
