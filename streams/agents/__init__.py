@@ -1,0 +1,1 @@
+"""One handler per file: a message in, the messages to send out. None of them touches Kafka."""

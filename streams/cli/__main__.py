@@ -1,0 +1,7 @@
+"""``python -m streams.cli`` is ``hedgerow``."""
+
+from __future__ import annotations
+
+from streams.cli.main import main
+
+main()

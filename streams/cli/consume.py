@@ -1,0 +1,79 @@
+"""hedgerow consume: prints what is on a topic."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import orjson
+import typer
+from aiokafka import ConsumerRecord
+
+from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
+from streams.cli.runtime import run
+
+
+def consume(
+    topic: Annotated[
+        str, typer.Argument(help="tickets, classifications, escalations, routed, reviews, dead-letters ...")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    limit: Annotated[int | None, typer.Option("--max", min=1, help="End after so many messages.")] = None,
+    wait: Annotated[float | None, typer.Option(min=0, help="End after so many seconds without a message.")] = None,
+    latest: Annotated[bool, typer.Option(help="Only what comes from now on.")] = False,
+    unique: Annotated[bool, typer.Option(help="Each id once: what a consumer that deduplicates sees.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the messages of a topic, from the beginning; --json prints one message a line as it was sent."""
+    run(_consume(topic, config, limit, wait, latest=latest, unique=unique, as_json=as_json))
+
+
+async def _consume(
+    topic: str, config: Config, limit: int | None, wait: float | None, *, latest: bool, unique: bool, as_json: bool
+) -> None:
+    from streams.consume import reader
+    from streams.settings import load_settings
+
+    settings = load_settings(config)
+    seen: set[str] = set()
+    printed = 0
+    last = time.monotonic()
+    async with reader([topic], settings.broker.connection, prefix=settings.topics.prefix, latest=latest) as consumer:
+        while (limit is None or printed < limit) and (wait is None or time.monotonic() - last < wait):
+            batches = await consumer.getmany(timeout_ms=200)
+            for record in (record for records in batches.values() for record in records):
+                last = time.monotonic()
+                identity = _identity(record)
+                if unique and identity in seen:
+                    continue
+                seen.add(identity)
+                print(_json_line(record) if as_json else _line(record), flush=True)
+                printed += 1
+                if printed == limit:
+                    return
+
+
+def _identity(record: ConsumerRecord) -> str:
+    """Return the message's own id, or its place where it has none."""
+    try:
+        row = orjson.loads(record.value or b"null")
+    except orjson.JSONDecodeError:
+        row = None
+    names = ("result_id", "review_id", "verdict_id", "letter_id", "probe_id", "alert_id")
+    if isinstance(row, dict):
+        for name in names:
+            if isinstance(row.get(name), str):
+                return f"{name} {row[name]}"
+    return f"{record.partition}/{record.offset}"
+
+
+def _json_line(record: ConsumerRecord) -> str:
+    try:
+        return orjson.dumps(orjson.loads(record.value or b"null")).decode()
+    except orjson.JSONDecodeError:
+        return orjson.dumps({"not_json": (record.value or b"").decode("utf-8", "replace")}).decode()
+
+
+def _line(record: ConsumerRecord) -> str:
+    key = (record.key or b"").decode("utf-8", "replace")
+    return f"{record.partition}/{record.offset} {key} {(record.value or b'').decode('utf-8', 'replace')}"

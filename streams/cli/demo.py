@@ -1,0 +1,74 @@
+"""hedgerow demo: the whole pipeline, on this machine, with an account of every ticket."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.options import AsJson
+from streams.cli.runtime import run
+
+
+def demo(
+    tickets: Annotated[
+        Path | None, typer.Option(help="JSONL rows {ticket_id, text, label?}; bundled tickets without it.")
+    ] = None,
+    train: Annotated[Path | None, typer.Option(help="Labelled JSONL rows that the sandbox models learn from.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="A policy file.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 1,
+    broker: Annotated[str, typer.Option(help="embedded, kafka or HOST:PORT.")] = "embedded",
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault of the model server, NAME=RATE; may be repeated.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random in the sandbox.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Watch tickets flow through the pipeline; ends when every one has its outcome."""
+    from streams.app import configure_logging
+    from streams.core.policy import Policy
+    from streams.demo.run import DemoOptions, run_demo, write_report
+    from streams.sandbox.tickets import DEMO, TRAIN
+    from streams.settings import load_policy
+
+    configure_logging(level="warning", libraries=logging.CRITICAL)
+    options = DemoOptions(
+        tickets=tickets or DEMO,
+        train=train or TRAIN,
+        limit=limit,
+        policy=load_policy(policy) if policy else Policy(),
+        workers=workers,
+        broker=broker,
+        faults=tuple(fault or ()),
+        seed=seed,
+    )
+    console = Console(stderr=as_json)
+    figures = run(run_demo(options, console))
+    if report:
+        write_report(figures, report)
+    if as_json:
+        print(orjson.dumps(figures).decode())
+    else:
+        console.print(_table(figures))
+    if figures["lost"] or figures["duplicates"] or figures["unscored_accepts"]:
+        raise typer.Exit(1)
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = Table(title="what became of the tickets", title_justify="left", show_header=False)
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
+        elif isinstance(value, float):
+            value = f"{value:.4f}" if "usd" in name else f"{value:.3f}"
+        table.add_row(
+            name, str(value), style="red" if name in {"lost", "duplicates", "unscored_accepts"} and value else ""
+        )
+    return table

@@ -1,0 +1,156 @@
+"""hedgerow review: what waits for a person, and what the person decides."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from schemas import Call, Scored
+from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
+from streams.cli.runtime import run
+
+if TYPE_CHECKING:
+    from streams.agents.review_store import QueueItem, ReviewStore
+    from streams.settings import Settings
+
+app = typer.Typer(help="What waits for a person, the most uncertain first.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_reviews(
+    config: Config = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option("--max", min=1, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Print what waits, the most uncertain first."""
+    _, store = _open(config)
+    items = store.waiting(limit)
+    if as_json:
+        for item in items:
+            print(orjson.dumps(_row(item)).decode())
+        return
+    counts = store.counts()
+    table = Table(title=f"{counts.waiting} waiting, {counts.decided} decided", title_justify="left")
+    for column in ("ticket", "doubt (nats)", "suggested", "why", "text"):
+        table.add_column(column, overflow="fold" if column != "text" else "ellipsis", no_wrap=column == "text")
+    for item in items:
+        review = item.review
+        text = " ".join(review.ticket.text.split())
+        table.add_row(review.ticket_id, f"{review.uncertainty:.2f}", review.suggested, ", ".join(review.reasons), text)
+    Console().print(table)
+
+
+@app.command()
+def show(
+    ticket: Annotated[str, typer.Argument(help="A ticket id or a review id.")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Print one ticket with what both tiers said."""
+    _, store = _open(config)
+    item = _get(store, ticket)
+    if as_json:
+        print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
+        return
+    review = item.review
+    console = Console(highlight=False)
+    console.print(review.ticket.text, markup=False)
+    console.print(f"\nwhy a person: {', '.join(review.reasons)}; policy {review.policy_id}", markup=False)
+    for call in review.calls:
+        console.print(_spoken(call), markup=False)
+    if item.decision is not None:
+        verdict = item.decision.verdict
+        console.print(f"decided: {verdict.label} by {verdict.decided_by}", markup=False)
+
+
+@app.command()
+def decide(
+    ticket: Annotated[str, typer.Argument(help="A ticket id or a review id.")],
+    label: Annotated[str, typer.Argument(help="The right label.")],
+    config: Config = DEFAULT_CONFIG,
+    by: Annotated[str | None, typer.Option(help="Who decides; the login name without it.")] = None,
+    note: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
+    settings, store = _open(config)
+    item = _get(store, ticket)
+    decision = store.decide(item.review.review_id, label, by or getpass.getuser(), note, time.time_ns() // 1_000_000)
+    sent = send_decisions(settings, store)
+    if as_json:
+        print(
+            orjson.dumps({"ticket_id": item.review.ticket_id, "label": decision.verdict.label, "sent": sent}).decode()
+        )
+    else:
+        print(f"{item.review.ticket_id}: {decision.verdict.label}")
+
+
+@app.command()
+def resend(config: Config = DEFAULT_CONFIG) -> None:
+    """Send decisions that were stored while the broker was away."""
+    print(f"{send_decisions(*_open(config))} decisions sent")
+
+
+def send_decisions(settings: Settings, store: ReviewStore) -> int:
+    """Send every stored decision that the topics do not have yet, and return how many there were.
+
+    The store is first and Kafka second: a crash between the two sends a decision twice, under the same ids, never not at all.
+    """
+    from streams.publish import publish
+
+    decisions = store.unsent()
+    messages = [message for decision in decisions for message in (decision.verdict, decision.routed)]
+    if messages:
+        run(publish(messages, settings.broker.connection, prefix=settings.topics.prefix))
+    for decision in decisions:
+        store.mark_sent(decision.verdict.review_id)
+    return len(decisions)
+
+
+def _open(config: Config) -> tuple[Settings, ReviewStore]:
+    from streams.agents.review_store import ReviewStore
+    from streams.settings import load_settings
+
+    settings = load_settings(config)
+    return settings, ReviewStore(settings.review.url, labels=settings.labels)
+
+
+def _get(store: ReviewStore, ticket: str) -> QueueItem:
+    from streams.errors import SettingsError
+
+    item = store.get(ticket)
+    if item is None:
+        raise SettingsError(f"no review of {ticket!r}: hedgerow review list shows what waits")
+    return item
+
+
+def _row(item: QueueItem) -> dict[str, Any]:
+    review = item.review
+    return {
+        "ticket_id": review.ticket_id,
+        "review_id": review.review_id,
+        "uncertainty": review.uncertainty,
+        "suggested": review.suggested,
+        "reasons": list(review.reasons),
+        "text": review.ticket.text,
+        "decided": None if item.decision is None else item.decision.verdict.label,
+    }
+
+
+def _spoken(call: Call) -> str:
+    model = call.model_returned or call.model_asked
+    if isinstance(call.signal, Scored):
+        s = call.signal
+        best = sorted(s.label_probs.items(), key=lambda pair: -pair[1])[:3]
+        others = ", ".join(f"{label} {share:.2f}" for label, share in best)
+        return (
+            f"{call.tier} ({model}): {s.label}, confidence {s.confidence:.2f}, entropy {s.entropy:.2f} nats ({others})"
+        )
+    said = f", it said {call.signal.label}" if call.signal.label else ""
+    return f"{call.tier} ({model}): no signal, {call.signal.reason}{said}. {call.signal.detail}"

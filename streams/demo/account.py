@@ -1,0 +1,132 @@
+"""Accounts for every ticket of a run: where each one ended, what it cost, and what is missing. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from schemas import (
+    Call,
+    Classification,
+    DeadLetter,
+    Escalation,
+    InvalidMessage,
+    Message,
+    Review,
+    Routed,
+    Scored,
+    Ticket,
+)
+from streams.produce import Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One input row: the ticket it is about (rows of one ticket_id are one ticket), and the ticket if it is a valid one."""
+
+    key: str
+    ticket: Ticket | None
+
+    @classmethod
+    def read(cls, number: int, line: bytes) -> Row:
+        """Read a row; one that is no valid ticket is a ticket of its own, which should end as a dead letter."""
+        try:
+            ticket = Ticket.decode(line)
+        except InvalidMessage:
+            return cls(f"row {number}", None)
+        return cls(f"ticket {ticket.ticket_id}", ticket)
+
+
+@dataclass
+class Account:
+    """What became of the rows, message by message. ``results`` holds the distinct outcomes of each ticket."""
+
+    rows: Sequence[Row]
+    results: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    classified: dict[str, Call] = field(default_factory=dict)
+    escalated: set[str] = field(default_factory=set)
+    routed: dict[str, Routed] = field(default_factory=dict)
+    reviews: dict[str, Review] = field(default_factory=dict)
+    dead: dict[str, DeadLetter] = field(default_factory=dict)
+    redelivered: int = 0
+    unscored_accepts: int = 0
+    _places: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tickets = {row.key: row.ticket for row in reversed(self.rows)}
+
+    def sent(self, places: Sequence[Sent]) -> None:
+        """Note where each row stands on the topic; a row that the broker refused for its size is no ticket of this run."""
+        for place in places:
+            row = self.rows[place.row]
+            if place.partition is not None and place.offset is not None:
+                self._places[place.partition, place.offset] = row.key
+            elif row.ticket is None:
+                self.tickets.pop(row.key, None)
+
+    @property
+    def settled(self) -> int:
+        """How many tickets have an outcome."""
+        return len(self.results.keys() & self.tickets.keys())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every ticket has an outcome."""
+        return self.settled == len(self.tickets)
+
+    @property
+    def lost(self) -> int:
+        """Tickets without an outcome."""
+        return len(self.tickets) - self.settled
+
+    @property
+    def duplicates(self) -> int:
+        """Outcomes beyond one a ticket, after deduplicating by id."""
+        return sum(len(outcomes) - 1 for outcomes in self.results.values())
+
+    def see(self, message: Message) -> None:
+        """Take note of one message from a topic."""
+        if isinstance(message, Classification):
+            self.classified[f"ticket {message.ticket_id}"] = message.call
+        elif isinstance(message, Escalation):
+            self.escalated.add(f"ticket {message.ticket_id}")
+        elif isinstance(message, Routed):
+            self._routed(message)
+        elif isinstance(message, Review):
+            self._end(f"ticket {message.ticket_id}", "review", message.review_id)
+            self.reviews.setdefault(f"ticket {message.ticket_id}", message)
+        elif isinstance(message, DeadLetter):
+            self._dead(message)
+
+    def _routed(self, message: Routed) -> None:
+        key = f"ticket {message.ticket_id}"
+        self._end(key, "routed", message.result_id)
+        self.routed.setdefault(key, message)
+        if message.decided_by != "human" and not (message.calls and isinstance(message.calls[-1].signal, Scored)):
+            self.unscored_accepts += 1
+
+    def _dead(self, letter: DeadLetter) -> None:
+        key = self._places.get((letter.partition, letter.offset)) if letter.topic.endswith("tickets") else None
+        if key is None:
+            key = f"ticket {(letter.key or b'').decode('utf-8', 'replace')}"
+        self._end(key, "dead", letter.letter_id)
+        self.dead.setdefault(key, letter)
+
+    def _end(self, key: str, kind: str, outcome: str) -> None:
+        if (kind, outcome) in self.results[key]:
+            self.redelivered += 1
+        self.results[key].add((kind, outcome))
+
+    def calls(self, key: str) -> tuple[Call, ...]:
+        """Return every call that was paid for a ticket, the cheap tier's first."""
+        if key in self.routed:
+            return self.routed[key].calls
+        if key in self.reviews:
+            return self.reviews[key].calls
+        return ()
+
+    @property
+    def cost_usd(self) -> float:
+        """What all calls together cost, USD."""
+        return sum(call.cost_usd for key in self.results for call in self.calls(key))

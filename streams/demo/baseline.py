@@ -1,0 +1,37 @@
+"""What one tier alone would have answered: recorded answers where there are any, asked afresh where not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas import Call, Ticket
+from streams.models.client import ModelClient
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One tier's label and cost (USD, one answered call) for every ticket."""
+
+    labels: Mapping[str, str | None]
+    costs: Mapping[str, float]
+
+    @property
+    def cost_usd(self) -> float:
+        """What asking this tier about every ticket costs."""
+        return sum(self.costs.values())
+
+
+async def baseline(client: ModelClient, tickets: Mapping[str, Ticket], recorded: Mapping[str, Call]) -> Baseline:
+    """Return what the client's tier says about every ticket; ``recorded`` calls that were answered are not asked again."""
+
+    async def one(key: str, ticket: Ticket) -> tuple[str, str | None, float]:
+        call = recorded.get(key)
+        if call is None or call.signal.label is None:
+            call = await client.ask(ticket.text)
+        last = call.attempts[-1].cost_usd if call.attempts else 0.0
+        return key, call.signal.label, last
+
+    answers = await asyncio.gather(*(one(key, ticket) for key, ticket in tickets.items()))
+    return Baseline({key: label for key, label, _ in answers}, {key: cost for key, _, cost in answers})

@@ -1,0 +1,61 @@
+"""The figures of a run, from its account and the two baselines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.demo.account import Account
+from streams.demo.baseline import Baseline
+
+
+def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> dict[str, Any]:
+    """Return the report; shares are of all tickets, accuracies of the routed tickets that have a label (None: none has)."""
+    gold = {
+        key: ticket.label
+        for key, ticket in account.tickets.items()
+        if ticket is not None and ticket.label is not None and key in account.routed
+    }
+    tickets = len(account.tickets)
+    cost = account.cost_usd
+    return {
+        "tickets": tickets,
+        "routed": len(account.routed.keys() & account.tickets.keys()),
+        "in_review": len(account.reviews.keys() & account.tickets.keys()),
+        "dead_letters": len(account.dead.keys() & account.tickets.keys()),
+        "lost": account.lost,
+        "duplicates": account.duplicates,
+        "unscored_accepts": account.unscored_accepts,
+        "accuracy": _accuracy(gold, {key: account.routed[key].label for key in gold}),
+        "accuracy_all_cheap": _accuracy(gold, cheap.labels),
+        "accuracy_all_big": _accuracy(gold, big.labels),
+        "cost_usd": cost,
+        "cost_all_big_usd": big.cost_usd,
+        "saving": 1 - cost / big.cost_usd if big.cost_usd else None,
+        "escalation_rate": len(account.escalated) / tickets if tickets else 0.0,
+        "review_rate": len(account.reviews) / tickets if tickets else 0.0,
+        "seconds": seconds,
+        "tickets_per_second": tickets / seconds if seconds else None,
+        "redelivered": account.redelivered,
+        "rows": len(account.rows),
+        "out_of_scope": _out_of_scope(account),
+        "dead_letter_reasons": _counts([letter.reason for letter in account.dead.values()]),
+    }
+
+
+def _accuracy(gold: Mapping[str, str], answers: Mapping[str, str | None]) -> float | None:
+    return sum(answers[key] == label for key, label in gold.items()) / len(gold) if gold else None
+
+
+def _out_of_scope(account: Account) -> dict[str, int]:
+    """Where the tickets without a label ended; a person is the right end."""
+    keys = [key for key, ticket in account.tickets.items() if ticket is not None and ticket.label is None]
+    return {
+        "tickets": len(keys),
+        "in_review": sum(key in account.reviews for key in keys),
+        "routed": sum(key in account.routed for key in keys),
+    }
+
+
+def _counts(names: list[str]) -> dict[str, int]:
+    return {name: names.count(name) for name in sorted(set(names))}

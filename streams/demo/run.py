@@ -1,0 +1,228 @@
+"""Starts what a demo needs, feeds it, watches until every ticket has its outcome, and cleans up."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from rich.console import Console
+
+from streams.consume import decode, reader
+from streams.core.policy import Policy
+from streams.delivery.service import Connection
+from streams.demo.account import Account, Row
+from streams.demo.baseline import baseline
+from streams.demo.report import report
+from streams.demo.view import View
+from streams.errors import SandboxError, SettingsError
+from streams.models.client import ModelClient
+from streams.produce import produce
+from streams.sandbox.broker import Broker
+from streams.sandbox.embedded import EmbeddedBroker
+from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.process import ChildProcess
+from streams.sandbox.tickets import DEMO, TRAIN
+from streams.settings import AGENTS, Settings, check_settings
+from streams.topics import admin_client, create_topics
+
+#: Without a new outcome for this long, what is missing counts as lost.
+_STALL_S = 120.0
+_WATCHED = ("classifications", "escalations", "routed", "reviews", "dead-letters")
+_PARTITIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What a person may choose; the bundled tickets where no file is named."""
+
+    tickets: Path = DEMO
+    train: Path = TRAIN
+    limit: int | None = None
+    policy: Policy = field(default_factory=Policy)
+    workers: int = 1
+    broker: str = "embedded"
+    faults: tuple[str, ...] = ()
+    seed: int = 0
+
+
+async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
+    """Run the demo and return its report.
+
+    Raises SettingsError for files that cannot be used and SandboxError where a part cannot be started here.
+    """
+    lines = read_lines(options.tickets, options.limit)
+    rows = [Row.read(number, line) for number, line in enumerate(lines)]
+    account = Account(rows)
+    async with AsyncExitStack() as stack:
+        console.print(f"starting the {options.broker} broker and training the two models on {options.train.name} ...")
+        models = ModelServer(options.train, faults=options.faults, seed=options.seed)
+        connection, _ = await asyncio.gather(
+            stack.enter_async_context(_broker(options.broker)), stack.enter_async_context(models)
+        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
+        settings = demo_settings(connection, models.url, models.labels, options.policy, folder)
+        await stack.enter_async_context(_topics(connection, settings.topics.prefix, ours=options.broker in _LOCAL))
+        workers = await stack.enter_async_context(_workers(settings, options.workers, folder))
+        with View(account, settings.tiers.big.price, console) as view:
+            seconds = await _flow(account, lines, settings, view, workers)
+        await models.set_faults([])
+        console.print("asking each model about every ticket, for comparison ...")
+        return await _compare(account, settings, seconds)
+
+
+def read_lines(path: Path, limit: int | None) -> list[bytes]:
+    """Return the file's non-empty lines, ``limit`` at most; raises SettingsError where there is none to read."""
+    try:
+        lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise SettingsError(f"tickets file {path}: {error.strerror}") from None
+    if not lines:
+        raise SettingsError(f"tickets file {path}: no rows")
+    return lines[:limit]
+
+
+def demo_settings(
+    connection: Connection, url: str, labels: Sequence[str], policy: Policy, folder: Path, prefix: str | None = None
+) -> Settings:
+    """Return the settings of a demo's workers: the sandbox endpoints, short time-outs, a review store of its own."""
+    tier = {"base_url": url, "timeout_s": 5.0, "deadline_s": 40.0, "attempts": 6, "concurrency": 64}
+    values = {
+        "broker": {
+            "bootstrap": connection.bootstrap,
+            "session_timeout_s": connection.session_timeout_s,
+            "heartbeat_s": connection.heartbeat_s,
+            "rebalance_timeout_s": connection.rebalance_timeout_s,
+            "commit_interval_s": connection.commit_interval_s,
+        },
+        "topics": {
+            "prefix": prefix if prefix is not None else f"demo-{secrets.token_hex(3)}.",
+            "partitions": _PARTITIONS,
+        },
+        "labels": list(labels),
+        "tiers": {"cheap": {**tier, "model": "sandbox-cheap"}, "big": {**tier, "model": "sandbox-big"}},
+        "policy": policy.model_dump(mode="json"),
+        "review": {"url": f"sqlite:///{folder / 'reviews.db'}"},
+        "worker": {"in_flight": 64, "stop_wait_s": 5.0},
+    }
+    return check_settings(values, "demo")
+
+
+_LOCAL: dict[str, Callable[[], Broker]] = {"embedded": EmbeddedBroker, "kafka": LocalKafka}
+
+
+def local_connection(broker: Broker) -> Connection:
+    """Return how to reach a sandbox broker: its group protocol may be hasty, nothing but this machine is between."""
+    if broker.kind == "embedded":
+        # Its join waits half the session time-out.
+        return Connection(broker.bootstrap, session_timeout_s=2.0, heartbeat_s=0.3, rebalance_timeout_s=2.0)
+    return Connection(broker.bootstrap, session_timeout_s=6.0, heartbeat_s=0.5, rebalance_timeout_s=10.0)
+
+
+@asynccontextmanager
+async def _broker(name: str) -> AsyncIterator[Connection]:
+    if name in _LOCAL:
+        async with _LOCAL[name]() as broker:
+            yield local_connection(broker)
+    elif ":" in name:
+        yield Connection(name)
+    else:
+        raise SettingsError(f"--broker {name}: embedded, kafka or HOST:PORT is expected")
+
+
+@asynccontextmanager
+async def _topics(connection: Connection, prefix: str, *, ours: bool) -> AsyncIterator[None]:
+    """Create the demo's topics, and delete them again on a broker that is not ours to throw away."""
+    created = await create_topics(connection, prefix=prefix, partitions=_PARTITIONS, replication=1)
+    try:
+        yield
+    finally:
+        if not ours:
+            async with admin_client(connection) as admin:
+                await admin.delete_topics(created)
+
+
+@asynccontextmanager
+async def _workers(settings: Settings, count: int, folder: Path) -> AsyncIterator[list[ChildProcess]]:
+    """Run worker processes with these settings."""
+    config = folder / "hedgerow.yaml"
+    config.write_text(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config), "--agents", ",".join(AGENTS)]
+    workers = [ChildProcess(command, output=folder / f"worker-{number}.log") for number in range(count)]
+    try:
+        yield workers
+    finally:
+        await asyncio.gather(*(worker.stop(15.0) for worker in workers))
+
+
+async def _flow(
+    account: Account, lines: Sequence[bytes], settings: Settings, view: View, workers: Sequence[ChildProcess]
+) -> float:
+    """Produce everything and watch until it is settled or stalls; return the seconds from the first row to the last outcome."""
+    prefix, connection = settings.topics.prefix, settings.broker.connection
+    began = last = time.monotonic()
+    async with reader(_WATCHED, connection, prefix=prefix) as consumer:
+        account.sent(await produce(lines, connection, prefix=prefix))
+        while not account.complete and time.monotonic() - last < _STALL_S:
+            batches = await consumer.getmany(timeout_ms=200)
+            before = account.settled
+            for records in batches.values():
+                for record in records:
+                    message = decode(record, prefix)
+                    if message is not None:
+                        account.see(message)
+            if account.settled > before:
+                last = time.monotonic()
+            view.update()
+            _check(workers)
+        await _late(account, consumer, prefix)
+    return last - began
+
+
+async def _late(account: Account, consumer: Any, prefix: str) -> None:
+    """Look once more, so that a second result that follows close behind is counted."""
+    for records in (await consumer.getmany(timeout_ms=1000)).values():
+        for record in records:
+            message = decode(record, prefix)
+            if message is not None:
+                account.see(message)
+
+
+def _check(workers: Sequence[ChildProcess]) -> None:
+    if not any(worker.alive for worker in workers):
+        raise SandboxError(f"no worker is running any more; the last words of one:\n{workers[0].tail()}")
+
+
+async def _compare(account: Account, settings: Settings, seconds: float) -> dict[str, Any]:
+    """Ask each tier alone about every ticket, and report."""
+    tickets = {key: ticket for key, ticket in account.tickets.items() if ticket is not None}
+    big_calls = {key: call for key in tickets for call in account.calls(key) if call.tier == "big"}
+    labels = settings.label_set
+    async with (
+        ModelClient("cheap", settings.tiers.cheap, labels) as cheap,
+        ModelClient("big", settings.tiers.big, labels) as big,
+    ):
+        return report(
+            account,
+            await baseline(cheap, tickets, account.classified),
+            await baseline(big, tickets, big_calls),
+            seconds,
+        )
+
+
+def write_report(figures: dict[str, Any], path: Path) -> None:
+    """Write the report as JSON; raises SettingsError where the file cannot be written."""
+    try:
+        path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    except OSError as error:
+        raise SettingsError(f"report file {path}: {error.strerror}") from None

@@ -1,0 +1,101 @@
+"""What a person sees while a demo runs: a live panel on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from schemas import Scored
+from streams.core.cost import Price
+from streams.demo.account import Account
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_LINE_EVERY_S = 5.0
+
+
+class View:
+    """Shows an account as it fills. A context manager; ``update`` may be called as often as you like."""
+
+    def __init__(self, account: Account, big: Price, console: Console) -> None:
+        self._account = account
+        self._big = big
+        self._console = console
+        self._began = time.monotonic()
+        self._last_line = self._began
+        self._live = Live(console=console, refresh_per_second=8, transient=False) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.update(last=True)
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, *, last: bool = False) -> None:
+        """Show the present state."""
+        if self._live is not None:
+            self._live.update(self._panel(), refresh=last)
+        elif last or time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
+
+    def _line(self) -> str:
+        a = self._account
+        return (
+            f"{a.settled}/{len(a.tickets)} tickets: routed {len(a.routed)}, in review {len(a.reviews)}, "
+            f"dead letters {len(a.dead)}, escalated {len(a.escalated)}, {self._rate():.0f}/s, ${a.cost_usd:.4f}"
+        )
+
+    def _rate(self) -> float:
+        return self._account.settled / max(1e-9, time.monotonic() - self._began)
+
+    def _panel(self) -> Panel:
+        a = self._account
+        routes = Table(box=None, padding=(0, 2), show_header=False)
+        by = [message.decided_by for message in a.routed.values()]
+        for name, count, style in (
+            ("cheap model was sure", by.count("cheap"), "green"),
+            ("escalated, big model was sure", by.count("big"), "cyan"),
+            ("in front of a person", len(a.reviews), "yellow"),
+            ("dead letters", len(a.dead), "red"),
+        ):
+            routes.add_row(Text(name, style=style), f"{count:>6}", ProgressBar(max(1, len(a.tickets)), count, width=30))
+        signals = [call.signal for call in a.classified.values() if isinstance(call.signal, Scored)]
+        confidence = histogram([signal.confidence for signal in signals], 1.0)
+        entropy = histogram([signal.entropy for signal in signals], 2.0)
+        all_big = sum(
+            self._big.cost(call.attempts[-1].prompt_tokens, call.attempts[-1].completion_tokens)
+            for call in a.classified.values()
+            if call.attempts
+        )
+        numbers = Text(
+            f"confidence 0 {confidence} 1     entropy 0 {entropy} 2 nats\n"
+            f"cost ${a.cost_usd:.4f}   all-big about ${all_big:.4f}   {self._rate():.0f} tickets/s"
+        )
+        done = ProgressBar(max(1, len(a.tickets)), a.settled, width=60)
+        title = f"hedgerow: {a.settled} of {len(a.tickets)} tickets have their outcome"
+        return Panel(Group(done, routes, numbers), title=title, title_align="left")
+
+
+def histogram(values: Sequence[float], top: float, bins: int = 24) -> str:
+    """Return a one-line histogram of the values from 0 to ``top``; what lies above counts into the last bin."""
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int(value / top * bins))] += 1
+    most = max(counts) or 1
+    # A bin that holds anything shows at least the lowest block.
+    return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // most)] for count in counts)

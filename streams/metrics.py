@@ -1,0 +1,123 @@
+"""Prometheus metrics, read from what delivery reports and from the messages that go out. No agent knows of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas import Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
+from streams.delivery.observer import Observer
+
+_PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
+_NATS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+#: The escalation share is taken over this many decisions on cheap answers.
+_SHARE_WINDOW = 500
+
+
+class MetricsObserver(Observer):
+    """Counts into one registry, for all agents of a worker."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._recent: deque[bool] = deque(maxlen=_SHARE_WINDOW)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"hedgerow_{name}", text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"hedgerow_{name}", text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(f"hedgerow_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+        self._tickets = counter("tickets_total", "Tickets by route: cheap, big, escalated, review", "route")
+        self._reasons = counter("reasons_total", "Why answers were not enough", "route", "reason")
+        self._confidence = histogram("confidence", "Confidence of scored answers", _PROBABILITY, "tier")
+        self._entropy = histogram("entropy_nats", "Entropy of scored answers", _NATS, "tier")
+        self._calls = counter("model_attempts_total", "Requests to model APIs", "tier", "outcome")
+        self._latency = histogram("model_latency_seconds", "Time of one request to a model API", _SECONDS, "tier")
+        self._cost = counter("model_cost_usd_total", "What requests to model APIs cost, USD", "tier")
+        self._share = gauge("escalation_share", f"Share of the last {_SHARE_WINDOW} cheap answers that were escalated")
+        self._handled = histogram(
+            "handling_seconds", "From taking a message to its outputs at the broker", _SECONDS, "agent"
+        )
+        self._dead = counter("dead_letters_total", "Messages that could not be handled", "agent", "reason")
+        self._retried = counter("retries_total", "Handler calls and sends that were tried again", "agent", "reason")
+        self._skipped = counter("skipped_total", "Messages finished without a handler call", "agent", "why")
+        self._in_flight = gauge("in_flight", "Messages in progress", "agent")
+        self._queued = gauge("queued", "Messages taken and waiting", "agent")
+        self._lag = gauge(
+            "consumer_lag", "Messages from the committed offset to the end", "agent", "topic", "partition"
+        )
+        self._rebalances = counter("rebalances_total", "Rebalances", "agent")
+
+    def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
+        """Count what went out."""
+        self._handled.labels(agent).observe(seconds)
+        for output in outputs:
+            if isinstance(output, Classification):
+                self._call(output.call)
+            elif isinstance(output, Escalation):
+                self._route("escalated", output.reasons)
+                self._escalated(True)
+            elif isinstance(output, Routed):
+                self._route(output.decided_by, output.reasons)
+                self._decided(output.calls)
+            elif isinstance(output, Review):
+                self._route("review", output.reasons)
+                self._decided(output.calls)
+
+    def dead_lettered(self, agent: str, letter: DeadLetter) -> None:
+        """Count a dead letter by its reason."""
+        self._dead.labels(agent, letter.reason).inc()
+
+    def retried(self, agent: str, reason: str) -> None:
+        """Count a retry."""
+        self._retried.labels(agent, reason).inc()
+
+    def skipped(self, agent: str, why: str, count: int) -> None:
+        """Count messages that needed no handler call."""
+        self._skipped.labels(agent, why).inc(count)
+
+    def in_flight(self, agent: str, count: int, queued: int) -> None:
+        """Set the gauges."""
+        self._in_flight.labels(agent).set(count)
+        self._queued.labels(agent).set(queued)
+
+    def committed(self, agent: str, topic: str, partition: int, offset: int, lag: int) -> None:
+        """Set the lag."""
+        del offset
+        self._lag.labels(agent, topic, str(partition)).set(lag)
+
+    def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
+        """Count a rebalance."""
+        del partitions, seconds
+        self._rebalances.labels(agent).inc()
+
+    def _route(self, route: str, reasons: Sequence[str]) -> None:
+        self._tickets.labels(route).inc()
+        for reason in reasons:
+            self._reasons.labels(route, reason).inc()
+
+    def _decided(self, calls: Sequence[Call]) -> None:
+        """The cheap call was counted when it was made; only a decision without a big call is about the cheap answer."""
+        if len(calls) > 1:
+            self._call(calls[-1])
+        else:
+            self._escalated(False)
+
+    def _escalated(self, escalated: bool) -> None:
+        self._recent.append(escalated)
+        self._share.set(sum(self._recent) / len(self._recent))
+
+    def _call(self, call: Call) -> None:
+        for attempt in call.attempts:
+            self._calls.labels(call.tier, attempt.outcome).inc()
+            self._latency.labels(call.tier).observe(attempt.latency_ms / 1000)
+            self._cost.labels(call.tier).inc(attempt.cost_usd)
+        if isinstance(call.signal, Scored):
+            self._confidence.labels(call.tier).observe(call.signal.confidence)
+            self._entropy.labels(call.tier).observe(call.signal.entropy)
