@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 #: The longest ticket text in characters. Every message derived from a ticket stays below Kafka's 1 MiB default.
 MAX_TEXT = 100_000
 #: The longest name of anything (ticket, label, model, endpoint) in characters.
 MAX_NAME = 256
+#: The longest value of a ticket's metadata in characters: 64 of them fit beside the longest text.
+MAX_METADATA = 512
+_MAX_DETAIL = 500
+_VERSIONS = {("v",), ("ticket", "v")}
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -41,14 +45,7 @@ class Message(Value):
 
     VERSION: ClassVar[int] = 1
 
-    v: Annotated[int, Field(ge=1)] = 1
-
-    @field_validator("v")
-    @classmethod
-    def _known_version(cls, v: int) -> int:
-        if v > cls.VERSION:
-            raise ValueError(f"schema version {v} is newer than {cls.VERSION}, the newest this reader knows")
-        return v
+    v: Annotated[int, Field(ge=1, le=1)] = 1
 
     def encode(self) -> bytes:
         """Return the message as UTF-8 JSON."""
@@ -57,7 +54,7 @@ class Message(Value):
     @classmethod
     def decode(cls, data: bytes | None) -> Self:
         """Read one message from bytes; raises InvalidMessage with a named reason and nothing else."""
-        if data is None:
+        if not data:
             raise InvalidMessage("empty_message", "the message has no value")
         try:
             return cls.model_validate_json(data)
@@ -69,13 +66,16 @@ def _invalid(error: ValidationError) -> InvalidMessage:
     # include_input=False: a ticket's text belongs neither in a log line nor in an error.
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     first = problems[0]
-    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "json_invalid":
         return InvalidMessage("not_json", first["msg"])
-    if where == "v":
-        return InvalidMessage("unknown_schema_version", first["msg"])
+    # Before all else: a newer message may have any other fault in the eyes of this reader. A ticket inside has its own.
+    version = next((problem["msg"] for problem in problems if problem["loc"] in _VERSIONS), None)
+    if version is not None:
+        return InvalidMessage("unknown_schema_version", f"schema version: {version}")
+    where = ".".join(str(part) for part in first["loc"]) or "message"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return InvalidMessage("wrong_schema", f"{where or 'message'}: {first['msg']}{more}")
+    # Where and what may quote a key or a tag of the message, which can be of any length.
+    return InvalidMessage("wrong_schema", f"{where}: {first['msg']}"[:_MAX_DETAIL] + more)
 
 
 def stable_id(*parts: str) -> str:

@@ -83,7 +83,7 @@ class Scored(Value):
     """Probability shown at the first answer token, before renormalising: the list and the token that was written."""
     k: Annotated[int, Field(ge=1)]
     """How many tokens were listed with a usable logprob at the first answer token."""
-    label_probs: dict[str, float]
+    label_probs: dict[str, Probability]
     """Mass of each label, renormalised over the labels; every label of the set is listed."""
     out_of_label: Probability
     """Shown mass that counts for no label, of tokens that fit none, or several that could not be told apart.

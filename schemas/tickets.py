@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from schemas.base import MAX_TEXT, Count, Message, Millis, Name, Usd, Value
+from schemas.base import MAX_METADATA, MAX_TEXT, Count, Message, Millis, Name, Usd, Value
 from schemas.signal import Signal
 
 Tier = Literal["cheap", "big"]
@@ -21,7 +21,9 @@ class Ticket(Message):
     """The gold label where it is known; used for measuring only, never for deciding."""
     slice: Name | None = None
     """A named part of a golden set."""
-    metadata: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict)
+    metadata: Annotated[dict[Name, Annotated[str, Field(max_length=MAX_METADATA)]], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
 
     @field_validator("text")
     @classmethod

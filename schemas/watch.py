@@ -19,10 +19,10 @@ class Probe(Message):
     model_returned: str | None = None
     fingerprint: str | None = None
     prompt: str = "x"
-    temperature: float = 0.0
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     k_asked: Annotated[int, Field(ge=1, le=100)] = 20
-    logprobs: dict[str, float] | None = None
-    """Token to logprob in nats, as returned."""
+    logprobs: dict[str, Annotated[float, Field(allow_inf_nan=False)]] | None = None
+    """Token to logprob in nats, as returned but for -inf and NaN: JSON has no number for them."""
     error: str | None = None
     prompt_tokens: Count = 0
     completion_tokens: Count = 0

@@ -1,0 +1,98 @@
+"""The demo from end to end, as a person runs it: outcomes add up, and nothing is accepted without a signal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.brokers import require_kafka
+
+FIELDS = (
+    "tickets routed in_review dead_letters lost duplicates unscored_accepts accuracy accuracy_all_cheap "
+    "accuracy_all_big cost_usd cost_all_big_usd saving escalation_rate review_rate seconds tickets_per_second"
+).split()
+BANKING77 = Path(__file__).parents[3] / "shared" / "data" / "banking77"
+
+
+def run_demo(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    report = tmp_path / "report.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "demo", "--report", str(report), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(report.read_text())
+    assert figures.keys() >= set(FIELDS)
+    assert figures["tickets"] == figures["routed"] + figures["in_review"] + figures["dead_letters"]
+    assert figures["lost"] == figures["duplicates"] == figures["unscored_accepts"] == 0
+    assert figures["saving"] == pytest.approx(1 - figures["cost_usd"] / figures["cost_all_big_usd"])
+    return figures
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_bundled_tickets(tmp_path: Path) -> None:
+    figures = run_demo(tmp_path)
+    assert figures["tickets"] == 120
+    assert figures["dead_letters"] == 0
+    assert figures["accuracy"] > figures["accuracy_all_cheap"]
+    assert figures["saving"] > 0.2
+
+
+def test_bad_rows_and_duplicates_end_once(tmp_path: Path) -> None:
+    good = [{"ticket_id": f"t-{n}", "text": f"where is my parcel, order {n}?", "label": "shipping"} for n in range(20)]
+    path = write_rows(tmp_path / "tickets.jsonl", good + good[:5])
+    with path.open("a") as file:
+        file.write("this is not JSON\n")
+        file.write(json.dumps({"ticket_id": "empty", "text": "  "}) + "\n")
+        file.write(json.dumps({"ticket_id": "new", "text": "hello", "v": 99}) + "\n")
+    figures = run_demo(tmp_path, "--tickets", str(path))
+    assert figures["tickets"] == 23
+    assert figures["dead_letters"] == 3
+    assert figures["dead_letter_reasons"] == {"not_json": 1, "unknown_schema_version": 1, "wrong_schema": 1}
+
+
+@pytest.mark.kafka
+def test_faults_and_two_workers_on_apache_kafka(tmp_path: Path) -> None:
+    require_kafka()
+    faults = ("logprobs_null=0.2", "logprobs_absent=0.1", "rate_limit=0.1", "server_error=0.1", "cut=0.02", "garbage=0.05")
+    options = [argument for fault in faults for argument in ("--fault", fault)]
+    figures = run_demo(tmp_path, "--broker", "kafka", "--workers", "2", *options)
+    assert figures["tickets"] == 120
+
+
+@pytest.mark.skipif(not BANKING77.is_dir(), reason="the Banking77 messages are not beside this checkout")
+def test_real_messages(tmp_path: Path) -> None:
+    queues = json.loads((BANKING77 / "queues.json").read_text())
+
+    def rows(split: str) -> list[dict[str, Any]]:
+        with (BANKING77 / f"{split}.csv").open(newline="") as file:
+            return [
+                {"ticket_id": f"{split}-{number}", "text": row["text"], "label": queues[row["category"]]}
+                for number, row in enumerate(csv.DictReader(file))
+            ]
+
+    tickets = random.Random(7).sample(rows("test"), 1160)
+    # Out of scope: a row without a label, whose right end is a person.
+    tickets += [{"ticket_id": f"other-{n}", "text": f"tell me a story about a dragon number {n}"} for n in range(40)]
+    train = write_rows(tmp_path / "train.jsonl", rows("train"))
+    figures = run_demo(
+        tmp_path, "--train", str(train), "--tickets", str(write_rows(tmp_path / "tickets.jsonl", tickets))
+    )
+    assert figures["tickets"] == 1200
+    assert figures["accuracy"] > figures["accuracy_all_cheap"]
+    assert figures["saving"] > 0.3
+    assert figures["out_of_scope"]["in_review"] >= 30
