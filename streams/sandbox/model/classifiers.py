@@ -23,7 +23,7 @@ from streams.sandbox.model.features import words, words_phrases_and_pieces
 
 Floats = NDArray[np.float64]
 
-_CHEAP_WORDS = 110
+_CHEAP_WORDS = 250
 """How many words the cheap classifier knows: those that tell the labels apart best."""
 
 _FEW_MESSAGES = 2_000
