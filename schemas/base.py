@@ -69,9 +69,10 @@ def _invalid(error: ValidationError) -> InvalidMessage:
     if first["type"] == "json_invalid":
         return InvalidMessage("not_json", first["msg"])
     # Before all else: a newer message may have any other fault in the eyes of this reader. A ticket inside has its own.
-    version = next((problem["msg"] for problem in problems if problem["loc"] in _VERSIONS), None)
+    version = next((problem for problem in problems if problem["loc"] in _VERSIONS), None)
     if version is not None:
-        return InvalidMessage("unknown_schema_version", f"schema version: {version}")
+        newer = ", the newest this reader knows" if version["type"] == "less_than_equal" else ""
+        return InvalidMessage("unknown_schema_version", f"schema version: {version['msg']}{newer}")
     where = ".".join(str(part) for part in first["loc"]) or "message"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     # Where and what may quote a key or a tag of the message, which can be of any length.

@@ -1,0 +1,99 @@
+"""What a detector can say about a row: too early, quiet, an alarm, or no sample at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+At = str | float | int | None
+"""A row's time as its writer put it: ISO 8601 text or a number; None where it had none."""
+
+
+class Reason(StrEnum):
+    """Why a row is no sample."""
+
+    ERROR = "error"
+    MISSING = "missing"
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+    NOT_FINITE = "not_finite"
+    POSITIVE = "positive"
+    TOO_MANY_TOKENS = "too_many_tokens"
+    CLOCK_BACK = "clock_back"
+    FEW_TOKENS = "few_tokens"
+
+
+class Kind(StrEnum):
+    """What an alarm says has changed."""
+
+    CHANGE = "change"
+    DRIFT = "drift"
+    K_CHANGE = "k_change"
+    MISSING = "missing"
+    MODEL_CHANGE = "model_change"
+    FINGERPRINT_CHANGE = "fingerprint_change"
+
+
+@dataclass(frozen=True, slots=True)
+class NotEnough:
+    """Too early to decide: ``n`` of the ``needed`` usable rows are there."""
+
+    n: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Decided, and nothing to report; ``score`` is on the detector's own scale (see its class)."""
+
+    statistic: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A row that is no sample, and why."""
+
+    reason: Reason
+    at: At = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of usable rows: the times of the first and the last, and how many they are."""
+
+    first: At
+    last: At
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A token whose mean logprob moved, in nats, censored where rows did not list it."""
+
+    token: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something changed.
+
+    For the model's own movement (``change``, ``drift``): the detector's statistic, its score, the value the statistic
+    had to pass, the rows it compared and the tokens that moved most. For a change of the contract (the other kinds):
+    ``was`` and ``now`` name it, ``statistic`` is the new k or the rows in the run, ``score`` the rows that confirmed it.
+    """
+
+    kind: Kind
+    statistic: float
+    score: float
+    threshold: float
+    before: Span | None = None
+    after: Span | None = None
+    moved: tuple[Moved, ...] = ()
+    was: str | int | None = None
+    now: str | int | None = None
+
+
+Verdict = NotEnough | Quiet | Unusable | Alarm

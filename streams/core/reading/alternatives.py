@@ -1,0 +1,124 @@
+"""What the model could have written instead of one token, and how likely each of it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.signal import Reason, Unscorable
+from streams.core.reading.answer import Token
+from streams.core.reading.numbers import IMPOSSIBLE, log_probability
+from streams.core.reading.pieces import piece
+from streams.core.reading.tokens import entry_logprob, entry_piece
+
+#: A token's own logprob and its entry in its own list may differ this much: 0.02 nats, and 1 % for half precision.
+_SAME_NATS = 0.02
+_SAME_SHARE = 0.01
+_EQUAL = 1e-6
+#: Probabilities may sum to this much above one, from rounding.
+MASS_NOISE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """The distribution that a response shows at one position, nats."""
+
+    own: float
+    """Logprob of the token that was written."""
+    others: tuple[tuple[str | None, float], ...]
+    """Every other listed token with a usable logprob, each text once; None for a token without a readable text."""
+    k: int
+    """How many tokens were listed with a usable logprob, the written one included if it was listed."""
+    mass: float
+    """Probability of everything shown, the written token included; above 1 by no more than rounding."""
+
+
+def alternatives(token: Token) -> Alternatives | Unscorable:
+    """Return the distribution at one token, or why there is none.
+
+    The list may be shorter than asked for, unsorted, and without the written token. Floors are left out. It is
+    refused where nothing but the written token has a usable logprob, where a number is impossible, or where the list
+    cannot belong to the token.
+    """
+    own = token.logprob
+    inside: float | None = None
+    others: dict[str, float] = {}
+    unnamed: list[tuple[str | None, float]] = []
+    for text, logprob in _entries(token.listed):
+        if logprob is None or logprob == -math.inf:
+            continue
+        if logprob == IMPOSSIBLE:
+            return Unscorable(reason=Reason.IMPOSSIBLE_LOGPROB, detail="an alternative is above zero or not a number")
+        if not text or "\ufffd" in text:
+            # Several control tokens, or parts of characters, look the same: these are not one token listed twice.
+            if inside is None and text == token.text and own is not None and abs(logprob - own) < _EQUAL:
+                inside = logprob
+            else:
+                unnamed.append((text, logprob))
+        elif text == token.text:
+            inside = logprob if inside is None else max(inside, logprob)
+        elif logprob > others.get(text, -math.inf):
+            others[text] = logprob
+    if inside is None:
+        inside = _pop_respelled(others, token)
+    if own is None:
+        own = inside
+    if own is None or (own == -math.inf and inside is None):
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no logprob of its own")
+    if inside is not None and not abs(own - inside) <= _SAME_NATS + _SAME_SHARE * abs(inside):
+        return Unscorable(reason=Reason.MISALIGNED, detail="a token's logprob contradicts its own list")
+    rest = (*others.items(), *unnamed)
+    mass = math.exp(own) + sum([math.exp(logprob) for _, logprob in rest])
+    shown = Alternatives(own, rest, len(rest) + (inside is not None), mass)
+    return _refuse_impossible(shown, listed=inside is not None) or shown
+
+
+def _refuse_impossible(shown: Alternatives, *, listed: bool) -> Unscorable | None:
+    if not shown.others:
+        return Unscorable(reason=Reason.NO_ALTERNATIVES, detail="nothing but the written token has a logprob")
+    if all(text is None for text, _ in shown.others):
+        return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="alternatives are token ids without text")
+    if shown.mass <= 1 + MASS_NOISE:
+        return None
+    if not listed and shown.mass - math.exp(shown.own) <= 1 + MASS_NOISE:
+        return Unscorable(reason=Reason.MISALIGNED, detail="the list leaves no room for the token that was written")
+    return Unscorable(reason=Reason.IMPOSSIBLE_MASS, detail="the alternatives sum to more than one")
+
+
+def _pop_respelled(others: dict[str, float], token: Token) -> float | None:
+    """Take the written token out of the others where its own list spells it with or without the leading space."""
+    if token.logprob is None or not token.text:
+        return None
+    bare = token.text.strip()
+    for text, logprob in others.items():
+        if abs(logprob - token.logprob) < _EQUAL and text.strip() == bare:
+            return others.pop(text)
+    return None
+
+
+def _entries(listed: object) -> Iterator[tuple[str | None, float | None]]:
+    """Yield text and logprob of each alternative: a list of objects, a dict, or a list of dicts."""
+    if isinstance(listed, dict):
+        if isinstance(listed.get("token"), str) and not isinstance(listed.get("logprob"), str | dict | None):
+            yield entry_piece(listed), entry_logprob(listed)
+        else:
+            yield from map(_pair, listed.items())
+    elif isinstance(listed, list):
+        for entry in listed:
+            if not isinstance(entry, dict):
+                continue
+            if "token" in entry:
+                yield piece(entry["token"], entry.get("bytes")), entry_logprob(entry)
+            elif len(entry) == 1:
+                yield from map(_pair, entry.items())
+            else:
+                yield entry_piece(entry), entry_logprob(entry)
+
+
+def _pair(item: tuple[Any, Any]) -> tuple[str | None, float | None]:
+    token, value = item
+    if isinstance(value, dict):  # vLLM: token id to logprob, rank and decoded token
+        return piece(value.get("decoded_token"), None), entry_logprob(value)
+    return piece(token, None), log_probability(value)

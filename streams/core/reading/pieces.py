@@ -1,0 +1,73 @@
+"""Text of tokens, which may end in the middle of a character or come back as a number.
+
+A token of a byte-level tokenizer can hold half a character. Such bytes are kept as the private-use characters
+U+EF80 to U+EFFF, one per byte, so that a token's text is always valid Unicode and neighbours can be joined again.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPED = {0xDC80 + i: 0xEF80 + i for i in range(128)}
+_UNESCAPED = {0xEF80 + i: 0xDC80 + i for i in range(128)}
+_PARTIAL = re.compile("[\uef80-\uefff]")
+#: OpenAI writes a partial character as ``bytes:\xe2\x80``; SentencePiece vocabularies as ``<0xE2>``.
+_BYTES_TOKEN = re.compile(r"bytes:((?:\\x[0-9a-fA-F]{2})+)|<0x([0-9a-fA-F]{2})>")
+_ID_TOKEN = re.compile(r"token_id:\d+")
+_SPECIAL = ("token_id:", "bytes:", "<0x")
+
+
+def clean(text: str) -> str:
+    """Return the text with lone surrogates as "?" and SentencePiece's word mark as the space that it stands for."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\u2581", " ")
+
+
+def from_bytes(data: bytes) -> str:
+    """Decode UTF-8; bytes that are not a whole character become private-use characters."""
+    return data.decode("utf-8", "surrogateescape").translate(_ESCAPED)
+
+
+def to_bytes(text: str) -> bytes:
+    """Return what ``from_bytes`` was given; ``text`` holds no surrogates (see ``clean``)."""
+    if text.isascii():
+        return text.encode()
+    return text.translate(_UNESCAPED).encode("utf-8", "surrogateescape")
+
+
+def is_partial(text: str) -> bool:
+    """Return whether the text holds bytes that are not a whole character."""
+    return _PARTIAL.search(text) is not None
+
+
+def piece(token: object, raw: object) -> str | None:
+    """Return the text that a token stands for, or None where the response does not say it.
+
+    ``raw`` is the token's ``bytes`` field: a list of integers, null or missing. It is used where the token itself is
+    no text: vLLM's ``token_id:N``, or a part of a character.
+    """
+    if not isinstance(token, str):
+        return None
+    special = token.startswith(_SPECIAL)
+    if not special and token.isascii():
+        return token
+    if special or "\ufffd" in token:
+        text = _from_list(raw)
+        if text is not None and not _ID_TOKEN.fullmatch(text):
+            return clean(text)
+        if _ID_TOKEN.fullmatch(token):
+            return None
+        found = _BYTES_TOKEN.fullmatch(token)
+        if found:
+            return from_bytes(bytes.fromhex((found[1] or found[2]).replace("\\x", "")))
+    return clean(token)
+
+
+def _from_list(raw: object) -> str | None:
+    if not isinstance(raw, list) or not raw:
+        return None
+    try:
+        return from_bytes(bytes(raw))
+    except (TypeError, ValueError, OverflowError):
+        return None

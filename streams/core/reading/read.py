@@ -1,0 +1,52 @@
+"""From a response body of any provider to one Answer."""
+
+from __future__ import annotations
+
+from schemas.signal import Reason, Unscorable
+from streams.core.reading.answer import Answer, Finish, Token
+from streams.core.reading.body import parse
+from streams.core.reading.shapes import Place, find
+from streams.core.reading.tokens import read_tokens
+from streams.core.reading.usage import fingerprint_of, model_of, usage_of
+
+_NO_ANSWER_IN_IT: dict[Finish | None, Unscorable] = {
+    "refusal": Unscorable(reason=Reason.REFUSED, detail="the model refused to answer"),
+    "filter": Unscorable(reason=Reason.FILTERED, detail="a content filter stopped the answer"),
+    "tool": Unscorable(reason=Reason.TOOL_CALL, detail="the answer is a tool call"),
+    "error": Unscorable(reason=Reason.ERROR_BODY, detail="the answer ended in an error"),
+}
+
+
+def read_answer(body: object) -> Answer:
+    """Read a response body: an object, a list of stream chunks, or bytes or text of either.
+
+    Never raises. What cannot be used is named in ``Answer.tokens``; the model and the usage are read in every case,
+    because an answer without a signal was paid for too.
+    """
+    document = parse(body)
+    if isinstance(document, Unscorable):
+        return Answer(tokens=document)
+    place = find(document)
+    prompt, completion = usage_of(document)
+    model, fingerprint = model_of(document), fingerprint_of(document)
+    if isinstance(place, Unscorable):
+        return Answer(place, None, None, None, model, fingerprint, prompt, completion)
+    tokens = _tokens(place)
+    return Answer(tokens, place.text, place.finish, place.shape, model, fingerprint, prompt, completion)
+
+
+def no_text(finish: Finish | None) -> Unscorable:
+    """Return why an answer without any text cannot be used."""
+    if finish == "length":
+        return Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut before its first character")
+    return Unscorable(reason=Reason.NO_CONTENT, detail="the answer has no text")
+
+
+def _tokens(place: Place) -> tuple[Token, ...] | Unscorable:
+    unusable = _NO_ANSWER_IN_IT.get(place.finish)
+    if unusable is not None:
+        return unusable
+    tokens = read_tokens(place.logprobs)
+    if isinstance(tokens, Unscorable) and not (place.text or "").strip():
+        return no_text(place.finish)
+    return tokens

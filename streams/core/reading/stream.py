@@ -1,0 +1,93 @@
+"""A stream's chunks, joined into the body that the provider would have sent without streaming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.signal import Reason, Unscorable
+
+#: Text under these keys arrives in pieces; any other text is repeated in each chunk.
+_GROWING = frozenset({"content", "text", "response", "refusal", "thinking", "reasoning", "reasoning_content"})
+#: Lists under these keys hold one growing item per index instead of growing themselves.
+_INDEXED = frozenset({"choices", "candidates"})
+#: Deeper than any provider's body; what lies below is taken from the last chunk.
+_DEPTH = 8
+
+
+def merge(chunks: list[Any]) -> dict[str, Any] | Unscorable:
+    """Join the chunks of a chat, completions, Gemini, Ollama, llama.cpp or Responses stream.
+
+    A stream that ends without saying why it ended was cut, and is marked as an answer that ran out of length.
+    """
+    bodies = [chunk for chunk in chunks if isinstance(chunk, dict)]
+    if not bodies or len(bodies) < len(chunks):
+        return Unscorable(reason=Reason.NOT_JSON, detail="the body is a list of something else than objects")
+    for body in bodies:
+        if body.get("error"):
+            return body
+    finals: list[dict[str, Any]] = [
+        body["response"] for body in bodies if _is_event(body) and isinstance(body.get("response"), dict)
+    ]
+    if finals:
+        return finals[-1]
+    if len(bodies) == 1 and not is_chunk(bodies[0]):
+        return bodies[0]
+    merged: dict[str, Any] = {}
+    for body in bodies:
+        _merge_into(merged, body, _DEPTH)
+    _mark_cut(merged)
+    return merged
+
+
+def is_chunk(body: dict[str, Any]) -> bool:
+    """Return whether the body is one chunk of a chat stream."""
+    choices = body.get("choices")
+    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict) and "delta" in choices[0]
+
+
+def _is_event(body: dict[str, Any]) -> bool:
+    kind = body.get("type")
+    return isinstance(kind, str) and kind.startswith("response.")
+
+
+def _merge_into(whole: dict[str, Any], part: dict[str, Any], depth: int) -> None:
+    for name, value in part.items():
+        key = "message" if name == "delta" else name
+        old = whole.get(key)
+        if isinstance(value, dict) and key == "top_logprobs":
+            value = [value]  # legacy: one dict for this chunk's one token
+        if value is None:
+            whole.setdefault(key, None)
+        elif isinstance(value, dict) and depth:
+            if not isinstance(old, dict):
+                old = whole[key] = {}
+            _merge_into(old, value, depth - 1)
+        elif isinstance(value, list) and depth:
+            if not isinstance(old, list):
+                old = whole[key] = []
+            _extend(old, value, depth - 1, indexed=key in _INDEXED)
+        elif isinstance(value, str) and isinstance(old, str) and key in _GROWING:
+            whole[key] = old + value
+        else:
+            whole[key] = value
+
+
+def _extend(whole: list[Any], part: list[Any], depth: int, *, indexed: bool) -> None:
+    if not indexed:
+        whole.extend(part)
+        return
+    # Only the first answer is read, whichever place the chunk gives it.
+    first = next((item for item in part if isinstance(item, dict) and item.get("index", 0) == 0), None)
+    if first is not None:
+        if not whole:
+            whole.append({})
+        _merge_into(whole[0], first, depth)
+
+
+def _mark_cut(body: dict[str, Any]) -> None:
+    choices = body.get("choices")
+    if isinstance(choices, list):
+        for choice in choices:
+            choice["finish_reason"] = choice.get("finish_reason") or "length"
+    elif "done" in body and body["done"] is not True:
+        body["done_reason"] = "length"

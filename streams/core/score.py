@@ -1,0 +1,168 @@
+"""How sure the model was about a label: from a response body to ``Scored`` or the reason why nobody can know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from schemas.signal import Reason, Scored, Unscorable
+from streams.core.labels import LabelSet
+from streams.core.locate import Located, could_become, locate
+from streams.core.reading import Alternatives, Answer, Token, align, alternatives, no_text, read_answer
+from streams.core.reading.pieces import from_bytes, to_bytes
+
+_MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
+_AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything the rest of the system needs from one response body."""
+
+    signal: Scored | Unscorable
+    text: str | None
+    """The raw answer, uncut."""
+    model: str | None
+    fingerprint: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One token of the label: what was written before it, what it spells, and where that ends in the label."""
+
+    token: Token
+    before: bytes
+    lead: str
+    """What the token holds before the label begins: a space, a quote, JSON punctuation."""
+    after: bytes
+
+
+def score(body: object, labels: LabelSet) -> Reading:
+    """Read a response body and score its answer in label space. Never raises, whatever the body is.
+
+    An Unscorable carries the label that the text names, if it names one, for a person to see.
+    """
+    answer = read_answer(body)
+    found = locate(answer.text, labels) if answer.text else None
+    signal = _score(answer, found, labels)
+    if isinstance(signal, Unscorable) and found is not None:
+        signal = Unscorable(reason=signal.reason, detail=signal.detail, label=found.label)
+    return Reading(
+        signal, answer.text, answer.model, answer.fingerprint, answer.prompt_tokens, answer.completion_tokens
+    )
+
+
+def entropy(probabilities: list[float]) -> float:
+    """Return the Shannon entropy in nats of probabilities that sum to one."""
+    return max(0.0, -sum([p * math.log(p) for p in probabilities if p > 0]))
+
+
+def _score(answer: Answer, found: Located | None, labels: LabelSet) -> Scored | Unscorable:
+    spelled = _spelled(answer)
+    if isinstance(spelled, Unscorable):
+        return spelled
+    if found is None:
+        return _no_label(answer, labels)
+    steps = _steps(answer.text or "", found, spelled)
+    first = alternatives(steps[0].token) if steps else _MISSING
+    if isinstance(first, Unscorable):
+        return first
+    masses = _label_masses(steps, first, labels)
+    return masses if isinstance(masses, Unscorable) else _scored(found.label, masses, first, steps)
+
+
+def _spelled(answer: Answer) -> list[tuple[Token, int, int]] | Unscorable:
+    if isinstance(answer.tokens, Unscorable):
+        return answer.tokens
+    if answer.text is None or not answer.text.strip():
+        return no_text(answer.finish)
+    return align(answer.text, answer.tokens)
+
+
+def _no_label(answer: Answer, labels: LabelSet) -> Unscorable:
+    if answer.finish == "length" and could_become(answer.text or "", labels):
+        return Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut before its label was complete")
+    return Unscorable(reason=Reason.NOT_A_LABEL, detail="the answer is none of the labels")
+
+
+def _steps(text: str, found: Located, spelled: list[tuple[Token, int, int]]) -> list[_Step]:
+    """Return the tokens that spell the label, in order."""
+    start = len(to_bytes(text[: found.start]))
+    label = to_bytes(text[found.start : found.end])
+    steps: list[_Step] = []
+    for token, first, last in spelled:
+        if first >= start + len(label):
+            break
+        if last <= start or (first == last and not steps):
+            continue
+        lead = from_bytes(to_bytes(token.text or "")[: start - first]) if first < start else ""
+        steps.append(_Step(token, label[: max(0, first - start)], lead, label[: last - start]))
+    return steps
+
+
+def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> dict[str, float] | Unscorable:
+    """Return the probability that the response shows for each label.
+
+    Every listed token counts for the label that alone begins with it. A token that several labels begin with is
+    resolved only where it was written: its mass is shared out by the distribution at the answer's next token, and so
+    on until one label is left. One that was not written has no next token to look at, so it counts for no label.
+    """
+    masses = dict.fromkeys(labels, 0.0)
+    carried = 1.0
+    shown: Alternatives | Unscorable = first
+    for number, step in enumerate(steps):
+        if number:
+            shown = alternatives(step.token)
+        if isinstance(shown, Unscorable):
+            return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
+        for text, logprob in shown.others:
+            if text is None:
+                continue
+            whole = text.removeprefix(step.lead) if not step.before else from_bytes(step.before + to_bytes(text))
+            owners = labels.owners(whole)
+            if len(owners) == 1:
+                masses[owners[0]] += carried * math.exp(logprob)
+        carried *= math.exp(shown.own)
+        owners = labels.owners(from_bytes(step.after))
+        if len(owners) == 1:
+            masses[owners[0]] += carried
+            return masses
+        if not owners:
+            return _MISSING
+    return _AMBIGUOUS
+
+
+def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: list[_Step]) -> Scored | Unscorable:
+    own = [_own_logprob(step.token) for step in steps]
+    total = sum(masses.values())
+    if -math.inf in own or total <= 0:
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no logprob of its own")
+    # Rounding may bring the sum a little over one; then everything is scaled to it.
+    scale = 1 / max(1.0, first.mass)
+    shown = [math.exp(first.own), *[math.exp(logprob) for _, logprob in first.others]]
+    top_k_mass = min(1.0, first.mass)
+    probabilities = {name: mass / total for name, mass in masses.items()}
+    best, second = sorted(probabilities.values(), reverse=True)[:2]
+    return Scored(
+        label=label,
+        confidence=min(1.0, masses[label] * scale),
+        entropy=entropy(list(probabilities.values())),
+        token_confidence=shown[0],
+        token_entropy=entropy([p / first.mass for p in shown]),
+        top_k_mass=top_k_mass,
+        k=first.k,
+        label_probs=probabilities,
+        out_of_label=min(1.0, max(0.0, top_k_mass - total * scale)),
+        margin=min(1.0, best - second),
+        min_logprob=min(own),
+        mean_logprob=sum(own) / len(own),
+    )
+
+
+def _own_logprob(token: Token) -> float:
+    if token.logprob is not None:
+        return token.logprob
+    shown = alternatives(token)  # some shapes give a token's own number only in its list
+    return -math.inf if isinstance(shown, Unscorable) else shown.own

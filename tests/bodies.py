@@ -1,0 +1,300 @@
+"""Response bodies of every provider's shape, written by hand and filled with given tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Tok:
+    """One token that was written, its probability, and what else was listed with which probability."""
+
+    text: str
+    p: float | None
+    others: dict[str, float] = field(default_factory=dict)
+    listed: bool = True
+    """Whether the written token is in its own list."""
+
+    @property
+    def logprob(self) -> float | None:
+        return None if self.p is None else math.log(self.p)
+
+    @property
+    def top(self) -> dict[str, float]:
+        own = {self.text: self.p} if self.listed and self.p is not None else {}
+        return {text: math.log(p) for text, p in {**own, **self.others}.items()}
+
+
+def spelled(tokens: list[Tok]) -> str:
+    return "".join(token.text for token in tokens)
+
+
+def entries(tokens: list[Tok], **extra: Any) -> list[Body]:
+    """Chat-shaped entries, with the fields that real servers add."""
+    return [
+        {
+            "token": token.text,
+            "logprob": token.logprob,
+            "bytes": list(token.text.encode()),
+            "top_logprobs": [
+                {"token": text, "logprob": logprob, "bytes": list(text.encode()), **extra}
+                for text, logprob in token.top.items()
+            ],
+            **extra,
+        }
+        for token in tokens
+    ]
+
+
+def parallel(tokens: list[Tok]) -> Body:
+    """The legacy parallel lists, alternatives as a list of dicts."""
+    return {
+        "tokens": [token.text for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [token.top for token in tokens],
+        "text_offset": [len(spelled(tokens[:i])) for i in range(len(tokens))],
+    }
+
+
+def usage(tokens: list[Tok]) -> Body:
+    return {"prompt_tokens": 120, "completion_tokens": len(tokens), "total_tokens": 120 + len(tokens)}
+
+
+def chat(tokens: list[Tok], text: str | None = None, finish: str = "stop", **choice: Any) -> Body:
+    """OpenAI chat completions."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": spelled(tokens) if text is None else text, "refusal": None},
+                "logprobs": {"content": entries(tokens), "refusal": None},
+                "finish_reason": finish,
+                **choice,
+            }
+        ],
+        "usage": usage(tokens),
+        "system_fingerprint": "fp_44709d6fcb",
+    }
+
+
+def responses(tokens: list[Tok], text: str | None = None) -> Body:
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "error": None,
+        "model": "gpt-4.1-2025-04-14",
+        "output": [
+            {"type": "reasoning", "id": "rs_1", "summary": []},
+            {
+                "type": "message",
+                "content": [
+                    {
+                        "type": "output_text",
+                        "annotations": [],
+                        "text": spelled(tokens) if text is None else text,
+                        "logprobs": entries(tokens),
+                    }
+                ],
+            },
+        ],
+        "usage": {"input_tokens": 120, "output_tokens": len(tokens)},
+    }
+
+
+def legacy(tokens: list[Tok], text: str | None = None, **logprobs: Any) -> Body:
+    return {
+        "id": "cmpl-1",
+        "object": "text_completion",
+        "model": "gpt-3.5-turbo-instruct",
+        "choices": [
+            {
+                "index": 0,
+                "text": spelled(tokens) if text is None else text,
+                "logprobs": {**parallel(tokens), **logprobs},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": usage(tokens),
+    }
+
+
+def legacy_objects(tokens: list[Tok], text: str | None = None) -> Body:
+    top = [[{"token": t, "logprob": lp} for t, lp in token.top.items()] for token in tokens]
+    return legacy(tokens, text, top_logprobs=top)
+
+
+def legacy_one_dict(tokens: list[Tok], text: str | None = None) -> Body:
+    """The whole answer's alternatives as one dict, which is the first listed token's."""
+    return legacy(tokens, text, top_logprobs=next((token.top for token in tokens if token.top), {}))
+
+
+def together(tokens: list[Tok], text: str | None = None) -> Body:
+    """Together's chat answers in the legacy lists."""
+    body = chat(tokens, text, logprobs=parallel(tokens) | {"content": None})
+    del body["system_fingerprint"]
+    return body
+
+
+def mistral(tokens: list[Tok], text: str | None = None) -> Body:
+    body = chat(tokens, text)
+    body["choices"][0]["logprobs"] = {"content": entries(tokens, token_id=7)}
+    return body
+
+
+def fireworks(tokens: list[Tok], text: str | None = None) -> Body:
+    body = chat(tokens, text)
+    extra = {"token_id": 7, "sampling_logprob": 0.0, "text_offset": 0}
+    body["choices"][0]["logprobs"] = {"content": [{**entry, **extra} for entry in entries(tokens)]}
+    return body
+
+
+def deepseek(tokens: list[Tok], text: str | None = None) -> Body:
+    """DeepSeek: tokens that were ruled out come back at -9999."""
+    body = chat(tokens, text)
+    body["choices"][0]["message"]["reasoning_content"] = None
+    for entry in body["choices"][0]["logprobs"]["content"]:
+        entry["top_logprobs"].append({"token": "zebra", "logprob": -9999.0, "bytes": None})
+    return body
+
+
+def vllm(tokens: list[Tok], text: str | None = None) -> Body:
+    """vLLM with tokens as ids: only ``bytes`` says what they are."""
+    body = chat(tokens, text)
+    for number, entry in enumerate(body["choices"][0]["logprobs"]["content"]):
+        entry["token"] = f"token_id:{1000 + number}"
+        for place, item in enumerate(entry["top_logprobs"]):
+            item["token"] = f"token_id:{2000 + place}"
+    body["choices"][0] |= {"stop_reason": None, "token_ids": None}
+    return body | {"prompt_logprobs": None, "kv_transfer_params": None}
+
+
+def llama_completions(tokens: list[Tok], text: str | None = None) -> Body:
+    """llama.cpp's ``/v1/completions``, which answers in the chat shape."""
+    body = legacy(tokens, text)
+    body["choices"][0]["logprobs"] = {"content": entries(tokens, id=1903)}
+    return body | {"timings": {"prompt_ms": 10.0}}
+
+
+def llama_native(tokens: list[Tok], text: str | None = None) -> Body:
+    return {
+        "index": 0,
+        "content": spelled(tokens) if text is None else text,
+        "stop": True,
+        "model": "gemma-3-270m-q4_k_m.gguf",
+        "tokens_predicted": len(tokens),
+        "tokens_evaluated": 120,
+        "stop_type": "eos",
+        "completion_probabilities": entries(tokens, id=1903),
+    }
+
+
+def llama_after_sampling(tokens: list[Tok], text: str | None = None) -> Body:
+    """llama.cpp with ``post_sampling_probs``: probabilities instead of logprobs."""
+    rows = [
+        {
+            "token": token.text,
+            "prob": token.p,
+            "top_probs": [{"token": t, "prob": math.exp(lp)} for t, lp in top.items()],
+        }
+        for token, top in ((token, token.top) for token in tokens)
+    ]
+    return llama_native(tokens, text) | {"completion_probabilities": rows}
+
+
+def llama_old(tokens: list[Tok], text: str | None = None) -> Body:
+    """An older llama.cpp: the written token's own number is only in its list."""
+    rows = [
+        {"content": token.text, "probs": [{"tok_str": text, "prob": math.exp(lp)} for text, lp in token.top.items()]}
+        for token in tokens
+    ]
+    return llama_native(tokens, text) | {"completion_probabilities": rows}
+
+
+def ollama(tokens: list[Tok], text: str | None = None) -> Body:
+    return {
+        "model": "llama3.2",
+        "message": {"role": "assistant", "content": spelled(tokens) if text is None else text},
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 120,
+        "eval_count": len(tokens),
+        "logprobs": entries(tokens),
+    }
+
+
+def ollama_generate(tokens: list[Tok], text: str | None = None) -> Body:
+    body = ollama(tokens, text)
+    return {"response": body.pop("message")["content"], **body}
+
+
+def gemini(tokens: list[Tok], text: str | None = None) -> Body:
+    top = [[{"token": t, "tokenId": 7, "logProbability": lp} for t, lp in tok.top.items()] for tok in tokens]
+    chosen = [{"token": token.text, "tokenId": 7, "logProbability": token.logprob} for token in tokens]
+    return {
+        "candidates": [
+            {
+                "content": {"role": "model", "parts": [{"text": spelled(tokens) if text is None else text}]},
+                "finishReason": "STOP",
+                "logprobsResult": {"chosenCandidates": chosen, "topCandidates": [{"candidates": row} for row in top]},
+            }
+        ],
+        "modelVersion": "gemini-2.0-flash-001",
+        "usageMetadata": {"promptTokenCount": 120, "candidatesTokenCount": len(tokens), "totalTokenCount": 130},
+    }
+
+
+#: Every shape that shows the whole distribution at every token.
+SHAPES: dict[str, Callable[..., Body]] = {
+    "openai_chat": chat,
+    "openai_responses": responses,
+    "openai_completions": legacy,
+    "legacy_list_of_objects": legacy_objects,
+    "together_chat_in_legacy_lists": together,
+    "together_chat": chat,
+    "mistral": mistral,
+    "fireworks": fireworks,
+    "fireworks_legacy": legacy,
+    "deepseek": deepseek,
+    "xai": chat,
+    "vllm_token_ids": vllm,
+    "llama_cpp_chat": lambda tokens, text=None: chat(tokens, text, logprobs={"content": entries(tokens, id=1903)}),
+    "llama_cpp_completions": llama_completions,
+    "llama_cpp_native": llama_native,
+    "llama_cpp_after_sampling": llama_after_sampling,
+    "llama_cpp_old": llama_old,
+    "ollama_chat": ollama,
+    "ollama_generate": ollama_generate,
+    "gemini": gemini,
+}
+
+
+def cohere(text: str = "refund") -> Body:
+    """Cohere v2: logprobs of what was written, never an alternative."""
+    return {
+        "id": "c1",
+        "finish_reason": "COMPLETE",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": text}]},
+        "logprobs": [{"text": text, "token_ids": [7], "logprobs": [-0.01]}],
+        "usage": {"billed_units": {"input_tokens": 100}, "tokens": {"input_tokens": 120, "output_tokens": 1}},
+    }
+
+
+def anthropic(text: str = "refund") -> Body:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-x",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 120, "output_tokens": 1},
+    }
