@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     topics: TopicSettings = TopicSettings()
     labels: tuple[str, ...]
+    label_aliases: bool = False
+    """Let the models answer with A, B, C ...: for labels that begin one another or share a first token."""
     tiers: Tiers
     policy: Policy = Policy()
     review: ReviewSettings = ReviewSettings()
@@ -113,7 +115,7 @@ class Settings(BaseSettings):
     @property
     def label_set(self) -> LabelSet:
         """The labels, checked; raises SettingsError for a set that cannot be told apart."""
-        return LabelSet(self.labels)
+        return LabelSet.aliased(self.labels) if self.label_aliases else LabelSet(self.labels)
 
     @classmethod
     def settings_customise_sources(

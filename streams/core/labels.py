@@ -116,7 +116,9 @@ class LabelSet:
             seen.setdefault(token, answer)
         if shared:
             groups = "; ".join(f"{', '.join(map(repr, group))} ({token!r})" for token, group in shared.items())
-            raise SettingsError(f"labels share their first token: {groups}; rename them or use aliases (A, B, C ...)")
+            raise SettingsError(
+                f"labels share their first token: {groups}; rename them or set label_aliases (A, B, C ...)"
+            )
 
     def _owners_of_bytes(self, key: str) -> tuple[str, ...]:
         # Half a character: only bytes can be compared. Folding the whole characters before it is all that can be done.
@@ -158,5 +160,5 @@ def _refuse_prefixes(whole: dict[str, str]) -> None:
         if long.startswith(short):
             raise SettingsError(
                 f"label {whole[short]!r} is the beginning of label {whole[long]!r}, so that half an answer would look "
-                "whole: rename one or use aliases (A, B, C ...)"
+                "whole: rename one or set label_aliases (A, B, C ...)"
             )

@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 
 from streams.consume import decode, reader
+from streams.core.labels import LabelSet
 from streams.core.policy import Policy
 from streams.delivery.service import Connection
 from streams.demo.account import Account, Row
@@ -110,12 +111,21 @@ def demo_settings(
             "partitions": _PARTITIONS,
         },
         "labels": list(labels),
+        "label_aliases": not _tell_apart(labels),
         "tiers": {"cheap": {**tier, "model": "sandbox-cheap"}, "big": {**tier, "model": "sandbox-big"}},
         "policy": policy.model_dump(mode="json"),
         "review": {"url": f"sqlite:///{folder / 'reviews.db'}"},
         "worker": {"in_flight": 64, "stop_wait_s": 5.0},
     }
     return check_settings(values, "demo")
+
+
+def _tell_apart(labels: Sequence[str]) -> bool:
+    try:
+        LabelSet(labels)
+    except SettingsError:
+        return False
+    return True
 
 
 _LOCAL: dict[str, Callable[[], Broker]] = {"embedded": EmbeddedBroker, "kafka": LocalKafka}

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 import httpx
 import httpx_aiohttp
 import orjson
@@ -21,6 +22,8 @@ from streams.models.failures import Passing, Refusal, judge
 
 _MAX_ANSWER = 1_000
 _CONNECT_TIMEOUT_S = 10.0
+#: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
+_SHORTEST_KEY = 16
 #: Above this a provider's wish to be left alone is not waited for; the deadline ends the call first anyway.
 _LONGEST_PAUSE_S = 60.0
 
@@ -38,7 +41,7 @@ class ModelClient:
         self.tier = tier
         self.endpoint = endpoint
         self._labels = labels
-        self._prompt = Prompt(labels.labels)
+        self._prompt = Prompt(labels.labels, labels.answers)
         self._price = endpoint.price
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         key = endpoint.api_key()
@@ -114,24 +117,19 @@ class ModelClient:
         async with self._slots:
             at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
             try:
-                response = await self._http.post(self._url, content=body)
+                response = await self._post(body)
                 refusal = None if response.is_success else judge(response, self._secret)
             except Passing as error:
                 attempts.append(_failed(error.outcome, at_ms, began))
                 raise
-            except httpx.TimeoutException as error:
-                attempts.append(_failed("timeout", at_ms, began))
-                raise Passing("timeout", f"no answer within {self.endpoint.timeout_s:g} s") from error
-            except httpx.HTTPError as error:
-                attempts.append(_failed("connection", at_ms, began))
-                raise Passing("connection", f"connection failed: {type(error).__name__}") from error
             except asyncio.CancelledError:
-                attempts.append(_failed("cancelled", at_ms, began))
+                # Seen only where the deadline cancels: then the call is returned and the attempt with it.
+                attempts.append(_failed("deadline", at_ms, began))
                 raise
         if isinstance(refusal, Refusal):
             attempts.append(_failed(refusal.outcome, at_ms, began))
             return self._unanswered(attempts, refusal.reason, refusal.detail)
-        reading = score(response.content, self._labels)
+        reading = score(self._without_key(response.content), self._labels)
         attempts.append(self._answered(reading, at_ms, began))
         return Call(
             tier=self.tier,
@@ -143,6 +141,26 @@ class ModelClient:
             signal=reading.signal,
             attempts=tuple(attempts),
         )
+
+    async def _post(self, body: bytes) -> httpx.Response:
+        """Send one request and read the whole response; raises Passing where either fails on the way."""
+        try:
+            # httpx counts the time between two pieces of a response, so that one that trickles would never be late.
+            async with asyncio.timeout(self.endpoint.timeout_s):
+                return await self._http.post(self._url, content=body)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            if not _broken(error):
+                raise Passing("timeout", f"no answer within {self.endpoint.timeout_s:g} s") from error
+            raise Passing("connection", f"connection failed: {type(error.__cause__).__name__}") from error
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            # The transport lets aiohttp's error through where a server does not speak HTTP.
+            raise Passing("connection", f"connection failed: {type(error).__name__}") from error
+
+    def _without_key(self, content: bytes) -> bytes:
+        """Return a body without the key: a server that repeats its request must not bring it onto a topic."""
+        if self._secret is None or len(self._secret) < _SHORTEST_KEY:
+            return content
+        return content.replace(self._secret.encode(), b"[key]")
 
     def _answered(self, reading: Reading, at_ms: int, began: float) -> Attempt:
         prompt_tokens, completion_tokens = reading.prompt_tokens or 0, reading.completion_tokens or 0
@@ -163,6 +181,12 @@ class ModelClient:
             signal=Unscorable(reason=reason, detail=detail),
             attempts=tuple(attempts),
         )
+
+
+def _broken(error: Exception) -> bool:
+    """Return whether this time-out is none: the transport has that name for every connection that breaks."""
+    cause = error.__cause__
+    return isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError)
 
 
 def _failed(outcome: str, at_ms: int, began: float) -> Attempt:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,6 +34,7 @@ class ServedModel:
     classifier: TextClassifier
     output: OutputLayer
     _drifted: dict[float, ServedModel] = field(default_factory=dict)
+    _spoken: dict[tuple[str, ...], ServedModel] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -46,8 +49,17 @@ class ServedModel:
                 classifier=self.classifier.drifted(sigma, _DRIFT_SEED),
                 output=self.output.drifted(sigma, _DRIFT_SEED),
                 _drifted={},
+                _spoken={},
             )
         return self._drifted[sigma]
+
+    def speaking(self, words: tuple[str, ...]) -> ServedModel:
+        """Return this model with other words for its labels, in their order; the same copy every time."""
+        if words == self.classifier.labels:
+            return self
+        if words not in self._spoken:
+            self._spoken[words] = replace(self, output=OutputLayer.of(words), _drifted={}, _spoken={})
+        return self._spoken[words]
 
     def answer(self, text: str, decoding: Decoding, rng: np.random.Generator, jitter: float) -> Answer:
         """Classify ``text`` and speak the label."""
@@ -82,6 +94,7 @@ class ModelService:
 
     def chat(self, request: ChatRequest, model: ServedModel) -> Body:
         """Answer a chat request."""
+        model = model.speaking(codes(request.prompt[0], self.labels))
         answer = model.answer(request.text, request.decoding, self._rng, self._jitter)
         prompt_tokens = sum(len(text_tokens(text)) for text in request.prompt)
         return chat_body(
@@ -124,3 +137,10 @@ class ModelService:
     def _envelope(self, prefix: str, model: ServedModel) -> Envelope:
         self._answers += 1
         return Envelope(f"{prefix}-{self._answers:012d}", int(self._clock()), model.id)
+
+
+@lru_cache(maxsize=64)
+def codes(instructions: str, labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the code that the instructions give each label ("A = refund"), or the labels where they give none."""
+    found = [re.search(rf"(?<!\w)([A-Z]{{1,2}}) = {re.escape(label)}(?=[,.])", instructions) for label in labels]
+    return tuple(match[1] for match in found if match) if all(found) else labels
