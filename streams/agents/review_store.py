@@ -2,8 +2,7 @@
 
 One row per review walks one way through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one
 conditional UPDATE, so of two people the database lets one win. A decision that is stored is not yet told to anybody:
-it stays in ``unsent`` until whoever sent its messages marks it, so a crash between the two repeats the sending (which
-the messages' ids make harmless) and never forgets it.
+it stays in ``unsent`` until its messages are marked as sent, so a crash repeats the sending, harmless by their ids.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas import InvalidMessage, Review
@@ -60,7 +58,6 @@ class _Utf8(sa.TypeDecorator[str]):
 
 
 _WAITING, _DECIDED, _SENT = "waiting", "decided", "sent"
-
 _METADATA = sa.MetaData()
 _SCHEMA = sa.Table(
     "hedgerow_schema", _METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False)
@@ -92,7 +89,7 @@ class _Backend:
     patience: dict[str, str]
     """The connection option that bounds a wait, in seconds, unless the URL has its own."""
     lock_schema: str
-    """Makes other processes wait until this transaction ends."""
+    """Makes other processes wait until this transaction ends; PostgreSQL's number is any that nobody else locks."""
     insert: Callable[[sa.Table], Any]
     """The dialect's INSERT, which knows ON CONFLICT DO NOTHING."""
 
@@ -100,10 +97,7 @@ class _Backend:
 _BACKENDS = {
     "sqlite": _Backend("sqlite+pysqlite", {"timeout": "10"}, "BEGIN IMMEDIATE", sqlite.insert),
     "postgresql": _Backend(
-        "postgresql+psycopg",
-        {"connect_timeout": "10"},
-        "SELECT pg_advisory_xact_lock(4837201956)",  # any number that no other program takes
-        postgresql.insert,
+        "postgresql+psycopg", {"connect_timeout": "10"}, "SELECT pg_advisory_xact_lock(48372)", postgresql.insert
     ),
 }
 
@@ -112,7 +106,7 @@ def _open(url: str) -> tuple[sa.Engine, _Backend]:
     """Return the engine, which connects at first use; raises SettingsError for a URL that cannot work."""
     try:
         parsed = sa.make_url(url)
-    except (exc.ArgumentError, ValueError):
+    except (sa.exc.ArgumentError, ValueError):
         # The text itself stays out of the message: it may hold a password.
         raise SettingsError(f"the review store's URL cannot be read: {_URLS}") from None
     name = parsed.get_backend_name()
@@ -125,8 +119,8 @@ def _open(url: str) -> tuple[sa.Engine, _Backend]:
     try:
         # hide_parameters: a ticket's text belongs in no error.
         engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
-    except ModuleNotFoundError as missing:
-        raise SettingsError(f"the review store needs {missing.name!r}: pip install 'hedgerow[postgres]'") from None
+    except ModuleNotFoundError:
+        raise SettingsError("a review store in PostgreSQL needs psycopg: pip install 'hedgerow[postgres]'") from None
     if name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
     return engine, backend
@@ -140,21 +134,20 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # a review is on the disk before its offset is finished
 
 
-def _passes(error: exc.DBAPIError) -> bool:
+def _passes(error: sa.exc.DBAPIError) -> bool:
     """Return whether the next attempt may succeed: the database is locked or away, not wrong."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # the low byte is the primary code
-    return isinstance(error, exc.OperationalError | exc.InterfaceError)
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
 
 class ReviewStore:
     """A durable queue of reviews in SQLite or PostgreSQL, for any number of processes and threads.
 
-    ``labels``, where given, are the only ones that a decision may name. ``wall_ms`` is the clock. The tables are
-    created at first use. Every method blocks on the database (at most 10 s for a lock in SQLite or a connection to
-    PostgreSQL, unless the URL says otherwise) and raises TryAgain where it is locked or away, SettingsError where it
-    is none that this release can use.
+    ``labels``, where given, are the only ones that a decision may name. The tables are created at first use. Every
+    method blocks on the database (at most 10 s for SQLite's lock or PostgreSQL's connection, unless the URL says
+    otherwise) and raises TryAgain where it is locked or away, SettingsError where this release cannot use it.
     """
 
     def __init__(
@@ -167,8 +160,8 @@ class ReviewStore:
         self._engine, self._backend = _open(url)
         self._labels = labels
         self._wall_ms = wall_ms
-        shown = self._engine.url.set(drivername=self._engine.name, query={})  # a query may hold a password too
-        self._name = f"review store {shown.render_as_string(hide_password=True)}"
+        # Without the query, which may hold a password too.
+        self._name = f"review store {self._engine.url.set(drivername=self._engine.name, query={})!r}"
         self._prepared = False
 
     def add(self, review: Review) -> bool:
@@ -259,8 +252,7 @@ class ReviewStore:
 
     def _items(self, query: sa.Select[Any]) -> list[QueueItem]:
         with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return [self._item(row) for row in rows]
+            return [self._item(row) for row in connection.execute(query)]
 
     def _item(self, row: sa.Row[Any]) -> QueueItem:
         try:
@@ -285,9 +277,9 @@ class ReviewStore:
                 self._prepared = True
             with self._engine.begin() as connection:
                 yield connection
-        except exc.TimeoutError as error:
+        except sa.exc.TimeoutError as error:
             raise TryAgain(f"{self._name} has no connection free") from error
-        except exc.DBAPIError as error:
+        except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]
             if _passes(error):
                 raise TryAgain(f"{self._name} is busy or away: {reason}") from error
