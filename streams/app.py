@@ -37,6 +37,9 @@ READS: dict[AgentName, str] = {
     "review": "reviews",
 }
 
+#: A database that restarts is away for longer than a model: with pauses of up to 30 s, these last a quarter of an hour.
+_STORE_ATTEMPTS = 36
+
 
 class Worker:
     """Runs some of the agents until it is told to stop or nothing can succeed any more."""
@@ -80,7 +83,7 @@ class Worker:
             handler=await self._handler(agent, stack),
             in_flight=settings.worker.in_flight,
             deadline_s=settings.worker.handler_deadline_s,
-            attempts=settings.worker.handler_attempts,
+            attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
         )
         return StageService(
             stage,
