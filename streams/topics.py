@@ -67,3 +67,10 @@ async def topic_states(connection: Connection, prefix: str) -> list[TopicState]:
         described = await admin.describe_topics([name for name in names if name in present])
     counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
     return [TopicState(name, counts.get(name, 0)) for name in names]
+
+
+async def require_topics(connection: Connection, prefix: str) -> None:
+    """Raise StopWorker where a topic is not there: a consumer group that subscribes to nothing would wait for ever."""
+    absent = [state.name for state in await topic_states(connection, prefix) if not state.partitions]
+    if absent:
+        raise StopWorker(f"topics are not there: {', '.join(absent)}; run: hedgerow topics create")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +47,7 @@ def model(
     train: Annotated[
         Path | None, typer.Option(help="Labelled JSONL rows to learn from; bundled tickets without it.")
     ] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 answers other machines too.")] = "127.0.0.1",
     port: Port = 8000,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random in it.")] = 0,
@@ -54,14 +55,12 @@ def model(
     """Run the OpenAI-compatible model server with a cheap and a big model."""
     from streams.sandbox.tickets import TRAIN
 
-    command = [sys.executable, "-m", "streams.sandbox.model", "--train", str(train or TRAIN), "--port", str(port)]
-    command += ["--seed", str(seed)]
+    command = [sys.executable, "-m", "streams.sandbox.model", "--train", str(train or TRAIN)]
+    command += ["--host", host, "--port", str(port), "--seed", str(seed)]
     for name in fault or ():
         command += ["--fault", name]
-    try:
-        raise typer.Exit(subprocess.call(command))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    # In our place: as a child it would outlive a SIGTERM to us.
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 async def _serve(server: Broker, *, once: bool = False) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from schemas import (
+    Alert,
     Call,
     Classification,
     DeadLetter,
@@ -18,6 +19,7 @@ from schemas import (
     Scored,
     Ticket,
 )
+from streams.core.guard import EscalationBudget
 from streams.produce import Sent
 
 
@@ -49,26 +51,43 @@ class Account:
     routed: dict[str, Routed] = field(default_factory=dict)
     reviews: dict[str, Review] = field(default_factory=dict)
     dead: dict[str, DeadLetter] = field(default_factory=dict)
+    alerts: dict[str, Alert] = field(default_factory=dict)
     redelivered: int = 0
     unscored_accepts: int = 0
+    refused: int = 0
+    """Rows that the broker did not take for their size."""
     _places: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tickets = {row.key: row.ticket for row in reversed(self.rows)}
 
-    def sent(self, places: Sequence[Sent]) -> None:
-        """Note where each row stands on the topic; a row that the broker refused for its size is no ticket of this run."""
+    def sent(self, places: Sequence[Sent], *, first: int = 0) -> None:
+        """Note where each row from the ``first`` on stands on the topic.
+
+        A row that the broker refused for its size is no ticket of this run.
+        """
         for place in places:
-            row = self.rows[place.row]
+            row = self.rows[first + place.row]
             if place.partition is not None and place.offset is not None:
                 self._places[place.partition, place.offset] = row.key
-            elif row.ticket is None:
+                continue
+            self.refused += 1
+            if row.ticket is None:
                 self.tickets.pop(row.key, None)
 
     @property
     def settled(self) -> int:
         """How many tickets have an outcome."""
         return len(self.results.keys() & self.tickets.keys())
+
+    def has_settled(self, rows: int) -> bool:
+        """Return whether the tickets of the first rows all have an outcome."""
+        return all(row.key in self.results for row in self.rows[:rows] if row.key in self.tickets)
+
+    @property
+    def over_budget(self) -> int:
+        """How many tickets are in front of a person because the hour's escalations were used up."""
+        return sum(EscalationBudget.REASON in review.reasons for review in self.reviews.values())
 
     @property
     def complete(self) -> bool:
@@ -82,8 +101,14 @@ class Account:
 
     @property
     def duplicates(self) -> int:
-        """Outcomes beyond one a ticket, after deduplicating by id."""
-        return sum(len(outcomes) - 1 for outcomes in self.results.values())
+        """Ends beyond one a ticket, after deduplicating by id. A place in front of a person is no end."""
+        ends = ([kind for kind, _ in outcomes if kind != "review"] for outcomes in self.results.values())
+        return sum(max(0, len(kinds) - 1) for kinds in ends)
+
+    @property
+    def in_review(self) -> set[str]:
+        """Tickets that wait for a person. One that a redelivery answered twice may be routed as well, and has ended."""
+        return self.reviews.keys() - self.routed.keys() - self.dead.keys()
 
     def see(self, message: Message) -> None:
         """Take note of one message from a topic."""
@@ -98,6 +123,8 @@ class Account:
             self.reviews.setdefault(f"ticket {message.ticket_id}", message)
         elif isinstance(message, DeadLetter):
             self._dead(message)
+        elif isinstance(message, Alert):
+            self.alerts.setdefault(message.alert_id, message)
 
     def _routed(self, message: Routed) -> None:
         key = f"ticket {message.ticket_id}"
@@ -119,12 +146,12 @@ class Account:
         self.results[key].add((kind, outcome))
 
     def calls(self, key: str) -> tuple[Call, ...]:
-        """Return every call that was paid for a ticket, the cheap tier's first."""
+        """Return every call that was paid for a ticket, the cheap tier's first; of a dead letter the one that is known."""
         if key in self.routed:
             return self.routed[key].calls
         if key in self.reviews:
             return self.reviews[key].calls
-        return ()
+        return (self.classified[key],) if key in self.classified else ()
 
     @property
     def cost_usd(self) -> float:

@@ -21,7 +21,7 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
     return {
         "tickets": tickets,
         "routed": len(account.routed.keys() & account.tickets.keys()),
-        "in_review": len(account.reviews.keys() & account.tickets.keys()),
+        "in_review": len(account.in_review & account.tickets.keys()),
         "dead_letters": len(account.dead.keys() & account.tickets.keys()),
         "lost": account.lost,
         "duplicates": account.duplicates,
@@ -33,13 +33,16 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
         "cost_all_big_usd": big.cost_usd,
         "saving": 1 - cost / big.cost_usd if big.cost_usd else None,
         "escalation_rate": len(account.escalated) / tickets if tickets else 0.0,
-        "review_rate": len(account.reviews) / tickets if tickets else 0.0,
+        "review_rate": len(account.in_review) / tickets if tickets else 0.0,
         "seconds": seconds,
         "tickets_per_second": tickets / seconds if seconds else None,
         "redelivered": account.redelivered,
         "rows": len(account.rows),
+        "refused_rows": account.refused,
         "out_of_scope": _out_of_scope(account),
         "dead_letter_reasons": _counts([letter.reason for letter in account.dead.values()]),
+        "alerts": _counts([alert.kind for alert in account.alerts.values()]),
+        "escalations_over_budget": account.over_budget,
     }
 
 
@@ -52,7 +55,7 @@ def _out_of_scope(account: Account) -> dict[str, int]:
     keys = [key for key, ticket in account.tickets.items() if ticket is not None and ticket.label is None]
     return {
         "tickets": len(keys),
-        "in_review": sum(key in account.reviews for key in keys),
+        "in_review": sum(key in account.in_review for key in keys),
         "routed": sum(key in account.routed for key in keys),
     }
 

@@ -7,9 +7,10 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from streams.core.policy import Policy
 from streams.delivery.service import Connection
 from streams.demo.account import Account, Row
 from streams.demo.baseline import baseline
+from streams.demo.contracts import sandbox_contract
 from streams.demo.report import report
 from streams.demo.view import View
 from streams.errors import SandboxError, SettingsError
@@ -31,7 +33,10 @@ from streams.produce import produce
 from streams.sandbox.broker import Broker
 from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.model.faults import Faults
+from streams.sandbox.model.faults import Faults
 from streams.sandbox.model.process import ModelServer
+from streams.sandbox.model.service import ALIASES
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO, TRAIN
 from streams.settings import AGENTS, Settings, check_settings
@@ -39,8 +44,11 @@ from streams.topics import admin_client, create_topics
 
 #: Without a new outcome for this long, what is missing counts as lost.
 _STALL_S = 120.0
-_WATCHED = ("classifications", "escalations", "routed", "reviews", "dead-letters")
+_WATCHED = ("classifications", "escalations", "routed", "reviews", "dead-letters", "alerts")
 _PARTITIONS = 8
+_CHEAP, _BIG = "sandbox-cheap", "sandbox-big"
+#: A demo lasts seconds: an endpoint that is well again is found out within it.
+_TRIAL_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class DemoOptions:
     workers: int = 1
     broker: str = "embedded"
     faults: tuple[str, ...] = ()
+    then_faults: tuple[str, ...] = ()
+    """The faults from the moment on at which the first half of the rows has its outcomes; none: as at the start."""
     seed: int = 0
 
 
@@ -62,9 +72,13 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
 
     Raises SettingsError for files that cannot be used and SandboxError where a part cannot be started here.
     """
+    Faults.parse(options.faults, ALIASES)
+    if options.broker not in _LOCAL and ":" not in options.broker:
+        raise SettingsError(f"--broker {options.broker}: embedded, kafka or HOST:PORT is expected")
     lines = read_lines(options.tickets, options.limit)
     rows = [Row.read(number, line) for number, line in enumerate(lines)]
     account = Account(rows)
+    Faults.parse(options.then_faults, (_CHEAP, _BIG))  # refused now, not half-way
     async with AsyncExitStack() as stack:
         console.print(f"starting the {options.broker} broker and training the two models on {options.train.name} ...")
         models = ModelServer(options.train, faults=options.faults, seed=options.seed)
@@ -76,7 +90,8 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         await stack.enter_async_context(_topics(connection, settings.topics.prefix, ours=options.broker in _LOCAL))
         workers = await stack.enter_async_context(_workers(settings, options.workers, folder))
         with View(account, settings.tiers.big.price, console) as view:
-            seconds = await _flow(account, lines, settings, view, workers)
+            switch = partial(models.set_faults, options.then_faults) if options.then_faults else None
+            seconds = await _flow(account, lines, settings, view, workers, switch)
         await models.set_faults([])
         console.print("asking each model about every ticket, for comparison ...")
         return await _compare(account, settings, seconds)
@@ -112,8 +127,11 @@ def demo_settings(
         },
         "labels": list(labels),
         "label_aliases": not _tell_apart(labels),
-        "tiers": {"cheap": {**tier, "model": "sandbox-cheap"}, "big": {**tier, "model": "sandbox-big"}},
+        "tiers": {"cheap": {**tier, "model": _CHEAP}, "big": {**tier, "model": _BIG}},
         "policy": policy.model_dump(mode="json"),
+        "contracts": {"contracts": [sandbox_contract("cheap", _CHEAP), sandbox_contract("big", _BIG)]},
+        "contracts_at_start": "warn",  # a fault that is switched on is what the demo is to show
+        "guards": {"trial_every_s": _TRIAL_EVERY_S},
         "review": {"url": f"sqlite:///{folder / 'reviews.db'}"},
         "worker": {"in_flight": 64, "stop_wait_s": 5.0},
     }
@@ -144,10 +162,8 @@ async def _broker(name: str) -> AsyncIterator[Connection]:
     if name in _LOCAL:
         async with _LOCAL[name]() as broker:
             yield local_connection(broker)
-    elif ":" in name:
-        yield Connection(name)
     else:
-        raise SettingsError(f"--broker {name}: embedded, kafka or HOST:PORT is expected")
+        yield Connection(name)
 
 
 @asynccontextmanager
@@ -176,14 +192,27 @@ async def _workers(settings: Settings, count: int, folder: Path) -> AsyncIterato
 
 
 async def _flow(
-    account: Account, lines: Sequence[bytes], settings: Settings, view: View, workers: Sequence[ChildProcess]
+    account: Account,
+    lines: Sequence[bytes],
+    settings: Settings,
+    view: View,
+    workers: Sequence[ChildProcess],
+    switch: Callable[[], Awaitable[None]] | None,
 ) -> float:
-    """Produce everything and watch until it is settled or stalls; return the seconds from the first row to the last outcome."""
+    """Produce everything and watch until it is settled or stalls; return the seconds from the first row to the last outcome.
+
+    ``switch`` is called once the first half is settled, and before the second half is produced.
+    """
     prefix, connection = settings.topics.prefix, settings.broker.connection
     began = last = time.monotonic()
+    half = len(lines) if switch is None else (len(lines) + 1) // 2
     async with reader(_WATCHED, connection, prefix=prefix) as consumer:
-        account.sent(await produce(lines, connection, prefix=prefix))
+        account.sent(await produce(lines[:half], connection, prefix=prefix))
         while not account.complete and time.monotonic() - last < _STALL_S:
+            if switch is not None and account.has_settled(half):
+                await switch()
+                account.sent(await produce(lines[half:], connection, prefix=prefix), first=half)
+                switch = None
             batches = await consumer.getmany(timeout_ms=200)
             before = account.settled
             for records in batches.values():

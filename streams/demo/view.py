@@ -56,7 +56,7 @@ class View:
     def _line(self) -> str:
         a = self._account
         return (
-            f"{a.settled}/{len(a.tickets)} tickets: routed {len(a.routed)}, in review {len(a.reviews)}, "
+            f"{a.settled}/{len(a.tickets)} tickets: routed {len(a.routed)}, in review {len(a.in_review)}, "
             f"dead letters {len(a.dead)}, escalated {len(a.escalated)}, {self._rate():.0f}/s, ${a.cost_usd:.4f}"
         )
 
@@ -70,7 +70,7 @@ class View:
         for name, count, style in (
             ("cheap model was sure", by.count("cheap"), "green"),
             ("escalated, big model was sure", by.count("big"), "cyan"),
-            ("in front of a person", len(a.reviews), "yellow"),
+            ("in front of a person", len(a.in_review), "yellow"),
             ("dead letters", len(a.dead), "red"),
         ):
             routes.add_row(Text(name, style=style), f"{count:>6}", ProgressBar(max(1, len(a.tickets)), count, width=30))
@@ -86,7 +86,8 @@ class View:
             f"confidence 0 {confidence} 1     entropy 0 {entropy} 2 nats\n"
             f"cost ${a.cost_usd:.4f}   all-big about ${all_big:.4f}   {self._rate():.0f} tickets/s"
         )
-        done = ProgressBar(max(1, len(a.tickets)), a.settled, width=60)
+        done = Table.grid()  # a bar alone does not end its line
+        done.add_row(ProgressBar(max(1, len(a.tickets)), a.settled, width=60))
         title = f"hedgerow: {a.settled} of {len(a.tickets)} tickets have their outcome"
         return Panel(Group(done, routes, numbers), title=title, title_align="left")
 

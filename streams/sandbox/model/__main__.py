@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        async with serving(app, parsed.port) as url:
+        async with serving(app, parsed.port, parsed.host) as url:
             sys.stdout.write(orjson.dumps({"url": url, "labels": models.labels}).decode() + "\n")
             sys.stdout.flush()
             await stopped.wait()
@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--train", type=Path, required=True, metavar="FILE", help="JSON lines with text and label")
-    parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 answers other machines too")
+    parser.add_argument("--port", type=int, default=0, help="of that host; 0 takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="of training, jitter, latency and faults")
     parser.add_argument("--jitter", type=float, default=ServerOptions().jitter, help="noise of each logit, nats")
     parser.add_argument("--latency-ms", type=float, default=latency.base_ms, help="of every answer")

@@ -10,6 +10,7 @@ from streams.sandbox.model.tokens import Decoding
 
 _MOST_ALTERNATIVES = 20
 _DEFAULT_MAX_TOKENS = 16
+_INSTRUCTING = ("system", "developer")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -44,6 +45,8 @@ class ChatRequest:
     """The text of every message: what the prompt tokens are counted on."""
     logprobs: bool
     decoding: Decoding
+    system: str = ""
+    """The text of the system and developer messages."""
 
     @classmethod
     def parse(cls, body: object) -> ChatRequest:
@@ -67,6 +70,7 @@ class ChatRequest:
             prompt=tuple(text for _, text in contents),
             logprobs=logprobs,
             decoding=_decoding(fields, top, _integer(fields, limit, _DEFAULT_MAX_TOKENS, least=1)),
+            system="\n".join(text for role, text in contents if role in _INSTRUCTING),
         )
 
 

@@ -71,16 +71,16 @@ def create_app(
 
 
 @asynccontextmanager
-async def serving(app: web.Application, port: int = 0) -> AsyncIterator[str]:
-    """Serve ``app`` on this port of 127.0.0.1 (0: any free one) and yield its base URL, which ends in ``/v1``."""
+async def serving(app: web.Application, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
+    """Serve ``app`` on this port of ``host`` (0: any free one) and yield its base URL, which ends in ``/v1``."""
     # Cancelling the handler of a client that has gone is what ends a call under the fault `hang`.
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS, keepalive_timeout=300.0
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True, backlog=1024).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        await web.TCPSite(runner, host, port, reuse_address=True, backlog=1024).start()
+        yield f"http://{host}:{runner.addresses[0][1]}/v1"
     finally:
         await runner.cleanup()
 

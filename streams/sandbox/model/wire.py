@@ -32,42 +32,70 @@ class EchoedToken:
     top: dict[str, float] | None
 
 
-def chat_body(envelope: Envelope, answer: Answer, *, logprobs: bool, prompt_tokens: int) -> Body:
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One answer with the tokens that it took, counted by the model's own tokenizer.
+
+    ``echoed`` is the prompt, where a completion request asked for it.
+    """
+
+    answer: Answer
+    prompt_tokens: int
+    """Of what the caller sent."""
+    completion_tokens: int
+    cached_tokens: int = 0
+    """Those of the prompt tokens that the model had read before."""
+    echoed: tuple[EchoedToken, ...] = ()
+
+
+def chat_body(envelope: Envelope, spoken: Spoken, *, logprobs: bool) -> Body:
     """Return the body of a chat completion; ``logprobs`` is null unless asked for."""
+    answer = spoken.answer
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []},
+        "message": {"role": "assistant", "content": _shown(answer.text), "refusal": None, "annotations": []},
         "logprobs": {"content": [_entry(token) for token in answer.tokens], "refusal": None} if logprobs else None,
         "finish_reason": _finish_reason(answer),
     }
-    return _body("chat.completion", envelope, [choice], prompt_tokens, len(answer.tokens))
+    return _body("chat.completion", envelope, [choice], [spoken])
 
 
-def completion_body(envelope: Envelope, choices: Sequence[Body], *, prompt_tokens: int, completion_tokens: int) -> Body:
-    """Return the body of a legacy completion, a choice for each prompt."""
-    return _body("text_completion", envelope, list(choices), prompt_tokens, completion_tokens)
+def completion_body(envelope: Envelope, choices: Sequence[tuple[str, Spoken]], *, echo: bool, logprobs: bool) -> Body:
+    """Return the body of a legacy completion, a choice for each prompt and what was spoken after it."""
+    bodies = [
+        _completion_choice(index, spoken, start=0 if echo else len(prompt), logprobs=logprobs)
+        for index, (prompt, spoken) in enumerate(choices)
+    ]
+    return _body("text_completion", envelope, bodies, [spoken for _, spoken in choices])
 
 
-def completion_choice(index: int, echoed: Sequence[EchoedToken], answer: Answer, *, start: int, logprobs: bool) -> Body:
-    """Return one choice of a legacy completion: the echoed prompt tokens, then the answer.
-
-    ``start`` is the offset in characters of the choice's first token: 0 with an echo, else the prompt's length.
-    """
+def _completion_choice(index: int, spoken: Spoken, *, start: int, logprobs: bool) -> Body:
+    """Return one choice: the echoed prompt tokens, then the answer; ``start`` is the first token's offset."""
+    echoed, answer = spoken.echoed, spoken.answer
     tokens = [echo.token for echo in echoed] + [token.token for token in answer.tokens]
-    choice: Body = {"index": index, "text": "".join(tokens), "logprobs": None, "finish_reason": _finish_reason(answer)}
+    text = _shown("".join(tokens))
+    choice: Body = {"index": index, "text": text, "logprobs": None, "finish_reason": _finish_reason(answer)}
     if logprobs:
         offsets = [start]
         for token in tokens[:-1]:
             offsets.append(offsets[-1] + len(token))
         choice["logprobs"] = {
-            "tokens": tokens,
+            "tokens": [_escaped(token) for token in tokens],
             "token_logprobs": [echo.logprob for echo in echoed] + [token.logprob for token in answer.tokens],
             # The chosen token is listed also when it is not among the top k, so a list may hold k + 1.
-            "top_logprobs": [echo.top for echo in echoed]
-            + [dict(token.top) | {token.token: token.logprob} for token in answer.tokens],
+            "top_logprobs": [echo.top and _escaped_keys(echo.top) for echo in echoed]
+            + [_escaped_keys(by_text(token.top) | {token.token: token.logprob}) for token in answer.tokens],
             "text_offset": offsets[: len(tokens)],
         }
     return choice
+
+
+def by_text(tokens: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Return the tokens as a dict, the likeliest of those that look the same; they come with the likeliest first."""
+    found: dict[str, float] = {}
+    for text, logprob in tokens:
+        found.setdefault(text, logprob)
+    return found
 
 
 def models_body(ids: Sequence[str], created: int) -> Body:
@@ -81,7 +109,9 @@ def error_body(message: str, kind: str, *, param: str | None = None, code: str |
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def _body(kind: str, envelope: Envelope, choices: list[Body], prompt_tokens: int, completion_tokens: int) -> Body:
+def _body(kind: str, envelope: Envelope, choices: list[Body], spoken: Sequence[Spoken]) -> Body:
+    prompt_tokens = sum(one.prompt_tokens for one in spoken)
+    completion_tokens = sum(one.completion_tokens for one in spoken)
     return {
         "id": envelope.id,
         "object": kind,
@@ -92,7 +122,7 @@ def _body(kind: str, envelope: Envelope, choices: list[Body], prompt_tokens: int
             "prompt_tokens": prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": prompt_tokens + completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": sum(one.cached_tokens for one in spoken)},
         },
         "system_fingerprint": FINGERPRINT,
     }
@@ -103,10 +133,34 @@ def _finish_reason(answer: Answer) -> str:
 
 
 def _entry(token: GeneratedToken) -> Body:
-    top = [{"token": text, "logprob": logprob, "bytes": _utf8(text)} for text, logprob in token.top]
-    return {"token": token.token, "logprob": token.logprob, "bytes": _utf8(token.token), "top_logprobs": top}
+    top = [{"token": _shown(text), "logprob": logprob, "bytes": _utf8(text)} for text, logprob in token.top]
+    return {
+        "token": _shown(token.token),
+        "logprob": token.logprob,
+        "bytes": _utf8(token.token),
+        "top_logprobs": top,
+    }
 
 
 @lru_cache(maxsize=4096)
 def _utf8(token: str) -> tuple[int, ...]:
-    return tuple(token.encode())
+    return tuple(token.encode("utf-8", "surrogateescape"))
+
+
+def _shown(text: str) -> str:
+    """Return text as JSON can carry it: bytes that are no whole character become the replacement character."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _escaped(token: str) -> str:
+    """Return a token for the shape that has no bytes: part of a character as OpenAI writes it, ``bytes:\\xe2\\x80``."""
+    shown = _shown(token)
+    if shown == token:
+        return token
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in _utf8(token))
+
+
+def _escaped_keys(top: dict[str, float]) -> dict[str, float]:
+    return {_escaped(token): logprob for token, logprob in top.items()}

@@ -1,0 +1,298 @@
+"""What can be said about the deployment files without a container engine or a cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from streams.cli.main import app
+from streams.metrics import MetricsObserver
+from streams.sandbox.model.training import read_training_set
+from streams.sandbox.tickets import TRAIN
+from streams.settings import AGENTS, check_settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+IMAGE = f"hedgerow:{PROJECT['project']['version']}"
+DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
+SETTINGS_FILE = DEPLOY / "docker" / "hedgerow.yaml"
+MANIFESTS = [
+    manifest
+    for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    for manifest in yaml.safe_load_all(path.read_text())
+]
+#: Values that differ from those in hedgerow.yaml, for every variable that compose passes on.
+OTHER_VALUES = {
+    "HEDGEROW_BROKER__BOOTSTRAP": "elsewhere:9092",
+    "HEDGEROW_TIERS__CHEAP__BASE_URL": "https://api.example.com/v1",
+    "HEDGEROW_TIERS__CHEAP__MODEL": "gpt-4o-mini",
+    "HEDGEROW_TIERS__CHEAP__API_KEY_ENV": "OPENAI_API_KEY",
+    "HEDGEROW_TIERS__BIG__BASE_URL": "https://api.example.com/v1",
+    "HEDGEROW_TIERS__BIG__MODEL": "gpt-4o",
+    "HEDGEROW_TIERS__BIG__API_KEY_ENV": "OPENAI_API_KEY",
+    "HEDGEROW_REVIEW__URL": "postgresql://db/reviews",
+}
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:
+    return [manifest for manifest in MANIFESTS if manifest["kind"] == kind]
+
+
+def pods() -> list[Any]:
+    return [
+        pytest.param(manifest["spec"]["template"]["spec"], id=manifest["metadata"]["name"])
+        for manifest in (*of_kind("Deployment"), *of_kind("Job"))
+    ]
+
+
+def our_services() -> dict[str, list[str]]:
+    return {name: service["command"] for name, service in SERVICES.items() if service["image"] == IMAGE}
+
+
+def assert_cli_takes(arguments: list[str]) -> None:
+    """--help is answered only once every word before it has found its command or option."""
+    asked = CliRunner().invoke(app, [*arguments, "--help"])
+    assert asked.exit_code == 0, asked.output
+    if "--agents" in arguments:
+        assert arguments[arguments.index("--agents") + 1] in AGENTS
+
+
+# docker-compose.
+
+
+def compose() -> list[str]:
+    """Return the command of Compose, as the engine's plugin or on its own; skip without either."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        program = shutil.which(command[0])
+        if (
+            program
+            and subprocess.run([program, *command[1:], "version"], capture_output=True, check=False).returncode == 0
+        ):
+            return [program, *command[1:]]
+    pytest.skip("neither `docker compose` nor `docker-compose` is installed")
+
+
+def test_compose_accepts_the_file() -> None:
+    command = [*compose(), "--file", str(ROOT / "docker-compose.yml"), "--profile", "grafana", "config"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["services"].keys() == SERVICES.keys()
+
+
+@pytest.mark.parametrize("name", our_services())
+def test_compose_commands_are_commands_of_the_cli(name: str) -> None:
+    assert_cli_takes(our_services()[name])
+
+
+def test_compose_has_a_worker_service_for_each_agent() -> None:
+    agents = {name: command[2] for name, command in our_services().items() if command[:2] == ["worker", "--agents"]}
+    assert agents == {agent: agent for agent in AGENTS}
+    for agent in agents:
+        assert "ports" not in SERVICES[agent], "a published port would keep it from having replicas"
+        assert "container_name" not in SERVICES[agent]
+
+
+def test_one_service_builds_the_image() -> None:
+    assert [name for name in our_services() if "build" in SERVICES[name]] == ["topics"]
+
+
+def test_compose_settings_fit_the_other_services() -> None:
+    settings = load_settings(SETTINGS_FILE)
+    kafka = SERVICES["kafka"]["environment"]
+    assert f"PLAINTEXT://{settings.broker.bootstrap}" in kafka["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert set(settings.labels) == set(read_training_set(TRAIN).labels)
+    assert settings.metrics.host == "0.0.0.0"
+    port = SERVICES["models"]["command"][-1]
+    for endpoint in (settings.tiers.cheap, settings.tiers.big):
+        assert endpoint.base_url == f"http://models:{port}/v1"
+    assert f"http://127.0.0.1:{port}/" in SERVICES["models"]["healthcheck"]["test"][-1]
+    volumes = dict(volume.split(":")[:2] for volume in SERVICES["review"]["volumes"])
+    assert Path(settings.review.url.removeprefix("sqlite:///")).parent == Path(volumes["reviews"])
+    for agent in AGENTS:
+        assert f"http://127.0.0.1:{settings.metrics.port}/metrics" in SERVICES[agent]["healthcheck"]["test"][-1]
+        assert float(SERVICES[agent]["stop_grace_period"].removesuffix("s")) > settings.worker.stop_wait_s
+
+
+@pytest.mark.parametrize(
+    "variable", [name for name in SERVICES["score"]["environment"] if name.startswith("HEDGEROW_")]
+)
+def test_a_variable_that_compose_passes_on_overrides_the_file(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_settings(SETTINGS_FILE)
+    monkeypatch.setenv(variable, OTHER_VALUES[variable])
+    value: Any = load_settings(SETTINGS_FILE)
+    assert value != before
+    for name in variable.removeprefix("HEDGEROW_").lower().split("__"):
+        value = getattr(value, name)
+    assert value == OTHER_VALUES[variable]
+
+
+def test_mounted_files_are_there() -> None:
+    mounts = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
+    assert not [mount for mount in mounts if mount.startswith(".") and not (ROOT / mount).exists()]
+
+
+def test_images_name_a_version_and_no_host() -> None:
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    containers = [container for pod in pods() for container in pod.values[0]["containers"]]
+    for image in [*bases, *(part["image"] for part in (*SERVICES.values(), *containers))]:
+        name, _, version = image.partition(":")
+        assert version not in {"", "latest"}
+        assert re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)?", name), image
+
+
+# The image.
+
+
+def test_the_image_leaves_the_developers_tools_behind() -> None:
+    removed = set(re.search(r"pip uninstall --yes \\\n(.+)", DOCKERFILE)[1].split())  # type: ignore[index]
+    wanted = {re.split(r"[<>=]", name)[0] for name in PROJECT["dependency-groups"]["dev"]}
+    assert removed == wanted - {"scipy"} | {"pip"}, "scipy stays: scikit-learn needs it"
+
+
+def test_the_image_copies_what_its_build_context_has() -> None:
+    kept = {line[1:].rstrip("/") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    assert copied == kept
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_image_runs_hedgerow_and_not_as_root() -> None:
+    assert 'ENTRYPOINT ["hedgerow"]' in DOCKERFILE
+    assert re.search(r"^USER ([1-9]\d*):\1$", DOCKERFILE, re.MULTILINE)
+    assert f"WORKDIR {Path(SERVICES['score']['volumes'][0].split(':')[1]).parent}" in DOCKERFILE
+
+
+# Kubernetes.
+
+
+def test_kubernetes_settings_are_accepted() -> None:
+    (config,) = of_kind("ConfigMap")
+    settings = check_settings(yaml.safe_load(config["data"]["hedgerow.yaml"]), "config.yaml")
+    assert settings.metrics.host == "0.0.0.0"
+    for deployment in of_kind("Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+            "metrics": settings.metrics.port
+        }
+        assert pod["terminationGracePeriodSeconds"] > settings.worker.stop_wait_s
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+    (service,) = of_kind("Service")
+    assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [
+        (settings.metrics.port, "metrics")
+    ]
+    for scaler in of_kind("HorizontalPodAutoscaler"):
+        assert scaler["spec"]["maxReplicas"] <= settings.topics.partitions
+
+
+def test_kubernetes_has_a_deployment_for_each_agent_and_a_job_for_the_topics() -> None:
+    arguments = {
+        deployment["metadata"]["labels"]["component"]: deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+        for deployment in of_kind("Deployment")
+    }
+    assert {component: args[2] for component, args in arguments.items()} == {agent: agent for agent in AGENTS}
+    assert [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in of_kind("Job")] == [
+        ["topics", "create"]
+    ]
+
+
+@pytest.mark.parametrize("pod", pods())
+def test_pods_are_bounded_and_have_no_rights(pod: dict[str, Any]) -> None:
+    assert_cli_takes(pod["containers"][0]["args"])
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert f"USER {pod['securityContext']['runAsUser']}:" in DOCKERFILE
+    assert pod["automountServiceAccountToken"] is False
+    # A Service called hedgerow-... would put variables of our prefix into the pod.
+    assert pod["enableServiceLinks"] is False
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
+        assert container["image"] == IMAGE
+        assert container["resources"]["limits"].keys() == container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts["settings"] == "/etc/hedgerow"
+        assert mounts.keys() <= volumes
+
+
+def test_kubernetes_selectors_meet_pods() -> None:
+    labels = [manifest["spec"]["template"]["metadata"]["labels"] for manifest in of_kind("Deployment")]
+    selectors = [manifest["spec"]["selector"] for manifest in of_kind("Service")]
+    for manifest in (*of_kind("Deployment"), *of_kind("PodDisruptionBudget")):
+        selectors.append(manifest["spec"]["selector"]["matchLabels"])
+    for selector in selectors:
+        assert any(selector.items() <= label.items() for label in labels), selector
+    names = {manifest["metadata"]["name"] for manifest in of_kind("Deployment")}
+    assert {scaler["spec"]["scaleTargetRef"]["name"] for scaler in of_kind("HorizontalPodAutoscaler")} <= names
+
+
+# Prometheus and Grafana.
+
+
+def metric_names() -> set[str]:
+    endings = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+    families = MetricsObserver().registry.collect()
+    return {family.name + ending for family in families for ending in endings[family.type]}
+
+
+def expressions() -> list[Any]:
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+    panels = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())["panels"]
+    return [
+        *(pytest.param(rule["expr"], id=rule["alert"]) for group in groups for rule in group["rules"]),
+        *(pytest.param(target["expr"], id=panel["title"]) for panel in panels for target in panel.get("targets", ())),
+    ]
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_metrics_that_are_asked_for_exist(expression: str) -> None:
+    assert set(re.findall(r"\bhedgerow_\w+", expression)) <= metric_names()
+
+
+def test_prometheus_asks_every_worker_service() -> None:
+    prometheus = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    (job,) = prometheus["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert tuple(found["names"]) == AGENTS
+    assert found["port"] == load_settings(SETTINGS_FILE).metrics.port
+
+
+@pytest.mark.parametrize("arguments", [["check", "config", "prometheus.yml"], ["test", "rules", "alerts.test.yml"]])
+def test_promtool_accepts_configuration_and_alerts(arguments: list[str]) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool, which comes with Prometheus, is not installed")
+    command = [promtool, *arguments[:-1], str(DEPLOY / "prometheus" / arguments[-1])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dashboard_uses_the_provisioned_datasource() -> None:
+    folder = DEPLOY / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    panels = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())["panels"]
+    assert {panel["datasource"]["uid"] for panel in panels if "datasource" in panel} == {source["uid"]}
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    (provider,) = yaml.safe_load((folder / "dashboards" / "hedgerow.yaml").read_text())["providers"]
+    mounts = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+    assert Path(mounts["./deploy/grafana/dashboard.json"]).parent == Path(provider["options"]["path"])
