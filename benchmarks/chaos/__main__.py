@@ -1,0 +1,175 @@
+"""Chaos: kill, freeze, add and remove things while tickets flow, then account for every ticket.
+
+``python -m benchmarks.chaos --broker kafka --tickets N --worker-kills K --broker-kills B --model-fault-rate R --seed S
+--report FILE``. Three Apache Kafka nodes (replication 3, two in sync), worker processes that are started again when they
+end, the sandbox's model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+
+from benchmarks.chaos.plan import Step, plan
+from benchmarks.chaos.stand import Stand, WorkerSlot
+from streams.app import configure_logging
+from streams.consume import decode, reader
+from streams.core.policy import Policy
+from streams.demo.account import Account, Row
+from streams.demo.run import demo_settings, local_connection
+from streams.produce import produce
+from streams.sandbox.embedded import EmbeddedBroker
+from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.tickets import DEMO, TRAIN
+from streams.topics import create_topics
+
+_WATCHED = ("routed", "reviews", "dead-letters")
+_STALL_S = 180.0
+_FAULTS = ("logprobs_null", "logprobs_absent", "rate_limit", "server_error", "cut", "garbage")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for on the command line."""
+
+    broker: str
+    tickets: int
+    workers: int
+    worker_kills: int
+    broker_kills: int
+    model_fault_rate: float
+    seed: int
+
+
+def ticket_lines(count: int) -> list[bytes]:
+    """Return so many tickets: the bundled ones, repeated under new ids."""
+    texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    return [
+        json.dumps({"ticket_id": f"c-{number}", "text": text}).encode()
+        for number, text in enumerate(itertools.islice(itertools.cycle(texts), count))
+    ]
+
+
+async def run(options: Options) -> dict[str, Any]:
+    """Run the chaos and return the report."""
+    lines = ticket_lines(options.tickets)
+    account = Account([Row.read(number, line) for number, line in enumerate(lines)])
+    nodes = 3 if options.broker == "kafka" else 1
+    broker = LocalKafka(nodes) if options.broker == "kafka" else EmbeddedBroker()
+    faults = [f"{name}={options.model_fault_rate / len(_FAULTS):.4f}" for name in _FAULTS]
+    models = ModelServer(TRAIN, faults=faults, seed=options.seed, latency_ms=20.0, tail_rate=0.005, tail_ms=3000.0)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-chaos-")))
+        await asyncio.gather(stack.enter_async_context(broker), stack.enter_async_context(models))
+        connection = local_connection(broker)
+        settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix="chaos.")
+        partitions = settings.topics.partitions
+        await create_topics(connection, prefix="chaos.", partitions=partitions, replication=nodes)
+        slots = [WorkerSlot(number, settings, folder) for number in range(options.workers)]
+        stand = Stand(broker, models, slots, settings, folder)
+        stack.push_async_callback(stand.stop)
+        for slot in slots:
+            slot.start()
+        account.sent(await produce(lines, connection, prefix="chaos."))
+        return await _break_and_watch(account, stand, plan(options.seed, options.worker_kills, options.broker_kills))
+
+
+async def _break_and_watch(account: Account, stand: Stand, steps: list[Step]) -> dict[str, Any]:
+    """Do the steps as tickets settle, until all are settled or nothing moves any more; then report."""
+    began = last = time.monotonic()
+    longest = 0.0
+    left = list(steps)
+    requests = 0
+    async with (
+        reader(_WATCHED, stand.settings.broker.connection, prefix="chaos.") as consumer,
+        httpx.AsyncClient(timeout=2.0) as http,
+    ):
+        for tick in itertools.count():
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    if (message := decode(record, "chaos.")) is not None:
+                        account.see(message)
+                    longest = max(longest, time.monotonic() - last)
+                    last = time.monotonic()
+            while left and account.settled >= left[0].at * len(account.tickets):
+                step = left.pop(0)
+                print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
+                if step.act == "cut_models":
+                    requests += (await stand.models.stats())["requests"]
+                await stand.do(step)
+            stand.supervise()
+            if tick % 5 == 0:
+                await asyncio.gather(*(slot.look(http) for slot in stand.slots))
+            if account.complete or time.monotonic() - last > _STALL_S:
+                break
+        await stand.settle()
+        await _late(account, consumer)
+    requests += (await stand.models.stats())["requests"]
+    return _report(account, stand, requests, longest, last - began)
+
+
+async def _late(account: Account, consumer: Any) -> None:
+    """Look for second results for a while after the last first one."""
+    for _ in range(10):
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            for record in records:
+                if (message := decode(record, "chaos.")) is not None:
+                    account.see(message)
+
+
+def _report(account: Account, stand: Stand, requests: int, longest: float, seconds: float) -> dict[str, Any]:
+    recorded = sum(len(call.attempts) for key in account.results for call in account.calls(key))
+    return {
+        "tickets": len(account.tickets),
+        "lost": account.lost,
+        "duplicates": account.duplicates,
+        "unscored_accepts": account.unscored_accepts,
+        "worker_kills": stand.kills["worker"],
+        "broker_kills": stand.kills["broker"],
+        "rebalances": round(sum(sum(slot.rebalances.values()) for slot in stand.slots)),
+        "redelivered": account.redelivered,
+        "routed_and_reviewed": len(account.reviews.keys() & account.routed.keys()),
+        "model_calls": requests,
+        "extra_model_calls": requests - recorded,
+        "max_pause_s": round(longest, 2),
+        "seconds": round(seconds, 1),
+        "dead_letters": len(account.dead),
+    }
+
+
+def main() -> None:
+    """Run, print, write the report; exit 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--broker", choices=("kafka", "embedded"), default="kafka")
+    parser.add_argument("--tickets", type=int, default=2000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--worker-kills", type=int, default=3)
+    parser.add_argument("--broker-kills", type=int, default=1)
+    parser.add_argument("--model-fault-rate", type=float, default=0.3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", type=Path)
+    parsed = vars(parser.parse_args())
+    report: Path | None = parsed.pop("report")
+    configure_logging(level="error", libraries=50)
+    figures = uvloop.run(run(Options(**parsed)))
+    print(json.dumps(figures, indent=1))
+    if report:
+        report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    sys.exit(1 if figures["lost"] or figures["duplicates"] or figures["unscored_accepts"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What is broken: a Kafka cluster, a model server, and worker processes that a supervisor starts again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import yaml
+
+from benchmarks.chaos.plan import Step
+from streams.sandbox.broker import Broker
+from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.ports import ReservedPort
+from streams.sandbox.process import ChildProcess
+from streams.settings import AGENTS, Settings
+
+_REBALANCES = re.compile(r"^hedgerow_rebalances_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
+_RESTART_S = 0.5
+
+
+@dataclass
+class WorkerSlot:
+    """One place for a worker process, with its own metrics port; ``rebalances`` of each life that was seen."""
+
+    number: int
+    settings: Settings
+    folder: Path
+    port: ReservedPort = field(default_factory=ReservedPort)
+    process: ChildProcess | None = None
+    lives: int = 0
+    rebalances: dict[int, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start a process, and count the life."""
+        metrics = self.settings.metrics.model_copy(update={"port": self.port.number})
+        config = self.folder / f"worker-{self.number}.yaml"
+        config.write_text(yaml.safe_dump(self.settings.model_copy(update={"metrics": metrics}).model_dump(mode="json")))
+        command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config), "--agents", ",".join(AGENTS)]
+        self.process = ChildProcess(command, output=self.folder / f"worker-{self.number}.log")
+        self.lives += 1
+
+    async def look(self, http: httpx.AsyncClient) -> None:
+        """Read how many rebalances this life has seen; a worker that does not answer is passed over."""
+        try:
+            page = await http.get(f"http://127.0.0.1:{self.port.number}/metrics")
+        except httpx.HTTPError:
+            return
+        self.rebalances[self.lives] = sum(float(value) for value in _REBALANCES.findall(page.text))
+
+
+@dataclass
+class Stand:
+    """Everything that runs, and the counts of what was done to it."""
+
+    broker: Broker
+    models: ModelServer
+    slots: list[WorkerSlot]
+    settings: Settings
+    folder: Path
+    kills: dict[str, int] = field(default_factory=lambda: {"worker": 0, "broker": 0})
+    _busy: set[int] = field(default_factory=set)
+    _busy_nodes: set[int] = field(default_factory=set)
+    _later: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def supervise(self) -> None:
+        """Start again every worker that has ended by itself."""
+        for slot in self.slots:
+            if slot.number not in self._busy and slot.process is not None and not slot.process.alive:
+                slot.start()
+
+    async def do(self, step: Step) -> None:
+        """Do one step; what it undoes later is awaited by ``settle``."""
+        if step.act in {"kill_broker", "freeze_broker"}:
+            await self._break_broker(step)
+        elif step.act == "cut_models":
+            await self.models.stop()
+            self._after(step.seconds, self.models.start)
+        elif step.act == "add_worker":
+            slot = WorkerSlot(len(self.slots), self.settings, self.folder)
+            self.slots.append(slot)
+            slot.start()
+        else:
+            await self._break_worker(step)
+
+    async def _break_broker(self, step: Step) -> None:
+        if not isinstance(self.broker, LocalKafka):
+            return
+        broker, node = self.broker, int(step.victim * 3)
+        if self._busy_nodes:
+            await self.settle()  # replication 3 with two in sync stands the loss of one node at a time
+        self._busy_nodes.add(node)
+        if step.act == "kill_broker":
+            self.kills["broker"] += 1
+            await broker.kill(node)
+        else:
+            broker.pause(node)
+
+        async def mend() -> None:
+            if step.act == "kill_broker":
+                await broker.restart(node)
+            else:
+                broker.resume(node)
+            await broker.wait_ready()
+            self._busy_nodes.discard(node)
+
+        self._after(step.seconds, mend)
+
+    async def _break_worker(self, step: Step) -> None:
+        free = [slot for slot in self.slots if slot.number not in self._busy and slot.process and slot.process.alive]
+        if not free or (step.act == "remove_worker" and len(free) < 2):
+            return
+        slot = free[int(step.victim * len(free))]
+        process = slot.process
+        assert process is not None
+        if step.act == "freeze_worker":
+            self._busy.add(slot.number)
+            process.pause()
+
+            async def thaw() -> None:
+                process.resume()
+                self._busy.discard(slot.number)
+
+            self._after(step.seconds + 5, thaw)
+        elif step.act == "remove_worker":
+            self.slots.remove(slot)
+            await process.stop(30.0)
+        else:
+            self.kills["worker"] += 1
+            await process.kill()
+
+    def _after(self, seconds: float, undo: Callable[[], Awaitable[None]]) -> None:
+        async def later() -> None:
+            await asyncio.sleep(seconds)
+            await undo()
+
+        task = asyncio.create_task(later())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def settle(self) -> None:
+        """Wait until everything that was broken is mended; raises what went wrong in mending."""
+        await asyncio.gather(*self._later)
+
+    async def stop(self) -> None:
+        """Stop every worker."""
+        for task in self._later:
+            task.cancel()
+        await asyncio.gather(*(slot.process.stop(15.0) for slot in self.slots if slot.process is not None))
