@@ -7,6 +7,7 @@ from streams.delivery.stage import Record
 
 #: How many original bytes are kept where the broker would not take the whole.
 CUT_TO = 256 * 1024
+_MAX_CUT_KEY = 1024
 _MAX_DETAIL = 2_000
 
 
@@ -26,12 +27,14 @@ def dead_letter(
         agent=agent,
         reason=reason,
         error_class=type(error).__name__,
-        detail=str(error)[:_MAX_DETAIL],
+        # An error may quote what it met, lone surrogates among it, which JSON in UTF-8 cannot carry.
+        detail=str(error)[:_MAX_DETAIL].encode("utf-8", "replace").decode("utf-8"),
         attempts=attempts,
         at_ms=at_ms,
     )
 
 
 def shortened(letter: DeadLetter) -> DeadLetter:
-    """Return the letter with its original bytes cut, for a broker that refuses the whole."""
-    return letter.model_copy(update={"original": letter.original[:CUT_TO], "key": (letter.key or b"")[:1024] or None})
+    """Return the letter with its original bytes cut, for a broker that refuses the whole; a cut one comes back as it is."""
+    key = None if letter.key is None else letter.key[:_MAX_CUT_KEY]
+    return letter.model_copy(update={"original": letter.original[:CUT_TO], "key": key})

@@ -16,27 +16,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
 from streams.delivery.observer import Observer
 from streams.delivery.runner import Partition, Runner
 from streams.delivery.stage import Record
 
-log = structlog.get_logger(__name__)
-
-#: An idle fetch is answered after this long; faust's 1500 ms would be the wait of a partition that was left out of one.
-FETCH_WAIT_MS = 100
 #: Batches that may wait for the agent; the fetcher reads ahead on its own anyway.
 _WAITING_BATCHES = 1
 
@@ -51,70 +44,9 @@ class Limits:
     """For acknowledgements that are on their way, before the last commit of an assignment."""
     commit_wait_s: float = 5.0
     """For one commit; a broker that is away answers a later one."""
-
-
-class ConsumerThread(stock.AIOKafkaConsumerThread):
-    """The thread that owns the aiokafka consumer: commits with metadata, restores from it."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
-
-    async def commit_ledgers(self, commits: Mapping[TP, Commit]) -> bool:
-        """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it now."""
-        return bool(await self.call_thread(self._commit_ledgers, commits))
-
-    async def _commit_ledgers(self, commits: Mapping[TP, Commit]) -> bool:
-        consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        offsets = {
-            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(commit.offset, commit.metadata)
-            for tp, commit in commits.items()
-        }
-        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        if not offsets:
-            return False
-        try:
-            await consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as late:
-            log.info("commit skipped, the group rebalances", reason=str(late))
-            return False
-        except KafkaError as error:
-            log.warning("commit failed, the next one tries again", error=repr(error))
-            return False
-        return True
-
-    async def restore(self, partitions: Iterable[TP]) -> dict[TP, Commit]:
-        """Read back what was committed for these partitions, and seek there."""
-        restored: dict[TP, Commit] = await self.call_thread(self._restore, list(partitions))
-        return restored
-
-    async def _restore(self, partitions: Sequence[TP]) -> dict[TP, Commit]:
-        consumer = self._ensure_consumer()
-        wanted = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
-        committed = await consumer._coordinator.fetch_committed_offsets(wanted)
-        assigned = consumer.assignment()
-        for tp, offset in committed.items():
-            if tp in assigned:
-                consumer.seek(tp, offset.offset)
-        return {TP(tp.topic, tp.partition): Commit(at.offset, at.metadata or "") for tp, at in committed.items()}
-
-    async def rewind(self, positions: Mapping[TP, int | None]) -> None:
-        """Read again from these offsets; from the beginning where there is none."""
-        await self.call_thread(self._rewind, positions)
-
-    async def _rewind(self, positions: Mapping[TP, int | None]) -> None:
-        consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        for tp, offset in positions.items():
-            partition = TopicPartition(tp.topic, tp.partition)
-            if partition not in assigned:
-                continue
-            if offset is None:
-                await consumer.seek_to_beginning(partition)
-            else:
-                consumer.seek(partition, offset)
+    restore_wait_s: float = 60.0
+    """For what was committed, after an assignment; over it the worker ends. faust's own limit of 90 s ends nothing, and would
+    leave a worker that stands still."""
 
 
 class Consumer(stock.Consumer):
@@ -218,37 +150,56 @@ class Consumer(stock.Consumer):
         """Note that batches fetched before are stale."""
         self._epoch += 1
         await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            self._report_rebalance(0)  # there is nothing to restore, so faust calls nothing else
 
     async def perform_seek(self) -> None:
-        """Restore the ledgers of the present assignment from what was committed."""
+        """Restore the ledgers of the present assignment from what was committed, and read on from there.
+
+        Raises TimeoutError, which ends the worker, where the broker does not answer.
+        """
+        async with asyncio.timeout(self._limits.restore_wait_s):
+            await self._restore()
+
+    async def _restore(self) -> None:
         epoch = self._epoch
         assignment = {TP(tp.topic, tp.partition) for tp in self.assignment()}
-        restored = await self._thread.restore(assignment)
+        committed = await self._thread.committed(assignment)
         if epoch != self._epoch:
             return  # another rebalance came meanwhile; it restores for itself
         ledgers: dict[Partition, Ledger] = {}
         for tp in assignment:
-            commit = restored.get(tp)
+            commit = committed.get(tp)
             ledgers[tp.topic, tp.partition] = (
                 Ledger() if commit is None else Ledger.restore(commit.offset, commit.metadata)
             )
-        self._last_commits = restored
+        self._last_commits = committed
         self._runner.begin(ledgers)
+        # Only now: a fetch from before the rebalance may have taken a batch meanwhile, which was dropped and must be read
+        # again. From here on _read_again knows the ledgers and sees to it.
+        await self._thread.rewind({tp: ledgers[tp.topic, tp.partition].position for tp in assignment})
+        self._report_rebalance(len(ledgers))
+
+    def _report_rebalance(self, partitions: int) -> None:
         began, self._rebalance_began = self._rebalance_began, None
         seconds = 0.0 if began is None else time.perf_counter() - began
-        self._observer.rebalanced(self._runner.stage.agent, len(ledgers), seconds)
+        self._observer.rebalanced(self._runner.stage.agent, partitions, seconds)
 
     async def wait_empty(self) -> None:
         """Give work in progress a bounded time, then shut the gate and commit."""
         await self._runner.wait_idle(self._limits.revoke_wait_s)
-        await self._runner.close_gate(self._limits.gate_wait_s)
-        await self.commit()
+        await self._commit_last()
 
     async def on_stop(self) -> None:
         """Commit once more; whoever stops the app has drained the runner before."""
-        await self._runner.close_gate(self._limits.gate_wait_s)
-        await self.commit()
+        await self._commit_last()
         self._runner.cancel()
+
+    async def _commit_last(self) -> None:
+        await self._runner.close_gate(self._limits.gate_wait_s)
+        # A commit that is on its way began before the last offsets finished, and faust would take it for this one.
+        await self.maybe_wait_for_commit_to_finish()
+        await self.commit()
 
     # Committing.
 
@@ -264,12 +215,7 @@ class Consumer(stock.Consumer):
                     commits[TP(tp.topic, tp.partition)] = commit
         if not commits:
             return False
-        try:
-            async with asyncio.timeout(self._limits.commit_wait_s):
-                done = await self._thread.commit_ledgers(commits)
-        except TimeoutError:
-            log.warning("commit not answered in time, the next one tries again")
-            return False
+        done = await self._thread.commit_ledgers(commits, self._limits.commit_wait_s)
         if done:
             self._last_commits.update(commits)
         return done

@@ -27,4 +27,4 @@ class FinishedIds:
         self._ids[message_id] = None
         if len(self._ids) > self._limit:
             # Half at once: dropping one at a time from a dict's front costs a scan over what was dropped before.
-            self._ids = dict.fromkeys(list(self._ids)[self._limit // 2 :])
+            self._ids = dict.fromkeys(list(self._ids)[self._limit // 2 + 1 :])

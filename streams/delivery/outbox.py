@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
+    ProducerClosed,
     ProducerFenced,
     TopicAuthorizationFailedError,
 )
@@ -20,30 +23,53 @@ from streams.delivery.dead_letters import shortened
 from streams.errors import GiveUp, StopWorker
 
 _FINAL = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, ProducerFenced)
+#: A batch that was refused for any other lasting reason leaves a gap in an idempotent producer's numbering, and the broker answers
+#: everything behind the gap with OutOfOrderSequenceNumber; aiokafka has no way to close it. A sender task that died fails everything.
+_KEEPS = (*_FINAL, KafkaTimeoutError, ProducerClosed)
+_SHORTEST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """One message as it goes to the producer, encoded once for all its attempts."""
+
+    message: Message
+    topic: str
+    key: bytes
+    value: bytes
 
 
 class Outbox:
     """Sends a handler's outputs to their topics; returns when every one of them is acknowledged.
 
     ``retried`` is told the error's name each time a send is tried again: a broker that is away is waited for, without end,
-    because the input stays unfinished meanwhile and nothing is lost by waiting.
+    because the input stays unfinished meanwhile and nothing is lost by waiting. ``renew`` is given a producer that can no
+    longer be used and returns another one; without it the same producer is used for good.
     """
 
     def __init__(
-        self, producer: AIOKafkaProducer, prefix: str, retried: Callable[[str], None] = lambda _: None
+        self,
+        producer: AIOKafkaProducer,
+        prefix: str,
+        retried: Callable[[str], None] = lambda _: None,
+        *,
+        renew: Callable[[AIOKafkaProducer], Awaitable[AIOKafkaProducer]] | None = None,
     ) -> None:
         self._producer = producer
         self._prefix = prefix
         self._retried = retried
+        self._renew = renew
+        self._renewing = asyncio.Lock()
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send and await the acknowledgement of all.
 
-        Raises GiveUp for a message that the broker will never take for its size, StopWorker where it will never take any.
+        Raises GiveUp for a message that cannot be encoded or that the broker will never take for its size, StopWorker where it
+        will never take any. All acknowledgements are awaited before either is raised.
         """
-        left = list(messages)
-        pause = 0.05
+        left = [self._packed(message) for message in messages]
+        pause = _SHORTEST_PAUSE_S
         while left:
             left, error = await self._try(left)
             if error is None:
@@ -52,39 +78,63 @@ class Outbox:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _try(self, messages: list[Message]) -> tuple[list[Message], KafkaError | None]:
-        """Send once; return the messages that failed and the last error."""
-        sent = []
-        failed: list[Message] = []
-        error: KafkaError | None = None
-        for message in messages:
+    def _packed(self, message: Message) -> _Parcel:
+        try:
             topic = topic_of(message)
+            return _Parcel(message, self._prefix + topic.name, topic.key_of(message), message.encode())
+        except (KeyError, ValueError) as defect:
+            raise GiveUp(
+                f"an output of type {type(message).__name__} cannot be sent: {defect}", reason="output_not_encodable"
+            ) from defect
+
+    async def _try(self, parcels: Sequence[_Parcel]) -> tuple[list[_Parcel], KafkaError | None]:
+        """Send once; return what to send next time and the last error."""
+        producer = self._producer
+        begun = [await _begin(producer, parcel) for parcel in parcels]
+        refusals = [each if isinstance(each, KafkaError) else await _refusal(each) for each in begun]
+        failed = [(parcel, error) for parcel, error in zip(parcels, refusals, strict=True) if error is not None]
+        if not all(error.retriable or isinstance(error, _KEEPS) for _, error in failed):
+            await self._replace(producer)
+        left = [self._again(parcel, error) for parcel, error in failed]
+        return left, failed[-1][1] if failed else None
+
+    def _again(self, parcel: _Parcel, error: KafkaError) -> _Parcel:
+        """Return what to send next time instead of the message that failed, or raise where there is no next time."""
+        message = parcel.message
+        if isinstance(error, MessageSizeTooLargeError):
+            if isinstance(message, DeadLetter) and (shorter := shortened(message)) != message:
+                return self._packed(shorter)
+            raise GiveUp(
+                f"the broker refuses a message of {len(parcel.value)} bytes on {parcel.topic}",
+                reason="output_too_large",
+            ) from error
+        if isinstance(error, _FINAL):
+            raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
+        return parcel
+
+    async def _replace(self, producer: AIOKafkaProducer) -> None:
+        async with self._renewing:
+            if self._renew is None or self._producer is not producer:
+                return  # another send has seen to it
             try:
-                future = await self._producer.send(
-                    self._prefix + topic.name, key=topic.key_of(message), value=message.encode()
-                )
-            except KafkaError as refused:
-                error = refused
-                failed.append(_again(message, refused))
-            else:
-                sent.append((message, future))
-        for message, future in sent:
-            try:
-                await future
-            except KafkaError as refused:
-                error = refused
-                failed.append(_again(message, refused))
-        return failed, error
+                self._producer = await self._renew(producer)
+            except StopWorker as away:
+                # The broker is away just now: the next attempt fails like this one, and asks again.
+                self._retried(type(away).__name__)
 
 
-def _again(message: Message, error: KafkaError) -> Message:
-    """Return what to send next time instead of the message that failed, or raise where there is no next time."""
-    if isinstance(error, MessageSizeTooLargeError):
-        if isinstance(message, DeadLetter) and message.original_size == len(message.original):
-            return shortened(message)
-        raise GiveUp(
-            f"the broker refuses a message of this size on {topic_of(message).name}", reason="output_too_large"
-        ) from error
-    if isinstance(error, _FINAL):
-        raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
-    return message
+async def _begin(producer: AIOKafkaProducer, parcel: _Parcel) -> Awaitable[object] | KafkaError:
+    """Hand one parcel to the producer; return its acknowledgement to await, or the error that it met at once."""
+    try:
+        acknowledgement: Awaitable[object] = await producer.send(parcel.topic, key=parcel.key, value=parcel.value)
+    except KafkaError as refused:
+        return refused
+    return acknowledgement
+
+
+async def _refusal(acknowledgement: Awaitable[object]) -> KafkaError | None:
+    try:
+        await acknowledgement
+    except KafkaError as refused:
+        return refused
+    return None

@@ -22,18 +22,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol
 
-import stamina
 import structlog
 
-from schemas import DeadLetter, InvalidMessage, Message
-from streams.delivery.dead_letters import dead_letter
+from schemas import DeadLetter, Message
 from streams.delivery.finished_ids import FinishedIds
+from streams.delivery.handling import Handling
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
-from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
-from streams.errors import GiveUp, StopWorker, TryAgain
+from streams.delivery.stage import Record, Stage
+from streams.errors import GiveUp, StopWorker
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +41,6 @@ Partition = tuple[str, int]
 Result = tuple[Record, Sequence[Message]]
 #: A batch stage yields to the event loop after this many records.
 _CHUNK = 256
-_LONGEST_PAUSE_S = 30.0
 
 
 class Sender(Protocol):
@@ -70,11 +68,12 @@ class Runner:
         self._stop = stop
         self._observer = observer or Observer()
         self._finished = FinishedIds() if finished is None else finished
-        self._wall_ms = wall_ms
+        self._handling = Handling(stage, self._observer, wall_ms)
         self._ledgers: dict[Partition, Ledger] = {}
         self._queue: deque[Record] = deque()
         self._tasks: dict[tuple[str, int, int], asyncio.Task[None]] = {}
         self._ids_in_progress: dict[bytes, asyncio.Event] = {}
+        self._remembered: set[Partition] = set()  # what the stage's memory has caught up with in this assignment
         self._sending = 0
         self._halted = False  # nothing begins any more: the worker is to stop
         self._open = asyncio.Event()  # set while an assignment stands: outputs may go out
@@ -99,6 +98,9 @@ class Runner:
     def begin(self, ledgers: Mapping[Partition, Ledger]) -> None:
         """An assignment stands: these ledgers count from now on, and outputs may go out."""
         self._ledgers = dict(ledgers)
+        self._remembered = set()
+        if self.stage.memory is not None:
+            self.stage.memory.forget()
         self._open.set()
         self._changed.set()
 
@@ -151,8 +153,10 @@ class Runner:
             return
         try:
             for start in range(0, len(records), _CHUNK):
+                chunk = records[start : start + _CHUNK]
                 if not self._halted:
-                    await self._run_chunk([r for r in records[start : start + _CHUNK] if self._is_ours(r)])
+                    await self._catch_up(chunk)
+                    await self._run_chunk([r for r in chunk if self._is_ours(r)])
         except Exception as error:  # noqa: BLE001 - faust would restart the agent without this batch
             self._fail(error)
         finally:
@@ -187,14 +191,17 @@ class Runner:
     def _done(self, place: tuple[str, int, int], task: asyncio.Task[None]) -> None:
         if self._tasks.get(place) is task:
             del self._tasks[place]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not task.cancelling():  # nobody asked for it: something that it awaited was cancelled
+                self._fail(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
             self._fail(error)
         self._start_queued()
         self._changed.set()
 
     async def _run_one(self, record: Record) -> None:
         began = time.perf_counter()
-        message, outputs = self._decode(record)
+        message, outputs = self._handling.decode(record)
         if message is None:
             await self._deliver(record, outputs, began)
             return
@@ -209,7 +216,7 @@ class Runner:
         if message_id is not None:
             self._ids_in_progress[message_id] = mark
         try:
-            outputs = await self._handle(record, message)
+            outputs = await self._handling.call(record, message)
             if await self._deliver(record, outputs, began) and message_id is not None:
                 self._finished.add(message_id)
         finally:
@@ -217,50 +224,35 @@ class Runner:
                 del self._ids_in_progress[message_id]
             mark.set()
 
-    async def _handle(self, record: Record, message: Message) -> Sequence[Message]:
-        """Steps 5 and 6."""
-        handler = cast(AsyncHandler, self.stage.handler)
-        error: TryAgain | None = None
-        for attempt in range(1, self.stage.attempts + 1):
-            deadline = asyncio.timeout(self.stage.deadline_s)
-            try:
-                async with deadline:
-                    return tuple(await handler(message))
-            except TryAgain as again:
-                error = again
-            except Exception as failed:  # noqa: BLE001 - judged in _letter: nothing may escape delivery
-                if not (isinstance(failed, TimeoutError) and deadline.expired()):
-                    return [self._letter(record, failed, attempt)]
-                error = TryAgain(f"the handler took longer than its deadline of {self.stage.deadline_s:g} s")
-            except asyncio.CancelledError as stray:
-                if _is_cancelled():
-                    raise
-                # The handler's own, from something that it awaited: the offset must not stay open without a task.
-                return [self._letter(record, stray, attempt)]
-            self._observer.retried(self.stage.agent, type(error).__name__)
-            if attempt < self.stage.attempts:
-                await asyncio.sleep(_pause(attempt, error.after))
-        return [self._letter(record, cast(TryAgain, error), self.stage.attempts)]
-
     # Stages that only compute: a chunk in one go.
+
+    async def _catch_up(self, records: Sequence[Record]) -> None:
+        """Let the stage's memory learn what came before these records, once in an assignment for each partition."""
+        memory, remembered = self.stage.memory, self._remembered
+        if memory is None:
+            return
+        before: dict[Partition, int] = {}
+        for record in records:
+            partition = (record.topic, record.partition)
+            if partition not in remembered and self._is_ours(record):
+                before.setdefault(partition, record.offset)
+        if before:
+            await memory.catch_up(before)
+            remembered.update(before)  # the set of an assignment that has ended meanwhile is no longer looked at
 
     async def _run_chunk(self, records: Sequence[Record]) -> None:
         began = time.perf_counter()
-        handler = cast(SyncHandler, self.stage.handler)
         results: list[tuple[Record, Sequence[Message], bytes | None]] = []
         seen: set[bytes] = set()
         for record in records:
-            message, outputs = self._decode(record)
+            message, outputs = self._handling.decode(record)
             message_id = None if message is None else self._id(message)
             if message_id is not None and (message_id in seen or message_id in self._finished):
                 self._observer.skipped(self.stage.agent, "known_id", 1)
                 results.append((record, (), None))
                 continue
             if message is not None:
-                try:
-                    outputs = tuple(handler(message))
-                except Exception as failed:  # noqa: BLE001 - judged in _letter: nothing may escape delivery
-                    outputs = [self._letter(record, failed, 1)]
+                outputs = self._handling.compute(record, message)
             if message_id is not None:
                 seen.add(message_id)
             results.append((record, outputs, message_id))
@@ -269,31 +261,10 @@ class Runner:
             if done and message_id is not None:
                 self._finished.add(message_id)
 
-    # Both: decode, judge, send, finish.
-
-    def _decode(self, record: Record) -> tuple[Message | None, Sequence[Message]]:
-        """Step 3."""
-        try:
-            return self.stage.topic.message.decode(record.value), ()
-        except InvalidMessage as invalid:
-            return None, [self._letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
+    # Both: send, finish.
 
     def _id(self, message: Message) -> bytes | None:
         return self.stage.topic.key_of(message) if self.stage.once else None
-
-    def _letter(self, record: Record, error: BaseException, attempts: int) -> Message:
-        if isinstance(error, StopWorker):
-            raise error
-        if isinstance(error, GiveUp):
-            reason = error.reason
-        elif isinstance(error, TryAgain):
-            reason = "retries_exhausted"
-        else:
-            reason = "handler_defect"
-            log.error("a handler failed", agent=self.stage.agent, offset=record.offset, exc_info=error)
-        return dead_letter(
-            record, agent=self.stage.agent, reason=reason, error=error, attempts=attempts, at_ms=self._wall_ms()
-        )
 
     async def _deliver(self, record: Record, outputs: Sequence[Message], began: float) -> bool:
         return (await self._deliver_all([(record, outputs)], began))[0]
@@ -331,7 +302,7 @@ class Runner:
                 # Nobody knows which input the refused output came from, so each is sent alone.
                 return [alone for result in results for alone in await self._send([result])]
             record = results[0][0]
-            letter = self._letter(record, refused, 1)
+            letter = self._handling.letter(record, refused, 1)
             try:
                 await self._sender.send([letter])
             except GiveUp as again:
@@ -372,15 +343,3 @@ class Runner:
             async with asyncio.timeout(timeout_s):
                 while not condition():
                     await self.next_change()
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _pause(attempt: int, after: float | None) -> float:
-    """Seconds to wait before the next attempt; none at all where tests switched waiting off."""
-    if stamina.is_testing():
-        return 0.0
-    return min(_LONGEST_PAUSE_S, max(after or 0.0, 0.2 * 2.0 ** (attempt - 1)))

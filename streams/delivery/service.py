@@ -17,7 +17,7 @@ from typing import Any
 import faust
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 
 from streams.delivery.driver import LedgerTransport, Limits
 from streams.delivery.finished_ids import FinishedIds
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 MAX_REQUEST_BYTES = 5 * 1024 * 1024
 #: Large batches: with aiokafka's 16 KiB default, thousands of messages in flight wake one another quadratically.
 MAX_BATCH_BYTES = 1024 * 1024
+#: How long a producer that is stopped may wait for a broker that is away.
+_PRODUCER_STOP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,12 @@ class StageService:
         """Connect and join the group; raises StopWorker where the broker cannot be reached."""
         self._producer = await start_producer(self._connection)
         agent = self.stage.agent
-        outbox = Outbox(self._producer, self._prefix, lambda reason: self._observer.retried(agent, reason))
+        outbox = Outbox(
+            self._producer,
+            self._prefix,
+            lambda reason: self._observer.retried(agent, reason),
+            renew=self._renew_producer,
+        )
         self._runner = Runner(self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished)
         self._folder = tempfile.TemporaryDirectory(prefix="hedgerow-")
         self._app = self._build(self._runner)
@@ -98,31 +105,39 @@ class StageService:
 
     async def stop(self, wait_s: float = 20.0) -> None:
         """Finish what is in progress within ``wait_s`` seconds, commit, leave the group."""
-        if self._app is None:
+        app, self._app = self._app, None
+        if app is None:
             return
         if self._watch is not None:
             self._watch.cancel()
         self.runner.forget_queued()
-        self._app.consumer.stop_flow()
+        app.consumer.stop_flow()
         if self.error is None:
             await self.runner.wait_idle(wait_s)
-        await self._app.stop()
-        if self._producer is not None:
-            await self._producer.stop()
-        if self._folder is not None:
-            self._folder.cleanup()
-        self._app = None
+        try:
+            await app.stop()
+        finally:
+            if self._producer is not None:
+                await stop_producer(self._producer)
+            if self._folder is not None:
+                self._folder.cleanup()
 
     def _stop(self, error: StopWorker) -> None:
         if self.error is None:
             self.error = error
             self._failed(error)
 
+    async def _renew_producer(self, broken: AIOKafkaProducer) -> AIOKafkaProducer:
+        self._producer = await start_producer(self._connection)
+        await stop_producer(broken)
+        return self._producer
+
     async def _watch_app(self) -> None:
         """A crash of the faust app is the end of this worker: what is unfinished is handled by the next one."""
-        await self._app.wait_until_stopped()
-        if self._app.crashed:
-            self._stop(StopWorker(f"the {self.stage.agent} agent lost its broker session: {self._app.crash_reason!r}"))
+        app = self._app
+        await app.wait_until_stopped()
+        if app.crashed:
+            self._stop(StopWorker(f"the {self.stage.agent} agent lost its broker session: {app.crash_reason!r}"))
 
     def _build(self, runner: Runner) -> faust.App:
         connection, stage = self._connection, self.stage
@@ -201,6 +216,18 @@ async def start_producer(connection: Connection) -> AIOKafkaProducer:
         else:
             return producer
     raise AssertionError("unreachable")
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; what the broker does not take within seconds is given up, its inputs being unfinished."""
+    try:
+        async with asyncio.timeout(_PRODUCER_STOP_S):
+            await producer.stop()
+    except TimeoutError:
+        # An idempotent producer waits for its broker without end.
+        producer._message_accumulator.fail_all(ProducerClosed())
+        await producer.client.close()
+        await producer._sender.close()
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +39,19 @@ class Record(Protocol):
         """Value bytes."""
 
 
+class Memory(Protocol):
+    """What a stage remembers from one message to the next, rebuilt from its own topic after every rebalance."""
+
+    def forget(self) -> None:
+        """Forget everything: another assignment begins, and somebody else may have handled what came meanwhile."""
+
+    async def catch_up(self, before: Mapping[tuple[str, int], int]) -> None:
+        """Remember what the records of each (topic, partition) before this offset told.
+
+        Called before the first record of a partition is handled, which is the one at the offset.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One agent: messages of ``topic`` go through ``handler``, which returns the messages to send.
@@ -58,10 +71,11 @@ class Stage:
     attempts: int = 4
     """How often TryAgain is obeyed before the message becomes a dead letter."""
     once: bool = True
+    memory: Memory | None = None
+    """For a synchronous handler: it then sees each partition's records in order and none twice in one assignment."""
 
     @property
     def computes_only(self) -> bool:
         """Whether the handler is synchronous, and so runs on whole batches."""
         handler = self.handler
-        call = handler if inspect.isroutine(handler) else type(handler).__call__
-        return not inspect.iscoroutinefunction(call)
+        return not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__))

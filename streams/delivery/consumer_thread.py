@@ -1,0 +1,99 @@
+"""The thread that owns the aiokafka consumer: it commits with metadata, reads commits back, and seeks.
+
+Every method is called from the agent's event loop and does its work in the thread's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetMetadataTooLargeError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+
+from streams.delivery.ledger import Commit
+
+log = structlog.get_logger(__name__)
+
+#: An idle fetch is answered after this long; faust's 1500 ms would be the wait of a partition that was left out of one.
+FETCH_WAIT_MS = 100
+
+
+class ConsumerThread(stock.AIOKafkaConsumerThread):
+    """faust's consumer thread with commits that carry metadata."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+    async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
+        """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it within ``wait_s``."""
+        try:
+            async with asyncio.timeout(wait_s):
+                return bool(await self.call_thread(self._commit_ledgers, commits, wait_s))
+        except TimeoutError:
+            log.warning("commit not answered in time, the next one tries again")
+            return False
+
+    async def _commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        offsets = {
+            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(commit.offset, commit.metadata)
+            for tp, commit in commits.items()
+        }
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not offsets:
+            return False
+        try:
+            # aiokafka tries again without end, and would send this commit in the name of a later assignment.
+            async with asyncio.timeout(wait_s):
+                await _commit(consumer, offsets)
+        except (CommitFailedError, IllegalStateError) as late:
+            log.info("commit skipped, the group rebalances", reason=str(late))
+            return False
+        except (KafkaError, TimeoutError) as error:
+            log.warning("commit failed, the next one tries again", error=repr(error))
+            return False
+        return True
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, Commit]:
+        """Read back what was committed for these partitions."""
+        found: dict[TP, Commit] = await self.call_thread(self._committed, list(partitions))
+        return found
+
+    async def _committed(self, partitions: Sequence[TP]) -> dict[TP, Commit]:
+        wanted = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
+        found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(wanted)
+        return {TP(tp.topic, tp.partition): Commit(at.offset, at.metadata or "") for tp, at in found.items()}
+
+    async def rewind(self, positions: Mapping[TP, int | None]) -> None:
+        """Read on from these offsets; from the beginning where there is none."""
+        await self.call_thread(self._rewind, positions)
+
+    async def _rewind(self, positions: Mapping[TP, int | None]) -> None:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        unknown = []
+        for tp, offset in positions.items():
+            partition = TopicPartition(tp.topic, tp.partition)
+            if partition in assigned and offset is not None:
+                consumer.seek(partition, offset)
+            elif partition in assigned:
+                unknown.append(partition)
+        if unknown:
+            await consumer.seek_to_beginning(*unknown)
+
+
+async def _commit(consumer: Any, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+    try:
+        await consumer.commit(offsets)
+    except OffsetMetadataTooLargeError:
+        # The broker's offset.metadata.max.bytes is under Kafka's default. The offsets are what matters.
+        await consumer.commit({tp: OffsetAndMetadata(at.offset, "") for tp, at in offsets.items()})

@@ -1,0 +1,100 @@
+"""One record through a stage's handler: decoding, the deadline, the retries, and what a failure leads to.
+
+These are steps 3, 5 and 6 of the runner. Nothing but StopWorker and the cancellation of the caller's task escapes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import stamina
+import structlog
+
+from schemas import InvalidMessage, Message
+from streams.delivery.dead_letters import dead_letter
+from streams.delivery.observer import Observer
+from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
+from streams.errors import GiveUp, StopWorker, TryAgain
+
+log = structlog.get_logger(__name__)
+
+_SHORTEST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 30.0
+
+
+class Handling:
+    """Turns one record into the messages to send: the handler's outputs, or one dead letter."""
+
+    def __init__(self, stage: Stage, observer: Observer, wall_ms: Callable[[], int]) -> None:
+        self._stage = stage
+        self._observer = observer
+        self._wall_ms = wall_ms
+
+    def decode(self, record: Record) -> tuple[Message | None, Sequence[Message]]:
+        """Step 3: return the message, or None and the dead letter of bytes that are none."""
+        try:
+            return self._stage.topic.message.decode(record.value), ()
+        except InvalidMessage as invalid:
+            return None, [self.letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
+
+    async def call(self, record: Record, message: Message) -> Sequence[Message]:
+        """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times."""
+        handler = cast(AsyncHandler, self._stage.handler)
+        error = TryAgain("the stage allows no attempt")
+        for attempt in range(1, self._stage.attempts + 1):
+            deadline = asyncio.timeout(self._stage.deadline_s)
+            try:
+                async with deadline:
+                    return tuple(await handler(message))
+            except TryAgain as again:
+                error = again
+            except Exception as failed:  # noqa: BLE001 - judged in letter: nothing may escape delivery
+                if not (isinstance(failed, TimeoutError) and deadline.expired()):
+                    return [self.letter(record, failed, attempt)]
+                error = TryAgain(f"the handler took longer than its deadline of {self._stage.deadline_s:g} s")
+            except asyncio.CancelledError as stray:
+                if _is_cancelled():
+                    raise
+                # The handler's own, from something that it awaited: the offset must not stay open without a task.
+                return [self.letter(record, stray, attempt)]
+            self._observer.retried(self._stage.agent, type(error).__name__)
+            if attempt < self._stage.attempts:
+                await asyncio.sleep(_pause(attempt, error.after))
+        return [self.letter(record, error, self._stage.attempts)]
+
+    def compute(self, record: Record, message: Message) -> Sequence[Message]:
+        """Steps 5 and 6 for a handler that only computes: it would fail the same way again, so there is one attempt."""
+        handler = cast(SyncHandler, self._stage.handler)
+        try:
+            return tuple(handler(message))
+        except Exception as failed:  # noqa: BLE001 - judged in letter: nothing may escape delivery
+            return [self.letter(record, failed, 1)]
+
+    def letter(self, record: Record, error: BaseException, attempts: int) -> Message:
+        """Step 6: return the dead letter of a record that failed; a StopWorker is raised again."""
+        if isinstance(error, StopWorker):
+            raise error
+        if isinstance(error, GiveUp):
+            reason = error.reason
+        elif isinstance(error, TryAgain):
+            reason = "retries_exhausted"
+        else:
+            reason = "handler_defect"
+            log.error("a handler failed", agent=self._stage.agent, offset=record.offset, exc_info=error)
+        return dead_letter(
+            record, agent=self._stage.agent, reason=reason, error=error, attempts=attempts, at_ms=self._wall_ms()
+        )
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _pause(attempt: int, after: float | None) -> float:
+    """Seconds to wait before the next attempt; none at all where tests switched waiting off."""
+    if stamina.is_testing():
+        return 0.0
+    return min(_LONGEST_PAUSE_S, max(after or 0.0, _SHORTEST_PAUSE_S * 2.0 ** (attempt - 1)))

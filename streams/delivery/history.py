@@ -1,0 +1,55 @@
+"""What a topic held before some offsets: read again by a stage that remembers, outside its consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.delivery.service import Connection
+from streams.errors import StopWorker
+
+log = structlog.get_logger(__name__)
+
+#: So many records at once, so that the event loop has its turn in between.
+_CHUNK = 200
+
+
+async def history(
+    connection: Connection, before: Mapping[tuple[str, int], int], limit: int
+) -> AsyncIterator[ConsumerRecord]:
+    """Yield the records of each (topic, partition) before its offset, in order: the last ``limit`` offsets of each.
+
+    Raises StopWorker where the broker cannot be reached. The caller knows that there is a record at the offset, or
+    none would be asked for; so the end is found without asking the broker where it is.
+    """
+    ends = {TopicPartition(*place): offset for place, offset in before.items() if offset > 0}
+    if not ends:
+        return
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=connection.bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=100,
+        **connection.client_options,
+    )
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+    try:
+        consumer.assign(list(ends))
+        first = await consumer.beginning_offsets(list(ends))
+        for partition, end in ends.items():
+            consumer.seek(partition, max(first[partition], end - limit))
+        while unread := [partition for partition, end in ends.items() if await consumer.position(partition) < end]:
+            for partition, records in (await consumer.getmany(*unread, timeout_ms=200, max_records=_CHUNK)).items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield record
+    finally:
+        await consumer.stop()

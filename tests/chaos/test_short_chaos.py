@@ -1,0 +1,45 @@
+"""A short run of the chaos benchmark: kills, a freeze and a model server that goes away, and every ticket ends once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chaos.plan import plan
+from tests.brokers import require_kafka
+
+
+def test_the_plan_is_drawn_from_its_seed_alone() -> None:
+    assert plan(3, 6, 3) == plan(3, 6, 3)
+    acts = [step.act for step in plan(3, 6, 3)]
+    assert (acts.count("kill_worker"), acts.count("kill_broker")) == (6, 3)
+
+
+@pytest.mark.kafka
+def test_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path) -> None:
+    require_kafka()
+    report = tmp_path / "report.json"
+    arguments = [
+        "--tickets",
+        "900",
+        "--worker-kills",
+        "2",
+        "--broker-kills",
+        "1",
+        "--seed",
+        "11",
+        "--report",
+        str(report),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.chaos", *arguments], capture_output=True, text=True, timeout=170, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(report.read_text())
+    assert (figures["lost"], figures["duplicates"], figures["unscored_accepts"]) == (0, 0, 0)
+    assert figures["worker_kills"] == 2
+    assert figures["broker_kills"] == 1

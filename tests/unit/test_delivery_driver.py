@@ -1,0 +1,373 @@
+"""The driver's steps 1 (fetch) and 10 (commit), restoring, and rebalances, on a faust consumer whose thread is a fake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaConnectionError,
+    OffsetMetadataTooLargeError,
+)
+from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP
+
+from streams.delivery.consumer_thread import ConsumerThread
+from streams.delivery.driver import Consumer, LedgerTransport, Limits
+from streams.delivery.ledger import MAX_SPAN, Commit, Ledger, encode_finished
+from tests.records import P0, TICKETS, Bench, FakeRecord, Held, answer, loop_turns, records
+
+TP0, TP1 = TP(TICKETS, 0), TP(TICKETS, 1)
+
+
+class FakeThread:
+    """Stands for the thread that owns the aiokafka consumer, and for the broker behind it."""
+
+    def __init__(self) -> None:
+        self.assigned = {TP0}
+        self.log: dict[TP, list[FakeRecord]] = {TP0: records(range(10))}
+        self.position: dict[TP, int] = {TP0: 0}
+        self.stored: dict[TP, Commit] = {}
+        self.commits: list[dict[TP, Commit]] = []
+        self.rewinds: list[dict[TP, int | None]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.asked = asyncio.Event()
+        self.commit_succeeds = True
+
+    def assignment(self) -> set[TP]:
+        return self.assigned
+
+    def highwater(self, tp: TP) -> int:
+        return len(self.log[tp])
+
+    async def getmany(self, active: Iterable[TP], timeout: float) -> Mapping[TP, Sequence[FakeRecord]]:
+        self.asked.set()
+        await self.answers.wait()
+        fetched = {tp: [r for r in self.log[tp] if r.offset >= self.position[tp]][:5] for tp in active}
+        for tp, batch in fetched.items():
+            if batch:
+                self.position[tp] = batch[-1].offset + 1
+        return {tp: batch for tp, batch in fetched.items() if batch}
+
+    async def committed(self, partitions: Iterable[TP]) -> dict[TP, Commit]:
+        self.asked.set()
+        await self.answers.wait()
+        return {tp: self.stored[tp] for tp in partitions if tp in self.stored}
+
+    async def rewind(self, positions: Mapping[TP, int | None]) -> None:
+        self.rewinds.append(dict(positions))
+        self.position.update({tp: offset or 0 for tp, offset in positions.items()})
+
+    async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
+        self.commits.append(dict(commits))
+        self.asked.set()
+        await self.answers.wait()
+        if self.commit_succeeds:
+            self.stored.update(commits)
+        return self.commit_succeeds
+
+
+class Rig:
+    """A faust consumer of our transport, not started, beside the bench of the runner's tests."""
+
+    def __init__(self, tmp_path: Path, bench: Bench, limits: Limits | None = None) -> None:
+        self.bench = bench
+        self.app: Any = faust.App(
+            "rig", broker="kafka://127.0.0.1:1", store="memory://", datadir=str(tmp_path), autodiscover=False
+        )
+        self.app.transport = LedgerTransport(
+            self.app.conf.broker, self.app, runner=bench.runner, limits=limits, observer=bench.tally
+        )
+        self.app.finalize()
+        self.consumer: Consumer = self.app.consumer
+        self.thread = FakeThread()
+        self.consumer._thread = self.thread  # type: ignore[assignment]
+        self.consumer._set_active_tps({TP0})
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.app.topics._topic_name_index[TICKETS] = [SimpleNamespace(queue=self.queue)]
+        self.app.consumer_generation_id = 1
+        self.app.flow_control.resume()
+        self.consumer.resume_flow()
+
+    def handed_over(self) -> list[int]:
+        offsets = []
+        while not self.queue.empty():
+            offsets.extend(record.offset for record in self.queue.get_nowait().value)
+        return offsets
+
+    async def fetch_and_run(self) -> None:
+        await self.consumer._fetch_once()
+        while not self.queue.empty():
+            await self.bench.runner.run(self.queue.get_nowait().value)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, Bench(answer))
+
+
+async def test_step_1_fetch_hands_a_batch_over_as_one_event_and_the_ledger_knows_it(rig: Rig) -> None:
+    await rig.consumer._fetch_once()
+    event = rig.queue.get_nowait()
+    assert [record.offset for record in event.value] == [0, 1, 2, 3, 4]
+    assert (event.message.tp, event.message.generation_id) == (TP0, 1)
+    assert rig.bench.ledger.position == 5
+    assert rig.bench.ledger.unfinished == 5
+
+
+@pytest.mark.parametrize("what_came", ["revoked and assigned", "revoked", "flow stopped"])
+async def test_step_1_fetch_drops_a_batch_of_an_earlier_assignment_and_reads_it_again(rig: Rig, what_came: str) -> None:
+    rig.bench.assign(Ledger(0))
+    rig.thread.answers.clear()
+    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    await rig.thread.asked.wait()
+    if what_came == "flow stopped":
+        rig.consumer.stop_flow()
+    else:
+        rig.consumer._epoch += 1 if what_came == "revoked" else 2
+    rig.thread.answers.set()
+    await fetching
+    assert rig.handed_over() == []
+    assert rig.bench.ledger.unfinished == 0
+    assert rig.thread.rewinds == [{TP0: 0}]
+    rig.consumer.resume_flow()
+    await rig.consumer._fetch_once()
+    assert rig.handed_over() == [0, 1, 2, 3, 4]
+
+
+async def test_step_1_fetch_reads_from_the_beginning_again_where_nothing_was_ever_committed(rig: Rig) -> None:
+    rig.thread.answers.clear()
+    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    await rig.thread.asked.wait()
+    rig.consumer._epoch += 1
+    rig.thread.answers.set()
+    await fetching
+    assert rig.thread.rewinds == [{TP0: None}]
+
+
+@pytest.mark.parametrize("committed", [None, 3])
+async def test_step_1_fetch_loses_nothing_that_was_dropped_before_the_ledgers_stood(
+    rig: Rig, committed: int | None
+) -> None:
+    """A fetch of the old assignment that takes the first batch of the new one, while its ledgers are being restored."""
+    if committed is not None:
+        rig.thread.stored[TP0] = Commit(committed, "")
+        rig.thread.position[TP0] = committed
+    rig.thread.answers.clear()
+    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    await rig.thread.asked.wait()
+    await rig.bench.revoke()
+    rig.consumer._epoch += 2
+    rig.thread.answers.set()
+    await fetching
+    assert rig.handed_over() == []
+    await rig.consumer.perform_seek()
+    await rig.consumer._fetch_once()
+    first = committed or 0
+    assert rig.handed_over() == list(range(first, first + 5))
+
+
+async def test_step_1_fetch_leaves_out_a_partition_that_ran_a_full_span_ahead(rig: Rig) -> None:
+    rig.bench.assign(Ledger(0))
+    rig.bench.ledger.take(range(MAX_SPAN))
+    for offset in range(1, MAX_SPAN):
+        rig.bench.ledger.finish(offset)
+    await rig.consumer._fetch_once()
+    assert not rig.thread.asked.is_set()
+    rig.bench.ledger.finish(0)
+    await rig.consumer._fetch_once()
+    assert rig.thread.asked.is_set()
+
+
+async def test_step_1_fetch_waits_while_the_agent_has_enough(tmp_path: Path) -> None:
+    held = Held()
+    rig = Rig(tmp_path, Bench(held, in_flight=2))
+    draining = asyncio.create_task(rig.consumer._drain_messages(SimpleNamespace(should_stop=False)))
+    await rig.thread.asked.wait()
+    await loop_turns()
+    rig.thread.asked.clear()
+    while not rig.queue.empty():
+        await rig.bench.runner.run(rig.queue.get_nowait().value)
+    await held.wait_begun(2)
+    await loop_turns()
+    assert rig.thread.position[TP0] == 10  # one batch in the agent, the next waiting
+    held.release_all()
+    rig.thread.log[TP0] = records(range(20))
+    while rig.thread.position[TP0] < 20:
+        while not rig.queue.empty():
+            await rig.bench.runner.run(rig.queue.get_nowait().value)
+        await asyncio.sleep(0)
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+
+
+async def test_step_10_commit_is_the_first_unfinished_offset_with_the_finished_beyond_it(tmp_path: Path) -> None:
+    held = Held()
+    rig = Rig(tmp_path, Bench(held))
+    await rig.fetch_and_run()
+    await held.wait_begun(5)
+    held.release("0-0", "0-2", "0-4")
+    while rig.bench.runner.in_progress > 2:
+        await rig.bench.runner.next_change()
+    assert await rig.consumer.commit()
+    expected = {TP0: Commit(1, encode_finished(1, {2, 4}))}
+    assert rig.thread.commits == [expected]
+    assert not await rig.consumer.commit()  # nothing moved
+    assert rig.thread.commits == [expected]
+    held.release_all()
+    await rig.bench.runner.wait_idle(10)
+    assert await rig.consumer.commit()
+    assert rig.thread.stored == {TP0: Commit(5, "")}
+
+
+async def test_step_10_commit_that_failed_is_made_again(rig: Rig) -> None:
+    await rig.fetch_and_run()
+    await rig.bench.runner.wait_idle(10)
+    rig.thread.commit_succeeds = False
+    assert not await rig.consumer.commit()
+    rig.thread.commit_succeeds = True
+    assert await rig.consumer.commit()
+    assert rig.thread.commits == [{TP0: Commit(5, "")}] * 2
+
+
+async def test_step_10_the_last_commit_holds_what_finished_during_another(tmp_path: Path) -> None:
+    held = Held()
+    rig = Rig(tmp_path, Bench(held))
+    await rig.fetch_and_run()
+    await held.wait_begun(5)
+    rig.thread.answers.clear()
+    rig.thread.asked.clear()
+    periodic = asyncio.create_task(rig.consumer.commit())
+    await rig.thread.asked.wait()
+    held.release_all()
+    await rig.bench.runner.wait_idle(10)
+    leaving = asyncio.create_task(rig.consumer.wait_empty())
+    await loop_turns()
+    rig.thread.answers.set()
+    await asyncio.gather(periodic, leaving)
+    assert rig.thread.stored == {TP0: Commit(5, "")}
+
+
+async def test_a_restored_ledger_skips_what_is_finished(rig: Rig) -> None:
+    rig.thread.stored[TP0] = Commit(2, encode_finished(2, {3, 5}))
+    await rig.consumer.perform_seek()
+    assert rig.thread.rewinds == [{TP0: 2}]
+    await rig.consumer._fetch_once()
+    assert rig.handed_over() == [2, 4, 6]
+    assert not await rig.consumer.commit()  # it stands where it was restored
+
+
+async def test_a_restore_that_a_rebalance_overtook_changes_nothing(rig: Rig) -> None:
+    rig.thread.answers.clear()
+    before = rig.bench.ledger
+    rig.thread.asked.clear()
+    restoring = asyncio.create_task(rig.consumer.perform_seek())
+    await rig.thread.asked.wait()
+    rig.consumer._epoch += 1
+    rig.thread.answers.set()
+    await restoring
+    assert rig.bench.runner.ledger(P0) is before
+    assert not rig.thread.rewinds
+
+
+async def test_a_broker_that_does_not_say_what_was_committed_ends_the_worker(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Bench(answer), Limits(restore_wait_s=0.01))
+    rig.thread.answers.clear()
+    with pytest.raises(TimeoutError):
+        await rig.consumer.perform_seek()
+
+
+async def test_waiting_at_a_revocation_is_bounded(tmp_path: Path) -> None:
+    held = Held()
+    rig = Rig(tmp_path, Bench(held), Limits(revoke_wait_s=0.01, gate_wait_s=0.01))
+    await rig.fetch_and_run()
+    await held.wait_begun(5)
+    await rig.consumer.wait_empty()
+    assert rig.thread.stored == {TP0: Commit(0, "")}
+    held.release_all()
+    await loop_turns()
+    assert not rig.bench.sender.calls  # the gate is shut
+    rig.bench.runner.cancel()
+
+
+class FakeKafka:
+    """The aiokafka consumer inside the thread, as far as ConsumerThread uses it."""
+
+    def __init__(self, *refusals: Exception | None) -> None:
+        self.refusals = list(refusals)
+        self.committed: list[dict[TopicPartition, OffsetAndMetadata]] = []
+        self.sought: list[tuple[TopicPartition, int]] = []
+        self.beginnings: list[TopicPartition] = []
+        self.hang = False
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(TICKETS, 0), TopicPartition(TICKETS, 1)}
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if self.hang:
+            await asyncio.Event().wait()
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        self.committed.append(offsets)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought.append((partition, offset))
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.beginnings.extend(partitions)
+
+
+class HereThread(ConsumerThread):  # type: ignore[misc]
+    """Runs the thread's work in the test's own loop."""
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self._consumer = kafka
+
+    async def call_thread(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        return await work(*args, **kwargs)
+
+
+class TestConsumerThread:
+    async def test_commits_offset_and_metadata_of_what_is_still_assigned(self) -> None:
+        kafka = FakeKafka()
+        lost = TP(TICKETS, 7)
+        assert await HereThread(kafka).commit_ledgers({TP0: Commit(5, "m"), lost: Commit(9, "")}, 1)
+        assert kafka.committed == [{TopicPartition(TICKETS, 0): OffsetAndMetadata(5, "m")}]
+
+    async def test_nothing_assigned_is_no_commit(self) -> None:
+        kafka = FakeKafka()
+        assert not await HereThread(kafka).commit_ledgers({TP(TICKETS, 7): Commit(9, "")}, 1)
+        assert not kafka.committed
+
+    @pytest.mark.parametrize(
+        "error", [CommitFailedError("rebalanced"), IllegalStateError("not assigned"), KafkaConnectionError("away")]
+    )
+    async def test_a_commit_that_fails_is_left_to_the_next(self, error: Exception) -> None:
+        assert not await HereThread(FakeKafka(error)).commit_ledgers({TP0: Commit(5, "")}, 1)
+
+    async def test_a_commit_that_is_not_answered_is_given_up(self) -> None:
+        kafka = FakeKafka()
+        kafka.hang = True
+        assert not await HereThread(kafka).commit_ledgers({TP0: Commit(5, "")}, 0.01)
+
+    async def test_a_broker_with_little_room_for_metadata_gets_the_offsets_alone(self) -> None:
+        kafka = FakeKafka(OffsetMetadataTooLargeError())
+        assert await HereThread(kafka).commit_ledgers({TP0: Commit(5, "m" * 4000)}, 1)
+        assert kafka.committed == [{TopicPartition(TICKETS, 0): OffsetAndMetadata(5, "")}]
+
+    async def test_rewinds_to_offsets_and_to_the_beginning(self) -> None:
+        kafka = FakeKafka()
+        await HereThread(kafka).rewind({TP0: 4, TP1: None, TP(TICKETS, 7): 1, TP(TICKETS, 8): None})
+        assert kafka.sought == [(TopicPartition(TICKETS, 0), 4)]
+        assert kafka.beginnings == [TopicPartition(TICKETS, 1)]
