@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, stable_id
+from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.registry import TOPICS, Topic, topic_of
 from schemas.results import DeadLetter, DecidedBy, Review, Routed, Verdict
 from schemas.signal import Reason, Scored, Signal, Unscorable
-from schemas.tickets import Attempt, Call, Classification, Escalation, Ticket, Tier
+from schemas.tickets import Attempt, Call, Classification, Escalation, TextPerplexity, Ticket, Tier
 from schemas.watch import Alert, Probe
 
 __all__ = [
@@ -21,16 +22,21 @@ __all__ = [
     "DecidedBy",
     "Escalation",
     "InvalidMessage",
+    "Measured",
     "Message",
+    "NoPerplexity",
+    "Perplexity",
     "Probe",
     "Reason",
     "Review",
     "Routed",
     "Scored",
     "Signal",
+    "TextPerplexity",
     "Ticket",
     "Tier",
     "Topic",
+    "Unmeasured",
     "Unscorable",
     "Verdict",
     "stable_id",

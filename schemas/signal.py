@@ -63,6 +63,10 @@ class Reason(StrEnum):
     """The token that carries the label cannot be found among the tokens."""
     AMBIGUOUS_LABEL = "ambiguous_label"
     """The labels share the answer's tokens and the response does not tell them apart."""
+    BREAKER_OPEN = "breaker_open"
+    """The endpoint was not asked: it broke its contract, and its breaker lets only a trial call through now and then."""
+    OVER_BUDGET = "over_budget"
+    """The endpoint was not asked: the hour's budget is spent."""
 
 
 class Scored(Value):
@@ -100,7 +104,8 @@ class Unscorable(Value):
     """One answer without a usable signal, and why."""
 
     status: Literal["unscorable"] = "unscorable"
-    reason: Reason
+    reason: Annotated[Reason | str, Field(union_mode="left_to_right")]
+    """One of Reason, or a name that a newer writer knows: an older reader treats it as what it is, no signal."""
     detail: str = ""
     """One line for a person; never the ticket's text, never a secret."""
     label: str | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from schemas.base import MAX_METADATA, MAX_TEXT, Count, Message, Millis, Name, Usd, Value
+from schemas.perplexity import Perplexity
 from schemas.signal import Signal
 
 Tier = Literal["cheap", "big"]
@@ -46,6 +47,15 @@ class Attempt(Value):
     cost_usd: Usd = 0.0
 
 
+class TextPerplexity(Value):
+    """What a language model made of a ticket's own text, with every attempt that was made to ask it."""
+
+    model_asked: Name
+    model_returned: str | None = None
+    result: Perplexity
+    attempts: tuple[Attempt, ...] = ()
+
+
 class Call(Value):
     """Everything one tier answered about one ticket, with every attempt that was made."""
 
@@ -59,11 +69,14 @@ class Call(Value):
     """The raw answer, cut to 1,000 characters."""
     signal: Signal
     attempts: tuple[Attempt, ...] = ()
+    perplexity: TextPerplexity | None = None
+    """Of the ticket's text, where an endpoint for that is configured; asked beside the cheap tier's call."""
 
     @property
     def cost_usd(self) -> float:
-        """What all attempts together cost, USD."""
-        return sum(attempt.cost_usd for attempt in self.attempts)
+        """What all attempts together cost, those for the perplexity too, USD."""
+        beside = () if self.perplexity is None else self.perplexity.attempts
+        return sum(attempt.cost_usd for attempt in (*self.attempts, *beside))
 
     @property
     def latency_ms(self) -> float:
@@ -84,11 +97,11 @@ class Classification(Message):
 
 
 class Escalation(Message):
-    """A ticket whose cheap answer was not enough, and why; key: ticket_id."""
+    """A ticket for the big tier, and why the cheap one is not enough; key: ticket_id."""
 
     ticket: Ticket
-    call: Call
-    """The cheap tier's call."""
+    call: Call | None = None
+    """The cheap tier's call; None where it was not asked."""
     reasons: tuple[str, ...]
     policy_id: str
 

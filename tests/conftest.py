@@ -9,6 +9,8 @@ import pytest
 from streams.sandbox.broker import Broker
 from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.tickets import TRAIN
 from tests.brokers import require_kafka, run_apart
 
 
@@ -29,6 +31,15 @@ def kafka_broker() -> Iterator[LocalKafka]:
     run_apart(broker.start())
     yield broker
     run_apart(broker.stop())
+
+
+@pytest.fixture(scope="session")
+def model_server() -> Iterator[ModelServer]:
+    """One model server, trained on the bundled tickets, for the whole run; switch its faults off again."""
+    server = ModelServer(TRAIN)
+    run_apart(server.start())
+    yield server
+    run_apart(server.stop())
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

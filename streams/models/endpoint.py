@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+import httpx
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streams.core.cost import Price
 from streams.errors import SettingsError
 from streams.models.prices import price_of
 
-#: What a request of ours is made of; ``extra`` may not overwrite it.
-_OURS = frozenset({"model", "messages", "logprobs", "top_logprobs", "stream"})
+#: What a request of ours is made of, and what would change the shape of the answer; ``extra`` may not set it.
+_OURS = frozenset(
+    {"model", "messages", "logprobs", "top_logprobs", "temperature", "top_p", "max_tokens", "max_completion_tokens"}
+    | {"stream", "n"}
+)
+_Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Endpoint(BaseModel):
@@ -23,7 +29,7 @@ class Endpoint(BaseModel):
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     """Up to and including the version, such as https://api.example.com/v1."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    api_key_env: str | None = None
+    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     """Name of the environment variable that holds the key; the key itself stands in no file."""
     top_logprobs: Annotated[int, Field(ge=1, le=20)] = 20
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -37,8 +43,9 @@ class Endpoint(BaseModel):
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
     concurrency: Annotated[int, Field(ge=1, le=2000)] = 128
     """Requests in flight at once, and the size of the connection pool."""
-    input_usd_per_million: Annotated[float, Field(ge=0)] | None = None
-    output_usd_per_million: Annotated[float, Field(ge=0)] | None = None
+    input_usd_per_million: _Price | None = None
+    output_usd_per_million: _Price | None = None
+    """Both or neither; without them the price list has to know the model."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further request fields, such as {"thinking": {"type": "disabled"}}."""
 
@@ -47,7 +54,30 @@ class Endpoint(BaseModel):
     def _not_ours(cls, extra: dict[str, Any]) -> dict[str, Any]:
         if clash := sorted(_OURS & extra.keys()):
             raise ValueError(f"may not set {', '.join(clash)}")
+        try:
+            orjson.dumps(extra)
+        except orjson.JSONEncodeError as error:
+            raise ValueError(f"no JSON: {error}") from None
         return extra
+
+    @field_validator("base_url")
+    @classmethod
+    def _usable(cls, base_url: str) -> str:
+        try:
+            url = httpx.URL(base_url)
+        except (httpx.InvalidURL, ValueError):
+            raise ValueError("no URL") from None
+        if not url.host or "%" in url.host or not 0 <= (url.port or 0) <= 65535:
+            raise ValueError("no URL with a host and a port that can be")
+        if url.userinfo or url.query or url.fragment:
+            raise ValueError("holds more than a host and a path; a key belongs into the variable api_key_env")
+        return base_url
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> Self:
+        if (self.input_usd_per_million is None) != (self.output_usd_per_million is None):
+            raise ValueError("input_usd_per_million and output_usd_per_million are set both or neither")
+        return self
 
     @property
     def price(self) -> Price:
@@ -57,12 +87,17 @@ class Endpoint(BaseModel):
         return Price(self.input_usd_per_million, self.output_usd_per_million)
 
     def api_key(self) -> SecretStr | None:
-        """Return the key from the environment; raises SettingsError where the variable is named but not set."""
+        """Return the key from the environment, without space around it.
+
+        Raises SettingsError where the variable is named but not set, or holds what no HTTP header can carry.
+        """
         if self.api_key_env is None:
             return None
-        key = os.environ.get(self.api_key_env)
+        key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise SettingsError(
                 f"environment variable {self.api_key_env} is empty: it should hold the key for {self.model}"
             )
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError(f"environment variable {self.api_key_env} holds characters that no key can have")
         return SecretStr(key)

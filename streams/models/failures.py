@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import httpx
@@ -12,6 +13,10 @@ from streams.errors import StopWorker, TryAgain
 from streams.models.retry_after import retry_after
 
 _AGAIN = frozenset({408, 409, 425, 429})
+#: 402: the account has no money left; 405: another service answers.
+_STOP = frozenset({401, 402, 403, 404, 405})
+_QUOTA_USED_UP = "insufficient_quota"
+_FLAGGED = re.compile(r"moderat|flagged|content.?(?:policy|filter)|safety")
 _MAX_DETAIL = 300
 
 
@@ -35,30 +40,41 @@ class Refusal:
 def judge(response: httpx.Response, secret: str | None) -> Refusal:
     """Say what a response with an error status means.
 
-    Raises Passing for 408, 409, 425, 429 and 5xx, StopWorker for a key or a model that the endpoint does not know. A 400
-    or 403 that names logprobs is a capability error, which is no outage; other 4xx are about this one request.
+    Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key, an account or a model that the endpoint does not
+    take, for a quota that is used up (a 429 that does not pass by itself), and for a redirect, which is the answer of a
+    wrong base_url. A 400, 403 or 422 that names logprobs is a capability error, which is no outage; a 403 for a text that
+    a moderation flagged (OpenRouter) and other 4xx are about this one request.
     """
     status = response.status_code
     outcome = f"http_{status}"
-    detail = f"{status}: {_message(response, secret)}"
+    message, about = _message(response, secret)
+    detail = f"{status}: {message[:_MAX_DETAIL]}"
+    said = f"{message} {about}".lower()
+    if status == 429 and _QUOTA_USED_UP in said:
+        raise StopWorker(f"the account at {response.request.url.host} has no quota left: {detail}")
     if status in _AGAIN or status >= 500:
-        raise Passing(outcome, detail, after=retry_after(response.headers))
-    if status in {400, 403, 422} and "logprobs" in detail:
+        raise Passing(outcome, detail, after=retry_after(response.headers, limited=status == 429))
+    if status in {400, 403, 422} and "logprobs" in said:
         return Refusal(outcome, Reason.CAPABILITY, detail)
-    if status in {401, 403, 404}:
+    if (status < 400 or status in _STOP) and not (status == 403 and _FLAGGED.search(said)):
         raise StopWorker(
             f"the endpoint at {response.request.url.host} refuses: {detail}; check key, model and base_url"
         )
     return Refusal(outcome, Reason.REQUEST_REFUSED, detail)
 
 
-def _message(response: httpx.Response, secret: str | None) -> str:
-    """Return the error text of a body, one line, without the key: some providers repeat it in the message."""
+def _message(response: httpx.Response, secret: str | None) -> tuple[str, str]:
+    """Return the error text of a body, and the field, code and type that it names, each one line, without the key.
+
+    Some providers repeat the key in the message.
+    """
     try:
         body = orjson.loads(response.content)
-        error = body.get("error", body) if isinstance(body, dict) else {}
-        text = str(error.get("message", "")) if isinstance(error, dict) else str(error)
     except orjson.JSONDecodeError:
-        text = "no readable error"
-    text = " ".join(text.split())
-    return (text.replace(secret, "[key]") if secret else text)[:_MAX_DETAIL]
+        return "no readable error", ""
+    error = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(error, dict):
+        error = {"message": error}
+    texts = (" ".join(str(error.get(name) or "").split()) for name in ("message", "param", "code", "type"))
+    message, *about = (text.replace(secret, "[key]") if secret else text for text in texts)
+    return message or "no readable error", " ".join(about)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from streams.core.cost import Price
 from streams.errors import SettingsError
@@ -18,9 +21,16 @@ def price_list(path: Path = _BUNDLED) -> tuple[tuple[str, Price], ...]:
     """Return (model pattern, price) in the file's order; raises SettingsError for a file that is no price list."""
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))["price"]
-        return tuple((str(row["model"]), Price(float(row["input"]), float(row["output"]))) for row in rows)
+        return tuple((pattern, _price(row)) for row in rows for pattern in row["models"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SettingsError(f"price list {path}: {type(error).__name__}: {error}") from error
+
+
+def _price(row: Mapping[str, Any]) -> Price:
+    price = Price(float(row["input"]), float(row["output"]))
+    if not all(math.isfinite(usd) and usd >= 0 for usd in (price.input, price.output)):
+        raise ValueError(f"{row['models']}: a price is at least 0")
+    return price
 
 
 def price_of(model: str, path: Path = _BUNDLED) -> Price:

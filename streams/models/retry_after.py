@@ -13,11 +13,12 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _RESETS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str], now: datetime | None = None, *, limited: bool = True) -> float | None:
     """Return the seconds to wait that the headers ask for, or None where they ask for nothing readable.
 
     Read in this order: ``retry-after-ms``; ``retry-after`` as seconds (decimals too) or an HTTP date; the longer
-    of the ``x-ratelimit-reset-*`` durations ("6m0s", "12ms"). Header names are expected in lower case.
+    of the ``x-ratelimit-reset-*`` durations ("6m0s", "12ms"). These stand on every response of some providers, so they
+    count only where the response says that a rate limit was met (``limited``). Header names are expected in lower case.
     """
     if (ms := _number(headers.get("retry-after-ms"))) is not None:
         return ms / 1000
@@ -26,6 +27,8 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         return seconds
     if value is not None and (seconds := _until(value, now or datetime.now(UTC))) is not None:
         return seconds
+    if not limited:
+        return None
     resets = [_duration(headers[name]) for name in _RESETS if name in headers]
     return max((reset for reset in resets if reset is not None), default=None)
 
@@ -41,9 +44,9 @@ def _number(text: str | None) -> float | None:
 def _until(text: str, now: datetime) -> float | None:
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+        return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now.timestamp())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now.timestamp())
 
 
 def _duration(text: str) -> float | None:

@@ -91,9 +91,7 @@ class TestOutcomes:
         assert account.duplicates == 0
         assert account.in_review == set()
 
-    @pytest.mark.parametrize(
-        "second", [routed("a", result_id="other"), dead_letter(topic="t.reviews", key=b"a")]
-    )
+    @pytest.mark.parametrize("second", [routed("a", result_id="other"), dead_letter(topic="t.reviews", key=b"a")])
     def test_a_second_end_is_a_duplicate(self, second: Any) -> None:
         account = account_of("a")
         account.see(routed("a"))
@@ -196,6 +194,8 @@ class TestReport:
             "refused_rows": 0,
             "out_of_scope": {"tickets": 1, "in_review": 1, "routed": 0},
             "dead_letter_reasons": {"not_json": 1},
+            "alerts": {},
+            "escalations_over_budget": 0,
         }
 
     def test_is_json(self) -> None:

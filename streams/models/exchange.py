@@ -1,0 +1,167 @@
+"""One request to an endpoint until it is answered, refused or given up: bounded, patient within limits, on record."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import aiohttp
+import httpx
+import httpx_aiohttp
+import stamina
+
+from schemas import Attempt, Reason
+from streams.models.endpoint import Endpoint
+from streams.models.failures import Passing, Refusal, judge
+
+_CONNECT_TIMEOUT_S = 10.0
+#: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
+_SHORTEST_KEY = 16
+#: A provider that asks for no wait at all (or for a moment that our clock has passed) gets this one.
+_SHORTEST_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The body that an endpoint answered with, without our key, and when and how fast (milliseconds)."""
+
+    content: bytes
+    at_ms: int
+    latency_ms: float
+    failed: tuple[Attempt, ...] = ()
+    """The attempts before."""
+
+    def attempt(
+        self, outcome: str, prompt_tokens: int, completion_tokens: int, cost_usd: float, *, estimated: bool = False
+    ) -> Attempt:
+        """Return the record of the attempt that was answered, by what its body said."""
+        return Attempt(
+            outcome=outcome,
+            at_ms=self.at_ms,
+            latency_ms=self.latency_ms,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=cost_usd,
+            estimated=estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Why there is no body, with every attempt."""
+
+    reason: Reason
+    detail: str
+    failed: tuple[Attempt, ...] = ()
+
+
+class Exchange:
+    """The connections to one endpoint. ``send`` never raises but StopWorker and cancellation.
+
+    httpx on the aiohttp transport: httpx's own spends some 8 ms of CPU a call with 64 calls in flight, this one half
+    a millisecond. The semaphore is as large as the pool, so that no time-out is spent waiting for a connection.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._endpoint = endpoint
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        key = endpoint.api_key()
+        self._secret = None if key is None else key.get_secret_value()
+        limits = httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency)
+        self._http = httpx.AsyncClient(
+            transport=transport or httpx_aiohttp.AiohttpTransport(limits=limits),
+            headers={"content-type": "application/json"}
+            | ({"authorization": f"Bearer {self._secret}"} if self._secret else {}),
+            timeout=httpx.Timeout(endpoint.timeout_s, connect=min(_CONNECT_TIMEOUT_S, endpoint.timeout_s)),
+        )
+        self._base = endpoint.base_url.rstrip("/")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, path: str, body: bytes) -> Answered | Unanswered:
+        """POST a body until it is answered or refused, within the endpoint's attempts and deadline.
+
+        Raises StopWorker for a key or a model that the endpoint does not know.
+        """
+        failed: list[Attempt] = []
+        try:
+            async with asyncio.timeout(self._endpoint.deadline_s):
+                async for attempt in stamina.retry_context(
+                    on=self._pause_after,
+                    attempts=self._endpoint.attempts,
+                    timeout=None,
+                    wait_initial=_SHORTEST_PAUSE_S,
+                    wait_max=10.0,
+                    wait_jitter=0.2,
+                ):
+                    with attempt:
+                        return await self._attempt(path, body, failed)
+        except TimeoutError:
+            detail = f"no answer within {self._endpoint.deadline_s:g} s"
+            return Unanswered(Reason.NO_ANSWER, detail, tuple(failed))
+        except Passing as last:
+            return Unanswered(Reason.NO_ANSWER, str(last), tuple(failed))
+        raise AssertionError("stamina ends in a return or an error")
+
+    async def _attempt(self, path: str, body: bytes, failed: list[Attempt]) -> Answered | Unanswered:
+        async with self._slots:
+            at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
+            try:
+                response = await self._post(path, body)
+                refusal = None if response.is_success else judge(response, self._secret)
+            except Passing as error:
+                failed.append(_failed(error.outcome, at_ms, began))
+                raise
+            except asyncio.CancelledError:
+                # Seen only where the deadline cancels: then the failure is returned and the attempt with it.
+                failed.append(_failed("deadline", at_ms, began))
+                raise
+        if isinstance(refusal, Refusal):
+            failed.append(_failed(refusal.outcome, at_ms, began))
+            return Unanswered(refusal.reason, refusal.detail, tuple(failed))
+        latency_ms = (time.perf_counter() - began) * 1000
+        return Answered(self._without_key(response.content), at_ms, latency_ms, tuple(failed))
+
+    def _pause_after(self, error: Exception) -> bool | float:
+        """Tell stamina whether to try again, and for how long the provider asked to be left alone.
+
+        A wait beyond the deadline is begun all the same: nobody is asked earlier than they wish, and as long as a provider
+        takes nothing, tickets do not pass it by in a rush to the dearer tier.
+        """
+        if not isinstance(error, Passing):
+            return False
+        return True if error.after is None else min(max(error.after, _SHORTEST_PAUSE_S), self._endpoint.deadline_s)
+
+    async def _post(self, path: str, body: bytes) -> httpx.Response:
+        """Send one request and read the whole response; raises Passing where either fails on the way."""
+        timeout_s = self._endpoint.timeout_s
+        try:
+            # httpx counts the time between two pieces of a response, so that one that trickles would never be late.
+            async with asyncio.timeout(timeout_s):
+                return await self._http.post(f"{self._base}{path}", content=body)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            if not _broken(error):
+                raise Passing("timeout", f"no answer within {timeout_s:g} s") from error
+            raise Passing("connection", f"connection failed: {type(error.__cause__).__name__}") from error
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            # The transport lets aiohttp's error through where a server does not speak HTTP.
+            raise Passing("connection", f"connection failed: {type(error).__name__}") from error
+
+    def _without_key(self, content: bytes) -> bytes:
+        """Return a body without the key: a server that repeats its request must not bring it onto a topic."""
+        if self._secret is None or len(self._secret) < _SHORTEST_KEY:
+            return content
+        return content.replace(self._secret.encode(), b"[key]")
+
+
+def _broken(error: Exception) -> bool:
+    """Return whether this time-out is none: the transport has that name for every connection that breaks."""
+    cause = error.__cause__
+    return isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError)
+
+
+def _failed(outcome: str, at_ms: int, began: float) -> Attempt:
+    return Attempt(outcome=outcome, at_ms=at_ms, latency_ms=(time.perf_counter() - began) * 1000)

@@ -1,0 +1,452 @@
+"""The command line as a person or a program meets it: help, one line where something is wrong, and the work itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import typer
+import yaml
+from click import Command
+from typer.testing import CliRunner
+
+from schemas import TOPICS, Review, Routed, Verdict
+from streams.agents.review_store import ReviewStore
+from streams.cli.main import app, main
+from streams.demo.run import local_connection
+from streams.doctor import examine
+from streams.sandbox.embedded import EmbeddedBroker
+from streams.sandbox.model.process import ModelServer
+from streams.settings import Settings, load_settings
+from tests.brokers import run_apart
+from tests.messages import call, review, scored, ticket, unscorable
+
+NOWHERE = "127.0.0.1:1"
+
+
+@dataclass
+class Said:
+    """What a command printed, and its exit status."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[Any]:
+        # Not splitlines: JSON text may hold the other line ends as they are.
+        return [json.loads(line) for line in self.out.split("\n") if line]
+
+
+Hedgerow = Callable[..., Said]
+
+
+@pytest.fixture
+def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Hedgerow]:
+    """Run a command in this process, as the installed script would."""
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Said:
+        monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsysbinary.readouterr()
+        return Said(int(ended.value.code or 0), captured.out.decode(), captured.err.decode())
+
+    yield run
+    # A worker's log goes to standard error, which is this test's own.
+    structlog.reset_defaults()
+
+
+def started(*arguments: object) -> subprocess.Popen[bytes]:
+    """A command in a process of its own: one that must be seen to end."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def config(embedded_broker: EmbeddedBroker, model_server: ModelServer, tmp_path: Path) -> Path:
+    """Valid settings with topics of their own, which are not there yet."""
+    tier = {"base_url": model_server.url}
+    return write_settings(
+        tmp_path,
+        broker={"bootstrap": embedded_broker.bootstrap},
+        labels=list(model_server.labels),
+        tiers={"cheap": tier | {"model": "sandbox-cheap"}, "big": tier | {"model": "sandbox-big"}},
+    )
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Path:
+    """Valid settings of a broker and models that do not answer."""
+    tier = {"base_url": f"http://{NOWHERE}/v1", "attempts": 1}
+    return write_settings(
+        tmp_path,
+        broker={"bootstrap": NOWHERE},
+        labels=["refund", "shipping", "account"],
+        tiers={"cheap": tier | {"model": "gpt-4o-mini"}, "big": tier | {"model": "gpt-4o"}},
+    )
+
+
+def write_settings(folder: Path, **values: Any) -> Path:
+    path = folder / "hedgerow.yaml"
+    topics = {"prefix": f"cli-{secrets.token_hex(4)}.", "partitions": 2}
+    store = {"url": f"sqlite:///{folder / 'reviews.db'}"}
+    path.write_text(yaml.safe_dump({"topics": topics, "review": store} | values), encoding="utf-8")
+    return path
+
+
+def lines_of(path: Path, *rows: Any) -> Path:
+    path.write_bytes(b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows))
+    return path
+
+
+def commands(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    # typer brings a copy of click's classes of its own.
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+EVERY = list(commands(typer.main.get_command(app)))
+
+
+class TestHelp:
+    def test_every_command_is_there(self) -> None:
+        assert {path[0] for path in EVERY if path} >= {
+            "demo", "worker", "produce", "consume", "review", "sandbox", "topics", "doctor",
+        }  # fmt: skip
+        assert {path for path in EVERY if path[:1] == ("sandbox",)} >= {
+            ("sandbox", "broker"),
+            ("sandbox", "kafka"),
+            ("sandbox", "model"),
+        }
+
+    @pytest.mark.parametrize("path", EVERY, ids=" ".join)
+    def test_of_every_command(self, path: tuple[str, ...]) -> None:
+        result = CliRunner().invoke(app, [*path, "--help"])
+        assert result.exit_code == 0, result.output
+        assert "Usage:" in result.output
+
+    def test_a_command_that_does_not_exist(self, hedgerow: Hedgerow) -> None:
+        said = hedgerow("nonsense")
+        assert said.code == 2
+        assert "nonsense" in said.err
+
+
+class TestOneLine:
+    """What is wrong is one line on standard error, without a traceback, and the exit status is 2."""
+
+    def refused(self, said: Said) -> str:
+        assert said.code == 2, said
+        assert said.out == ""
+        [line] = said.err.splitlines()
+        assert line.startswith("hedgerow: ")
+        return line
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("topics", "create"),
+            ("topics", "list"),
+            ("produce", "tickets.jsonl"),
+            ("consume", "routed"),
+            ("review", "list"),
+            ("review", "resend"),
+        ],
+    )
+    def test_settings_that_are_away_or_wrong(
+        self, hedgerow: Hedgerow, tmp_path: Path, arguments: tuple[str, ...]
+    ) -> None:
+        assert "away.yaml: No such file" in self.refused(hedgerow(*arguments, "-c", tmp_path / "away.yaml"))
+        bad = write_settings(tmp_path, lables=["refund"])
+        assert "unknown key lables" in self.refused(hedgerow(*arguments, "-c", bad))
+
+    @pytest.mark.parametrize(
+        "arguments", [("topics", "create"), ("topics", "list"), ("produce", "tickets.jsonl"), ("consume", "routed")]
+    )
+    def test_a_broker_that_is_away(
+        self, hedgerow: Hedgerow, nowhere: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+    ) -> None:
+        monkeypatch.chdir(nowhere.parent)
+        lines_of(nowhere.parent / "tickets.jsonl", {"ticket_id": "a", "text": "x"})
+        assert f"no Kafka broker answers at {NOWHERE}" in self.refused(hedgerow(*arguments))
+
+    def test_a_worker_with_bad_settings_does_not_start(self, hedgerow: Hedgerow, nowhere: Path) -> None:
+        values = yaml.safe_load(nowhere.read_text(encoding="utf-8"))
+        nowhere.write_text(yaml.safe_dump(values | {"worker": {"in_flite": 3}}), encoding="utf-8")
+        assert "unknown key worker.in_flite" in self.refused(hedgerow("worker", "-c", nowhere))
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("worker", "--agents", "classify,nope"), "no agent 'nope'"),
+            (("worker", "--log-level", "loud"), "--log-level loud"),
+            (("demo", "--tickets", "away.jsonl"), "away.jsonl: No such file"),
+            (("demo", "--policy", "away.yaml"), "away.yaml: No such file"),
+            (("demo", "--broker", "nonsense"), "--broker nonsense"),
+            (("demo", "--fault", "nope=1"), "unknown fault 'nope'"),
+            (("sandbox", "kafka", "--nodes", "2"), "1 or 3 nodes"),
+        ],
+    )
+    def test_options_that_cannot_be_meant(self, hedgerow: Hedgerow, arguments: tuple[str, ...], words: str) -> None:
+        assert words in self.refused(hedgerow(*arguments))
+
+    def test_a_topic_that_hedgerow_does_not_have(self, hedgerow: Hedgerow, nowhere: Path) -> None:
+        assert "no topic 'rooted': there are tickets" in self.refused(hedgerow("consume", "rooted", "-c", nowhere))
+
+    def test_a_file_that_is_away(self, hedgerow: Hedgerow, nowhere: Path) -> None:
+        assert "away.jsonl: No such file" in self.refused(hedgerow("produce", "away.jsonl", "-c", nowhere))
+        assert "directory" in self.refused(hedgerow("produce", nowhere.parent, "-c", nowhere))
+
+
+class TestTopics:
+    def test_create_list_and_create_again(self, hedgerow: Hedgerow, config: Path) -> None:
+        prefix = load_settings(config).topics.prefix
+        listed = hedgerow("topics", "list", "-c", config)
+        assert listed.code == 0
+        assert listed.out.count("not there") == len(TOPICS)
+        created = hedgerow("topics", "create", "--json", "-c", config)
+        assert created.rows == [{"created": [prefix + name for name in TOPICS]}]
+        assert hedgerow("topics", "list", "--json", "-c", config).rows == [{prefix + name: 2 for name in TOPICS}]
+        again = hedgerow("topics", "create", "-c", config)
+        assert (again.code, again.out) == (0, "all topics are there\n")
+        assert created.err == again.err == ""
+
+
+class TestProduceAndConsume:
+    def test_there_and_back(self, hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+        rows = [{"ticket_id": f"t-{number}", "text": "caf\u00e9 \u2028 x"} for number in range(7)]
+        hedgerow("topics", "create", "-c", config)
+        sent = hedgerow(
+            "produce", lines_of(tmp_path / "t.jsonl", *rows[:5], b"", b"no JSON \xff\x1b[31m"), "-c", config
+        )
+        assert (sent.code, sent.out, sent.err) == (0, "6 tickets sent\n", "")
+        piped = hedgerow(
+            "produce", "-", "--json", "-c", config, stdin=b"\n".join(json.dumps(r).encode() for r in rows[5:])
+        )
+        assert piped.rows == [{"sent": 2, "refused_lines": []}]
+        got = hedgerow("consume", "tickets", "--json", "--max", 8, "--wait", 20, "-c", config)
+        assert got.code == 0
+        assert sorted(row["ticket_id"] for row in got.rows if "ticket_id" in row) == [row["ticket_id"] for row in rows]
+        assert [row for row in got.rows if "ticket_id" not in row] == [{"not_json": "no JSON \ufffd\x1b[31m"}]
+        plain = hedgerow("consume", "tickets", "--max", 8, "-c", config)
+        assert len(plain.out.splitlines()) == 8
+        assert "\x1b" not in plain.out
+
+    def test_a_row_that_no_broker_takes_is_named_by_its_line(
+        self, hedgerow: Hedgerow, config: Path, tmp_path: Path
+    ) -> None:
+        hedgerow("topics", "create", "-c", config)
+        good, huge = {"ticket_id": "a", "text": "x"}, {"ticket_id": "b", "text": "x" * 6_000_000}
+        said = hedgerow("produce", lines_of(tmp_path / "t.jsonl", good, huge, good), "-c", config)
+        assert (said.code, said.out) == (1, "2 tickets sent\n")
+        assert said.err == "line 2: too large for the broker\n"
+
+    def test_an_empty_topic_and_a_wait(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        assert hedgerow("consume", "alerts", "--wait", 0, "-c", config) == Said(0, "", "")
+
+    def test_each_result_once_for_whoever_deduplicates(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        result = Routed(result_id="r", ticket_id="t", label="account", decided_by="human", confidence=None, entropy=None,
+                        policy_id="p")  # fmt: skip
+        run_apart(published(load_settings(config), result, result, result.model_copy(update={"result_id": "other"})))
+        assert len(hedgerow("consume", "routed", "--max", 3, "-c", config).out.splitlines()) == 3
+        once = hedgerow("consume", "routed", "--unique", "--json", "--wait", 2, "-c", config)
+        assert sorted(row["result_id"] for row in once.rows) == ["other", "r"]
+
+
+async def published(settings: Settings, *messages: Any) -> None:
+    from streams.publish import publish
+
+    await publish(messages, settings.broker.connection, prefix=settings.topics.prefix)
+
+
+class TestReview:
+    TRICKY = "[/b] [red]Where\x1b[2J is it?[/red]\nSecond line"
+
+    def fill(self, config: Path) -> list[Review]:
+        settings = load_settings(config)
+        doubtful = (call(signal=scored(entropy=1.4)), call("big", unscorable(label="refund")))
+        reviews = [
+            review("low", uncertainty=0.9),
+            review("high", uncertainty=1.7, ticket=ticket("high", self.TRICKY), calls=doubtful, reasons=("big:[x]",)),
+        ]
+        store = ReviewStore(settings.review.url)
+        store.add_all(reviews)
+        store.close()
+        return reviews
+
+    def test_list_and_show(self, hedgerow: Hedgerow, config: Path) -> None:
+        self.fill(config)
+        listed = hedgerow("review", "list", "--json", "-c", config)
+        assert [row["ticket_id"] for row in listed.rows] == ["high", "low"]
+        assert listed.rows[0]["text"] == self.TRICKY
+        assert len(hedgerow("review", "list", "--json", "--max", 1, "-c", config).rows) == 1
+        table = hedgerow("review", "list", "-c", config)
+        assert table.code == 0
+        assert "2 waiting, 0 decided" in table.out
+        shown = hedgerow("review", "show", "high", "-c", config)
+        assert "[red]Where\ufffd[2J is it?[/red]" in shown.out
+        assert "big:[x]" in shown.out
+        assert "no signal, logprobs_null, it said refund" in shown.out
+        assert "\x1b" not in table.out + shown.out
+        by_review_id = hedgerow("review", "show", Review.id_for("low"), "--json", "-c", config)
+        assert by_review_id.rows[0]["review"]["ticket"]["ticket_id"] == "low"
+
+    def test_decide(self, hedgerow: Hedgerow, config: Path) -> None:
+        self.fill(config)
+        label = load_settings(config).labels[0]
+        hedgerow("topics", "create", "-c", config)
+        decided = hedgerow("review", "decide", "high", label, "--by", "ada", "--note", "clear", "--json", "-c", config)
+        assert decided.rows == [{"ticket_id": "high", "label": label, "sent": 1}]
+        again = hedgerow("review", "decide", "high", label, "--by", "ada", "--json", "-c", config)
+        assert again.rows == [{"ticket_id": "high", "label": label, "sent": 0}]
+        [verdict] = hedgerow("consume", "verdicts", "--json", "--max", 1, "-c", config).rows
+        assert Verdict.model_validate(verdict).note == "clear"
+        [routed] = hedgerow("consume", "routed", "--json", "--max", 1, "-c", config).rows
+        assert Routed.model_validate(routed).decided_by == "human"
+        assert routed["result_id"] == Routed.id_for("high")
+        assert "decided: " + label + " by ada" in hedgerow("review", "show", "high", "-c", config).out
+        assert [row["ticket_id"] for row in hedgerow("review", "list", "--json", "-c", config).rows] == ["low"]
+
+    def test_what_cannot_be_decided_is_one_line(self, hedgerow: Hedgerow, config: Path) -> None:
+        self.fill(config)
+        first, second = load_settings(config).labels[:2]
+        hedgerow("topics", "create", "-c", config)
+        hedgerow("review", "decide", "low", first, "--by", "ada", "-c", config)
+        for arguments, words in (
+            (("low", second, "--by", "bob"), "already decided"),
+            (("high", "nonsense", "--by", "bob"), "no label 'nonsense'"),
+            (("nobody", first), "no review of 'nobody'"),
+            (("high", first, "--by", "x" * 300), "decided_by"),
+            (("high", first, "--note", "x" * 5000), "note"),
+        ):
+            said = hedgerow("review", "decide", *arguments, "-c", config)
+            assert (said.code, said.out) == (2, "")
+            assert words in said.err
+            assert len(said.err.splitlines()) == 1
+
+    def test_a_decision_outlives_a_broker_that_is_away(self, hedgerow: Hedgerow, config: Path, nowhere: Path) -> None:
+        """Both fixtures write one file: what is away first comes back under the same name."""
+        there = yaml.safe_load(nowhere.read_text(encoding="utf-8"))
+        self.fill(nowhere)
+        said = hedgerow("review", "decide", "high", "refund", "--by", "ada", "-c", nowhere)
+        assert said.code == 2
+        assert "no Kafka broker answers" in said.err
+        assert "the decision is stored" in said.err
+        assert len(said.err.splitlines()) == 1
+        nowhere.write_text(yaml.safe_dump(there | {"broker": {"bootstrap": self.bootstrap}}), encoding="utf-8")
+        hedgerow("topics", "create", "-c", nowhere)
+        assert hedgerow("review", "resend", "-c", nowhere).out == "1 decisions sent\n"
+        assert hedgerow("review", "resend", "-c", nowhere).out == "0 decisions sent\n"
+        assert len(hedgerow("consume", "routed", "--max", 1, "-c", nowhere).out.splitlines()) == 1
+
+    @pytest.fixture(autouse=True)
+    def _bootstrap(self, embedded_broker: EmbeddedBroker) -> None:
+        self.bootstrap = embedded_broker.bootstrap
+
+
+class TestDoctor:
+    NAMES = ("settings", "broker", "topics", "cheap model", "big model", "review store")
+
+    def test_all_well(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        said = hedgerow("doctor", "--json", "-c", config)
+        assert [(row["name"], row["ok"]) for row in said.rows] == [(name, True) for name in self.NAMES], said
+        assert (said.code, said.err) == (0, "")
+
+    async def test_each_thing_that_is_not_well_says_what_to_do(self, config: Path, model_server: ModelServer) -> None:
+        await model_server.set_faults(["cheap:logprobs_null=1"])
+        try:
+            found = {finding.name: finding async for finding in examine(config)}
+        finally:
+            await model_server.set_faults([])
+        assert [name for name, finding in found.items() if not finding.ok] == ["topics", "cheap model"]
+        assert "hedgerow topics create" in found["topics"].text
+        assert "logprobs_null" in found["cheap model"].text
+
+    def test_nothing_answers(self, hedgerow: Hedgerow, nowhere: Path) -> None:
+        said = hedgerow("doctor", "-c", nowhere)
+        assert said.code == 1
+        starts = [line.split()[0] for line in said.out.splitlines()]
+        assert starts == ["ok", "FAIL", "FAIL", "FAIL", "ok"]
+        assert said.err == ""
+
+    def test_without_settings_there_is_one_finding(self, hedgerow: Hedgerow, tmp_path: Path) -> None:
+        said = hedgerow("doctor", "--json", "-c", tmp_path / "away.yaml")
+        assert said.code == 1
+        [row] = said.rows
+        assert row["ok"] is False
+        assert "away.yaml" in row["text"]
+
+    async def test_too_few_partitions(self, embedded_broker: EmbeddedBroker, config: Path) -> None:
+        from streams.topics import create_topics
+
+        settings = load_settings(config)
+        await create_topics(
+            local_connection(embedded_broker), prefix=settings.topics.prefix, partitions=1, replication=1
+        )
+        [finding] = [finding async for finding in examine(config) if finding.name == "topics"]
+        assert not finding.ok
+        assert "fewer than the 2 partitions" in finding.text
+
+
+class TestSignals:
+    def test_a_reader_that_goes_away_is_no_error_of_ours(
+        self, hedgerow: Hedgerow, config: Path, tmp_path: Path
+    ) -> None:
+        hedgerow("topics", "create", "-c", config)
+        rows = [{"ticket_id": str(number), "text": "x" * 10_000} for number in range(100)]
+        hedgerow("produce", lines_of(tmp_path / "t.jsonl", *rows), "-c", config)
+        process = started("consume", "tickets", "-c", config)
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        _, err = process.communicate(timeout=30)
+        assert err == b""
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+    def test_a_consumer_without_an_end_ends_on_demand(
+        self, hedgerow: Hedgerow, config: Path, tmp_path: Path, number: int, code: int
+    ) -> None:
+        hedgerow("topics", "create", "-c", config)
+        hedgerow("produce", lines_of(tmp_path / "t.jsonl", {"ticket_id": "a", "text": "x"}), "-c", config)
+        process = started("consume", "tickets", "-c", config)
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (code, b"")
+
+    def test_the_model_server_ends_with_the_command_that_started_it(self) -> None:
+        process = started("sandbox", "model", "--port", 0)
+        assert process.stdout is not None
+        assert b"url" in process.stdout.readline()
+        process.terminate()
+        # The pipes end when the last process that holds them has ended.
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, b"")
+
+
+def test_no_command_group_is_called_without_help(hedgerow: Hedgerow) -> None:
+    for path in [path for path in EVERY if path in {(), ("review",), ("sandbox",), ("topics",)}]:
+        assert "Usage" in (said := hedgerow(*path)).out + said.err

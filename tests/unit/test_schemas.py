@@ -1,0 +1,319 @@
+"""What travels on topics: the registry, the messages' two-way JSON, their limits, and what is refused by which name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import schemas
+from schemas import (
+    MAX_NAME,
+    MAX_TEXT,
+    TOPICS,
+    Alert,
+    Call,
+    Classification,
+    DeadLetter,
+    Escalation,
+    InvalidMessage,
+    Message,
+    Probe,
+    Review,
+    Routed,
+    Scored,
+    Ticket,
+    Verdict,
+    stable_id,
+    topic_of,
+)
+from schemas.base import MAX_METADATA
+from schemas.export import FOLDER, json_schemas
+from schemas.registry import DEAD_LETTER_BYTES, TICKET_BYTES
+from tests.messages import call, dead_letter, one_of_each, probe, review, routed, scored, ticket
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "messages"
+KAFKA_DEFAULT_BYTES = 1_048_588
+EACH = one_of_each()
+
+DESIGN: dict[str, tuple[type[Message], str]] = {
+    "tickets": (Ticket, "ticket_id"),
+    "classifications": (Classification, "ticket_id"),
+    "escalations": (Escalation, "ticket_id"),
+    "routed": (Routed, "ticket_id"),
+    "reviews": (Review, "ticket_id"),
+    "verdicts": (Verdict, "ticket_id"),
+    "dead-letters": (DeadLetter, "origin"),
+    "probes": (Probe, "endpoint"),
+    "alerts": (Alert, "source"),
+}
+
+
+def refused(model: type[Message], data: bytes | None) -> InvalidMessage:
+    with pytest.raises(InvalidMessage) as caught:
+        model.decode(data)
+    return caught.value
+
+
+class TestRegistry:
+    def test_holds_the_topics_of_the_design_and_no_other(self) -> None:
+        assert {name: (topic.message, topic.key) for name, topic in TOPICS.items()} == DESIGN
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_knows_a_message_by_its_type(self, name: str) -> None:
+        assert topic_of(EACH[name]) is TOPICS[name]
+        assert TOPICS[name].name == name
+
+    def test_a_value_that_travels_on_no_topic_is_a_key_error(self) -> None:
+        class Stranger(Message):
+            pass
+
+        with pytest.raises(KeyError):
+            topic_of(Stranger())
+
+    @pytest.mark.parametrize(
+        ("name", "key"),
+        [("tickets", b"t-1"), ("reviews", b"t-1"), ("dead-letters", b"tickets/3/17"), ("probes", b"cheap")],
+    )
+    def test_key(self, name: str, key: bytes) -> None:
+        assert TOPICS[name].key_of(EACH[name]) == key
+
+    def test_results_are_compacted_and_large_topics_take_large_messages(self) -> None:
+        assert TOPICS["routed"].config == {"cleanup.policy": "compact"}
+        assert TOPICS["tickets"].config["max.message.bytes"] == str(TICKET_BYTES)
+        # A ticket of the largest size must fit into its dead letter: base64 takes four bytes for three.
+        assert DEAD_LETTER_BYTES > TICKET_BYTES * 4 / 3
+
+    def test_exports_are_there(self) -> None:
+        assert all(hasattr(schemas, name) for name in schemas.__all__)
+
+
+class TestMessages:
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_round_trip(self, name: str) -> None:
+        message = EACH[name]
+        assert type(message).decode(message.encode()) == message
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_is_frozen(self, name: str) -> None:
+        with pytest.raises(ValidationError, match="frozen"):
+            EACH[name].v = 1
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_an_unknown_field_is_ignored(self, name: str) -> None:
+        row = json.loads(EACH[name].encode()) | {"added_in_a_later_release": {"deep": [1]}}
+        assert type(EACH[name]).decode(json.dumps(row).encode()) == EACH[name]
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_a_newer_version_is_refused_by_name_whatever_else_it_holds(self, name: str) -> None:
+        model = TOPICS[name].message
+        row = json.loads(EACH[name].encode())
+        for newer in (row | {"v": model.VERSION + 1}, {"v": model.VERSION + 1, "everything": "changed"}):
+            error = refused(model, json.dumps(newer).encode())
+            assert error.reason == "unknown_schema_version"
+            assert f"{model.VERSION}, the newest this reader knows" in str(error)
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_its_own_version_is_taken(self, name: str) -> None:
+        model = TOPICS[name].message
+        row = json.loads(EACH[name].encode()) | {"v": model.VERSION}
+        assert model.decode(json.dumps(row).encode()).v == model.VERSION
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_every_number_survives_the_way_there_and_back(self, name: str) -> None:
+        """Neither infinity nor NaN may be in a message: JSON writes them as null, which no reader takes for a number."""
+
+        def floats(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+            if isinstance(value, float):
+                return [path]
+            items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            return [found for key, inner in items for found in floats(inner, (*path, key))]
+
+        paths = [path for path in floats(EACH[name].model_dump(mode="json")) if path[0] != "details"]
+        for path in paths:
+            for bad in (float("nan"), float("inf"), -float("inf")):
+                row = EACH[name].model_dump(mode="json")
+                place: Any = row
+                for key in path[:-1]:
+                    place = place[key]
+                place[path[-1]] = bad
+                assert refused(type(EACH[name]), json.dumps(row).encode()).reason == "wrong_schema", path
+
+    def test_binary_bytes_and_keys_survive(self) -> None:
+        letter = dead_letter(original=bytes(range(256)) * 5, key=b"\xff\xfe\x00")
+        assert DeadLetter.decode(letter.encode()) == letter
+        assert DeadLetter.decode(dead_letter(key=None, original=b"").encode()).key is None
+
+    def test_text_keeps_every_character_that_json_can_hold(self) -> None:
+        text = '\x00\x07\u2028\ufeff\U0001f600 caf\u00e9 "\\/'
+        assert Ticket.decode(ticket(text=text).encode()).text == text
+
+    def test_costs_add_up_over_all_attempts_and_calls(self) -> None:
+        cheap, big = call(), call("big")
+        assert routed(calls=(cheap, big)).cost_usd == pytest.approx(2 * 0.000016)
+        assert routed(calls=()).cost_usd == 0
+        assert call(attempts=cheap.attempts * 3).latency_ms == pytest.approx(37.5)
+
+    def test_one_result_and_one_review_for_each_ticket(self) -> None:
+        assert Routed.id_for("t-1") == Routed.id_for("t-1") != Routed.id_for("t-2")
+        assert Routed.id_for("t-1") != Review.id_for("t-1")
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("data", "reason", "words"),
+        [
+            (None, "empty_message", "no value"),
+            (b"", "empty_message", "no value"),
+            (b"hello", "not_json", "Invalid JSON"),
+            (b"\xff\xfe\x00\x01", "not_json", "Invalid JSON"),
+            (b'{"ticket_id": "a", "text": "cut', "not_json", "EOF"),
+            (b'{"ticket_id": "a", "text": "\\ud800 alone"}', "not_json", "hex escape"),
+            (b'{"ticket_id": "a", "text": "\xed\xa0\x80 alone"}', "not_json", "unicode"),
+            (b"[" * 100_000, "not_json", "recursion"),
+            (b'{"ticket_id": "a", "text": "x", "z": ' + b"9" * 5_000 + b"}", "not_json", "number"),
+            (b"null", "wrong_schema", "message"),
+            (b"[]", "wrong_schema", "message"),
+            (b'"text"', "wrong_schema", "message"),
+            (b"{}", "wrong_schema", "ticket_id: Field required (and 1 more)"),
+            (b'{"ticket_id": "a"}', "wrong_schema", "text: Field required"),
+            (b'{"text": "x"}', "wrong_schema", "ticket_id: Field required"),
+            (b'{"ticket_id": null, "text": "x"}', "wrong_schema", "ticket_id"),
+            (b'{"ticket_id": 7, "text": "x"}', "wrong_schema", "ticket_id"),
+            (b'{"ticket_id": "", "text": "x"}', "wrong_schema", "ticket_id"),
+            (b'{"ticket_id": "a", "text": ""}', "wrong_schema", "the text is empty"),
+            (b'{"ticket_id": "a", "text": " \\n\\t\\u00a0"}', "wrong_schema", "the text is empty"),
+            (b'{"ticket_id": "a", "text": ["x"]}', "wrong_schema", "text"),
+            (b'{"ticket_id": "a", "text": "x", "metadata": {"n": 1}}', "wrong_schema", "metadata.n"),
+            (b'{"ticket_id": "a", "text": "x", "v": 0}', "unknown_schema_version", "schema version"),
+            (b'{"ticket_id": "a", "text": "x", "v": 999999999999999999999}', "unknown_schema_version", "newest"),
+            (b'{"ticket_id": "a", "text": "x", "v": "two"}', "unknown_schema_version", "schema version"),
+            (b'{"ticket_id": "a", "text": "x", "v": null}', "unknown_schema_version", "schema version"),
+            (b'{"ticket_id": "a", "text": "x", "metadata": {"v": 1}}', "wrong_schema", "metadata.v"),
+        ],
+    )
+    def test_reason_and_place(self, data: bytes | None, reason: str, words: str) -> None:
+        error = refused(Ticket, data)
+        assert error.reason == reason
+        assert words in str(error)
+
+    def test_a_newer_ticket_inside_another_message_is_named_as_such(self) -> None:
+        row = json.loads(EACH["classifications"].encode())
+        row["ticket"]["v"] = Ticket.VERSION + 1
+        assert refused(Classification, json.dumps(row).encode()).reason == "unknown_schema_version"
+
+    def test_limits(self) -> None:
+        assert Ticket(ticket_id="i" * MAX_NAME, text="x" * MAX_TEXT)
+        for row in (
+            {"ticket_id": "i" * (MAX_NAME + 1), "text": "x"},
+            {"ticket_id": "i", "text": "x" * (MAX_TEXT + 1)},
+            {"ticket_id": "i", "text": "x" * 1_000_000},
+            {"ticket_id": "i", "text": "x", "metadata": {str(n): "" for n in range(65)}},
+            {"ticket_id": "i", "text": "x", "metadata": {"k": "v" * (MAX_METADATA + 1)}},
+            {"ticket_id": "i", "text": "x", "metadata": {"k" * (MAX_NAME + 1): "v"}},
+        ):
+            assert refused(Ticket, json.dumps(row).encode()).reason == "wrong_schema"
+
+    @pytest.mark.parametrize("character", ["\x01", "\U0001f600", "\\"])
+    def test_the_largest_ticket_fits_into_every_message_about_it(self, character: str) -> None:
+        metadata = {f"{n:02d}" + character * (MAX_NAME - 2): character * MAX_METADATA for n in range(64)}
+        largest = ticket("t" * MAX_NAME, character * MAX_TEXT, label="l" * MAX_NAME, metadata=metadata)
+        both = (call(answer=character * 1000), call("big", answer=character * 1000))
+        messages = [
+            Classification(ticket=largest, call=both[0]),
+            Escalation(ticket=largest, call=both[0], reasons=("low_confidence", "high_entropy"), policy_id="p"),
+            review(ticket=largest, calls=both),
+        ]
+        assert max(len(message.encode()) for message in messages) < KAFKA_DEFAULT_BYTES
+
+    def test_neither_the_text_nor_endless_keys_stand_in_the_reason(self) -> None:
+        secret = "my card number is 4000 0000 0000 0000"
+        for row in (
+            {"ticket_id": 5, "text": secret},
+            {"ticket_id": "t", "text": [secret]},
+            {"ticket_id": "t", "text": secret, "metadata": secret},
+        ):
+            assert secret not in str(refused(Ticket, json.dumps(row).encode()))
+        huge = {"ticket_id": "t", "text": "x", "metadata": {"k" * 100_000: 1}}
+        assert len(str(refused(Ticket, json.dumps(huge).encode()))) < 1_000
+        tag = json.loads(EACH["classifications"].encode())
+        tag["call"]["signal"]["status"] = "s" * 100_000
+        assert len(str(refused(Classification, json.dumps(tag).encode()))) < 1_000
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"confidence": 1.01},
+            {"confidence": -0.01},
+            {"entropy": -0.1},
+            {"top_k_mass": 1.2},
+            {"k": 0},
+            {"min_logprob": 0.1},
+            {"mean_logprob": float("nan")},
+            {"label_probs": {"refund": 1.5}},
+            {"label_probs": {"refund": float("nan")}},
+        ],
+    )
+    def test_a_signal_takes_no_impossible_number(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(ValidationError):
+            scored(**changes)
+
+    def test_a_probe_takes_no_number_that_json_has_not(self) -> None:
+        with pytest.raises(ValidationError):
+            probe(logprobs={"a": -float("inf")})
+        assert probe(logprobs={"a": -9999.0}).logprobs == {"a": -9999.0}
+
+    def test_a_signal_says_what_it_is(self) -> None:
+        row = scored().model_dump()
+        del row["status"]
+        with pytest.raises(ValidationError, match="status"):
+            Call(tier="cheap", model_asked="m", prompt_hash="", signal=row)  # type: ignore[arg-type]
+        assert Scored.model_validate(scored().model_dump()) == scored()
+
+
+class TestStableId:
+    def test_values_never_change(self) -> None:
+        """Ids stand in stores and topics: another value would be a second result for every ticket."""
+        assert stable_id() == "cae66941d9efbd404e4d88758ea67670"
+        assert stable_id("routed", "t-1") == Routed.id_for("t-1") == "f5f3252f281f49a32f1772642f4e5815"
+        assert stable_id("review", "t-1") == Review.id_for("t-1") == "75f374a4bf054cd19b75eccc77c94c7c"
+        assert stable_id("caf\u00e9", "\ud800") == "c8106a02dc6c46e6f833fe073122c882"
+
+    def test_parts_are_not_run_together(self) -> None:
+        assert len({stable_id(*parts) for parts in (("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"))}) == 5
+
+
+class TestStoredForms:
+    def test_the_json_schemas_are_current(self) -> None:
+        stored = {name: (FOLDER / name).read_text(encoding="utf-8") for name in json_schemas()}
+        assert stored == json_schemas(), "run: python -m schemas.export"
+        assert set(stored) >= {f"{name}.v{topic.message.VERSION}.json" for name, topic in TOPICS.items()}
+
+    @pytest.mark.parametrize("name", DESIGN)
+    @pytest.mark.parametrize("form", ["full", "minimal"])
+    def test_messages_of_version_1_still_parse(self, name: str, form: str) -> None:
+        row = json.loads((FIXTURES / "v1" / f"{name}.json").read_text(encoding="utf-8"))[form]
+        message = TOPICS[name].message.decode(json.dumps(row).encode())
+        assert_same(message.model_dump(mode="json"), row)
+
+    def test_the_full_fixture_names_every_field_of_version_1(self) -> None:
+        for name, topic in TOPICS.items():
+            row = json.loads((FIXTURES / "v1" / f"{name}.json").read_text(encoding="utf-8"))["full"]
+            if topic.message.VERSION == 1:
+                assert set(row) == set(topic.message.model_fields), name
+
+
+def assert_same(message: Any, row: Any) -> None:
+    """Everything that the stored row says must be read back unchanged; defaults may be added."""
+    if isinstance(row, dict):
+        for key, value in row.items():
+            assert_same(message[key], value)
+    elif isinstance(row, list):
+        assert len(message) == len(row)
+        for mine, theirs in zip(message, row, strict=True):
+            assert_same(mine, theirs)
+    else:
+        assert message == row

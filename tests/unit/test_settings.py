@@ -1,0 +1,345 @@
+"""Settings: what is taken, and that everything else is one line that names the key and never shows a secret."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.core.policy import CheapRule, Policy
+from streams.errors import SettingsError
+from streams.settings import AGENTS, Settings, check_settings, load_policy, load_settings
+
+SECRET = "hunter2-secret"
+Values = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("HEDGEROW_"):
+            monkeypatch.delenv(name)
+
+
+def valid() -> Values:
+    tier = {"base_url": "http://127.0.0.1:1/v1"}
+    return {
+        "labels": ["refund", "shipping"],
+        "tiers": {"cheap": {**tier, "model": "gpt-4o-mini"}, "big": {**tier, "model": "gpt-4o"}},
+    }
+
+
+def changed(path: str, value: Any) -> Values:
+    values: Values = valid()
+    place: Any = values
+    *way, last = path.split(".")
+    for key in way:
+        place = place.setdefault(key, {})
+    place[last] = value
+    return values
+
+
+def refusal(values: Values) -> str:
+    with pytest.raises(SettingsError) as caught:
+        check_settings(values, "hedgerow.yaml")
+    return one_line(caught.value)
+
+
+def one_line(error: SettingsError) -> str:
+    text = str(error)
+    assert len(text.splitlines()) == 1
+    assert len(text) < 400
+    return text
+
+
+def file_refusal(path: Path) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    return one_line(caught.value)
+
+
+class TestValues:
+    def test_the_least_that_is_needed_and_the_defaults(self) -> None:
+        settings = check_settings(valid(), "x")
+        assert settings.label_set.labels == ("refund", "shipping")
+        assert settings.policy == Policy()
+        assert (settings.topics.partitions, settings.worker.in_flight, settings.metrics.port) == (8, 128, None)
+        assert AGENTS == ("classify", "score", "escalate", "review")
+
+    def test_are_frozen(self) -> None:
+        settings = check_settings(valid(), "x")
+        for section, key in ((settings, "labels"), (settings.broker, "bootstrap"), (settings.tiers.cheap, "model")):
+            with pytest.raises(ValueError, match="frozen"):
+                setattr(section, key, "other")
+
+    def test_survive_a_file(self, tmp_path: Path) -> None:
+        """A demo hands its workers the settings this way."""
+        settings = check_settings(valid() | {"policy": {"cheap": {"abstain_entropy": 0.5}}}, "x")
+        path = tmp_path / "hedgerow.yaml"
+        path.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
+        assert load_settings(path) == settings
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "lables", "broker.bootstrapp", "topics.partition", "tiers.medium", "tiers.cheap.modell", "tiers.big.api_key",
+            "policy.ceap", "policy.cheap.min_confidense", "policy.big.abstain_entropy", "review.uri", "metrics.prt",
+            "worker.inflight",
+        ],
+    )  # fmt: skip
+    def test_an_unknown_key_is_named_at_every_level(self, path: str) -> None:
+        text = refusal(changed(path, SECRET))
+        assert f"hedgerow.yaml: unknown key {path}" in text
+        assert SECRET not in text
+
+    @pytest.mark.parametrize("key", ["_cli_parse_args", "_env_file", "_secrets_dir", "self", 7])
+    def test_a_key_that_means_something_to_pydantic_is_unknown_too(self, key: Any) -> None:
+        assert f"unknown key {key}" in refusal(valid() | {key: True})
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("broker.bootstrap", ""),
+            ("broker.bootstrap", None),
+            ("broker.session_timeout_s", 0),
+            ("broker.commit_interval_s", -1),
+            ("broker.heartbeat_s", float("nan")),
+            ("broker.heartbeat_s", float("inf")),
+            ("broker.heartbeat_s", 10),
+            ("broker", "localhost:9092"),
+            ("broker", None),
+            ("topics.prefix", "a b"),
+            ("topics.prefix", "a/b"),
+            ("topics.prefix", "p" * 101),
+            ("topics.partitions", 0),
+            ("topics.partitions", 1.5),
+            ("topics.replication", 11),
+            ("labels", "refund"),
+            ("labels", 7),
+            ("labels", [True, False]),
+            ("tiers.cheap.base_url", "localhost:8000"),
+            ("tiers.cheap.base_url", "http://host:99999/v1"),
+            ("tiers.big.top_logprobs", 0),
+            ("tiers.big.top_logprobs", 21),
+            ("tiers.big.timeout_s", "fast"),
+            ("tiers.big.input_usd_per_million", float("inf")),
+            ("tiers.big.extra", {"top_logprobs": None}),
+            ("tiers.cheap.deadline_s", 120),
+            ("policy.basis", "logit"),
+            ("policy.cheap.min_confidence", 1.5),
+            ("policy.cheap.max_entropy", -1),
+            ("policy.audit_share", "all"),
+            ("policy.id", ""),
+            ("review.url", ""),
+            ("metrics.port", 65536),
+            ("metrics.port", -1),
+            ("worker.in_flight", 0),
+            ("worker.handler_deadline_s", 0),
+            ("worker.handler_attempts", 0),
+            ("worker.stop_wait_s", float("inf")),
+        ],
+    )
+    def test_an_impossible_value_names_its_key(self, path: str, value: Any) -> None:
+        text = refusal(changed(path, value))
+        assert text.startswith("hedgerow.yaml: ")
+        assert path in text
+
+    @pytest.mark.parametrize(
+        "path", ["labels", "tiers", "tiers.cheap", "tiers.big", "tiers.cheap.base_url", "tiers.big.model"]
+    )
+    def test_what_is_missing_is_named(self, path: str) -> None:
+        values = valid()
+        place: Any = values
+        *way, last = path.split(".")
+        for key in way:
+            place = place[key]
+        del place[last]
+        assert f"{path} is missing" in refusal(values)
+
+    @pytest.mark.parametrize(
+        ("labels", "word"),
+        [
+            ([], "two labels"),
+            (["refund"], "two labels"),
+            (["refund", "refund"], "twice"),
+            (["refund", "Refund"], "case"),
+            (["refund", ""], "empty"),
+            (["refund", "refund status"], "beginning"),
+            (["refund", "a\nb"], "one line"),
+            (["refund", "x" * 257], "256"),
+        ],
+    )
+    def test_labels_that_cannot_be_told_apart(self, labels: list[str], word: str) -> None:
+        text = refusal(valid() | {"labels": labels})
+        assert word in text
+        assert "label" in text
+
+    def test_a_model_without_a_price(self) -> None:
+        assert "no price for model 'mine'" in refusal(changed("tiers.big.model", "mine"))
+        priced = changed("tiers.big.model", "mine")
+        priced["tiers"]["big"] |= {"input_usd_per_million": 1, "output_usd_per_million": 2}
+        assert check_settings(priced, "x").tiers.big.price.output == 2
+
+    def test_several_faults_are_counted(self) -> None:
+        values = changed("broker.bootstrap", "")
+        values["topics"] = {"partitions": 0}
+        assert "broker.bootstrap" in refusal(values)
+        assert "(and 1 more)" in refusal(values)
+
+    def test_a_wrong_number_is_shown(self) -> None:
+        assert "(it is 0)" in refusal(changed("topics.partitions", 0))
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("tiers.cheap.api_key", SECRET),
+            ("tiers.cheap.api_key_env", SECRET),
+            ("tiers.cheap.base_url", f"https://user:{SECRET}@example.com"),
+            ("tiers.cheap.base_url", f"https://example.com/v1?key={SECRET}"),
+            ("tiers.cheap.base_url", f"postgres://{SECRET}"),
+            ("tiers.cheap.extra", SECRET),
+            ("tiers.cheap", SECRET),
+            ("review", f"postgresql://user:{SECRET}@db/hedgerow"),
+            ("review.url", [SECRET]),
+            ("metrics.port", SECRET),
+            ("labels", SECRET),
+        ],
+    )
+    def test_never_stand_in_the_refusal(self, path: str, value: Any) -> None:
+        text = refusal(changed(path, value))
+        assert path in text
+        assert SECRET not in text
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f'tiers:\n  cheap:\n    api_key: "{SECRET}\nlabels: []\n',
+            f"tiers: {{cheap: {SECRET}",
+            f"password: {SECRET}: x: y",
+            f"key: !{SECRET} {SECRET}x",
+            f"\tkey: {SECRET}",
+        ],
+    )
+    def test_never_stand_in_what_is_said_of_broken_yaml(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "hedgerow.yaml"
+        path.write_text(text.replace(f"!{SECRET}", "!tag"), encoding="utf-8")
+        assert SECRET not in file_refusal(path)
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"", "a mapping is expected, not NoneType"),
+            (b"[1, 2]", "a mapping is expected, not list"),
+            (b"just text", "a mapping is expected, not str"),
+            (b"a: [1", "no valid YAML in line"),
+            (b"a: b: c", "no valid YAML in line 1"),
+            (b"\xff\xfe\xfd", "no valid YAML"),
+            (b"a: 2026-13-45", "no valid YAML"),
+            (b"a: \x01", "no valid YAML"),
+            (b"a: !!python/object:os.system {}", "no valid YAML in line 1"),
+            (b"a: " + b"[" * 50_000, "no valid YAML"),
+            (b"1: 2", "unknown key 1"),
+            (b"labels: [a, b]", "tiers is missing"),
+        ],
+    )
+    def test_what_is_no_settings_file(self, tmp_path: Path, data: bytes, words: str) -> None:
+        path = tmp_path / "hedgerow.yaml"
+        path.write_bytes(data)
+        text = file_refusal(path)
+        assert "hedgerow.yaml" in text
+        assert words in text
+
+    def test_a_file_that_is_away_or_a_folder(self, tmp_path: Path) -> None:
+        assert "No such file" in file_refusal(tmp_path / "away.yaml")
+        assert "directory" in file_refusal(tmp_path)
+
+    def test_a_policy_by_the_name_of_its_file(self, tmp_path: Path) -> None:
+        write(tmp_path / "strict.yaml", {"id": "strict", "cheap": {"min_confidence": 0.9}})
+        settings = load_settings(write(tmp_path / "hedgerow.yaml", valid() | {"policy": "strict.yaml"}))
+        assert settings.policy == Policy(id="strict", cheap=CheapRule(min_confidence=0.9))
+
+    @pytest.mark.parametrize(
+        ("policy", "words"),
+        [({"ids": "x"}, "unknown key ids"), ({"cheap": {"max_entropy": -1}}, "cheap.max_entropy"), ([], "mapping")],
+    )
+    def test_a_fault_in_the_policy_names_the_policys_file(self, tmp_path: Path, policy: Any, words: str) -> None:
+        write(tmp_path / "strict.yaml", policy)
+        text = file_refusal(write(tmp_path / "hedgerow.yaml", valid() | {"policy": "strict.yaml"}))
+        assert "strict.yaml" in text
+        assert words in text
+        with pytest.raises(SettingsError, match=r"strict\.yaml"):
+            load_policy(tmp_path / "strict.yaml")
+
+    def test_a_policy_that_is_away(self, tmp_path: Path) -> None:
+        text = file_refusal(write(tmp_path / "hedgerow.yaml", valid() | {"policy": "away.yaml"}))
+        assert "policy file" in text
+        assert "away.yaml" in text
+
+
+class TestEnvironment:
+    def load(self, monkeypatch: pytest.MonkeyPatch, values: Values | None = None, **variables: str) -> Settings:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return check_settings(values or valid(), "hedgerow.yaml")
+
+    def test_overrides_the_file_and_leaves_the_rest_of_its_section(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        values = valid() | {"broker": {"bootstrap": "file:1", "commit_interval_s": 2}}
+        settings = self.load(monkeypatch, values, HEDGEROW_BROKER__BOOTSTRAP="env:2")
+        assert (settings.broker.bootstrap, settings.broker.commit_interval_s) == ("env:2", 2)
+        assert settings.broker.heartbeat_s == 1.0
+
+    def test_reaches_every_level(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings = self.load(
+            monkeypatch,
+            HEDGEROW_LABELS='["a", "b", "c"]',
+            HEDGEROW_TIERS__CHEAP__MODEL="gpt-4.1",
+            HEDGEROW_POLICY__CHEAP__ABSTAIN_ENTROPY="0.5",
+            HEDGEROW_METRICS__PORT="9100",
+        )
+        assert settings.labels == ("a", "b", "c")
+        assert settings.tiers.cheap.model == "gpt-4.1"
+        assert settings.tiers.big.model == "gpt-4o"
+        assert settings.policy.cheap == CheapRule(abstain_entropy=0.5)
+        assert settings.metrics.port == 9100
+
+    def test_leaves_the_rest_of_a_policy_that_stands_in_a_file_of_its_own(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        write(tmp_path / "strict.yaml", {"id": "strict", "cheap": {"min_confidence": 0.9}})
+        monkeypatch.setenv("HEDGEROW_POLICY__CHEAP__MAX_ENTROPY", "0.5")
+        settings = load_settings(write(tmp_path / "hedgerow.yaml", valid() | {"policy": "strict.yaml"}))
+        assert settings.policy == Policy(id="strict", cheap=CheapRule(min_confidence=0.9, max_entropy=0.5))
+
+    @pytest.mark.parametrize(
+        ("name", "value", "words"),
+        [
+            ("HEDGEROW_BROKERS__BOOTSTRAP", "x:1", "unknown section brokers"),
+            ("HEDGEROW_BROKER_BOOTSTRAP", "x:1", "write two underscores after BROKER"),
+            ("HEDGEROW_BROKER__BOOTSTRAPP", "x:1", "unknown key broker.bootstrapp"),
+            ("HEDGEROW_TOPICS__PARTITIONS", "many", "topics.partitions"),
+            ("HEDGEROW_LABELS", "refund,shipping", "labels"),
+            ("HEDGEROW_BROKER", "{", "broker"),
+            ("HEDGEROW_POLICY", "strict.yaml", "policy"),
+        ],
+    )
+    def test_a_variable_that_cannot_be_meant_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        assert words in refusal(valid())
+
+    def test_other_variables_are_not_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        variables = {"HEDGEROW_CACHE": "/tmp/x", "HEDGEROW_KEY": "sk-1", "OTHER__BROKER": "x", "BROKER__BOOTSTRAP": "y"}
+        assert self.load(monkeypatch, **variables).broker.bootstrap == "127.0.0.1:9092"
+
+
+def write(path: Path, values: Any) -> Path:
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
