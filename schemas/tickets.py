@@ -45,6 +45,8 @@ class Attempt(Value):
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
     cost_usd: Usd = 0.0
+    estimated: bool = False
+    """Whether the token counts are a guess by the length of the text, because the answer came without any."""
 
 
 class TextPerplexity(Value):

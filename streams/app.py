@@ -6,30 +6,43 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import stamina.instrumentation
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from schemas import TOPICS
-from streams.agents.classify import classify
+from schemas import TOPICS, Tier
+from streams.agents.classify import Ask, classify
 from streams.agents.escalate import escalate
+from streams.agents.guards import Clock, Guards
+from streams.agents.perplexity import with_perplexity
 from streams.agents.review import review
 from streams.agents.review_store import ReviewStore
 from streams.agents.score import score
+from streams.core.fitted import refuse_others
+from streams.core.perplexity import PerplexityRule
+from streams.core.prompt import Prompt
+from streams.core.stale import StalePolicy
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
 from streams.metrics import MetricsObserver
 from streams.models.client import ModelClient
-from streams.settings import AgentName, MetricsSettings, Settings
+from streams.models.perplexity import PerplexityClient
+from streams.models.probe import probe
+from streams.settings import WATCHERS, AgentName, MetricsSettings, Settings
+from streams.stale_alerts import following_alerts
+from streams.topics import require_topics
+from streams.watching import watcher
 
 log = structlog.get_logger(__name__)
 
-#: Which topic each agent reads.
+#: Which topic each of the agents that tickets pass through reads.
 READS: dict[AgentName, str] = {
     "classify": "tickets",
     "score": "classifications",
@@ -42,13 +55,19 @@ _STORE_ATTEMPTS = 36
 
 
 class Worker:
-    """Runs some of the agents until it is told to stop or nothing can succeed any more."""
+    """Runs some of the agents until it is told to stop or nothing can succeed any more.
+
+    Raises SettingsError for a policy that was fitted for another model, prompt or set of labels.
+    """
 
     def __init__(self, settings: Settings, agents: Sequence[AgentName]) -> None:
+        check_policy(settings)
         self._settings = settings
         self._agents = tuple(dict.fromkeys(agents))
         self._stop = asyncio.Event()
         self._error: StopWorker | None = None
+        self._guards = guards_of(settings)
+        self._stale: Mapping[Tier, StalePolicy] = {}
         self.observer = MetricsObserver()
         self.ready = asyncio.Event()
 
@@ -60,6 +79,10 @@ class Worker:
         """Run until ``stop``; raises StopWorker with the one line that says why nothing can succeed any more."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer))
+            await require_topics(self._settings.broker.connection, self._settings.topics.prefix)
+            if {"score", "escalate"} & set(self._agents):
+                following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
+                self._stale = await stack.enter_async_context(following)
             services = [await self._service(agent, stack) for agent in self._agents]
             try:
                 await asyncio.gather(*(service.start() for service in services))
@@ -77,14 +100,17 @@ class Worker:
 
     async def _service(self, agent: AgentName, stack: AsyncExitStack) -> StageService:
         settings = self._settings
-        stage = Stage(
-            agent=agent,
-            topic=TOPICS[READS[agent]],
-            handler=await self._handler(agent, stack),
-            in_flight=settings.worker.in_flight,
-            deadline_s=settings.worker.handler_deadline_s,
-            attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
-        )
+        if agent in WATCHERS:
+            stage = watcher(agent, settings, self.observer.probed)
+        else:
+            stage = Stage(
+                agent=agent,
+                topic=TOPICS[READS[agent]],
+                handler=await self._handler(agent, stack),
+                in_flight=settings.worker.in_flight,
+                deadline_s=settings.worker.handler_deadline_s,
+                attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
+            )
         return StageService(
             stage,
             settings.broker.connection,
@@ -95,17 +121,74 @@ class Worker:
         )
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
-        settings = self._settings
-        labels = settings.label_set
+        settings, guards = self._settings, self._guards
+        cheap, big = settings.tiers.cheap.model, settings.tiers.big.model
+        label_count = len(settings.labels)
         if agent == "classify":
-            client = await stack.enter_async_context(ModelClient("cheap", settings.tiers.cheap, labels))
-            return classify(client.ask)
+            client = await self._client("cheap", stack)
+            call_guard = guards.calls("cheap", cheap, client.unasked)
+            ask = await self._with_perplexity(client.ask, stack)
+            return classify(ask, settings.policy, call_guard=call_guard, label_count=label_count)
         if agent == "score":
-            return score(settings.policy, len(settings.labels))
+            stale = partial(bool, self._stale["cheap"])
+            return score(settings.policy, label_count, guard=guards.decisions("cheap", cheap), stale=stale)
         if agent == "escalate":
-            client = await stack.enter_async_context(ModelClient("big", settings.tiers.big, labels))
-            return escalate(client.ask, settings.policy, len(settings.labels))
-        return review(ReviewStore(settings.review.url, labels=settings.labels))
+            client = await self._client("big", stack)
+            call_guard, guard = guards.calls("big", big, client.unasked), guards.decisions("big", big)
+            stale = partial(bool, self._stale["big"])
+            return escalate(client.ask, settings.policy, label_count, call_guard=call_guard, guard=guard, stale=stale)
+        store = ReviewStore(settings.review.url, labels=settings.labels)
+        stack.callback(store.close)
+        return review(store)
+
+    async def _with_perplexity(self, ask: Ask, stack: AsyncExitStack) -> Ask:
+        """Return the question for the label, with the one for the perplexity beside it where an endpoint is set."""
+        settings = self._settings
+        if settings.perplexity is None:
+            return ask
+        rule = settings.policy.perplexity or PerplexityRule()
+        client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule))
+        return with_perplexity(ask, client.measure)
+
+    async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
+        """Return a tier's client, its contract checked with one call where there is one."""
+        settings = self._settings
+        endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+        client = await stack.enter_async_context(ModelClient(tier, endpoint, settings.label_set))
+        contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
+        if contract is None:
+            return client
+        probed = await probe(client, contract)
+        broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
+        if not probed.answered:
+            # An outage at the start is none of the contract's business: the live guard watches from here on.
+            log.warning("contract not checked", tier=tier, model=endpoint.model, problem=broken)
+        elif broken and settings.contracts_at_start == "stop":
+            raise StopWorker(
+                f"the contract of the {tier} tier's {endpoint.model} is broken ({broken}); look with hedgerow contract "
+                f"check, or set contracts_at_start: warn"
+            )
+        elif broken:
+            log.warning("contract broken", tier=tier, model=endpoint.model, problem=broken)
+        return client
+
+
+def check_policy(settings: Settings) -> None:
+    """Raise SettingsError where the policy was fitted for another model, prompt or set of labels than the settings'."""
+    fitted, labels, tiers = settings.policy.fitted, settings.label_set, settings.tiers
+    if fitted is not None:
+        prompt = Prompt(labels.labels, labels.answers)
+        refuse_others(fitted, labels.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
+
+
+def guards_of(settings: Settings) -> Guards:
+    """Return the guards of one worker process, on the real clocks."""
+    return Guards(
+        settings.contracts,
+        settings.guards,
+        settings.policy.max_escalations_per_hour,
+        Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
+    )
 
 
 @asynccontextmanager
@@ -123,12 +206,14 @@ async def serve_metrics(settings: MetricsSettings, observer: MetricsObserver) ->
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            raise StopWorker(f"metrics cannot be served on {where}: {error.strerror or error}") from error
         port = runner.addresses[0][1]
         log.info("metrics served", url=f"http://{settings.host}:{port}/metrics")
         yield port
-    except OSError as error:
-        raise StopWorker(f"metrics cannot be served on {settings.host}:{settings.port}: {error.strerror}") from error
     finally:
         await runner.cleanup()
 

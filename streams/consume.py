@@ -46,6 +46,16 @@ async def reader(
         await consumer.stop()
 
 
+async def to_the_end(consumer: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
+    """Yield every record that is there when the reading begins, and what comes in the same fetch."""
+    # The embedded broker names the last batch's first offset + 1 as the end; a batch is always read whole.
+    ends = await consumer.end_offsets(list(consumer.assignment()))
+    while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+        for records in (await consumer.getmany(timeout_ms=100)).values():
+            for record in records:
+                yield record
+
+
 def decode(record: ConsumerRecord, prefix: str) -> Message | None:
     """Return the record's message, or None where it is not a valid one."""
     topic = TOPICS[record.topic.removeprefix(prefix)]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas import Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
+from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
+from streams.core.guard import EscalationBudget
 from streams.delivery.observer import Observer
 
 _PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -15,6 +16,7 @@ _NATS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 #: The escalation share is taken over this many decisions on cheap answers.
 _SHARE_WINDOW = 500
+_EXCEPTION = "exception:"
 
 
 class MetricsObserver(Observer):
@@ -40,7 +42,9 @@ class MetricsObserver(Observer):
         self._calls = counter("model_attempts_total", "Requests to model APIs", "tier", "outcome")
         self._latency = histogram("model_latency_seconds", "Time of one request to a model API", _SECONDS, "tier")
         self._cost = counter("model_cost_usd_total", "What requests to model APIs cost, USD", "tier")
-        self._share = gauge("escalation_share", f"Share of the last {_SHARE_WINDOW} cheap answers that were escalated")
+        self._share = gauge(
+            "escalation_share", f"Share of the last {_SHARE_WINDOW} cheap answers that were escalated", "agent"
+        )
         self._handled = histogram(
             "handling_seconds", "From taking a message to its outputs at the broker", _SECONDS, "agent"
         )
@@ -53,6 +57,19 @@ class MetricsObserver(Observer):
             "consumer_lag", "Messages from the committed offset to the end", "agent", "topic", "partition"
         )
         self._rebalances = counter("rebalances_total", "Rebalances", "agent")
+        self._alerts = counter("alerts_total", "Alerts raised by this worker's guards", "source", "kind")
+        self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
+        self._excused = counter(
+            "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
+        )
+        self._probed = counter(
+            "probes_seen_total",
+            "Probes read by the drift agent: sample, repeated, or why they are none",
+            "endpoint",
+            "what",
+        )
+        self._stale = gauge("policy_stale", "1 while a tier's model has changed and nobody has acknowledged it", "tier")
+        self._over_budget = counter("over_budget_total", "Tickets in review because the hour's escalations are used up")
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out."""
@@ -62,13 +79,24 @@ class MetricsObserver(Observer):
                 self._call(output.call)
             elif isinstance(output, Escalation):
                 self._route("escalated", output.reasons)
-                self._escalated(True)
+                self._escalated(agent, True)
             elif isinstance(output, Routed):
                 self._route(output.decided_by, output.reasons)
-                self._decided(output.calls)
+                self._decided(agent, output.calls)
             elif isinstance(output, Review):
                 self._route("review", output.reasons)
-                self._decided(output.calls)
+                self._decided(agent, output.calls)
+                self._over_budget.inc(EscalationBudget.REASON in output.reasons)
+            elif isinstance(output, Alert):
+                self._alert(output)
+
+    def probed(self, endpoint: str, what: str) -> None:
+        """Count a probe that the drift agent has read."""
+        self._probed.labels(endpoint, what).inc()
+
+    def policy_stale(self, tier: str, stale: bool) -> None:
+        """Set whether a tier's model is not the one that the policy was made for."""
+        self._stale.labels(tier).set(stale)
 
     def dead_lettered(self, agent: str, letter: DeadLetter) -> None:
         """Count a dead letter by its reason."""
@@ -93,31 +121,44 @@ class MetricsObserver(Observer):
         self._lag.labels(agent, topic, str(partition)).set(lag)
 
     def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
-        """Count a rebalance."""
+        """Count a rebalance, and forget the lag of every partition: the next commit sets it for those that are ours."""
         del partitions, seconds
         self._rebalances.labels(agent).inc()
+        self._lag.remove_by_labels({"agent": agent})
 
     def _route(self, route: str, reasons: Sequence[str]) -> None:
         self._tickets.labels(route).inc()
         for reason in reasons:
             self._reasons.labels(route, reason).inc()
+            if reason.startswith(_EXCEPTION):
+                self._excused.labels(reason.removeprefix(_EXCEPTION)).inc()
 
-    def _decided(self, calls: Sequence[Call]) -> None:
+    def _alert(self, alert: Alert) -> None:
+        self._alerts.labels(alert.source, alert.kind).inc()
+        if "breaker" in alert.details:
+            self._breaker.labels(alert.source).set(alert.details["breaker"] == "open")
+
+    def _decided(self, agent: str, calls: Sequence[Call]) -> None:
         """The cheap call was counted when it was made; only a decision without a big call is about the cheap answer."""
-        if len(calls) > 1:
+        if calls and calls[-1].tier == "big":
             self._call(calls[-1])
         else:
-            self._escalated(False)
+            self._escalated(agent, False)
 
-    def _escalated(self, escalated: bool) -> None:
+    def _escalated(self, agent: str, escalated: bool) -> None:
         self._recent.append(escalated)
-        self._share.set(sum(self._recent) / len(self._recent))
+        self._share.labels(agent).set(sum(self._recent) / len(self._recent))
+
+    def _attempts(self, asked: str, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            self._calls.labels(asked, attempt.outcome).inc()
+            self._latency.labels(asked).observe(attempt.latency_ms / 1000)
+            self._cost.labels(asked).inc(attempt.cost_usd)
 
     def _call(self, call: Call) -> None:
-        for attempt in call.attempts:
-            self._calls.labels(call.tier, attempt.outcome).inc()
-            self._latency.labels(call.tier).observe(attempt.latency_ms / 1000)
-            self._cost.labels(call.tier).inc(attempt.cost_usd)
+        self._attempts(call.tier, call.attempts)
+        if call.perplexity is not None:
+            self._attempts("perplexity", call.perplexity.attempts)
         if isinstance(call.signal, Scored):
             self._confidence.labels(call.tier).observe(call.signal.confidence)
             self._entropy.labels(call.tier).observe(call.signal.entropy)

@@ -1,12 +1,15 @@
-"""Sends a few messages from outside a worker, such as the decisions of a person."""
+"""Sends messages from outside a worker, such as the decisions of a person, or probes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
 
 from schemas import Message
 from streams.delivery.outbox import Outbox
-from streams.delivery.service import Connection, start_producer
+from streams.delivery.service import Connection, start_producer, stop_producer
 
 
 async def publish(messages: Sequence[Message], connection: Connection, *, prefix: str = "") -> None:
@@ -16,3 +19,20 @@ async def publish(messages: Sequence[Message], connection: Connection, *, prefix
         await Outbox(producer, prefix).send(messages)
     finally:
         await producer.stop()
+
+
+@asynccontextmanager
+async def open_outbox(connection: Connection, *, prefix: str = "") -> AsyncIterator[Outbox]:
+    """Yield an outbox for many messages over a long time; raises StopWorker where the broker cannot be reached."""
+    producer = await start_producer(connection)
+
+    async def renew(broken: AIOKafkaProducer) -> AIOKafkaProducer:
+        nonlocal producer
+        producer = await start_producer(connection)
+        await stop_producer(broken)
+        return producer
+
+    try:
+        yield Outbox(producer, prefix, renew=renew)
+    finally:
+        await stop_producer(producer)

@@ -7,19 +7,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
+from schemas import Tier
+from streams.core.contract import Contracts
+from streams.core.guard import GuardLimits
 from streams.core.labels import LabelSet
 from streams.core.policy import Policy
+from streams.core.probe_watch import DriftLimits
+from streams.core.traffic import TrafficLimits
 from streams.delivery.driver import Limits
 from streams.delivery.service import Connection
 from streams.errors import SettingsError
 from streams.models.endpoint import Endpoint
+from streams.models.perplexity import PromptEndpoint
+from streams.models.probed import ProbedEndpoints, load_endpoints
+from streams.yaml_files import one_line, read_yaml
 
-AgentName = Literal["classify", "score", "escalate", "review"]
+AgentName = Literal["classify", "score", "escalate", "review", "drift", "traffic", "cause"]
+#: The agents that tickets pass through.
 AGENTS: tuple[AgentName, ...] = ("classify", "score", "escalate", "review")
+#: The agents that watch the models and the tickets; they run where endpoints are probed.
+WATCHERS: tuple[AgentName, ...] = ("drift", "traffic", "cause")
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -108,6 +119,17 @@ class Settings(BaseSettings):
     """Let the models answer with A, B, C ...: for labels that begin one another or share a first token."""
     tiers: Tiers
     policy: Policy = Policy()
+    contracts: Contracts | None = None
+    """What is relied on at each endpoint, and the written exceptions; without it only the logprobs are watched."""
+    contracts_at_start: Literal["stop", "warn"] = "stop"
+    """What a worker does when an endpoint's contract is broken before the first ticket."""
+    guards: GuardLimits = GuardLimits()
+    endpoints: ProbedEndpoints | None = None
+    """What the prober probes; a change of one that a tier uses makes the policy stale."""
+    drift: DriftLimits = DriftLimits()
+    traffic: TrafficLimits = TrafficLimits()
+    perplexity: PromptEndpoint | None = None
+    """Who measures how surprising a text is; without it nobody does. ``policy.perplexity`` says what is too much."""
     review: ReviewSettings = ReviewSettings()
     metrics: MetricsSettings = MetricsSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -116,6 +138,16 @@ class Settings(BaseSettings):
     def label_set(self) -> LabelSet:
         """The labels, checked; raises SettingsError for a set that cannot be told apart."""
         return LabelSet.aliased(self.labels) if self.label_aliases else LabelSet(self.labels)
+
+    @property
+    def default_agents(self) -> tuple[AgentName, ...]:
+        """What a worker runs that is not told what to run."""
+        return AGENTS if self.endpoints is None else AGENTS + WATCHERS
+
+    def probed_names(self, tier: Tier) -> tuple[str, ...]:
+        """Return the names under which a tier's endpoint is probed."""
+        endpoint = self.tiers.cheap if tier == "cheap" else self.tiers.big
+        return () if self.endpoints is None else self.endpoints.names_of(endpoint)
 
     @classmethod
     def settings_customise_sources(
@@ -134,25 +166,97 @@ class Settings(BaseSettings):
 def load_settings(path: Path) -> Settings:
     """Read and check a settings file; raises SettingsError with one line that names the fault.
 
-    ``policy`` may be a file name, relative to the settings file.
+    ``policy``, ``contracts`` and ``endpoints`` may be file names, relative to the settings file.
     """
     values = read_yaml(path, "settings")
     if isinstance(policy := values.get("policy"), str):
         values["policy"] = load_policy(path.parent / policy)
+    if isinstance(contracts := values.get("contracts"), str):
+        values["contracts"] = load_contracts(path.parent / contracts).model_dump()
+    if isinstance(endpoints := values.get("endpoints"), str):
+        values["endpoints"] = load_endpoints(path.parent / endpoints).model_dump()
     return check_settings(values, str(path))
 
 
 def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
     """Check settings from a mapping; raises SettingsError with one line that names the fault."""
     _refuse_unknown_variables()
+    for key in values:
+        # Before pydantic sees them: a key such as _cli_parse_args is an argument of its own there.
+        if key not in Settings.model_fields:
+            raise SettingsError(f"{origin}: unknown key {key}")
     try:
         settings = Settings(**values)
         _ = settings.label_set, settings.tiers.cheap.price, settings.tiers.big.price
+        _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
+        _check_perplexity(settings)
+        _check_patience(settings)
+        _check_contracts(settings)
     except ValidationError as error:
         raise SettingsError(f"{origin}: {one_line(error)}") from None
+    except UnreadableVariable as error:
+        raise SettingsError(f"environment: {error}: JSON is expected") from None
     except SettingsError as error:
         raise SettingsError(f"{origin}: {error}") from None
     return settings
+
+
+def _check_patience(settings: Settings) -> None:
+    """Refuse waits that end what they are there for."""
+    broker, worker = settings.broker, settings.worker
+    if broker.heartbeat_s >= broker.session_timeout_s:
+        raise SettingsError(
+            f"broker.heartbeat_s ({broker.heartbeat_s:g}) must be less than broker.session_timeout_s"
+            f" ({broker.session_timeout_s:g})"
+        )
+    for tier, endpoint in (("cheap", settings.tiers.cheap), ("big", settings.tiers.big)):
+        _check_deadline(f"tiers.{tier}", endpoint, worker)
+
+
+def _check_perplexity(settings: Settings) -> None:
+    """Refuse a rule that nobody measures for, and an endpoint without a price or with too much patience."""
+    if settings.perplexity is not None:
+        _ = settings.perplexity.endpoint.price
+        _check_deadline("perplexity.endpoint", settings.perplexity.endpoint, settings.worker)
+    elif settings.policy.perplexity is not None:
+        raise SettingsError("policy.perplexity needs the section perplexity: an endpoint that gives prompt logprobs")
+
+
+def _check_deadline(name: str, endpoint: Endpoint, worker: WorkerSettings) -> None:
+    if endpoint.deadline_s >= worker.handler_deadline_s:
+        # The handler would be cut off in a call that is still paid for, and pay it again.
+        raise SettingsError(
+            f"{name}.deadline_s ({endpoint.deadline_s:g}) must be less than worker.handler_deadline_s"
+            f" ({worker.handler_deadline_s:g})"
+        )
+
+
+def _check_contracts(settings: Settings) -> None:
+    """Refuse contracts that leave a tier out, or ask for what its endpoint is not asked."""
+    contracts = settings.contracts
+    if contracts is None:
+        return
+    tiers: tuple[tuple[Tier, Endpoint], ...] = (("cheap", settings.tiers.cheap), ("big", settings.tiers.big))
+    for tier, endpoint in tiers:
+        contract = contracts.contract(tier, endpoint.model)
+        if contract is None:
+            raise SettingsError(f"contracts: there is none for the {tier} tier's {endpoint.model}")
+        if contract.min_k > endpoint.top_logprobs:
+            raise SettingsError(
+                f"contracts: min_k ({contract.min_k}) for {endpoint.model} is more than its top_logprobs"
+                f" ({endpoint.top_logprobs})"
+            )
+    for exception in contracts.exceptions:
+        if unknown := sorted((exception.labels or frozenset()) - set(settings.labels)):
+            raise SettingsError(f"contracts: exception {exception.id} names labels that are none: {', '.join(unknown)}")
+
+
+def load_contracts(path: Path) -> Contracts:
+    """Read and check a contracts file; raises SettingsError with one line that names the fault."""
+    try:
+        return Contracts.model_validate(read_yaml(path, "contracts"))
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {one_line(error)}") from None
 
 
 def load_policy(path: Path) -> Policy:
@@ -163,38 +267,14 @@ def load_policy(path: Path) -> Policy:
         raise SettingsError(f"{path}: {one_line(error)}") from None
 
 
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML mapping; raises SettingsError for a file that is away, unreadable or no mapping."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{what} file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{what} file {path}: no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise SettingsError(f"{what} file {path}: a mapping is expected, not {type(values).__name__}")
-    return values
-
-
-def one_line(error: ValidationError) -> str:
-    """Return the first fault with the key it is about, and how many more there are."""
-    problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
-    where = ".".join(str(part) for part in first["loc"]) or "file"
-    if first["type"] == "extra_forbidden":
-        text = f"unknown key {where}"
-    elif first["type"] == "missing":
-        text = f"{where} is missing"
-    else:
-        text = f"{where}: {first['msg']} (it is {first['input']!r:.80})"
-    return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"
-
-
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would silently leave the default in force."""
-    known = set(Settings.model_fields)
     for name in os.environ:
-        if name.startswith("HEDGEROW_") and "__" in name:
-            section = name.removeprefix("HEDGEROW_").split("__", 1)[0].lower()
-            if section not in known:
-                raise SettingsError(f"environment variable {name}: unknown section {section}")
+        if not name.upper().startswith("HEDGEROW_"):
+            continue
+        section, nested, _ = name.lower().removeprefix("hedgerow_").partition("__")
+        if nested and section not in Settings.model_fields:
+            raise SettingsError(f"environment variable {name}: unknown section {section}")
+        meant = next((field for field in Settings.model_fields if section.startswith(f"{field}_")), None)
+        if meant is not None and section not in Settings.model_fields:
+            raise SettingsError(f"environment variable {name}: write two underscores after {meant.upper()}")

@@ -88,10 +88,11 @@ async def pipeline(
     *,
     agents: Sequence[AgentName] = AGENTS,
     policy: Policy | None = None,
+    change: Callable[[Settings], Settings] = lambda settings: settings,
 ) -> AsyncIterator[Pipeline]:
-    """Create topics, run a worker, and stop it in good order."""
+    """Create topics, run a worker with the demo's settings after the ``change``, and stop it in good order."""
     connection, prefix = local_connection(broker), f"test-{secrets.token_hex(4)}."
-    settings = demo_settings(connection, models.url, models.labels, policy or Policy(), folder, prefix)
+    settings = change(demo_settings(connection, models.url, models.labels, policy or Policy(), folder, prefix))
     await create_topics(connection, prefix=prefix, partitions=_PARTITIONS, replication=1)
     worker = Worker(settings, agents)
     task = asyncio.create_task(worker.run())

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from schemas import Call, DecidedBy, Review, Routed, Scored, Ticket
+from streams.agents.guards import Checked
 from streams.core.policy import Decision, Policy, uncertainty
+from streams.core.written_exception import WrittenException
+
+
+def accepted(
+    ticket: Ticket,
+    checked: Checked,
+    *,
+    by: DecidedBy,
+    policy: Policy,
+    calls: tuple[Call, ...],
+    reasons: tuple[str, ...] = (),
+) -> Routed:
+    """Return the result of an accepted answer: by its signal, or by the written exception that the decision rests on."""
+    exception = checked.exception
+    reasons += checked.decision.reasons
+    if exception is None:
+        return routed(ticket, checked.decision, by=by, policy=policy, calls=calls, reasons=reasons)
+    return routed_without_signal(ticket, exception, checked.on, by=by, policy=policy, calls=calls, reasons=reasons)
 
 
 def routed(
@@ -30,6 +51,37 @@ def routed(
         confidence=decision.confidence,
         entropy=decision.entropy,
         top_k_mass=signal.top_k_mass,
+        policy_id=policy.id,
+        reasons=reasons,
+        calls=calls,
+    )
+
+
+def routed_without_signal(
+    ticket: Ticket,
+    exception: WrittenException,
+    on: date,
+    *,
+    by: DecidedBy,
+    policy: Policy,
+    calls: tuple[Call, ...],
+    reasons: tuple[str, ...],
+) -> Routed:
+    """Return the result of an answer that a written exception accepts on the day ``on`` (UTC), without any number.
+
+    This is the only way from no signal to a label that no person chose. Raises TypeError for a call that the exception
+    does not cover, whatever else was decided, and for reasons that do not name it.
+    """
+    label = calls[-1].signal.label
+    if label is None or not exception.covers(calls[-1], on) or f"exception:{exception.id}" not in reasons:
+        raise TypeError(f"the exception {exception.id} does not cover this answer")
+    return Routed(
+        result_id=Routed.id_for(ticket.ticket_id),
+        ticket_id=ticket.ticket_id,
+        label=label,
+        decided_by=by,
+        confidence=None,
+        entropy=None,
         policy_id=policy.id,
         reasons=reasons,
         calls=calls,

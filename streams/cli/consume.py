@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from aiokafka import ConsumerRecord
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
 
 
 def consume(
@@ -75,5 +78,5 @@ def _json_line(record: ConsumerRecord) -> str:
 
 
 def _line(record: ConsumerRecord) -> str:
-    key = (record.key or b"").decode("utf-8", "replace")
-    return f"{record.partition}/{record.offset} {key} {(record.value or b'').decode('utf-8', 'replace')}"
+    key, value = (plain((data or b"").decode("utf-8", "replace")) for data in (record.key, record.value))
+    return " ".join(f"{record.partition}/{record.offset} {key} {value}".splitlines())

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.options import AsJson
+from streams.cli.options import AsJson, Models
 from streams.cli.runtime import run
 
 
@@ -27,7 +27,11 @@ def demo(
     fault: Annotated[
         list[str] | None, typer.Option(help="A fault of the model server, NAME=RATE; may be repeated.")
     ] = None,
+    then_fault: Annotated[
+        list[str] | None, typer.Option(help="A fault from when half of the tickets are settled; may be repeated.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    models: Models = "trained",
     seed: Annotated[int, typer.Option(help="Of everything random in the sandbox.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -47,6 +51,8 @@ def demo(
         workers=workers,
         broker=broker,
         faults=tuple(fault or ()),
+        then_faults=tuple(then_fault or ()),
+        models=models,
         seed=seed,
     )
     console = Console(stderr=as_json)

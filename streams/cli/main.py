@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
 
-from streams.cli import consume, demo, doctor, produce, review, sandbox, topics, worker
+from streams.cli import (
+    calibrate,
+    consume,
+    contract,
+    demo,
+    doctor,
+    drift,
+    evaluate,
+    probe,
+    produce,
+    review,
+    sandbox,
+    score,
+    topics,
+    whatif,
+    worker,
+)
 from streams.errors import HedgerowError
 
 app = typer.Typer(
@@ -21,21 +38,24 @@ app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("doctor")(doctor.doctor)
+app.command("score")(score.score)
+app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
+app.command("whatif")(whatif.whatif)
+app.add_typer(contract.app, name="contract")
+app.add_typer(drift.app, name="drift")
+app.add_typer(probe.app, name="probe")
 app.add_typer(review.app, name="review")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(topics.app, name="topics")
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 done and not well, 2 refused with one line that says why."""
+    """Run the command line: 0 done, 1 done and not well, 2 refused with one line that says why; 130 after Ctrl-C."""
+    # What it says about a broker that is away is said in one line below; the worker lets it speak again.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         app()
     except HedgerowError as error:
         print(f"hedgerow: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        sys.stderr.close()
-        sys.exit(0)

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import typer
 
+from streams.sandbox.kinds import ModelKind
+
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Models = Annotated[
+    ModelKind,
+    typer.Option(help="The cheap model: a trained classifier, or a real language model (needs the extra 'llm')."),
+]
 DEFAULT_CONFIG = Path("hedgerow.yaml")

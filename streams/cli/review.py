@@ -10,10 +10,12 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from schemas import Call, Scored
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
     from streams.agents.review_store import QueueItem, ReviewStore
@@ -42,7 +44,11 @@ def list_reviews(
     for item in items:
         review = item.review
         text = " ".join(review.ticket.text.split())
-        table.add_row(review.ticket_id, f"{review.uncertainty:.2f}", review.suggested, ", ".join(review.reasons), text)
+        cells = (
+            review.ticket_id, f"{review.uncertainty:.2f}", review.suggested or "", ", ".join(review.reasons), text,
+        )  # fmt: skip
+        # As Text: rich would take "[/b]" in a ticket for markup of its own.
+        table.add_row(*(Text(plain(cell)) for cell in cells))
     Console().print(table)
 
 
@@ -59,14 +65,14 @@ def show(
         print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
         return
     review = item.review
-    console = Console(highlight=False)
-    console.print(review.ticket.text, markup=False)
-    console.print(f"\nwhy a person: {', '.join(review.reasons)}; policy {review.policy_id}", markup=False)
-    for call in review.calls:
-        console.print(_spoken(call), markup=False)
+    lines = [review.ticket.text, f"\nwhy a person: {', '.join(review.reasons)}; policy {review.policy_id}"]
+    lines += [_spoken(call) for call in review.calls]
     if item.decision is not None:
         verdict = item.decision.verdict
-        console.print(f"decided: {verdict.label} by {verdict.decided_by}", markup=False)
+        lines.append(f"decided: {verdict.label} by {verdict.decided_by}")
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(plain(line), markup=False)
 
 
 @app.command()
@@ -81,7 +87,7 @@ def decide(
     """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
     settings, store = _open(config)
     item = _get(store, ticket)
-    decision = store.decide(item.review.review_id, label, by or getpass.getuser(), note, time.time_ns() // 1_000_000)
+    decision = store.decide(item.review.review_id, label, by or _login(), note, time.time_ns() // 1_000_000)
     sent = send_decisions(settings, store)
     if as_json:
         print(
@@ -101,13 +107,18 @@ def send_decisions(settings: Settings, store: ReviewStore) -> int:
     """Send every stored decision that the topics do not have yet, and return how many there were.
 
     The store is first and Kafka second: a crash between the two sends a decision twice, under the same ids, never not at all.
+    Raises StopWorker where the broker takes none.
     """
+    from streams.errors import StopWorker
     from streams.publish import publish
 
     decisions = store.unsent()
     messages = [message for decision in decisions for message in (decision.verdict, decision.routed)]
     if messages:
-        run(publish(messages, settings.broker.connection, prefix=settings.topics.prefix))
+        try:
+            run(publish(messages, settings.broker.connection, prefix=settings.topics.prefix))
+        except StopWorker as error:
+            raise StopWorker(f"{error}; the decision is stored: send it with hedgerow review resend") from error
     for decision in decisions:
         store.mark_sent(decision.verdict.review_id)
     return len(decisions)
@@ -119,6 +130,15 @@ def _open(config: Config) -> tuple[Settings, ReviewStore]:
 
     settings = load_settings(config)
     return settings, ReviewStore(settings.review.url, labels=settings.labels)
+
+
+def _login() -> str:
+    from streams.errors import SettingsError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise SettingsError("this user has no login name: say who decides with --by") from None
 
 
 def _get(store: ReviewStore, ticket: str) -> QueueItem:

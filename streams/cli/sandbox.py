@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.cli.options import Models
 from streams.cli.runtime import run
 
 if TYPE_CHECKING:
@@ -50,13 +51,14 @@ def model(
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 answers other machines too.")] = "127.0.0.1",
     port: Port = 8000,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; may be repeated.")] = None,
+    models: Models = "trained",
     seed: Annotated[int, typer.Option(help="Of everything random in it.")] = 0,
 ) -> None:
     """Run the OpenAI-compatible model server with a cheap and a big model."""
     from streams.sandbox.tickets import TRAIN
 
     command = [sys.executable, "-m", "streams.sandbox.model", "--train", str(train or TRAIN)]
-    command += ["--host", host, "--port", str(port), "--seed", str(seed)]
+    command += ["--host", host, "--port", str(port), "--models", models, "--seed", str(seed)]
     for name in fault or ():
         command += ["--fault", name]
     # In our place: as a child it would outlive a SIGTERM to us.

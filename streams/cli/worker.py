@@ -13,19 +13,22 @@ from streams.errors import SettingsError
 
 def worker(
     config: Config = DEFAULT_CONFIG,
-    agents: Annotated[str, typer.Option(help="Which agents, comma separated; all without it.")] = "",
+    agents: Annotated[
+        str, typer.Option(help="Which agents, comma separated; without it all that the settings call for.")
+    ] = "",
     log_json: Annotated[bool, typer.Option(help="Log JSON lines.")] = False,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run agents; start as many workers as you like, each takes its share of the partitions."""
     from streams.app import configure_logging, run_worker
-    from streams.settings import AGENTS, AgentName, load_settings
+    from streams.settings import AGENTS, WATCHERS, AgentName, load_settings
 
     if log_level not in {"debug", "info", "warning", "error"}:
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
     configure_logging(json=log_json, level=log_level)
-    names = [name.strip() for name in agents.split(",") if name.strip()] or list(AGENTS)
+    names = [name.strip() for name in agents.split(",") if name.strip()]
     for name in names:
-        if name not in AGENTS:
-            raise SettingsError(f"no agent {name!r}: there are {', '.join(AGENTS)}")
-    run(run_worker(load_settings(config), cast("list[AgentName]", names)))
+        if name not in AGENTS + WATCHERS:
+            raise SettingsError(f"no agent {name!r}: there are {', '.join(AGENTS + WATCHERS)}")
+    settings = load_settings(config)
+    run(run_worker(settings, cast("list[AgentName]", names) or settings.default_agents))

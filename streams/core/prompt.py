@@ -30,7 +30,9 @@ class Prompt:
     def system(self) -> str:
         """The system message."""
         if not self.answers or self.answers == self.labels:
-            return _INSTRUCTIONS.format(labels=", ".join(self.labels))
+            # A label that holds the separator is quoted, or nobody could tell where it ends.
+            names = (f'"{label}"' if "," in label else label for label in self.labels)
+            return _INSTRUCTIONS.format(labels=", ".join(names))
         codes = zip(self.answers, self.labels, strict=True)
         return _CODED_INSTRUCTIONS.format(codes=", ".join(f"{code} = {label}" for code, label in codes))
 

@@ -13,20 +13,21 @@ from streams.core.labels import LabelSet
 from streams.core.reading.pieces import clean
 from streams.core.score import score
 
-Decide = Callable[[Scored | Unscorable], tuple[str, tuple[str, ...]]]
+#: From a signal and the model id of the response to a decision ("accept", "escalate" or "review") and the reasons.
+Decide = Callable[[Scored | Unscorable, str | None], tuple[str, tuple[str, ...]]]
 
 
 def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -> Iterator[dict[str, Any]]:
     """Yield one row for each line that is not blank; a bad line's row says why it cannot be scored.
 
     A line is ``{"id": ..., "response": ...}``, the response an object or a string that holds one. ``decide`` is the
-    policy: from a signal to a decision ("accept", "escalate" or "review") and the reasons for it.
+    policy.
     """
     for line in lines:
         if not line.strip():
             continue
-        ticket, signal = _read(line, labels)
-        decision, reasons = decide(signal)
+        ticket, signal, model = _read(line, labels)
+        decision, reasons = decide(signal, model)
         scored = signal if isinstance(signal, Scored) else None
         yield {
             "id": ticket,
@@ -44,18 +45,19 @@ def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -
         }
 
 
-def _read(line: str | bytes, labels: LabelSet) -> tuple[str | int | None, Scored | Unscorable]:
+def _read(line: str | bytes, labels: LabelSet) -> tuple[str | int | None, Scored | Unscorable, str | None]:
     try:
         row = _loads(line)
     except (ValueError, RecursionError):
-        return None, Unscorable(reason=Reason.NOT_JSON, detail="the line is not JSON")
+        return None, Unscorable(reason=Reason.NOT_JSON, detail="the line is not JSON"), None
     if not isinstance(row, dict):
-        return None, Unscorable(reason=Reason.NOT_JSON, detail="the line is not an object")
+        return None, Unscorable(reason=Reason.NOT_JSON, detail="the line is not an object"), None
     name = row.get("id")
     ticket = clean(name) if isinstance(name, str) else name if type(name) is int else None
     if "response" not in row:
-        return ticket, Unscorable(reason=Reason.NO_ANSWER, detail="the line has no response")
-    return ticket, score(row["response"], labels).signal
+        return ticket, Unscorable(reason=Reason.NO_ANSWER, detail="the line has no response"), None
+    reading = score(row["response"], labels)
+    return ticket, reading.signal, reading.model
 
 
 def _loads(line: str | bytes) -> object:

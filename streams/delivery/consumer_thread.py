@@ -16,12 +16,15 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
+from streams.delivery.handling import is_cancelled
 from streams.delivery.ledger import Commit
 
 log = structlog.get_logger(__name__)
 
 #: An idle fetch is answered after this long; faust's 1500 ms would be the wait of a partition that was left out of one.
 FETCH_WAIT_MS = 100
+#: How long a thread that stops may wait for a broker that is away.
+_STOP_S = 5.0
 
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):
@@ -31,6 +34,25 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group and close the connections; a broker that is away finds out by the session timeout."""
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await super().on_thread_stop()
+        except TimeoutError:
+            log.warning("the broker did not answer to leaving the group")
+            await self._close_client()
+        except asyncio.CancelledError:
+            # aiokafka lets the cancellation of a fetch of its own out when it stops while its broker is away. For faust
+            # the thread would have died without a word, and be waited for a minute.
+            if is_cancelled():
+                raise
+            await self._close_client()
+
+    async def _close_client(self) -> None:
+        if self._consumer is not None:
+            await self._consumer._client.close()
 
     async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
         """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it within ``wait_s``."""

@@ -55,7 +55,7 @@ class Handling:
                     return [self.letter(record, failed, attempt)]
                 error = TryAgain(f"the handler took longer than its deadline of {self._stage.deadline_s:g} s")
             except asyncio.CancelledError as stray:
-                if _is_cancelled():
+                if is_cancelled():
                     raise
                 # The handler's own, from something that it awaited: the offset must not stay open without a task.
                 return [self.letter(record, stray, attempt)]
@@ -88,7 +88,8 @@ class Handling:
         )
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
+    """Return whether somebody cancelled this very task: else a CancelledError in it is that of something it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

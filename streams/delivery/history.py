@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
-import structlog
+import stamina
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
-log = structlog.get_logger(__name__)
-
 #: So many records at once, so that the event loop has its turn in between.
 _CHUNK = 200
+_PATIENCE_S = 60.0
 
 
 async def history(
@@ -22,12 +21,35 @@ async def history(
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield the records of each (topic, partition) before its offset, in order: the last ``limit`` offsets of each.
 
-    Raises StopWorker where the broker cannot be reached. The caller knows that there is a record at the offset, or
-    none would be asked for; so the end is found without asking the broker where it is.
+    A broker that is away is waited for, a minute at most; then StopWorker is raised. The caller knows that there is a
+    record at the offset, or it would not ask; so the end is found without asking the broker where it is.
     """
     ends = {TopicPartition(*place): offset for place, offset in before.items() if offset > 0}
     if not ends:
         return
+    consumer = await _patiently_started(connection)
+    try:
+        consumer.assign(list(ends))
+        first = await consumer.beginning_offsets(list(ends))
+        for partition, end in ends.items():
+            consumer.seek(partition, max(first[partition], end - limit))
+        while unread := [partition for partition, end in ends.items() if await consumer.position(partition) < end]:
+            for partition, records in (await consumer.getmany(*unread, timeout_ms=200, max_records=_CHUNK)).items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield record
+    finally:
+        await consumer.stop()
+
+
+async def _patiently_started(connection: Connection) -> AIOKafkaConsumer:
+    async for attempt in stamina.retry_context(on=StopWorker, attempts=None, timeout=_PATIENCE_S, wait_max=5.0):
+        with attempt:
+            return await _started(connection)
+    raise AssertionError("stamina ends in a return or an error")
+
+
+async def _started(connection: Connection) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=connection.bootstrap,
         auto_offset_reset="earliest",
@@ -41,15 +63,4 @@ async def history(
     except (KafkaError, OSError) as error:
         await consumer.stop()
         raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
-    try:
-        consumer.assign(list(ends))
-        first = await consumer.beginning_offsets(list(ends))
-        for partition, end in ends.items():
-            consumer.seek(partition, max(first[partition], end - limit))
-        while unread := [partition for partition, end in ends.items() if await consumer.position(partition) < end]:
-            for partition, records in (await consumer.getmany(*unread, timeout_ms=200, max_records=_CHUNK)).items():
-                for record in records:
-                    if record.offset < ends[partition]:
-                        yield record
-    finally:
-        await consumer.stop()
+    return consumer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -15,6 +15,10 @@ from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
+
+
+class _Leads(Protocol):
+    def __call__(self, *, leading: bool) -> None: ...
 
 
 class Leadership:
@@ -27,6 +31,8 @@ class Leadership:
 
     def __init__(self, topic: str, group: str, connection: Connection) -> None:
         self.leading = asyncio.Event()
+        self._standing_by = asyncio.Event()
+        self._standing_by.set()
         self._topic = topic
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=connection.bootstrap,
@@ -46,19 +52,28 @@ class Leadership:
         except (KafkaError, OSError) as error:
             await self._consumer.stop()
             raise StopWorker(f"no Kafka broker answers: {error}") from error
-        self._consumer.subscribe([self._topic], listener=_Listener(self._topic, self.leading))
+        self._consumer.subscribe([self._topic], listener=_Listener(self._topic, self._set))
         self._reading = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.leading.clear()
+        self._set(leading=False)
         if self._reading is not None:
             self._reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
         await self._consumer.stop()
+
+    async def lost(self) -> None:
+        """Wait until this process does not lead."""
+        await self._standing_by.wait()
+
+    def _set(self, *, leading: bool) -> None:
+        ends, begins = (self._standing_by, self.leading) if leading else (self.leading, self._standing_by)
+        ends.clear()
+        begins.set()
 
     async def _read(self) -> None:
         """Read on and forget: a member that fetches nothing for minutes is taken for dead."""
@@ -71,15 +86,13 @@ class Leadership:
 
 
 class _Listener(ConsumerRebalanceListener):
-    def __init__(self, topic: str, leading: asyncio.Event) -> None:
+    def __init__(self, topic: str, leads: _Leads) -> None:
         self._first = TopicPartition(topic, 0)
-        self._leading = leading
+        self._leads = leads
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         del revoked  # all of them, whichever they were
-        self._leading.clear()
+        self._leads(leading=False)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        if self._first in assigned:
-            self._leading.set()
-            log.info("leading", topic=self._first.topic)
+        self._leads(leading=self._first in assigned)

@@ -125,7 +125,7 @@ class Runner:
 
     def cancel(self) -> None:
         """Cancel everything in progress, for good; it is handled again by the partition's next owner."""
-        self._halt()
+        self._halted = True
         for task in self._tasks.values():
             task.cancel()
 
@@ -326,12 +326,8 @@ class Runner:
     def _fail(self, error: BaseException) -> None:
         if self._halted:
             return  # the first error is the one to report, and what follows from stopping is none
-        self._halt()
-        self._stop(error if isinstance(error, StopWorker) else StopWorker(f"delivery failed: {error!r}"))
-
-    def _halt(self) -> None:
         self._halted = True
-        self._queue.clear()
+        self._stop(error if isinstance(error, StopWorker) else StopWorker(f"delivery failed: {error!r}"))
 
     async def next_change(self) -> None:
         """Wait until anything finished, began or was dropped."""

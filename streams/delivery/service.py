@@ -17,7 +17,7 @@ from typing import Any
 import faust
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams.delivery.driver import LedgerTransport, Limits
 from streams.delivery.finished_ids import FinishedIds
@@ -224,10 +224,11 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(_PRODUCER_STOP_S):
             await producer.stop()
     except TimeoutError:
-        # An idempotent producer waits for its broker without end.
-        producer._message_accumulator.fail_all(ProducerClosed())
-        await producer.client.close()
-        await producer._sender.close()
+        # An idempotent producer waits for its broker without end. What its tasks still do ends with the connections.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await producer.client.close()
+                await producer._sender.close()
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

@@ -18,6 +18,7 @@ import orjson
 import yaml
 from rich.console import Console
 
+from streams.app import check_policy
 from streams.consume import decode, reader
 from streams.core.labels import LabelSet
 from streams.core.policy import Policy
@@ -33,10 +34,10 @@ from streams.produce import produce
 from streams.sandbox.broker import Broker
 from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.model.faults import Faults
+from streams.sandbox.kinds import ModelKind
 from streams.sandbox.model.faults import Faults
 from streams.sandbox.model.process import ModelServer
-from streams.sandbox.model.service import ALIASES
+from streams.sandbox.model.served import ALIASES, BIG, CHEAP
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO, TRAIN
 from streams.settings import AGENTS, Settings, check_settings
@@ -46,9 +47,11 @@ from streams.topics import admin_client, create_topics
 _STALL_S = 120.0
 _WATCHED = ("classifications", "escalations", "routed", "reviews", "dead-letters", "alerts")
 _PARTITIONS = 8
-_CHEAP, _BIG = "sandbox-cheap", "sandbox-big"
 #: A demo lasts seconds: an endpoint that is well again is found out within it.
 _TRIAL_EVERY_S = 2.0
+#: How to ask the language model, which serves one request at a time, tens of milliseconds each, and reads its examples
+#: at the first.
+_ONE_AFTER_THE_OTHER = {"timeout_s": 60.0, "deadline_s": 100.0, "concurrency": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class DemoOptions:
     faults: tuple[str, ...] = ()
     then_faults: tuple[str, ...] = ()
     """The faults from the moment on at which the first half of the rows has its outcomes; none: as at the start."""
+    models: ModelKind = "trained"
     seed: int = 0
 
 
@@ -72,21 +76,21 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
 
     Raises SettingsError for files that cannot be used and SandboxError where a part cannot be started here.
     """
-    Faults.parse(options.faults, ALIASES)
+    Faults.parse((*options.faults, *options.then_faults), ALIASES)
     if options.broker not in _LOCAL and ":" not in options.broker:
         raise SettingsError(f"--broker {options.broker}: embedded, kafka or HOST:PORT is expected")
     lines = read_lines(options.tickets, options.limit)
     rows = [Row.read(number, line) for number, line in enumerate(lines)]
     account = Account(rows)
-    Faults.parse(options.then_faults, (_CHEAP, _BIG))  # refused now, not half-way
     async with AsyncExitStack() as stack:
         console.print(f"starting the {options.broker} broker and training the two models on {options.train.name} ...")
-        models = ModelServer(options.train, faults=options.faults, seed=options.seed)
+        models = ModelServer(options.train, models=options.models, faults=options.faults, seed=options.seed)
         connection, _ = await asyncio.gather(
             stack.enter_async_context(_broker(options.broker)), stack.enter_async_context(models)
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
-        settings = demo_settings(connection, models.url, models.labels, options.policy, folder)
+        settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
+        check_policy(settings)
         await stack.enter_async_context(_topics(connection, settings.topics.prefix, ours=options.broker in _LOCAL))
         workers = await stack.enter_async_context(_workers(settings, options.workers, folder))
         with View(account, settings.tiers.big.price, console) as view:
@@ -109,10 +113,18 @@ def read_lines(path: Path, limit: int | None) -> list[bytes]:
 
 
 def demo_settings(
-    connection: Connection, url: str, labels: Sequence[str], policy: Policy, folder: Path, prefix: str | None = None
+    connection: Connection,
+    url: str,
+    labels: Sequence[str],
+    policy: Policy,
+    folder: Path,
+    prefix: str | None = None,
+    *,
+    models: ModelKind = "trained",
 ) -> Settings:
     """Return the settings of a demo's workers: the sandbox endpoints, short time-outs, a review store of its own."""
     tier = {"base_url": url, "timeout_s": 5.0, "deadline_s": 40.0, "attempts": 6, "concurrency": 64}
+    cheap = tier | _ONE_AFTER_THE_OTHER if models == "llm" else tier
     values = {
         "broker": {
             "bootstrap": connection.bootstrap,
@@ -127,9 +139,9 @@ def demo_settings(
         },
         "labels": list(labels),
         "label_aliases": not _tell_apart(labels),
-        "tiers": {"cheap": {**tier, "model": _CHEAP}, "big": {**tier, "model": _BIG}},
+        "tiers": {"cheap": {**cheap, "model": CHEAP}, "big": {**tier, "model": BIG}},
         "policy": policy.model_dump(mode="json"),
-        "contracts": {"contracts": [sandbox_contract("cheap", _CHEAP), sandbox_contract("big", _BIG)]},
+        "contracts": {"contracts": [sandbox_contract("cheap", CHEAP), sandbox_contract("big", BIG)]},
         "contracts_at_start": "warn",  # a fault that is switched on is what the demo is to show
         "guards": {"trial_every_s": _TRIAL_EVERY_S},
         "review": {"url": f"sqlite:///{folder / 'reviews.db'}"},

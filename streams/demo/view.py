@@ -20,6 +20,7 @@ from streams.demo.account import Account
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINE_EVERY_S = 5.0
+_LAST_ALERTS = 5
 
 
 class View:
@@ -89,7 +90,10 @@ class View:
         done = Table.grid()  # a bar alone does not end its line
         done.add_row(ProgressBar(max(1, len(a.tickets)), a.settled, width=60))
         title = f"hedgerow: {a.settled} of {len(a.tickets)} tickets have their outcome"
-        return Panel(Group(done, routes, numbers), title=title, title_align="left")
+        lines = [f"{alert.kind}: {alert.summary}" for alert in [*a.alerts.values()][-_LAST_ALERTS:]]
+        return Panel(
+            Group(done, routes, numbers, *(Text(line, "red") for line in lines)), title=title, title_align="left"
+        )
 
 
 def histogram(values: Sequence[float], top: float, bins: int = 24) -> str:

@@ -17,13 +17,9 @@ PATHS: dict[Api, str] = {"chat": "/chat/completions", "responses": "/responses",
 LENGTHS = (1, 16, 64)
 #: Numbers of alternatives to try where an error names none: what most providers give, down to the fewest.
 KS = (20, 8, 5, 1)
-_LEAST = re.compile(
-    r"(?:>=|at least|minimum(?: value)?(?: is| of|:)?|greater than or equal to|no(?:t)? less than)\s*(\d+)",
-    re.IGNORECASE,
-)
+_LEAST = re.compile(r"(?:>=|at least|minimum|greater than or equal to|not? less than)\D{0,40}?(\d+)", re.IGNORECASE)
 _MOST = re.compile(
-    r"(?:<=|at most|maximum(?: value)?(?: is| of|:)?|less than or equal to|no(?:t)? more than|(?:between|from) \d+ (?:and|to))"
-    r"\s*(\d+)",
+    r"(?:<=|at most|maximum|less than or equal to|not? more than|(?:between|from) \d+ (?:and|to))\D{0,40}?(\d+)",
     re.IGNORECASE,
 )
 

@@ -77,7 +77,7 @@ class PerplexityClient:
         Raises StopWorker for a key or a model that the endpoint does not know.
         """
         if len(text.strip()) < self._rule.min_tokens:
-            detail = f"{len(text)} characters, and {self._rule.min_tokens} tokens are needed"
+            detail = f"the text has {len(text)} characters, and {self._rule.min_tokens} tokens are needed"
             return self._result(Unmeasured(reason=NoPerplexity.TOO_SHORT, detail=detail), ())
         answered = await self._exchange.send(_PATHS[self._api], orjson.dumps(self._body(text)))
         if isinstance(answered, Unanswered):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.base import MAX_NAME
+from streams.errors import SettingsError
 from streams.models.asking import Api
 from streams.models.endpoint import Endpoint
+from streams.yaml_files import one_line, read_document
 
 _JITTER_SHARE = 0.1
 _YEAR_S = 365.25 * 24 * 3600
@@ -65,6 +68,11 @@ class ProbedEndpoints(BaseModel):
 
     endpoints: Annotated[tuple[ProbedEndpoint, ...], Field(min_length=1)]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_bare_list(cls, values: Any) -> Any:
+        return {"endpoints": values} if isinstance(values, list) else values
+
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         twice = [name for name, count in Counter(each.name for each in self.endpoints).items() if count > 1]
@@ -76,3 +84,16 @@ class ProbedEndpoints(BaseModel):
         """Return the names under which this endpoint is probed: the same URL and the same model."""
         place = (endpoint.base_url.rstrip("/"), endpoint.model)
         return tuple(each.name for each in self.endpoints if (each.base_url.rstrip("/"), each.model) == place)
+
+
+def load_endpoints(path: Path) -> ProbedEndpoints:
+    """Read and check a file of endpoints to probe; raises SettingsError with one line that names the fault."""
+    document = read_document(path, "endpoints")
+    try:
+        endpoints = ProbedEndpoints.model_validate(document)
+        _ = [endpoint.price for endpoint in endpoints.endpoints]
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {one_line(error)}") from None
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+    return endpoints

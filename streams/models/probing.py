@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
 
@@ -21,6 +22,14 @@ _MOST_REQUESTS = 8
 _MAX_ERROR = 300
 #: An answer that was cut before its first token, or began with thinking, may have one where more is asked for.
 _TOO_SHORT = frozenset({Reason.NO_CONTENT, Reason.TRUNCATED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A request without an answer: the error's short name and what the endpoint said, and whether it would say so again."""
+
+    error: str
+    for_good: bool
 
 
 class Probing:
@@ -57,10 +66,11 @@ class Probing:
         error: str | None = None
         logprobs: dict[str, float] | None = None
         for _ in range(_MOST_REQUESTS):
-            answer, refusal = await self._ask(asked)
-            if answer is None:
-                error, again = refusal, adapt(asked, refusal)
+            came = await self._ask(asked)
+            if isinstance(came, _Failed):
+                answer, error, again = None, came.error, adapt(asked, came.error) if came.for_good else None
             else:
+                answer = came
                 prompt_tokens += answer.prompt_tokens or 0
                 completion_tokens += answer.completion_tokens or 0
                 logprobs, error, too_short = _read(answer)
@@ -87,19 +97,18 @@ class Probing:
             cost_usd=self._price.cost(prompt_tokens, completion_tokens),
         )
 
-    async def _ask(self, asked: Asked) -> tuple[Answer | None, str]:
-        """Return the answer, or None and the error: its short name, then what the endpoint said."""
+    async def _ask(self, asked: Asked) -> Answer | _Failed:
         endpoint = self.endpoint
         body = request_body(endpoint, endpoint.api, asked, endpoint.prompt)
         try:
             came = await self._exchange.send(PATHS[endpoint.api], body)
         except StopWorker as refused:
             # Of this endpoint only: the others are probed on, and this one until somebody has seen to it.
-            return None, f"refused: {refused}"
+            return _Failed(f"refused: {refused}", for_good=False)
         if isinstance(came, Unanswered):
             name = came.failed[-1].outcome if came.failed else came.reason
-            return None, f"{name}: {came.detail}"
-        return read_answer(came.content), ""
+            return _Failed(f"{name}: {came.detail}", for_good=came.reason is not Reason.NO_ANSWER)
+        return read_answer(came.content)
 
 
 def _read(answer: Answer) -> tuple[dict[str, float] | None, str | None, bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import os
@@ -11,11 +10,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from streams.errors import SandboxError
+from streams.sandbox.cache import cache_root, locked
 from streams.sandbox.kafka_config import NodePorts, server_properties
 
 KAFKA_VERSION = "4.1.1"
@@ -57,8 +57,7 @@ class KafkaDistribution:
 
 def cache_directory() -> Path:
     """Where the jars are kept: under ``$HEDGEROW_CACHE``, else ``~/.cache/hedgerow``; named by version and pom."""
-    root = Path(os.environ.get("HEDGEROW_CACHE") or Path.home() / ".cache" / "hedgerow").absolute()
-    return root / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:8]}"
+    return cache_root() / f"kafka-{KAFKA_VERSION}-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:8]}"
 
 
 def missing_tools() -> str | None:
@@ -85,8 +84,7 @@ def kafka_distribution() -> KafkaDistribution:
         raise SandboxError(reason or "there is no java")
     final = cache_directory()
     if not final.is_dir():
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(final.with_name(f"{final.name}.lock")):
+        with locked(final.with_name(f"{final.name}.lock")):
             if not final.is_dir():
                 _fetch(java, final)
     return KafkaDistribution(java, final)
@@ -111,13 +109,6 @@ def _java_major(java: str) -> int | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return java_major(answer.stderr)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it with the process, however that ends
-        yield
 
 
 def _fetch(java: str, final: Path) -> None:

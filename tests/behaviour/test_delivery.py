@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from schemas import Message, Ticket
+from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.driver import Limits
 from streams.errors import StopWorker
 from streams.sandbox.broker import Broker
+from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.kafka import LocalKafka
+from tests.brokers import require_kafka
 from tests.stages import PATIENCE_S, Stored, Topics, topics_on, verdict
 
 
@@ -222,3 +225,83 @@ async def test_a_worker_without_partitions_stops_at_once(broker: Broker) -> None
             release.set()
             await (second if loser is one else first).until(lambda: first.handled_count + second.handled_count == 1)
         assert set(await topics.verdicts(1)) == {"0"}
+
+
+@pytest.fixture
+async def own_kafka() -> AsyncIterator[LocalKafka]:
+    """One Apache Kafka of a single node that the test may kill."""
+    require_kafka()
+    async with LocalKafka() as kafka:
+        yield kafka
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_dies_under_load_and_comes_back_loses_nothing(own_kafka: LocalKafka) -> None:
+    calls: Counter[str] = Counter()
+
+    async def slowly(ticket: Ticket) -> Sequence[Message]:
+        calls[ticket.ticket_id] += 1
+        await asyncio.sleep(0.02)
+        return [verdict(ticket)]
+
+    async with topics_on(own_kafka) as topics:
+        await topics.produce(names(2000))
+        async with topics.service(slowly, in_flight=16) as (_, watch):
+            await watch.until(lambda: watch.handled_count > 300)
+            await own_kafka.kill(0)
+            await watch.until(lambda: watch.in_progress == 16)
+            await own_kafka.restart(0)
+            await own_kafka.wait_ready()
+            await watch.until(lambda: watch.low == topics.ends)
+        outcome = await topics.verdicts(2000)
+        assert set(outcome) == set(names(2000))
+        assert set(calls) == set(names(2000))
+        assert await topics.stored("classify") == everything(topics)
+
+
+@pytest.mark.kafka
+async def test_a_worker_stops_though_its_broker_is_gone(own_kafka: LocalKafka) -> None:
+    """With outputs in its hands that it cannot deliver: their inputs are unfinished and wait for the next worker."""
+    release = asyncio.Event()
+
+    async def held(ticket: Ticket) -> Sequence[Message]:
+        await release.wait()
+        return [verdict(ticket)]
+
+    async with topics_on(own_kafka) as topics:
+        await topics.produce(names(20))
+        async with topics.service(held, limits=Limits(gate_wait_s=0.5, commit_wait_s=0.5)) as (service, watch):
+            await watch.until(lambda: watch.in_progress == 20)
+            await own_kafka.kill(0)
+            release.set()
+            async with asyncio.timeout(PATIENCE_S):
+                await service.stop(wait_s=0.5)
+            assert watch.handled_count == 0
+        await own_kafka.restart(0)
+        await own_kafka.wait_ready()
+        async with topics.service(answer) as (_, watch):
+            await watch.until(lambda: watch.low == topics.ends)
+        assert set(await topics.verdicts(20)) == set(names(20))
+
+
+async def test_a_worker_that_cannot_restore_its_ledgers_ends(
+    embedded_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than stand still for good, which is what faust would do after a timeout of its own."""
+
+    async def silent(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ConsumerThread, "committed", silent)
+    stops: list[StopWorker] = []
+    stopped = asyncio.Event()
+
+    def failed(error: StopWorker) -> None:
+        stops.append(error)
+        stopped.set()
+
+    limits = Limits(restore_wait_s=0.1)
+    async with topics_on(embedded_broker, partitions=1) as topics, topics.service(answer, failed=failed, limits=limits):
+        async with asyncio.timeout(PATIENCE_S):
+            await stopped.wait()
+    assert "lost its broker session" in str(stops[0])

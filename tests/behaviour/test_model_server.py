@@ -22,8 +22,8 @@ from streams.sandbox.model import ModelServer
 from streams.sandbox.model.damage import OTHER_MODEL
 from streams.sandbox.model.faults import FaultName
 from streams.sandbox.model.latency import Latency
+from streams.sandbox.model.served import BIG, CHEAP
 from streams.sandbox.model.server import ServerOptions, create_app, serving
-from streams.sandbox.model.service import BIG, CHEAP
 from streams.sandbox.model.training import TrainedModels, read_training_set, train
 from streams.sandbox.tickets import TRAIN
 

@@ -108,6 +108,10 @@ class OnePartition(RuleBasedStateMachine):
         assert self.ledger.may_finish(offset) == counts
         if counts:
             self.finish(offset)
+        else:
+            before = self.ledger.commit()
+            self.ledger.finish(offset)
+            assert self.ledger.commit() == before
 
     def finish(self, offset: int) -> None:
         assert self.ledger.may_finish(offset)

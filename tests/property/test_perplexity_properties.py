@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import Measured, Unmeasured
-from streams.core.perplexity import MOST_SURPRISE, PerplexityRule, measure, read_perplexity, risk
+from streams.core.perplexity import MOST_SURPRISE, PerplexityRule, measure, risk
 from streams.core.reading.prompt import read_prompt
 from tests.mutations import JUNK, mutated
 

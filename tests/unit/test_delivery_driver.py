@@ -20,6 +20,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
+from streams.delivery import consumer_thread
 from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.driver import Consumer, LedgerTransport, Limits
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger, encode_finished
@@ -269,14 +270,12 @@ async def test_a_restored_ledger_skips_what_is_finished(rig: Rig) -> None:
 
 async def test_a_restore_that_a_rebalance_overtook_changes_nothing(rig: Rig) -> None:
     rig.thread.answers.clear()
-    before = rig.bench.ledger
-    rig.thread.asked.clear()
     restoring = asyncio.create_task(rig.consumer.perform_seek())
     await rig.thread.asked.wait()
-    rig.consumer._epoch += 1
+    await rig.consumer.on_partitions_revoked({TP0})
     rig.thread.answers.set()
     await restoring
-    assert rig.bench.runner.ledger(P0) is before
+    assert rig.bench.runner.ledger(P0) is None
     assert not rig.thread.rewinds
 
 
@@ -309,6 +308,16 @@ class FakeKafka:
         self.sought: list[tuple[TopicPartition, int]] = []
         self.beginnings: list[TopicPartition] = []
         self.hang = False
+        self.closed: list[str] = []
+        self._client = SimpleNamespace(close=self._close_client)
+
+    async def _close_client(self) -> None:
+        self.closed.append("client")
+
+    async def stop(self) -> None:
+        if self.hang:
+            await asyncio.Event().wait()
+        raise asyncio.CancelledError
 
     def assignment(self) -> set[TopicPartition]:
         return {TopicPartition(TICKETS, 0), TopicPartition(TICKETS, 1)}
@@ -366,8 +375,79 @@ class TestConsumerThread:
         assert await HereThread(kafka).commit_ledgers({TP0: Commit(5, "m" * 4000)}, 1)
         assert kafka.committed == [{TopicPartition(TICKETS, 0): OffsetAndMetadata(5, "")}]
 
+    @pytest.mark.parametrize("how", ["lets a cancellation of its own out", "hangs"])
+    async def test_stops_though_aiokafka_does_not(self, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(consumer_thread, "_STOP_S", 0.01)
+        kafka = FakeKafka()
+        kafka.hang = how == "hangs"
+        await HereThread(kafka).on_thread_stop()
+        assert kafka.closed == ["client"]
+
+    async def test_the_cancellation_of_the_thread_itself_passes_through(self) -> None:
+        kafka = FakeKafka()
+        kafka.hang = True
+        stopping = asyncio.create_task(HereThread(kafka).on_thread_stop())
+        await loop_turns()
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+
     async def test_rewinds_to_offsets_and_to_the_beginning(self) -> None:
         kafka = FakeKafka()
         await HereThread(kafka).rewind({TP0: 4, TP1: None, TP(TICKETS, 7): 1, TP(TICKETS, 8): None})
         assert kafka.sought == [(TopicPartition(TICKETS, 0), 4)]
         assert kafka.beginnings == [TopicPartition(TICKETS, 1)]
+
+
+async def test_a_revocation_finishes_commits_and_forgets(tmp_path: Path) -> None:
+    held = Held()
+    rig = Rig(tmp_path, Bench(held, in_flight=2))
+    await rig.fetch_and_run()
+    await held.wait_begun(2)
+    rig.thread.asked.clear()
+    rig.thread.answers.clear()
+    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    await rig.thread.asked.wait()
+    revoking = asyncio.create_task(rig.consumer.on_partitions_revoked({TP0}))
+    await loop_turns()
+    assert not revoking.done()
+    held.release_all()
+    rig.thread.answers.set()
+    await revoking
+    await fetching
+    assert rig.thread.stored == {TP0: Commit(2, "")}  # what was begun is finished, what only waited is left
+    assert held.begun.total() == 2
+    assert rig.bench.runner.ledger(P0) is None
+    assert rig.handed_over() == []  # the fetch was on its way since before
+    assert not rig.consumer.flow_active
+
+
+async def test_an_assignment_makes_older_batches_stale(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> None:
+        return
+
+    rig.consumer._on_partitions_assigned = nothing  # what faust does then needs a running app
+    monkeypatch.setattr(rig.app, "on_rebalance_return", lambda: None)
+    rig.thread.answers.clear()
+    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    await rig.thread.asked.wait()
+    await rig.consumer.on_partitions_assigned({TP0}, 2)
+    rig.thread.answers.set()
+    await fetching
+    assert rig.handed_over() == []
+    assert rig.bench.ledger.unfinished == 0
+
+
+async def test_a_worker_without_partitions_reports_that(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*_: Any) -> None:
+        return
+
+    reported: list[int] = []
+    rig.consumer._on_partitions_assigned = nothing
+    monkeypatch.setattr(rig.app, "on_rebalance_return", lambda: None)
+    monkeypatch.setattr(rig.bench.tally, "rebalanced", lambda agent, partitions, seconds: reported.append(partitions))
+    await rig.consumer.on_partitions_assigned(set(), 2)
+    assert reported == [0]
+    await rig.consumer.on_partitions_assigned({TP0}, 3)
+    await rig.consumer.perform_seek()
+    assert reported == [0, 1]

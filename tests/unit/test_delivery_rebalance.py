@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from schemas import Message, Ticket
 from streams.delivery.ledger import Commit, Ledger
 from tests.records import P0, P1, Bench, Held, answer, compute, loop_turns, record, records
 
@@ -63,7 +65,7 @@ async def test_shutting_the_gate_does_not_wait_for_ever() -> None:
 
 async def test_a_partition_that_came_back_is_not_handled_twice() -> None:
     held = Held()
-    bench = Bench(held)
+    bench = Bench(held, once=False)  # so that the offset alone decides
     await bench.feed(records(range(2)))
     await held.wait_begun(2)
     await bench.revoke()
@@ -179,7 +181,7 @@ async def test_waiting_is_pointless_behind_a_shut_gate_and_so_ends() -> None:
     waiting = asyncio.create_task(bench.runner.wait_idle(1000))
     await loop_turns()
     assert not waiting.done()
-    await bench.revoke()
+    await bench.runner.close_gate(0)
     async with asyncio.timeout(10):
         await waiting
         await bench.runner.wait_idle(1000)
@@ -197,27 +199,74 @@ async def test_whoever_waits_for_room_is_woken_by_a_rebalance() -> None:
             await waiting
 
 
-async def test_a_batch_without_work_wakes_the_reader_too() -> None:
-    bench = Bench(answer)
+@pytest.mark.parametrize("call_out", [True, False])
+async def test_a_batch_of_a_lost_partition_is_not_handled_and_wakes_the_reader_all_the_same(call_out: bool) -> None:
+    begun: list[str] = []
+
+    def note(ticket: Ticket) -> Sequence[Message]:
+        begun.append(ticket.ticket_id)
+        return []
+
+    async def note_later(ticket: Ticket) -> Sequence[Message]:
+        return note(ticket)
+
+    bench = Bench(note_later if call_out else note)
     taken = bench.runner.accept(P0, records(range(3)))
     await bench.revoke()
+    bench.runner.begin({})
     waiting = asyncio.create_task(bench.runner.next_change())
     await loop_turns()
     await bench.runner.run(taken)
     async with asyncio.timeout(10):
         await waiting
+    await loop_turns()
+    assert not begun
 
 
-async def test_work_from_a_log_that_was_reset_does_not_count_for_the_new_one() -> None:
+async def test_a_computed_chunk_of_a_lost_partition_is_dropped_and_its_ids_are_not_remembered() -> None:
+    bench = Bench(compute)
+    await bench.runner.close_gate(0)
+    feeding = asyncio.create_task(bench.feed(records(range(3))))
+    await loop_turns()
+    bench.runner.end()
+    bench.runner.begin({})
+    await feeding
+    assert not bench.sender.calls
+    assert bench.tally.counts["not_ours"] == 3
+    bench.assign(Ledger(0))
+    await bench.run(records(range(3)))
+    assert bench.sender.ticket_ids == ["0-0", "0-1", "0-2"]
+    assert bench.low == 3
+
+
+@pytest.mark.parametrize("in_flight", [2, 200])
+async def test_work_from_a_log_that_was_reset_does_not_count_for_the_new_one(in_flight: int) -> None:
     held = Held()
-    bench = Bench(held, in_flight=2)
+    bench = Bench(held, in_flight=in_flight)
     bench.assign(Ledger(100))
-    await bench.feed(records(range(100, 105)))
-    await held.wait_begun(2)
-    await bench.feed(records(range(60)))  # the log begins anew
+    await bench.feed([record(offset, f"old-{offset}") for offset in range(100, 105)])
+    await held.wait_begun(min(5, in_flight))
+    begun_before = held.begun.total()
+    for batch in (range(60), range(60, 110)):  # the log begins anew
+        await bench.feed([record(offset, f"new-{offset}") for offset in batch])
+    await loop_turns()
+    assert bench.runner.in_progress == min(110, in_flight)
     held.release_all()
-    await bench.feed(records(range(60, 110)))
     await bench.runner.wait_idle(10)
-    assert [held.begun[f"0-{offset}"] for offset in (99, 100, 101, 102)] == [1, 2, 2, 1]
+    assert held.begun.total() == begun_before + 110
+    assert sorted(bench.sender.ticket_ids) == sorted(f"new-{offset}" for offset in range(110))
     assert bench.ledger.commit() == Commit(110, "")
     assert not bench.stops
+
+
+async def test_what_waits_from_a_log_that_was_reset_is_dropped() -> None:
+    held = Held()
+    bench = Bench(held, in_flight=2)
+    bench.runner.begin({P0: Ledger(100), P1: Ledger(0)})
+    await bench.feed(records(range(2), partition=1), P1)
+    await bench.feed([record(100, "old")])
+    await held.wait_begun(2)
+    await bench.feed([record(0, "new-0"), record(100, "new-100")])  # the log begins anew
+    held.release_all()
+    await bench.runner.wait_idle(10)
+    assert sorted(bench.sender.ticket_ids) == ["1-0", "1-1", "new-0", "new-100"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streams.core.labels import LabelSet
 from streams.core.prompt import Prompt
-from streams.sandbox.model.service import codes
+from streams.sandbox.model.codes import codes
 
 
 def test_the_sandbox_model_reads_the_codes_that_the_prompt_gives() -> None:

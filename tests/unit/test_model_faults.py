@@ -8,7 +8,7 @@ import pytest
 
 from streams.errors import SettingsError
 from streams.sandbox.model.faults import Fault, FaultName, Faults
-from streams.sandbox.model.service import ALIASES, BIG, CHEAP
+from streams.sandbox.model.served import ALIASES, BIG, CHEAP
 
 
 def parse(*texts: str) -> Faults:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from streams.core.drift.correlation import serial_correlation
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.whitening import whitening
 from streams.core.drift.window import Matrix, censored, same_k
@@ -23,7 +24,8 @@ class Baseline:
     """Mean and whitening of a reference at its k, over the tokens that at least half of its rows list.
 
     One more coordinate holds how far the likeliest other token stands above the row's minimum: a token that the
-    reference does not know is news, too. ``known`` are the reference's rows themselves.
+    reference does not know is news, too. ``known`` are the reference's rows themselves, ``rho`` their serial
+    correlation.
     """
 
     k: int
@@ -31,6 +33,7 @@ class Baseline:
     mean: Matrix
     whitening: Matrix
     known: frozenset[bytes]
+    rho: float
 
     def comparable(self, row: ProbeRow) -> bool:
         """Whether the row lists enough tokens; censoring a much shorter one would invent a change."""
@@ -62,10 +65,9 @@ def fit_baseline(rows: Sequence[ProbeRow], k: int) -> tuple[Baseline, Matrix]:
     features = _features(rows, tokens, k)
     mean = features.mean(axis=0)
     centred = features - mean
-    return (
-        Baseline(k, tokens, mean, whitening(centred.T @ centred / len(rows)), frozenset(map(_digits, features))),
-        features,
-    )
+    root = whitening(centred.T @ centred / len(rows))
+    known = frozenset(map(_digits, features))
+    return Baseline(k, tokens, mean, root, known, serial_correlation(centred @ root)), features
 
 
 def _features(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:

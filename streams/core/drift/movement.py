@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from streams.core.drift.correlation import serial_correlation
 from streams.core.drift.verdict import Kind
 from streams.core.drift.window import Matrix
 
@@ -33,10 +34,8 @@ def name_movement(recent: Matrix, direction: Matrix, reference: Matrix) -> Movem
     step looks like the start of a ramp.
     """
     unit = direction / np.linalg.norm(direction)
-    along, quiet = recent @ unit, reference @ unit
-    energy = float(quiet @ quiet)
-    rho = min(0.95, max(0.0, float(quiet[1:] @ quiet[:-1]) / energy)) if energy > 0.0 else 0.0
-    series = _innovations(along, rho)
+    rho = serial_correlation(reference @ unit)
+    series = _innovations(recent @ unit, rho)
     total = float(series @ series)
     n = len(series)
     best = {Kind.CHANGE: (np.inf, 1), Kind.DRIFT: (np.inf, 1)}

@@ -33,7 +33,7 @@ class SlidingStatistic:
         self._k = 0
         self._column: dict[str, int] = {}
         self._excess: Matrix = np.zeros((2 * width, 0))
-        self._listed: NDArray[np.int64] = np.zeros((2 * width, 0), dtype=np.int64)
+        self._listed: NDArray[np.bool_] = np.zeros((2 * width, 0), dtype=np.bool_)
         self._minima: Matrix = np.zeros(2 * width)
         self._oldest = 0
         # Of the sums over the older window and those over the newer one:
@@ -89,8 +89,8 @@ class SlidingStatistic:
         logprobs = np.rint(np.asarray(row.logprobs[: self._k]) * GRID) / GRID
         self._excess[line] = 0.0
         self._excess[line, columns] = logprobs - logprobs[-1]
-        self._listed[line] = 0
-        self._listed[line, columns] = 1
+        self._listed[line] = False
+        self._listed[line, columns] = True
         self._minima[line] = logprobs[-1]
 
     def _lay_out(self) -> None:
@@ -98,7 +98,7 @@ class SlidingStatistic:
         self._k = common_k(self.rows)
         self._column = {token: index for index, token in enumerate(union(self.rows, self._k))}
         shape = (2 * self._width, 2 * len(self._column))
-        self._excess, self._listed = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        self._excess, self._listed = np.zeros(shape), np.zeros(shape, dtype=np.bool_)
         for line, row in enumerate(self.rows):
             self._write(line, row)
         self._oldest = 0

@@ -46,7 +46,7 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
     inside: float | None = None
     others: dict[str, float] = {}
     unnamed: list[tuple[str | None, float]] = []
-    for text, logprob in _entries(token.listed):
+    for text, logprob in entries(token.listed):
         if logprob is None or logprob == -math.inf:
             continue
         if logprob == IMPOSSIBLE:
@@ -98,8 +98,11 @@ def _pop_respelled(others: dict[str, float], token: Token) -> float | None:
     return None
 
 
-def _entries(listed: object) -> Iterator[tuple[str | None, float | None]]:
-    """Yield text and logprob of each alternative: a list of objects, a dict, or a list of dicts."""
+def entries(listed: object) -> Iterator[tuple[str | None, float | None]]:
+    """Yield text and logprob of each alternative as they came: a list of objects, a dict, or a list of dicts.
+
+    The text is None where it cannot be read; the logprob is what ``log_probability`` makes of it.
+    """
     if isinstance(listed, dict):
         if isinstance(listed.get("token"), str) and not isinstance(listed.get("logprob"), str | dict | None):
             yield entry_piece(listed), entry_logprob(listed)

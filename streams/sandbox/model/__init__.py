@@ -1,4 +1,4 @@
-"""The sandbox's models: an OpenAI-compatible server with two real classifiers and a switch for every fault."""
+"""The sandbox's models: an OpenAI-compatible server with two real models and a switch for every fault."""
 
 from __future__ import annotations
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import orjson
 
-from streams.errors import SettingsError
+from streams.errors import SandboxError, SettingsError
+from streams.sandbox.kinds import MODEL_KINDS
 from streams.sandbox.model.faults import FaultName
 from streams.sandbox.model.latency import Latency
+from streams.sandbox.model.served import ServedModel
 from streams.sandbox.model.server import ServerOptions, create_app, serving
-from streams.sandbox.model.training import read_training_set, train
+from streams.sandbox.model.training import TrainingSet, read_training_set, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             latency=Latency(parsed.latency_ms, parsed.tail_rate, parsed.tail_ms),
             api_key=_api_key(parsed.api_key_env),
         )
-        models = train(read_training_set(parsed.train), seed=parsed.seed)
-        app = create_app(models, options, faults=parsed.fault)
-    except SettingsError as error:
+        rows = read_training_set(parsed.train)
+        cheap = _language_model(parsed.models, rows, options)  # first: it says at once where it is not installed
+        models = train(rows, seed=parsed.seed)
+        app = create_app(models, options, faults=parsed.fault, cheap=cheap)
+    except (SettingsError, SandboxError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
@@ -49,14 +53,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _language_model(kind: str, rows: TrainingSet, options: ServerOptions) -> ServedModel | None:
+    if kind != "llm":
+        return None
+    from streams.sandbox.llm import LanguageModel
+
+    return LanguageModel.load(rows, seed=options.seed, jitter=options.jitter)
+
+
 def _parser() -> argparse.ArgumentParser:
     latency = Latency()
     parser = argparse.ArgumentParser(
         prog="python -m streams.sandbox.model",
-        description="An OpenAI-compatible server whose two models are real, small text classifiers.",
+        description="An OpenAI-compatible server with a cheap and a big model, real ones and small.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--train", type=Path, required=True, metavar="FILE", help="JSON lines with text and label")
+    parser.add_argument(
+        "--models",
+        choices=MODEL_KINDS,
+        default="trained",
+        help="the cheap model: a trained classifier, or a real language model (needs the extra 'llm')",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 answers other machines too")
     parser.add_argument("--port", type=int, default=0, help="of that host; 0 takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="of training, jitter, latency and faults")

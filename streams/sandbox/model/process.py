@@ -12,6 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from streams.errors import SandboxError
+from streams.sandbox.kinds import ModelKind
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 
@@ -34,6 +35,7 @@ class ModelServer:
         self,
         train: Path,
         *,
+        models: ModelKind = "trained",
         faults: Sequence[str] = (),
         seed: int = 0,
         jitter: float = 0.01,
@@ -44,7 +46,7 @@ class ModelServer:
         port: int | None = None,
     ) -> None:
         self._arguments = [
-            *("--train", str(train.resolve()), "--seed", str(seed), "--jitter", str(jitter)),
+            *("--train", str(train.resolve()), "--models", models, "--seed", str(seed), "--jitter", str(jitter)),
             *("--latency-ms", str(latency_ms), "--tail-rate", str(tail_rate), "--tail-ms", str(tail_ms)),
             *(("--api-key-env", api_key_env) if api_key_env else ()),
             *(argument for fault in faults for argument in ("--fault", fault)),

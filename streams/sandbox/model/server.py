@@ -20,8 +20,10 @@ from streams.sandbox.model.damage import spoil
 from streams.sandbox.model.faults import Fault, FaultName, Faults
 from streams.sandbox.model.latency import Latency
 from streams.sandbox.model.requests import ChatRequest, CompletionRequest, RequestRefused
-from streams.sandbox.model.service import ALIASES, ModelService, ServedModel
+from streams.sandbox.model.served import ALIASES, ServedModel
+from streams.sandbox.model.service import ModelService
 from streams.sandbox.model.stats import ServerStats
+from streams.sandbox.model.trained import trained_models
 from streams.sandbox.model.training import TrainedModels
 from streams.sandbox.model.wire import Body, error_body, models_body
 
@@ -50,12 +52,21 @@ class ServerOptions:
 
 
 def create_app(
-    models: TrainedModels, options: ServerOptions | None = None, *, faults: Sequence[str] = ()
+    models: TrainedModels,
+    options: ServerOptions | None = None,
+    *,
+    faults: Sequence[str] = (),
+    cheap: ServedModel | None = None,
 ) -> web.Application:
-    """Return the application; `serving` runs it. Raises SettingsError for a fault that does not exist."""
+    """Return the application; `serving` runs it. Raises SettingsError for a fault that does not exist.
+
+    ``cheap`` takes the place of the trained cheap model; the application closes it when it ends.
+    """
     options = options or ServerOptions()
-    service = ModelService(models, seed=options.seed, jitter=options.jitter)
-    server = _Server(service, options, Faults.parse(faults, ALIASES))
+    parsed = Faults.parse(faults, ALIASES)
+    trained_cheap, big = trained_models(models, seed=options.seed, jitter=options.jitter)
+    service = ModelService((cheap or trained_cheap, big), models.labels)
+    server = _Server(service, options, parsed)
     app = web.Application(middlewares=[server.errors_as_bodies])
     app.add_routes(
         [
@@ -67,6 +78,7 @@ def create_app(
         ]
     )
     app.on_shutdown.append(server.stop)
+    app.on_cleanup.append(server.close)
     return app
 
 
@@ -97,6 +109,9 @@ class _Server:
 
     async def stop(self, _: web.Application) -> None:
         self._stopping.set()
+
+    async def close(self, _: web.Application) -> None:
+        await self._service.close()
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, ChatRequest.parse, self._service.chat)
@@ -140,7 +155,7 @@ class _Server:
         self,
         request: web.Request,
         parse: Callable[[object], _Asked],
-        answer: Callable[[_Asked, ServedModel], Body],
+        answer: Callable[[_Asked, ServedModel], Awaitable[Body]],
     ) -> web.StreamResponse:
         self._authorise(request)
         asked = parse(await _read(request))
@@ -150,14 +165,14 @@ class _Server:
         fault = self._faults.draw(self._chance, model.alias)
         if fault is not None:
             self._stats.faults[fault.name.value] += 1
+        if fault is not None and fault.name is FaultName.DRIFT:
+            model = model.drifted(fault.amount)
         try:
             await self._refuse_or_delay(fault)
+            body = await answer(asked, model)
         except asyncio.CancelledError:
             counts.abandoned += 1
             raise
-        if fault is not None and fault.name is FaultName.DRIFT:
-            model = model.drifted(fault.amount)
-        body = answer(asked, model)
         counts.prompt_tokens += body["usage"]["prompt_tokens"]
         counts.completion_tokens += body["usage"]["completion_tokens"]
         if fault is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from streams.sandbox.model.classifiers import TextClassifier
+from streams.sandbox.model.codes import codes
 from streams.sandbox.model.ngram import NgramModel, text_tokens
 from streams.sandbox.model.requests import ChatRequest, CompletionRequest
 from streams.sandbox.model.served import BIG, CHEAP, DATE, DRIFT_SEED
@@ -29,6 +30,7 @@ class TrainedModel:
     rng: np.random.Generator
     jitter: float = 0.0
     _drifted: dict[float, TrainedModel] = field(default_factory=dict)
+    _speaking: dict[tuple[str, ...], TrainedModel] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -43,12 +45,22 @@ class TrainedModel:
                 classifier=self.classifier.drifted(sigma, DRIFT_SEED),
                 output=self.output.drifted(sigma, DRIFT_SEED),
                 _drifted={},
+                _speaking={},
             )
         return self._drifted[sigma]
 
+    def speaking(self, words: tuple[str, ...]) -> TrainedModel:
+        """Return this model with other words for its labels, in their order; the same copy every time."""
+        if words == self.classifier.labels:
+            return self
+        if words not in self._speaking:
+            self._speaking[words] = replace(self, output=OutputLayer.of(words), _drifted={}, _speaking={})
+        return self._speaking[words]
+
     async def chat(self, request: ChatRequest) -> Spoken:
         """Classify the last user message and speak the label."""
-        answer = self._answer(request.text, request.decoding)
+        model = self.speaking(codes(request.system, self.classifier.labels))
+        answer = model._answer(request.text, request.decoding)
         prompt_tokens = sum(len(text_tokens(text)) for text in request.prompt)
         return Spoken(answer, prompt_tokens, len(answer.tokens))
 

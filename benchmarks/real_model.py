@@ -1,0 +1,268 @@
+"""What a real language model's confidence is worth as the cheap tier, and what its perplexity tells about a text.
+
+``python -m benchmarks.real_model [--data DIR] [--limit N] [--texts N] [--record FILE] [--pictures DIR]``, on Banking77
+(CC BY 4.0, see the folder's README) as eight queues. Needs the extra ``llm``. The published train split gives the
+language model its examples and teaches the big classifier; N messages of the test split, shuffled, are asked about
+through the sandbox's HTTP server, one half to calibrate on and one to test; further ones are measured for perplexity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.calibration import Rows, banking77
+from benchmarks.strange_texts import (
+    OTHER_LANGUAGES,
+    boilerplate,
+    joined,
+    keyboard,
+    repeated,
+    shuffled_words,
+    with_suffix,
+)
+from schemas import Measured, Perplexity, Scored, Ticket, Tier
+from streams.core.calibrate.figures import whatif
+from streams.core.calibrate.pictures import pictures
+from streams.core.calibrate.records import Record
+from streams.core.calibrate.report import report
+from streams.core.calibrate.select import NoPolicy, select
+from streams.core.fitted import Promise
+from streams.core.perplexity import PerplexityRule, fit_rule, risk
+from streams.core.policy import Policy
+from streams.delivery.service import Connection
+from streams.demo.run import demo_settings
+from streams.evaluate import evaluate
+from streams.models.client import ModelClient
+from streams.models.perplexity import PerplexityClient, PromptEndpoint
+from streams.record_file import RecordFile
+from streams.sandbox.model.process import ModelServer
+from streams.settings import Settings
+
+_MASSES = (0.95, 0.8, 0.6, 0.0)
+_PROMISES = (
+    ("error under 5 %", {"max_error": 0.05}),
+    ("error under 10 %", {"max_error": 0.10}),
+    ("error under 10 %, 95 % of big kept", {"max_error": 0.10, "keep": 0.95}),
+    ("error under 5 %, saving before people's work", {"max_error": 0.05, "min_saving": 0.7}),
+    ("error under 10 %, saving before people's work", {"max_error": 0.10, "min_saving": 0.7}),
+)
+_PROMISE = {"level": 0.95, "keep": 0.99, "min_saving": 0.0, "max_review": 0.3, "review_usd": 0.1}
+_PICTURES = ("reliability.svg", "risk_coverage.svg")
+_FLAGGED = 0.01
+_TIMED = 41
+_RULE = PerplexityRule()
+
+
+def tickets(rows: Rows, queues: Mapping[str, str], seed: int) -> list[Ticket]:
+    """Return the rows as tickets in random order."""
+    made = [
+        Ticket(ticket_id=f"test-{number}", text=text, label=queues[intent])
+        for number, (text, intent) in enumerate(rows)
+        if text.strip()
+    ]
+    random.Random(seed).shuffle(made)
+    return made
+
+
+async def record(asked: Sequence[Ticket], settings: Settings, path: Path) -> list[Record]:
+    """Return both models' answers about the tickets; those that the file holds are not asked again."""
+    wanted = {ticket.ticket_id for ticket in asked}
+    with RecordFile(path) as file:
+        async with (
+            ModelClient("cheap", settings.tiers.cheap, settings.label_set) as cheap,
+            ModelClient("big", settings.tiers.big, settings.label_set) as big,
+        ):
+            await evaluate(asked, cheap, big, file)
+        return sorted((one for one in file.records if one.ticket.ticket_id in wanted), key=lambda x: x.ticket.ticket_id)
+
+
+async def print_speed(asked: Sequence[Ticket], settings: Settings) -> None:
+    """Print how long one ticket takes the language model, alone; the examples have been read by then."""
+    async with ModelClient("cheap", settings.tiers.cheap, settings.label_set) as client:
+        calls = [await client.ask(ticket.text) for ticket in asked]
+    times = sorted(call.latency_ms for call in calls)
+    print(f"one ticket alone: median {statistics.median(times):.0f} ms, slowest of {len(times)} {times[-1]:.0f} ms\n")
+
+
+async def measured(texts: Sequence[str], settings: Settings) -> list[Perplexity]:
+    """Return the perplexity of every text, asked for by the legacy echo."""
+    async with PerplexityClient(PromptEndpoint(endpoint=settings.tiers.cheap, api="echo"), _RULE) as client:
+        # One after the other, as the model works: a crowd would wait beyond its deadline.
+        return [(await client.measure(text)).result for text in texts]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table; numbers are aligned right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share as text."""
+    return "-" if value is None else f"{value:.{digits}%}"
+
+
+def answers(records: Sequence[Record], tier: Tier) -> list[tuple[Scored, bool, float]]:
+    """Return (signal, whether the label is right, milliseconds) of a tier's scored answers."""
+    calls = [(getattr(record, tier), record.gold) for record in records]
+    return [(x.signal, x.signal.label == gold, x.latency_ms) for x, gold in calls if isinstance(x.signal, Scored)]
+
+
+def print_answers(records: Sequence[Record]) -> None:
+    """Print what each tier alone is worth, and how its confidence separates right from wrong."""
+    rows = []
+    for tier in ("cheap", "big"):
+        found = sorted(answers(records, tier), key=lambda one: -one[0].confidence)
+        half = len(found) // 2
+        tokens = [getattr(record, tier).attempts[-1].prompt_tokens for record in records]
+        rows.append([
+            tier, len(records), percent(len(found) / len(records)),
+            percent(sum(right for _, right, _ in found) / len(records)),
+            percent(statistics.fmean(right for _, right, _ in found[:half])),
+            percent(statistics.fmean(right for _, right, _ in found[half:])),
+            percent(statistics.fmean(signal.top_k_mass for signal, _, _ in found)),
+            percent(statistics.fmean(signal.top_k_mass - signal.out_of_label for signal, _, _ in found)),
+            f"{statistics.fmean(tokens):.0f}",
+        ])  # fmt: skip
+    head = ("tier", "messages", "scored", "right", "surer half right", "other half", "shown mass", "on labels",
+            "prompt tokens")  # fmt: skip
+    print(table(head, rows))
+    covered = [signal.top_k_mass for signal, _, _ in answers(records, "cheap")]
+    shares = [[mass, percent(sum(one >= mass for one in covered) / len(records))] for mass in _MASSES[:-1]]
+    print(table(("shown mass of at least", "cheap answers"), shares))
+
+
+def print_tiers(found: Mapping[str, Any]) -> None:
+    """Print both tiers' calibration, on the tested half."""
+    rows = []
+    for tier, one in found["tiers"].items():
+        before, after = one["before"], one["after"]
+        rows.append([tier, one["map"]["kind"], f"{before['auroc']:.3f}", f"{before['ece']:.3f}", f"{after['ece']:.3f}",
+                     f"{before['brier']:.3f}", f"{after['brier']:.3f}"])  # fmt: skip
+    print(table(("tier", "map", "AUROC", "ECE before", "after", "Brier before", "after"), rows))
+
+
+def policies(records: Sequence[Record]) -> Iterator[tuple[str, Policy, Sequence[Record], Mapping[str, Any] | None]]:
+    """Yield policies with what they are replayed on, and what their calibration found."""
+    yield "default", Policy(), records, None
+    yield "default, any shown mass", Policy(min_top_k_mass=0.0), records, None
+    for name, changes in _PROMISES:
+        promise = Promise(**_PROMISE | changes)
+        try:
+            selection = select(records, promise, base=Policy(min_top_k_mass=0.0))
+        except NoPolicy:
+            continue
+        yield f"calibrated, {name}", selection.policy, selection.tested, report(selection, promise)
+
+
+def print_policies(records: Sequence[Record], folder: Path | None) -> None:
+    """Print what policies save through the pipeline's own rules, and draw the pictures of one calibration."""
+    rows, drawn = [], False
+    for name, policy, replayed, found in policies(records):
+        made = whatif(policy, replayed)
+        rows.append([name, made["tickets"], percent(made["saving"]), percent(made["accepted_error"]),
+                     percent(made["accuracy_all_big"]), percent(made["routed_cheap"] / made["tickets"]),
+                     percent(made["escalation_rate"]), percent(made["review_rate"])])  # fmt: skip
+        if found is not None and not drawn:
+            drawn = True
+            print_tiers(found)
+            draw(found, folder)
+    print(table(("policy", "messages", "saving", "accepted error", "big alone on the same", "cheap accepted",
+                 "escalated", "in review"), rows))  # fmt: skip
+
+
+def draw(found: Mapping[str, Any], folder: Path | None) -> None:
+    """Write the pictures of a calibration."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pictures(dict(found)).items():
+        if name in _PICTURES:
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def kinds(messages: Sequence[str], seed: int) -> dict[str, list[str]]:
+    """Return the texts by kind; the real messages come in two halves, one to take the limits from."""
+    half = len(messages) // 2
+    plain = messages[half:]
+    return {
+        "real, limits from these": list(messages[:half]),
+        "real, others": list(plain),
+        "real, in other languages": list(OTHER_LANGUAGES),
+        "boilerplate (licence)": boilerplate(),
+        "one message four times": repeated(plain, seed),
+        "words in random order": shuffled_words(plain, seed),
+        "random letters": keyboard(60, seed),
+        "real with adversarial suffix": with_suffix(plain, seed),
+        "twelve messages and one suffix": with_suffix(joined(plain), seed),
+    }
+
+
+def print_perplexity(found: Mapping[str, Sequence[Perplexity]]) -> None:
+    """Print the surprise of each kind of text, and which share of it the limits flag."""
+    first = next(iter(found.values()))
+    rule = fit_rule([one for one in first if isinstance(one, Measured)], flagged=_FLAGGED, min_tokens=_RULE.min_tokens)
+    print("limits: " + ", ".join(f"{name} {getattr(rule, name):.2f}" for name in ("usual", "low", "high", "window")))
+    print()
+    rows = []
+    for name, perplexities in found.items():
+        judged = [one for one in perplexities if isinstance(one, Measured)]
+        means = sorted(one.mean for one in judged)
+        windows = sorted(one.window or 0.0 for one in judged)
+        reasons = [risk(rule, one).reasons for one in judged]
+        flagged = [
+            sum(f"perplexity_{side}" in one for one in reasons) / len(judged) for side in ("low", "high", "window")
+        ]
+        rows.append([name, len(perplexities), percent(len(judged) / len(perplexities), 0),
+                     *(f"{means[int(share * (len(means) - 1))]:.2f}" for share in (0.05, 0.5, 0.95)),
+                     f"{statistics.median(windows):.2f}", *(percent(one, 0) for one in flagged),
+                     percent(sum(map(bool, reasons)) / len(judged), 0)])  # fmt: skip
+    head = ("texts", "number", "long enough", "mean 5 %", "50 %", "95 %", "window 50 %", "low", "high", "window",
+            "to a person")  # fmt: skip
+    print(table(head, rows))
+
+
+async def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "banking77")
+    parser.add_argument("--limit", type=int, default=1000, help="messages asked about")
+    parser.add_argument("--texts", type=int, default=600, help="messages measured for perplexity")
+    parser.add_argument("--record", type=Path, help="keep the answers here, and ask only for what is missing")
+    parser.add_argument("--pictures", type=Path, help="folder for the pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    train, test, queues = banking77(asked.data)
+    shuffled = tickets(test, queues, asked.seed)
+    with (
+        nullcontext() if asked.record else tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        folder = Path(name)
+        lines = [orjson.dumps({"text": text, "label": queues[intent]}) for text, intent in train]
+        (folder / "train.jsonl").write_bytes(b"\n".join(lines))
+        async with ModelServer(folder / "train.jsonl", models="llm", jitter=0.0, seed=asked.seed) as server:
+            nowhere = Connection("127.0.0.1:9")
+            settings = demo_settings(nowhere, server.url, server.labels, Policy(), folder, models="llm")
+            path = asked.record or Path(scratch or name, "records.jsonl")
+            records = await record(shuffled[: asked.limit], settings, path)
+            await print_speed(shuffled[:_TIMED], settings)
+            print_answers(records)
+            print_policies(records, asked.pictures)
+            messages = [ticket.text for ticket in shuffled[-asked.texts :]]
+            texts = kinds(messages, asked.seed)
+            print_perplexity({kind: await measured(each, settings) for kind, each in texts.items()})
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

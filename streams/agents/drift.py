@@ -1,0 +1,85 @@
+"""drift: watches the probes of every endpoint, and raises an alert where one shows that the model has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from schemas import Alert, Message, Probe, stable_id
+from streams.agents.replayed import History, Replayed
+from streams.core.drift import Alarm, Span
+from streams.core.probe_watch import ProbeWatch, Raised, Seen
+from streams.core.watch_kind import OF_ALARM, WatchKind
+
+#: Told of every probe: its endpoint, and what became of it ("sample", "repeated", or why it is no sample).
+Count = Callable[[str, str], None]
+
+_MAX_TOKEN = 64
+
+
+def drift(
+    detectors: Sequence[str], policy_id: str, history: History[Probe], count: Count = lambda _endpoint, _what: None
+) -> Replayed[Probe, Seen]:
+    """Return the handler Probe -> Alert per alarm, and its memory. ``policy_id`` is what a changed model makes stale."""
+
+    def tell(seen: Seen) -> Sequence[Message]:
+        count(seen.probe.endpoint, "repeated" if seen.repeated else seen.unusable or "sample")
+        return [alert_of(seen.probe, raised, policy_id) for raised in seen.raised]
+
+    return Replayed(lambda: ProbeWatch(detectors).update, tell, history)
+
+
+def alert_of(probe: Probe, raised: Raised, policy_id: str) -> Alert:
+    """Return the alert of an alarm that this probe raised: the same at every redelivery, to the last digit."""
+    alarm = raised.alarm
+    kind = OF_ALARM[alarm.kind]
+    details: dict[str, Any] = {
+        "detector": raised.detector,
+        "statistic": alarm.statistic,
+        "score": alarm.score,
+        "threshold": alarm.threshold,
+        "baseline": _span(alarm.before),
+        "window": _span(alarm.after),
+        "moved": [asdict(moved) | {"token": moved.token[:_MAX_TOKEN]} for moved in alarm.moved],
+        "was": alarm.was,
+        "now": alarm.now,
+        "model_asked": probe.model_asked,
+        "model_returned": probe.model_returned,
+        "prompt": probe.prompt,
+        "k": probe.k_asked,
+        "temperature": probe.temperature,
+        "probe_id": probe.probe_id,
+        "policy_id": policy_id,
+    }
+    return Alert(
+        alert_id=stable_id("alert", probe.endpoint, kind, probe.probe_id),
+        source=probe.endpoint,
+        kind=kind,
+        at_ms=probe.at_ms,
+        summary=f"{probe.endpoint}: {_summary(kind, alarm)}",
+        details={name: value for name, value in details.items() if value is not None},
+    )
+
+
+def _span(span: Span | None) -> dict[str, Any] | None:
+    return None if span is None else {"first_ms": span.first, "last_ms": span.last, "probes": span.n}
+
+
+def _summary(kind: WatchKind, alarm: Alarm) -> str:
+    match kind:
+        case WatchKind.LOGPROBS_MISSING:
+            return f"{alarm.statistic:.0f} answers in a row came back without logprobs"
+        case WatchKind.K_CHANGED:
+            return f"{alarm.now} alternatives come back, where it was {alarm.was}"
+        case WatchKind.MODEL_ID_CHANGED:
+            return f"the model {alarm.now} answers, where it was {alarm.was}"
+        case WatchKind.FINGERPRINT_CHANGED:
+            return f"the fingerprint {alarm.now} comes back, where it was {alarm.was}"
+        case _:
+            moved = ", ".join(
+                f"{moved.token[:_MAX_TOKEN]!r} {moved.before:.2f} -> {moved.after:.2f}" for moved in alarm.moved[:3]
+            )
+            how = "slowly" if kind is WatchKind.MODEL_DRIFTED else "suddenly"
+            passed = f"{alarm.statistic:.3g} where up to {alarm.threshold:.3g} is quiet"
+            return f"the probe's logprobs moved {how} ({passed}): {moved}"

@@ -1,0 +1,162 @@
+"""The guards of one worker process with their clocks, and their findings as alerts to send.
+
+A handler hands its findings on as messages, like everything else that it says. Every process guards what it sees
+itself, so two workers may each raise the same alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from schemas import MAX_NAME, Alert, Call, Reason, Tier, stable_id
+from streams.core.contract import Contracts, Terms
+from streams.core.guard import (
+    DecisionGuard,
+    EndpointGuard,
+    EscalationBudget,
+    Finding,
+    GuardLimits,
+    Permit,
+    SpendBudget,
+)
+from streams.core.policy import Action, Decision
+from streams.core.written_exception import WrittenException
+
+#: What a ticket gets whose tier was not asked: a call without attempts, for this reason, with one line of detail.
+Unasked = Callable[[Reason, str], Call]
+
+_HELD_BACK = "not asked: the endpoint broke its contract, and its breaker is open"
+_SPENT = "not asked: the money for this hour is spent"
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time as the guards need it: ``now`` in seconds that never go back, ``wall_ms`` since 1970."""
+
+    now: Callable[[], float]
+    wall_ms: Callable[[], int]
+
+    def today(self) -> date:
+        """Return the day, UTC."""
+        return datetime.fromtimestamp(self.wall_ms() / 1000, UTC).date()
+
+    def alerts(self, findings: Iterable[Finding]) -> tuple[Alert, ...]:
+        """Return the findings as messages of this moment."""
+        return tuple(self._alert(finding) for finding in findings)
+
+    def _alert(self, finding: Finding) -> Alert:
+        at_ms, source = self.wall_ms(), finding.source[:MAX_NAME]
+        return Alert(
+            alert_id=stable_id("alert", source, finding.kind, str(at_ms), finding.summary),
+            source=source,
+            kind=finding.kind,
+            at_ms=at_ms,
+            summary=finding.summary,
+            details=finding.details,
+        )
+
+
+class CallGuard:
+    """Stands before one tier's calls: asks, or does not, and says what it noticed."""
+
+    def __init__(
+        self,
+        endpoint: EndpointGuard,
+        unasked: Unasked,
+        clock: Clock,
+        *,
+        spend: SpendBudget | None = None,
+        capped: bool = False,
+        escalations: EscalationBudget | None = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._unasked = unasked
+        self._clock = clock
+        self._spend = spend
+        self._capped = capped
+        self._escalations = escalations
+
+    async def ask(self, ask: Callable[[str], Awaitable[Call]], text: str) -> tuple[Call, tuple[Alert, ...]]:
+        """Return the call, or one that was never made and says why, and the alerts."""
+        clock, spend = self._clock, self._spend
+        if self._capped and spend is not None:
+            allowed, findings = spend.allows(clock.now())
+            if not allowed:
+                return self._unasked(Reason.OVER_BUDGET, _SPENT), clock.alerts(findings)
+        permit = self._endpoint.permit(clock.now())
+        if permit is Permit.REFUSED:
+            return self._unasked(Reason.BREAKER_OPEN, _HELD_BACK), ()
+        call = await ask(text)
+        if spend is not None:
+            spend.spend(call.cost_usd, clock.now())
+        return call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today()))
+
+    def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
+        """Return whether one more ticket may go straight to the big tier, counting it if so, and the alerts."""
+        if self._escalations is None:
+            return True, ()
+        allowed, findings = self._escalations.take(self._clock.now())
+        return allowed, self._clock.alerts(findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A decision as it stands after the guard: the exception that it rests on (if any), the day, and the alerts."""
+
+    decision: Decision
+    exception: WrittenException | None = None
+    on: date = date.min
+    alerts: tuple[Alert, ...] = ()
+
+
+class Decisions:
+    """Stands behind one tier's decisions."""
+
+    def __init__(self, guard: DecisionGuard, clock: Clock) -> None:
+        self._guard = guard
+        self._clock = clock
+
+    def check(self, decision: Decision, call: Call) -> Checked:
+        """Return what stands of the policy's decision on this call."""
+        on = self._clock.today()
+        judged = self._guard.judge(decision, call, self._clock.now(), on)
+        return Checked(judged.decision, judged.exception, on, self._clock.alerts(judged.findings))
+
+
+class Guards:
+    """Everything that one worker process guards with. Its agents share the two budgets."""
+
+    def __init__(
+        self, contracts: Contracts | None, limits: GuardLimits, max_escalations_per_hour: int | None, clock: Clock
+    ) -> None:
+        self._contracts = contracts
+        self._limits = limits
+        self._clock = clock
+        most_usd = limits.max_usd_per_hour
+        self._spend = None if most_usd is None else SpendBudget(most_usd, limits.remind_s)
+        most = max_escalations_per_hour
+        self._escalations = None if most is None else EscalationBudget(most, limits.remind_s)
+
+    def calls(self, tier: Tier, model: str, unasked: Unasked) -> CallGuard:
+        """Return the guard on calls to one tier's endpoint; the big tier is the one that a spent budget holds back."""
+        guard = EndpointGuard(tier, model, self._terms(tier, model), self._limits, self._exceptions(tier, model))
+        return CallGuard(
+            guard, unasked, self._clock, spend=self._spend, capped=tier == "big", escalations=self._escalations
+        )
+
+    def decisions(self, tier: Tier, model: str) -> Decisions:
+        """Return the guard on decisions about one tier's answers."""
+        otherwise: Action = "escalate" if tier == "cheap" else "review"
+        guard = DecisionGuard(
+            otherwise, self._terms(tier, model), self._limits, self._exceptions(tier, model), self._escalations
+        )
+        return Decisions(guard, self._clock)
+
+    def _terms(self, tier: Tier, model: str) -> Terms:
+        contract = None if self._contracts is None else self._contracts.contract(tier, model)
+        return contract or Terms()
+
+    def _exceptions(self, tier: Tier, model: str) -> tuple[WrittenException, ...]:
+        return () if self._contracts is None else self._contracts.exceptions_of(tier, model)

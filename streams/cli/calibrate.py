@@ -1,0 +1,136 @@
+"""hedgerow calibrate: from recorded answers to a policy whose accepted error is bounded."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.options import AsJson
+from streams.cli.slices import slice_table
+from streams.errors import SettingsError
+
+_HEADER = (
+    "# Written by hedgerow calibrate. The bound under fitted.promise was tested with these very thresholds and maps: "
+    "with others it is not promised.\n"
+)
+_DEFAULT_ERROR = 0.05
+
+
+def calibrate(
+    records: Annotated[Path, typer.Argument(help="A record file of hedgerow evaluate, with gold labels.")],
+    out: Annotated[Path, typer.Option(help="Where the policy file is written.")],
+    max_error: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Bound on the share of wrong labels among those accepted; 0.05 without it."),
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The same bound the other way round; the stricter one counts.")
+    ] = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence at which the bound holds.")] = 0.95,
+    keep: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the big model's accuracy to keep, on the same tickets.")
+    ] = 0.99,
+    min_saving: Annotated[
+        float,
+        typer.Option(min=-1, max=1, help="Saving in model calls to reach, if it can be, before people's work counts."),
+    ] = 0.7,
+    max_review: Annotated[float, typer.Option(min=0, max=1, help="Share of tickets that people can take.")] = 0.3,
+    review_usd: Annotated[float, typer.Option(min=0, help="What a person's decision costs, USD.")] = 0.1,
+    base: Annotated[
+        Path | None, typer.Option(help="A policy whose basis, covered mass, audit share and limits are kept.")
+    ] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for three SVG pictures.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split of the records.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fit calibration maps, try all thresholds, and write the cheapest policy that keeps the bound; exit 1 if none does."""
+    from streams.core.calibrate.pictures import pictures as draw
+    from streams.core.calibrate.report import fitted_policy, report
+    from streams.core.calibrate.select import NoPolicy, select
+    from streams.core.fitted import Promise
+    from streams.record_file import read_records
+    from streams.settings import load_policy
+
+    promise = Promise(
+        max_error=_bound(max_error, min_accuracy),
+        level=level,
+        keep=keep,
+        min_saving=min_saving,
+        max_review=max_review,
+        review_usd=review_usd,
+    )
+    rows = read_records(records)
+    try:
+        selection = select(rows, promise, base=load_policy(base) if base else None, seed=seed)
+    except NoPolicy as error:
+        if as_json:
+            print(orjson.dumps({"policy_id": None, "reason": str(error)}).decode())
+        print(f"hedgerow: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    found = report(selection, promise)
+    today = datetime.datetime.now(datetime.UTC).date()
+    policy = fitted_policy(selection, rows, promise, today, found["figures"])
+    drawn = {} if pictures is None else draw(found)
+    _write(out, _HEADER + _yaml(policy.model_dump(mode="json")))
+    for name, text in drawn.items():
+        _write((pictures or Path()) / name, text)
+    if as_json:
+        print(orjson.dumps({"policy_id": policy.id, "records": len(rows), **found}).decode())
+    else:
+        _show(Console(), found, f"policy {policy.id} written to {out}")
+
+
+def _bound(max_error: float | None, min_accuracy: float | None) -> float:
+    given = [bound for bound in (max_error, None if min_accuracy is None else 1 - min_accuracy) if bound is not None]
+    return min(given, default=_DEFAULT_ERROR)
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"file {path} cannot be written: {error.strerror}") from None
+
+
+def _show(console: Console, found: dict[str, Any], title: str) -> None:
+    table = Table(title="confidence on the tested half, before and after calibration", title_justify="left")
+    for name in ("tier", "map", "AUROC", "ECE", "after", "honest", "Brier", "after"):
+        table.add_column(name)
+    for tier, one in found["tiers"].items():
+        before, after = one["before"], one["after"]
+        numbers = [
+            before["auroc"],
+            before["ece"],
+            after["ece"],
+            after["ece_of_an_honest_model"],
+            before["brier"],
+            after["brier"],
+        ]
+        table.add_row(tier, one["map"]["kind"], *("-" if x is None else f"{x:.4f}" for x in numbers))
+    console.print(table)
+    made, promise = found["figures"], found["promise"]
+    console.print(slice_table(made, "the policy, tested half"))
+    console.print("saving by review share: " + ", ".join(
+        f"{row['saving']:.1%} at {row['review_rate']:.0%}" for row in found["frontier"]
+    ))  # fmt: skip
+    if made["saving"] is not None and made["saving"] < promise["min_saving"]:
+        console.print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
+    console.print(
+        f"accepted error {made['accepted_error'] or 0.0:.2%}, under {made['accepted_error_bound']:.2%} with "
+        f"{promise['level']:.0%} confidence (promised: {promise['max_error']:.2%})"
+    )
+    console.print(title)

@@ -1,0 +1,184 @@
+"""hedgerow contract: do the endpoints still give what is relied on, and what do others give?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
+from streams.cli.runtime import run
+
+if TYPE_CHECKING:
+    from streams.core.contract import Contract, Contracts
+    from streams.models.endpoint import Endpoint
+    from streams.models.scan import Scanned, Target
+    from streams.settings import Settings
+
+app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_help=True)
+
+
+@app.command()
+def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Probe every endpoint once and compare with its contract; exit 1 and a table of what broke."""
+    from streams.app import configure_logging
+    from streams.errors import SettingsError
+    from streams.settings import load_settings
+
+    configure_logging(level="error", libraries=logging.CRITICAL)
+    settings = load_settings(config)
+    if settings.contracts is None:
+        raise SettingsError(f"{config}: no contracts to check: write contracts: FILE")
+    rows = run(_check(settings, settings.contracts))
+    exceptions = _exceptions(settings.contracts)
+    kept = all(row["kept"] for row in rows)
+    if as_json:
+        print(orjson.dumps({"kept": kept, "endpoints": rows, "exceptions": exceptions}).decode())
+    else:
+        _print_check(rows, exceptions)
+    if not kept:
+        raise typer.Exit(1)
+
+
+@app.command()
+def scan(
+    file: Annotated[Path, typer.Argument(help="YAML: endpoints, a list of {name?, base_url, model, api?, ...}.")],
+    as_json: AsJson = False,
+) -> None:
+    """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""
+    from streams.app import configure_logging
+
+    configure_logging(level="error", libraries=logging.CRITICAL)
+    results = run(_scan(_targets(file)))
+    if as_json:
+        print(orjson.dumps([asdict(result) for result in results]).decode())
+        return
+    table = Table(title=f"{len(results)} endpoints", title_justify="left")
+    for column in ("endpoint", "model", "logprobs", "shape", "k", "least output", "remarks"):
+        table.add_column(column, overflow="fold")
+    for result in results:
+        remarks = [*result.adapted, *(filter(None, [result.reason, result.detail]))]
+        table.add_row(
+            result.name,
+            result.model_returned or result.model,
+            "yes" if result.logprobs else "no",
+            result.shape,
+            None if result.k is None else str(result.k),
+            None if result.min_output_tokens is None else f"{result.min_output_tokens} tokens",
+            "; ".join(remarks),
+        )
+    Console().print(table)
+
+
+async def _check(settings: Settings, contracts: Contracts) -> list[dict[str, Any]]:
+    tiers = settings.tiers
+    wanted = (
+        (contracts.contract("cheap", tiers.cheap.model), tiers.cheap),
+        (contracts.contract("big", tiers.big.model), tiers.big),
+    )
+    # The settings refuse a tier without a contract.
+    checks = [_check_one(contract, endpoint, settings) for contract, endpoint in wanted if contract is not None]
+    return list(await asyncio.gather(*checks))
+
+
+async def _check_one(contract: Contract, endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
+    from streams.errors import HedgerowError
+    from streams.models.client import ModelClient
+    from streams.models.probe import probe
+
+    row: dict[str, Any] = {
+        "tier": contract.tier,
+        "provider": contract.provider,
+        "model": contract.model,
+        "owner": contract.owner,
+    }
+    try:
+        async with ModelClient(contract.tier, endpoint, settings.label_set) as client:
+            probed = await probe(client, contract)
+    except HedgerowError as error:
+        breach = {"name": "refused", "field": "answer", "use": "accept", "expected": "an answer", "found": str(error)}
+        return {**row, "kept": False, "model_returned": None, "k": None, "breaches": [breach]}
+    signal = probed.call.signal
+    breaches = [asdict(breach) for breach in probed.breaches]
+    return {
+        **row,
+        "kept": not breaches,
+        "model_returned": probed.call.model_returned,
+        "k": signal.k if signal.status == "scored" else None,
+        "breaches": breaches,
+    }
+
+
+def _exceptions(contracts: Contracts) -> list[dict[str, Any]]:
+    today = datetime.now(UTC).date()
+    return [
+        {
+            "id": each.id,
+            "tier": each.tier,
+            "model": each.model,
+            "reasons": sorted(each.reasons),
+            "owner": each.owner,
+            "expires": each.expires.isoformat(),
+            "in_force": each.in_force(today),
+        }
+        for each in contracts.exceptions
+    ]
+
+
+def _print_check(rows: list[dict[str, Any]], exceptions: list[dict[str, Any]]) -> None:
+    console = Console()
+    for row in rows:
+        if row["kept"]:
+            console.print(f"ok   {row['tier']} tier: {row['model_returned']} keeps its contract, k = {row['k']}")
+    broken = [(row, breach) for row in rows for breach in row["breaches"]]
+    if broken:
+        table = Table(title="broken", title_justify="left")
+        for column in ("tier", "model", "field", "relied on to", "expected", "found", "owner"):
+            table.add_column(column, overflow="fold")
+        for row, breach in broken:
+            table.add_row(
+                row["tier"],
+                row["model"],
+                breach["field"],
+                breach["use"],
+                breach["expected"],
+                breach["found"],
+                row["owner"],
+            )
+        console.print(table)
+    for each in exceptions:
+        state = "in force until" if each["in_force"] else "not in force: it expired on"
+        console.print(f"exception {each['id']} of {each['owner']}: {state} {each['expires']}", highlight=False)
+
+
+def _targets(file: Path) -> list[Target]:
+    from pydantic import TypeAdapter, ValidationError
+
+    from streams.errors import SettingsError
+    from streams.models.scan import Target
+    from streams.yaml_files import one_line, read_yaml
+
+    values = read_yaml(file, "endpoints")
+    if values.keys() != {"endpoints"}:
+        raise SettingsError(f"{file}: one key is expected, endpoints, with a list")
+    try:
+        targets = TypeAdapter(list[Target]).validate_python(values["endpoints"])
+    except ValidationError as error:
+        raise SettingsError(f"{file}: endpoints.{one_line(error)}") from None
+    if not targets:
+        raise SettingsError(f"{file}: endpoints is empty")
+    return targets
+
+
+async def _scan(targets: list[Target]) -> list[Scanned]:
+    from streams.models.scan import scan as scan_one
+
+    return list(await asyncio.gather(*(scan_one(target) for target in targets)))

@@ -1,0 +1,195 @@
+"""hedgerow drift: what probes show, and an end to an alert that somebody has seen to."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
+from streams.cli.runtime import run
+from streams.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from streams.core.drift_report import DriftReport
+    from streams.settings import Settings
+
+app = typer.Typer(help="Judge probes: replay, test, plot, report; acknowledge an alert.", no_args_is_help=True)
+
+Rows = Annotated[
+    Path, typer.Argument(help='JSONL rows {"endpoint", "at", "logprobs": {token: logprob}|null, "error"}.')
+]
+Detector = Annotated[str, typer.Option(help="lt, lt-ref or another one that there is.")]
+
+
+@app.command()
+def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -> None:
+    """Run stored probes through a detector; prints one JSON line per alarm, and without --json what was read."""
+    from streams.core.drift import Replay
+    from streams.probe_files import read_rows
+
+    replayed, alarms = Replay(detector), 0
+    for row in read_rows(file):
+        for alarm in replayed.feed(row):
+            print(orjson.dumps(alarm).decode(), flush=True)
+            alarms += 1
+    if as_json:
+        return
+    rows = sum(monitor.index for monitor in replayed.monitors.values())
+    print(f"{alarms} alarms in {rows} probes of {len(replayed.monitors)} endpoints", file=sys.stderr)
+    for reason, count in replayed.unusable.most_common():
+        print(f"{count} probes are no samples: {reason}", file=sys.stderr)
+    if replayed.unnamed:
+        print(f"{replayed.unnamed} lines name no endpoint", file=sys.stderr)
+
+
+@app.command("test")
+def two_samples(
+    first: Rows,
+    second: Rows,
+    permutations: Annotated[int, typer.Option(min=1, help="Permutations of the rows.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the permutations.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Test whether two sets of probes come from the same model: the statistic and p = (1 + hits) / (N + 1).
+
+    For samples that are independent. Hourly probes of one endpoint are not; that is what the detectors are for.
+    """
+    from streams.core.drift import two_sample_test
+    from streams.probe_files import read_rows
+
+    result = two_sample_test(read_rows(first), read_rows(second), permutations, seed)
+    if as_json:
+        print(orjson.dumps(result).decode())
+    else:
+        print(
+            f"statistic {result['statistic']:.6g} nats over {result['tokens']} tokens, p = {result['p_value']:.4g} "
+            f"({result['n_a']} and {result['n_b']} probes)"
+        )
+
+
+@app.command()
+def plot(
+    file: Rows,
+    out: Annotated[Path, typer.Option(help="The SVG file to write.")],
+    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
+    detector: Detector = "lt-ref",
+    tokens: Annotated[int, typer.Option(min=1, max=8, help="How many tokens to draw.")] = 8,
+) -> None:
+    """Draw the likeliest tokens of each endpoint over time, with the alarms."""
+    from streams.core.drift_plot import plot as draw
+    from streams.errors import SettingsError
+    from streams.probe_files import read_rows
+
+    picture = draw(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
+    if picture is None:
+        raise SettingsError(f"{file}: no probes" + ("" if endpoint is None else f" of {endpoint!r}"))
+    try:
+        out.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{out}: {error.strerror}") from None
+    print(f"drawn to {out}")
+
+
+@app.command()
+def report(
+    file: Annotated[Path | None, typer.Argument(help="JSONL rows of probes; the probes topic without it.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    endpoints: Annotated[
+        Path | None, typer.Option("--endpoints", "-e", help="The endpoints file, which names the providers.")
+    ] = None,
+    detector: Detector = "lt-ref",
+    as_json: AsJson = False,
+) -> None:
+    """Print a table by provider: endpoints, years tracked, changes, changes per year, cost per year of an endpoint."""
+    from streams.core.drift_report import DriftReport
+    from streams.models.probed import load_endpoints
+    from streams.probe_files import read_rows
+    from streams.settings import load_settings
+
+    settings = load_settings(config) if file is None else None
+    probed = load_endpoints(endpoints) if endpoints else settings.endpoints if settings else None
+    made = DriftReport(detector, {each.name: each.served_by for each in probed.endpoints} if probed else {})
+    if settings is None:
+        assert file is not None
+        for row in read_rows(file):
+            made.feed(row)
+    else:
+        run(_feed(made, settings))
+    table = made.table()
+    if as_json:
+        print(orjson.dumps([asdict(line) for line in table]).decode())
+    else:
+        _print([asdict(line) for line in table])
+
+
+@app.command()
+def acknowledge(
+    endpoint: Annotated[str, typer.Argument(help="The endpoint, as its alerts name it.")],
+    config: Config = DEFAULT_CONFIG,
+    by: Annotated[str, typer.Option(help="Who says so; the user of this machine without it.")] = "",
+    note: Annotated[str, typer.Option(help="What was found.")] = "",
+) -> None:
+    """Say that somebody has seen to an endpoint's alerts: the policy counts as made for the model as it is now."""
+    from schemas import Alert, stable_id
+    from streams.app import configure_logging
+    from streams.core.watch_kind import WatchKind
+    from streams.errors import SettingsError
+    from streams.publish import publish
+    from streams.settings import load_settings
+
+    configure_logging(level="error", libraries=logging.CRITICAL)
+    settings = load_settings(config)
+    known = [] if settings.endpoints is None else [each.name for each in settings.endpoints.endpoints]
+    if endpoint not in known:
+        raise SettingsError(f"{config}: no endpoint {endpoint!r} is probed: there are {', '.join(known) or 'none'}")
+    at_ms, who = time.time_ns() // 1_000_000, by or getpass.getuser()
+    alert = Alert(
+        alert_id=stable_id("alert", endpoint, WatchKind.ACKNOWLEDGED, str(at_ms)),
+        source=endpoint,
+        kind=WatchKind.ACKNOWLEDGED,
+        at_ms=at_ms,
+        summary=f"{endpoint}: acknowledged by {who}" + (f": {note}" if note else ""),
+        details={"by": who, "note": note, "policy_id": settings.policy.id},
+    )
+    run(publish([alert], settings.broker.connection, prefix=settings.topics.prefix))
+    print(alert.summary)
+
+
+async def _feed(made: DriftReport, settings: Settings) -> None:
+    """Feed what is on the probes topic now."""
+    from schemas import Probe
+    from streams.consume import decode, reader, to_the_end
+    from streams.core.probe_watch import row_of
+
+    prefix = settings.topics.prefix
+    async with reader(["probes"], settings.broker.connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            probe = decode(record, prefix)
+            if isinstance(probe, Probe):
+                made.feed(row_of(probe) | {"cost_usd": probe.cost_usd})
+
+
+def _print(lines: Iterable[dict[str, object]]) -> None:
+    table = Table(title="changes by provider", title_justify="left")
+    for column in ("provider", "endpoints", "years", "probes", "changes", "changes per year", "USD per year"):
+        table.add_column(column, justify="left" if column == "provider" else "right")
+    for line in lines:
+        table.add_row(*map(_shown, line.values()))
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else plain(str(value))

@@ -1,0 +1,161 @@
+"""hedgerow evaluate: asks both tiers about every ticket of a file, offline, and keeps the answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from streams.cli.options import AsJson, Models
+from streams.cli.runtime import run
+from streams.cli.slices import slice_table
+from streams.errors import SettingsError
+
+if TYPE_CHECKING:
+    from streams.core.policy import Policy
+    from streams.evaluate import Tickets
+    from streams.record_file import RecordFile
+    from streams.sandbox.kinds import ModelKind
+    from streams.settings import Settings
+
+
+def evaluate(
+    tickets: Annotated[Path, typer.Option(help="JSONL rows {ticket_id, text, label?, slice?}.")],
+    record: Annotated[Path, typer.Option(help="The record file; what it already holds is not asked again.")],
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Labelled JSONL rows that the sandbox models learn from; bundled ones without it."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A settings file, to ask its endpoints and not the sandbox's.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="The policy for the figures that are printed.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    models: Models = "trained",
+    seed: Annotated[int, typer.Option(help="Of everything random in the sandbox.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Record what both tiers say about every ticket, for calibrate and whatif; exit 1 where some got no answer."""
+    from streams.core.calibrate.figures import whatif
+    from streams.demo.run import read_lines
+    from streams.evaluate import read_tickets
+    from streams.record_file import RecordFile
+    from streams.settings import load_policy
+
+    if config is not None and train is not None:
+        raise SettingsError("--train is for the sandbox models and --config for other endpoints: name one of them")
+    given = load_policy(policy) if policy else None
+    rows = read_tickets(read_lines(tickets, limit))
+    if not rows.tickets:
+        raise SettingsError(f"tickets file {tickets}: no valid ticket in {rows.invalid} rows")
+    with RecordFile(record) as file:
+        before = len(file.records)
+        used, unanswered = run(_evaluate(rows, file, config, train, given, models, seed))
+        wanted = {ticket.ticket_id for ticket in rows.tickets}
+        records = [one for one in file.records if one.ticket.ticket_id in wanted]
+        figures: dict[str, Any] = {
+            "recorded": len(records),
+            "asked": len(file.records) - before,
+            "unanswered": unanswered,
+            "invalid_rows": rows.invalid,
+            "repeated_rows": rows.repeated,
+            "policy_id": used.id,
+            **whatif(used, records),
+        }
+    if as_json:
+        print(orjson.dumps(figures).decode())
+    else:
+        _show(figures, record)
+    if unanswered:
+        raise typer.Exit(1)
+
+
+async def _evaluate(
+    rows: Tickets,
+    file: RecordFile,
+    config: Path | None,
+    train: Path | None,
+    policy: Policy | None,
+    models: ModelKind,
+    seed: int,
+) -> tuple[Policy, int]:
+    """Ask, and return the policy for the figures with how many tickets got no answer."""
+    from streams.evaluate import evaluate as ask_both
+    from streams.models.client import ModelClient
+
+    async with _settings(config, train, models, seed) as settings:
+        used = _figures_policy(settings, policy)
+        labels = settings.label_set
+        with Progress(
+            *Progress.get_default_columns(),
+            MofNCompleteColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        ) as bar:
+            waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
+            task = bar.add_task("asking both tiers", total=len(waiting))
+            async with (
+                ModelClient("cheap", settings.tiers.cheap, labels) as cheap,
+                ModelClient("big", settings.tiers.big, labels) as big,
+            ):
+                unanswered = await ask_both(rows.tickets, cheap, big, file, progress=lambda: bar.advance(task))
+    return used, unanswered
+
+
+def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
+    """Return the policy for the figures: the one given, which must fit, or the settings' own where it does."""
+    from streams.app import check_policy
+    from streams.core.policy import Policy
+
+    if given is not None:
+        check_policy(settings.model_copy(update={"policy": given}))
+        return given
+    try:
+        check_policy(settings)
+    except SettingsError:
+        # A new model is evaluated in order to be calibrated: the policy of the old one is no reason to refuse that.
+        return Policy()
+    return settings.policy
+
+
+@asynccontextmanager
+async def _settings(config: Path | None, train: Path | None, models: ModelKind, seed: int) -> AsyncIterator[Settings]:
+    """Yield the settings of the config file, or of a sandbox model server that runs meanwhile."""
+    from streams.core.policy import Policy
+    from streams.delivery.service import Connection
+    from streams.demo.run import demo_settings
+    from streams.sandbox.model.process import ModelServer
+    from streams.sandbox.tickets import TRAIN
+    from streams.settings import load_settings
+
+    if config is not None:
+        yield load_settings(config)
+        return
+    async with ModelServer(train or TRAIN, models=models, seed=seed) as server:
+        # Of the demo's settings only the labels and endpoints are used here: there is no broker, and no review store.
+        nowhere = Connection("127.0.0.1:9")
+        yield demo_settings(nowhere, server.url, server.labels, Policy(), Path(), models=models)
+
+
+def _show(figures: dict[str, Any], record: Path) -> None:
+    console = Console()
+    left_out = ", ".join(
+        f"{figures[name]} {text}"
+        for name, text in (
+            ("invalid_rows", "rows were no valid ticket"),
+            ("repeated_rows", "rows repeated a ticket id"),
+            ("unanswered", "tickets got no answer: run it again"),
+        )
+        if figures[name]
+    )
+    console.print(
+        f"{figures['recorded']} tickets in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}"
+    )
+    console.print(slice_table(figures, f"under the policy {figures['policy_id']}"))

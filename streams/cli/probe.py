@@ -1,0 +1,118 @@
+"""hedgerow probe: asks every endpoint one short question on a schedule, so that a change of its model is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
+from streams.cli.runtime import run
+from streams.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schemas import Probe
+    from streams.models.probed import ProbedEndpoint
+    from streams.settings import Settings
+
+app = typer.Typer(help="Probe model endpoints, so that a change is noticed.", no_args_is_help=True)
+
+Endpoints = Annotated[
+    Path | None, typer.Option("--endpoints", "-e", help="A YAML file of endpoints; the settings' own without it.")
+]
+
+
+@app.command()
+def once(
+    config: Config = DEFAULT_CONFIG,
+    endpoints: Endpoints = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print only; needs no settings and no broker.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Probe every endpoint now and send the probes; exit 1 if one gave no logprobs.
+
+    It is the probe of the present slot of the schedule: a second one in the same slot has the same id and counts once.
+    """
+    from streams.app import configure_logging
+    from streams.prober import probe_once
+    from streams.publish import publish
+    from streams.settings import load_settings
+
+    configure_logging(level="error", libraries=logging.CRITICAL)
+    settings = None if dry_run and endpoints is not None else load_settings(config)
+    probes = run(probe_once(_endpoints(settings, endpoints, config)))
+    if settings is not None and not dry_run:
+        run(publish(probes, settings.broker.connection, prefix=settings.topics.prefix))
+    for probe in probes:
+        _print(probe, as_json=as_json)
+    if any(probe.logprobs is None for probe in probes):
+        raise typer.Exit(1)
+
+
+@app.command("run")
+def run_prober(
+    config: Config = DEFAULT_CONFIG,
+    endpoints: Endpoints = None,
+    as_json: AsJson = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Probe on schedule until Ctrl-C. Of several probers one leads and the others stand by."""
+    from streams.app import configure_logging
+    from streams.errors import SettingsError
+    from streams.settings import load_settings
+
+    if log_level not in {"debug", "info", "warning", "error"}:
+        raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
+    configure_logging(json=as_json, level=log_level)
+    settings = load_settings(config)
+    run(_run(settings, _endpoints(settings, endpoints, config), as_json=as_json))
+
+
+async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_json: bool) -> None:
+    from streams.app import serve_metrics
+    from streams.metrics import MetricsObserver
+    from streams.probe_metrics import ProbeMetrics
+    from streams.prober import Prober
+
+    observer = MetricsObserver()
+    metrics = ProbeMetrics(observer.registry)
+    prober = Prober(settings, endpoints, metrics=metrics, told=lambda probe: _print(probe, as_json=as_json))
+    async with serve_metrics(settings.metrics, observer):
+        task = asyncio.create_task(prober.run())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+
+
+def _endpoints(settings: Settings | None, file: Path | None, config: Path) -> Sequence[ProbedEndpoint]:
+    from streams.errors import SettingsError
+    from streams.models.probed import load_endpoints
+
+    if file is not None:
+        return load_endpoints(file).endpoints
+    if settings is None or settings.endpoints is None:
+        raise SettingsError(f"{config}: no endpoints to probe: write endpoints: FILE, or give --endpoints FILE")
+    return settings.endpoints.endpoints
+
+
+def _print(probe: Probe, *, as_json: bool) -> None:
+    if as_json:
+        print(probe.encode().decode(), flush=True)
+        return
+    if probe.error is not None:
+        said = plain(probe.error)
+    elif probe.logprobs is None:
+        said = "no logprobs"
+    else:
+        best = max(probe.logprobs, key=probe.logprobs.__getitem__)
+        said = f"k = {len(probe.logprobs)}, likeliest {best!r} at {probe.logprobs[best]:.4f}"
+    print(f"{plain(probe.endpoint):<30} {said}  (${probe.cost_usd:.8f})", flush=True)

@@ -1,0 +1,49 @@
+"""hedgerow score: the decision on recorded responses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.errors import SettingsError
+
+if TYPE_CHECKING:
+    from schemas import Scored, Unscorable
+
+
+def score(
+    labels: Annotated[str, typer.Option(help="The labels, comma separated.")],
+    file: Annotated[Path, typer.Argument(help="JSONL rows {id, response}; - for standard input.")] = Path("-"),
+    policy: Annotated[Path | None, typer.Option(help="A policy file; the default policy without it.")] = None,
+) -> None:
+    """Read model responses and print, for each, how sure the model was and what the cheap tier's rule decides."""
+    from streams.core.labels import LabelSet
+    from streams.core.policy import Policy, decide_cheap
+    from streams.core.score_lines import score_rows
+    from streams.settings import load_policy
+
+    used = load_policy(policy) if policy else Policy()
+    known = LabelSet([name.strip() for name in labels.split(",")])
+
+    def decide(signal: Scored | Unscorable, model: str | None) -> tuple[str, tuple[str, ...]]:
+        decision = decide_cheap(used, signal, model=model)
+        return decision.action, decision.reasons
+
+    for row in score_rows(_lines(file), known, decide):
+        print(json.dumps(row, allow_nan=False))
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    if str(file) == "-":
+        yield from sys.stdin.buffer
+        return
+    try:
+        with file.open("rb") as stream:
+            yield from stream
+    except OSError as error:
+        raise SettingsError(f"responses file {file}: {error.strerror}") from None

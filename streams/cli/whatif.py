@@ -1,0 +1,33 @@
+"""hedgerow whatif: what a policy would have done with recorded answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from streams.cli.options import AsJson
+from streams.cli.slices import slice_table
+
+
+def whatif(
+    records: Annotated[Path, typer.Argument(help="A record file of hedgerow evaluate.")],
+    policy: Annotated[Path, typer.Option(help="The policy file to replay.")],
+    as_json: AsJson = False,
+) -> None:
+    """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
+    from streams.core.calibrate.figures import whatif as figures_of
+    from streams.core.calibrate.records import refuse_other_records
+    from streams.record_file import read_records
+    from streams.settings import load_policy
+
+    replayed, rows = load_policy(policy), read_records(records)
+    refuse_other_records(replayed.fitted, rows)
+    figures = figures_of(replayed, rows)
+    if as_json:
+        print(orjson.dumps({"policy_id": replayed.id, **figures}).decode())
+    else:
+        Console().print(slice_table(figures, f"{records.name} under the policy {replayed.id}"))

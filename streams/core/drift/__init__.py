@@ -1,0 +1,44 @@
+"""Notices from an endpoint's probe rows that the model behind it, or what it returns, has changed."""
+
+from streams.core.drift.detector import DETECTORS, Detector
+from streams.core.drift.monitor import EndpointMonitor, Observation
+from streams.core.drift.permutation import permutation_tests
+from streams.core.drift.replay import AlarmRecord, Replay, TwoSampleRecord, replay, two_sample_test
+from streams.core.drift.row import ProbeRow, read_row
+from streams.core.drift.verdict import (
+    Alarm,
+    At,
+    Kind,
+    Moved,
+    NotEnough,
+    Quiet,
+    Reason,
+    Span,
+    Unusable,
+    Verdict,
+)
+
+__all__ = [
+    "DETECTORS",
+    "Alarm",
+    "AlarmRecord",
+    "At",
+    "Detector",
+    "EndpointMonitor",
+    "Kind",
+    "Moved",
+    "NotEnough",
+    "Observation",
+    "ProbeRow",
+    "Quiet",
+    "Reason",
+    "Replay",
+    "Span",
+    "TwoSampleRecord",
+    "Unusable",
+    "Verdict",
+    "permutation_tests",
+    "read_row",
+    "replay",
+    "two_sample_test",
+]

@@ -1,0 +1,44 @@
+"""The interface of a change detector, and the detectors there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol, Self
+
+from streams.core.drift.lt import LtDetector
+from streams.core.drift.lt_ref import LtRefDetector
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.verdict import Verdict
+from streams.errors import SettingsError
+
+
+class Detector(Protocol):
+    """Watches one endpoint's usable rows, in order, in bounded memory.
+
+    ``update`` says what the row shows; a detector that is cooling down or collecting says so by ``Quiet`` or
+    ``NotEnough``, and one that cannot compare a row by ``Unusable``. ``restore(snapshot())`` continues with the same
+    verdicts; a snapshot is plain JSON values.
+    """
+
+    def update(self, row: ProbeRow) -> Verdict:
+        """Take the next usable row."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON values."""
+        ...
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """The detector that ``snapshot`` described."""
+        ...
+
+
+DETECTORS: Final[Mapping[str, type[Detector]]] = {LtDetector.name: LtDetector, LtRefDetector.name: LtRefDetector}
+
+
+def detector_type(name: str, detectors: Mapping[str, type[Detector]] = DETECTORS) -> type[Detector]:
+    """The detector of that name; ``SettingsError`` if there is none."""
+    if name not in detectors:
+        raise SettingsError(f"there is no detector {name!r}; choose one of {', '.join(sorted(detectors))}")
+    return detectors[name]

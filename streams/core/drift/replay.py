@@ -1,0 +1,101 @@
+"""Runs stored probe rows through a detector, or two files of them through a two-sample test."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypedDict
+
+from streams.core.drift.detector import detector_type
+from streams.core.drift.monitor import EndpointMonitor
+from streams.core.drift.permutation import permutation_tests
+from streams.core.drift.row import ProbeRow, read_row
+from streams.core.drift.verdict import At, Reason
+from streams.errors import SettingsError
+
+
+class AlarmRecord(TypedDict):
+    """One alarm as a JSON object; ``index`` is the row's position among all rows of its endpoint, from 0."""
+
+    endpoint: str
+    index: int
+    at: At
+    detector: str
+    kind: str
+    statistic: float
+    score: float
+
+
+class TwoSampleRecord(TypedDict):
+    """The two-sample test as a JSON object; ``tokens`` is the size of the union, ``n_a`` and ``n_b`` the usable rows."""
+
+    statistic: float
+    p_value: float
+    n_a: int
+    n_b: int
+    tokens: int
+
+
+class Replay:
+    """Feeds rows to one monitor per endpoint, as they come; ``unnamed`` counts rows that name no endpoint."""
+
+    def __init__(self, detector: str) -> None:
+        detector_type(detector)
+        self.detector = detector
+        self.monitors: dict[str, EndpointMonitor] = {}
+        self.unnamed = 0
+
+    @property
+    def unusable(self) -> Counter[Reason]:
+        """Rows of all endpoints that were no samples, by reason."""
+        return sum((monitor.unusable for monitor in self.monitors.values()), Counter())
+
+    def feed(self, row: object) -> Iterator[AlarmRecord]:
+        """The alarms that one row raises."""
+        endpoint = row.get("endpoint") if isinstance(row, Mapping) else None
+        if not isinstance(endpoint, str):
+            self.unnamed += 1
+            return
+        if endpoint not in self.monitors:
+            self.monitors[endpoint] = EndpointMonitor(self.detector)
+        observation = self.monitors[endpoint].update(row)
+        for alarm in observation.alarms:
+            yield AlarmRecord(
+                endpoint=endpoint,
+                index=observation.index,
+                at=observation.at,
+                detector=self.detector,
+                kind=alarm.kind.value,
+                statistic=alarm.statistic,
+                score=alarm.score,
+            )
+
+
+def replay(rows: Iterable[Mapping[str, object]], detector: str) -> Iterator[AlarmRecord]:
+    """The alarms of stored rows, each endpoint's rows in the order given; ``SettingsError`` for an unknown detector."""
+    run = Replay(detector)
+    for row in rows:
+        yield from run.feed(row)
+
+
+def two_sample_test(
+    rows_a: Iterable[object], rows_b: Iterable[object], permutations: int, seed: int
+) -> TwoSampleRecord:
+    """The permutation test between two sets of rows; unusable rows are left out.
+
+    ``SettingsError`` where a set has no usable row, or ``permutations`` is below 1.
+    """
+    if permutations < 1:
+        raise SettingsError(f"a permutation test needs at least 1 permutation, not {permutations}")
+    a, b = _usable(rows_a), _usable(rows_b)
+    for name, sample in (("first", a), ("second", b)):
+        if not sample:
+            raise SettingsError(f"the {name} set of probe rows has no usable row: there is nothing to compare")
+    [result] = permutation_tests([(a, b)], permutations, seed)
+    return TwoSampleRecord(
+        statistic=result.statistic, p_value=result.p_value, n_a=len(a), n_b=len(b), tokens=result.tokens
+    )
+
+
+def _usable(rows: Iterable[object]) -> list[ProbeRow]:
+    return [row for row in map(read_row, rows) if isinstance(row, ProbeRow)]

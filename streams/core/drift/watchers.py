@@ -1,0 +1,68 @@
+"""Watchers for what is no statistical matter: another k, another model id or fingerprint, logprobs that stay away."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.settled import Resettled, Settled
+from streams.core.drift.verdict import Alarm, Kind, Reason, Unusable
+from streams.core.drift.window import same_k
+
+MISSING_RUN: Final = 5
+"""Answers in a row without logprobs. At 5 % missing at random, one in three million rows ends such a run."""
+
+
+class ContractWatcher:
+    """Follows k, the returned model id and the fingerprint; each change is one alarm of its own kind."""
+
+    def __init__(self) -> None:
+        self._k: Settled[int] = Settled(same_k)
+        self._model: Settled[str] = Settled()
+        self._fingerprint: Settled[str] = Settled()
+
+    def update(self, row: ProbeRow) -> list[Alarm]:
+        """Take the next usable row; the alarms that it confirms."""
+        changes: list[tuple[Kind, Resettled[int] | Resettled[str] | None]] = [(Kind.K_CHANGE, self._k.update(row.k))]
+        if row.model is not None:
+            changes.append((Kind.MODEL_CHANGE, self._model.update(row.model)))
+        if row.fingerprint is not None:
+            changes.append((Kind.FINGERPRINT_CHANGE, self._fingerprint.update(row.fingerprint)))
+        return [_alarm(kind, change) for kind, change in changes if change]
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON values."""
+        return {
+            "k": self._k.snapshot(),
+            "model": self._model.snapshot(),
+            "fingerprint": self._fingerprint.snapshot(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over the state that ``snapshot`` wrote."""
+        self._k.load(state["k"])
+        self._model.load(state["model"])
+        self._fingerprint.load(state["fingerprint"])
+
+
+def _alarm(kind: Kind, change: Resettled[int] | Resettled[str]) -> Alarm:
+    value = change.now if isinstance(change.now, int) else change.run
+    return Alarm(kind, float(value), float(change.run), float(change.run), was=change.was, now=change.now)
+
+
+class MissingWatcher:
+    """Counts answers without logprobs in a row; failed calls neither count nor end a run, a usable row ends it."""
+
+    def __init__(self, run: int = 0) -> None:
+        self.run = run
+
+    def update(self, row: ProbeRow | Unusable) -> list[Alarm]:
+        """Take the next row, usable or not; one alarm when the run has lasted ``MISSING_RUN`` answers."""
+        if isinstance(row, ProbeRow):
+            self.run = 0
+        elif row.reason in {Reason.MISSING, Reason.EMPTY}:
+            self.run += 1
+            if self.run == MISSING_RUN:
+                length = float(self.run)
+                return [Alarm(Kind.MISSING, length, length, length)]
+        return []

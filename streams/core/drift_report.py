@@ -1,0 +1,110 @@
+"""How often models changed, by provider: what stored probes of many endpoints add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from streams.core.drift import Kind, ProbeRow, Replay, read_row
+
+YEAR_S: Final = 365.25 * 24 * 3600
+
+SAME_EVENT: Final = 24
+"""Rows. A change shows in the logprobs, the model id or both; alarms this close to each other are about one change."""
+
+_LATEST_S: Final = 1e11
+"""A number above this is Unix time in milliseconds: as seconds it would lie in the year 5138."""
+
+_CHANGES: Final = frozenset({Kind.CHANGE.value, Kind.DRIFT.value, Kind.MODEL_CHANGE.value})
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRow:
+    """One line of the table; rates are None where no time was covered, the cost where no row names one."""
+
+    provider: str
+    endpoints: int
+    years: float
+    """Of all its endpoints together."""
+    probes: int
+    changes: int
+    changes_per_year: float | None
+    """Of one endpoint."""
+    usd_per_year: float | None
+    """Of one endpoint."""
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    provider: str
+    first_s: float | None = None
+    last_s: float | None = None
+    probes: int = 0
+    changes: int = 0
+    last_change: int | None = None
+    usd: float | None = None
+
+
+class DriftReport:
+    """Takes stored probe rows, each endpoint's in order, and counts the changes that a detector finds."""
+
+    def __init__(self, detector: str, providers: Mapping[str, str] | None = None) -> None:
+        self._replay = Replay(detector)
+        self._providers = providers or {}
+        self._endpoints: dict[str, _Endpoint] = {}
+
+    def feed(self, row: object) -> None:
+        """Take one row, with ``provider`` and ``cost_usd`` where it names them; rows without an endpoint are left out."""
+        alarms = list(self._replay.feed(row))
+        if not isinstance(row, Mapping) or not isinstance(name := row.get("endpoint"), str):
+            return
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            provider = row.get("provider")
+            known = provider if isinstance(provider, str) and provider else self._providers.get(name, "unknown")
+            endpoint = self._endpoints[name] = _Endpoint(known)
+        endpoint.probes += 1
+        cost = row.get("cost_usd")
+        if isinstance(cost, int | float) and cost >= 0:
+            endpoint.usd = (endpoint.usd or 0.0) + cost
+        seconds = _seconds(row)
+        if seconds is not None:
+            endpoint.first_s = seconds if endpoint.first_s is None else min(endpoint.first_s, seconds)
+            endpoint.last_s = seconds if endpoint.last_s is None else max(endpoint.last_s, seconds)
+        for alarm in alarms:
+            if alarm["kind"] not in _CHANGES:
+                continue
+            if endpoint.last_change is None or alarm["index"] - endpoint.last_change > SAME_EVENT:
+                endpoint.changes += 1
+            endpoint.last_change = alarm["index"]
+
+    def table(self) -> list[ProviderRow]:
+        """Return a line for each provider, by name, and one for all together where there are several."""
+        groups: dict[str, list[_Endpoint]] = {}
+        for endpoint in self._endpoints.values():
+            groups.setdefault(endpoint.provider, []).append(endpoint)
+        lines = [_line(provider, groups[provider]) for provider in sorted(groups)]
+        return lines if len(lines) < 2 else [*lines, _line("all", list(self._endpoints.values()))]
+
+
+def _line(provider: str, endpoints: list[_Endpoint]) -> ProviderRow:
+    years = sum((each.last_s or 0.0) - (each.first_s or 0.0) for each in endpoints) / YEAR_S
+    changes = sum(each.changes for each in endpoints)
+    priced = [each.usd for each in endpoints if each.usd is not None]
+    return ProviderRow(
+        provider=provider,
+        endpoints=len(endpoints),
+        years=years,
+        probes=sum(each.probes for each in endpoints),
+        changes=changes,
+        changes_per_year=changes / years if years else None,
+        usd_per_year=sum(priced) / years if years and priced else None,
+    )
+
+
+def _seconds(row: Mapping[str, object]) -> float | None:
+    """Return the row's time in seconds, whatever else the row holds."""
+    read = read_row({"at": row.get("at"), "logprobs": {"x": -1.0}})
+    time = read.time if isinstance(read, ProbeRow) else None
+    return time / 1000 if time is not None and time > _LATEST_S else time

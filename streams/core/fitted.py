@@ -1,0 +1,75 @@
+"""What a policy was fitted on, and the refusal to use it for anything else."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.errors import SettingsError
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FittedTier(_Section):
+    """One tier's model as the records name it: the name asked for, the id returned, the hash of the prompt."""
+
+    model_asked: str
+    model_returned: str | None
+    """None where the API says none."""
+    prompt_hash: str
+
+
+class Promise(_Section):
+    """What was asked of the policy when it was chosen."""
+
+    max_error: Share
+    """The bound on the share of wrong labels among those accepted without a person."""
+    level: Annotated[float, Field(gt=0, lt=1)]
+    """The confidence at which that bound holds."""
+    keep: Share
+    """The least share of the big model's accuracy on the same tickets."""
+    min_saving: Annotated[float, Field(ge=-1, le=1)]
+    """The least saving in model calls against asking the big model about every ticket."""
+    max_review: Share
+    """The most tickets that people can take, as a share of all."""
+    review_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """What a person's decision costs, USD."""
+
+
+class Fitted(_Section):
+    """Where a policy comes from: a worker refuses it for other models, another prompt or other labels."""
+
+    data_hash: str
+    """Of the records, whatever their order."""
+    records: Annotated[int, Field(ge=1)]
+    date: datetime.date
+    labels: tuple[str, ...]
+    cheap: FittedTier
+    big: FittedTier
+    promise: Promise
+    figures: dict[str, float | None]
+    """What the policy did on the records it was tested on, which are not those it was chosen on."""
+
+
+def refuse_others(fitted: Fitted, labels: Sequence[str], prompt_hash: str, cheap_model: str, big_model: str) -> None:
+    """Raise SettingsError where the policy was fitted for other labels, another prompt or another model."""
+    again = "use its own settings, or run hedgerow evaluate and hedgerow calibrate again"
+    if set(fitted.labels) != set(labels):
+        odd = ", ".join(map(repr, sorted(set(fitted.labels) ^ set(labels))[:5]))
+        raise SettingsError(f"the policy was fitted for other labels (not in both: {odd}): {again}")
+    for name, tier, model in (("cheap", fitted.cheap, cheap_model), ("big", fitted.big, big_model)):
+        if tier.model_asked != model:
+            raise SettingsError(
+                f"the policy was fitted for the {name} model {tier.model_asked!r}, not {model!r}: {again}"
+            )
+        if tier.prompt_hash != prompt_hash:
+            raise SettingsError(
+                f"the policy was fitted for the prompt {tier.prompt_hash} of the {name} tier, not {prompt_hash}: {again}"
+            )

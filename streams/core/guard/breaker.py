@@ -1,0 +1,64 @@
+"""Whether an endpoint is asked: always, or one trial now and then until it can be trusted again."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+
+class Permit(Enum):
+    """What a caller may do."""
+
+    CALL = "call"
+    TRIAL = "trial"
+    """Call, and tell the breaker what came of it."""
+    REFUSED = "refused"
+
+
+class Breaker:
+    """Closed: every call. Open: one trial every ``every_s`` seconds. Trials that keep the contract close it.
+
+    After a good trial the next one follows at once (half open); ``to_close`` in a row close the breaker, and a bad one
+    begins the wait anew. A trial that never comes back holds nothing up: the next is due all the same.
+    """
+
+    def __init__(self, every_s: float, to_close: int) -> None:
+        self._every_s = every_s
+        self._to_close = to_close
+        self._next_trial = math.inf
+        self._good = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are held back."""
+        return self._next_trial != math.inf
+
+    def permit(self, now: float) -> Permit:
+        """Return what may be done at ``now`` (seconds); a trial is given to one caller only."""
+        if not self.is_open:
+            return Permit.CALL
+        if now < self._next_trial:
+            return Permit.REFUSED
+        self._next_trial = now + self._every_s
+        return Permit.TRIAL
+
+    def open(self, now: float) -> None:
+        """Hold calls back from now on."""
+        self._good = 0
+        self._next_trial = now + self._every_s
+
+    def passed(self, now: float) -> bool:
+        """A trial kept the contract; return whether that closes the breaker."""
+        if not self.is_open:
+            return False
+        self._good += 1
+        self._next_trial = now
+        if self._good < self._to_close:
+            return False
+        self._next_trial = math.inf
+        return True
+
+    def failed(self, now: float) -> None:
+        """A trial broke the contract again, or was not answered."""
+        if self.is_open:
+            self.open(now)

@@ -1,0 +1,80 @@
+"""How often each of several things happens in the last calls, and how often it did before."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Collection
+
+#: The history holds this many windows; then all of it counts half.
+_MEMORY_WINDOWS = 20
+
+
+class Rates:
+    """Counts over a window of the last calls, and a slowly forgetting history of the calls before it.
+
+    A call that leaves the window enters the history unless ``learn`` was False when it left: what is an alarm today
+    must not be tomorrow's normal.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window: deque[frozenset[str]] = deque()
+        self._size = window
+        self._counts: Counter[str] = Counter()
+        self._before: dict[str, float] = {}
+        self._before_calls = 0.0
+
+    @property
+    def calls(self) -> int:
+        """How many calls are in the window."""
+        return len(self._window)
+
+    def push(self, names: Collection[str], *, learn: bool = True) -> None:
+        """Take the next call, and what happened in it."""
+        entry = frozenset(names)
+        self._window.append(entry)
+        self._counts.update(entry)
+        if len(self._window) > self._size:
+            self._leave(self._window.popleft(), learn=learn)
+
+    def count(self, name: str) -> int:
+        """Return in how many calls of the window ``name`` happened."""
+        return self._counts[name]
+
+    def before(self, name: str) -> tuple[float, float]:
+        """Return (calls in which ``name`` happened, calls) of the history."""
+        return self._before.get(name, 0.0), self._before_calls
+
+    def expected(self, name: str, prior: float, weight: float) -> float:
+        """Return the history's share of ``name``, where ``prior`` counts like ``weight`` calls."""
+        hits, calls = self.before(name)
+        return (hits + prior * weight) / (calls + weight)
+
+    def names(self) -> dict[str, int]:
+        """Return name to count for all that happened in the window."""
+        return dict(self._counts)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Drop these from the window, as if they had not happened in its calls."""
+        gone = frozenset(names)
+        self._window = deque(entry - gone for entry in self._window)
+        for name in gone:
+            self._counts.pop(name, None)
+
+    def forget_window(self) -> None:
+        """Begin an empty window; the history stays."""
+        self._window.clear()
+        self._counts.clear()
+
+    def _leave(self, entry: frozenset[str], *, learn: bool) -> None:
+        for name in entry:
+            self._counts[name] -= 1
+            if not self._counts[name]:
+                del self._counts[name]
+        if not learn:
+            return
+        self._before_calls += 1
+        for name in entry:
+            self._before[name] = self._before.get(name, 0.0) + 1
+        if self._before_calls > _MEMORY_WINDOWS * self._size:
+            self._before_calls /= 2
+            self._before = {name: hits / 2 for name, hits in self._before.items() if hits >= 0.01}

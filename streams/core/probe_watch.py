@@ -1,0 +1,138 @@
+"""Watches the probes of every endpoint: one series for what was asked in the same way, each probe once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from schemas import Probe
+from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, Reason, Unusable
+
+MAX_SERIES: Final = 2_000
+"""So many series are watched at once, of up to half a megabyte each; the one not heard of for longest is forgotten."""
+
+REMEMBERED_IDS: Final = 200
+"""A probe that comes again does so soon: after a second prober, or a producer that was not sure."""
+
+
+_STATISTICAL: Final = frozenset({Kind.CHANGE, Kind.DRIFT})
+
+
+class DriftLimits(BaseModel):
+    """How probes are judged: the ``drift`` section of the settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detectors: Annotated[tuple[str, ...], Field(min_length=1)] = ("lt-ref",)
+    replay_rows: Annotated[int, Field(ge=1)] = 100_000
+    """How far back the topic is read after a restart or rebalance, in probes of a partition."""
+    together_s: Annotated[float, Field(gt=0, le=90 * 86_400)] = 86_400.0
+    """A change of the model and one of the traffic within this time, in seconds, are told as one."""
+
+    @field_validator("detectors")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in DETECTORS]:
+            raise ValueError(f"there is no detector {unknown[0]!r}; choose from {', '.join(sorted(DETECTORS))}")
+        return tuple(dict.fromkeys(names))
+
+
+class SeriesKey(NamedTuple):
+    """What must be the same for two probes to be compared."""
+
+    endpoint: str
+    model: str
+    """As it was asked for; another id that comes back is an alarm of the same series."""
+    prompt: str
+    k: int
+    """As it was asked for."""
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An alarm and the detector that raised it; the watchers of a contract speak through the first detector."""
+
+    detector: str
+    alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one probe showed."""
+
+    probe: Probe
+    raised: tuple[Raised, ...] = ()
+    unusable: Reason | None = None
+    """Why the probe is no sample, if it is none."""
+    repeated: bool = False
+    """Whether a probe with this id was seen before; it then counts for nothing."""
+
+
+class ProbeWatch:
+    """Takes probes in the order of their topic and says of each what it shows. In bounded memory; nothing raises.
+
+    Everything that it knows follows from the probes that it was given, so that a restart is a replay.
+    """
+
+    def __init__(self, detectors: Sequence[str]) -> None:
+        self._detectors = tuple(detectors)
+        self._series: OrderedDict[SeriesKey, _Series] = OrderedDict()
+
+    @property
+    def series(self) -> int:
+        """How many series are watched."""
+        return len(self._series)
+
+    def update(self, probe: Probe) -> Seen:
+        """Take the next probe."""
+        key = SeriesKey(probe.endpoint, probe.model_asked, probe.prompt, probe.k_asked, probe.temperature)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = _Series(self._detectors)
+            if len(self._series) > MAX_SERIES:
+                self._series.popitem(last=False)
+        self._series.move_to_end(key)
+        return series.update(probe)
+
+
+class _Series:
+    def __init__(self, detectors: Sequence[str]) -> None:
+        self._monitors = tuple(EndpointMonitor(detector) for detector in detectors)
+        self._order: deque[str] = deque()
+        self._ids: set[str] = set()
+
+    def update(self, probe: Probe) -> Seen:
+        if probe.probe_id in self._ids:
+            return Seen(probe, repeated=True)
+        self._ids.add(probe.probe_id)
+        self._order.append(probe.probe_id)
+        if len(self._order) > REMEMBERED_IDS:
+            self._ids.discard(self._order.popleft())
+        row = row_of(probe)
+        seen = [(monitor.detector, monitor.update(row)) for monitor in self._monitors]
+        raised = tuple(
+            Raised(detector, alarm)
+            for place, (detector, observation) in enumerate(seen)
+            for alarm in observation.alarms
+            # Every monitor has watchers of its own for what is no statistical matter, and they say the same.
+            if place == 0 or alarm.kind in _STATISTICAL
+        )
+        verdict = seen[0][1].verdict
+        return Seen(probe, raised, verdict.reason if isinstance(verdict, Unusable) else None)
+
+
+def row_of(probe: Probe) -> dict[str, Any]:
+    """Return a probe as the row that a detector reads; ``at`` is Unix time in milliseconds."""
+    return {
+        "endpoint": probe.endpoint,
+        "at": probe.at_ms,
+        "logprobs": probe.logprobs,
+        "error": probe.error,
+        "model": probe.model_returned,
+        "fingerprint": probe.fingerprint,
+    }

@@ -1,0 +1,28 @@
+"""How a base model is asked for a label: instructions and examples first, then the ticket, then "Label:". Pure.
+
+Everything before the ticket is the same for every ticket, so the model reads it once and keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A message and the label that it should get."""
+
+    text: str
+    label: str
+
+
+def prefix(system: str, examples: Sequence[Example]) -> str:
+    """Return what stands before every ticket: the caller's instructions, then the examples."""
+    shown = "".join(f"{question(example.text)} {example.label}\n\n" for example in examples)
+    return f"{system.strip()}\n\n{shown}" if system.strip() else shown
+
+
+def question(text: str) -> str:
+    """Return one message on one line and the beginning of its answer, which the model goes on with."""
+    return f"{' '.join(text.split())}\nLabel:"

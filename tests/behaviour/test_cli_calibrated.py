@@ -1,0 +1,260 @@
+"""From tickets to a calibrated policy on the command line: evaluate, calibrate, whatif, and score under the policy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.app import Worker
+from streams.cli.main import main
+from streams.core.calibrate.records import Record
+from streams.errors import SettingsError
+from streams.record_file import read_records
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.tickets import DEMO
+from streams.settings import check_settings, load_policy
+from tests import bodies
+from tests.answers import records, underconfident
+from tests.bodies import Tok
+
+FIGURES = (
+    "saving accuracy accuracy_all_cheap accuracy_all_big accepted_error ece review_rate escalation_rate cost_usd "
+    "cost_per_correct"
+).split()
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Hedgerow = Callable[..., Said]
+
+
+@pytest.fixture
+def hedgerow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hedgerow:
+    """Run a command in this process, as the installed script would."""
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+def write(path: Path, rows: list[Record]) -> Path:
+    path.write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """900 records of two underconfident models."""
+    return write(tmp_path_factory.mktemp("records") / "records.jsonl", records(900, worth=underconfident))
+
+
+@pytest.fixture
+def config(model_server: ModelServer, tmp_path: Path) -> Path:
+    """Settings of the running model server."""
+    tier = {"base_url": model_server.url}
+    path = tmp_path / "hedgerow.yaml"
+    values = {
+        "labels": list(model_server.labels),
+        "tiers": {"cheap": tier | {"model": "sandbox-cheap"}, "big": tier | {"model": "sandbox-big"}},
+    }
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_evaluate_records_both_tiers_and_goes_on_where_it_stopped(
+    hedgerow: Hedgerow, config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.jsonl"
+    common = ("evaluate", "--config", config, "--tickets", DEMO, "--record", path, "--json")
+    first = hedgerow(*common, "--limit", 30)
+    assert (first.code, first.json["asked"], first.json["recorded"]) == (0, 30, 30)
+    again = hedgerow(*common)
+    assert (again.code, again.json["asked"], again.json["recorded"]) == (0, 90, 120)
+    assert again.json.keys() >= {*FIGURES, "slices", "accuracy_cheap_alone", "accuracy_big_alone"}
+    assert again.json["policy_id"] == "default-1"
+    rows = read_records(path)
+    assert len({row.ticket.ticket_id for row in rows}) == 120
+    assert {row.cheap.model_asked for row in rows} == {"sandbox-cheap"}
+
+
+def test_evaluate_starts_a_sandbox_of_its_own(hedgerow: Hedgerow, tmp_path: Path) -> None:
+    said = hedgerow("evaluate", "--tickets", DEMO, "--record", tmp_path / "r.jsonl", "--limit", 10)
+    assert said.code == 0, said.err
+    assert "10 tickets" in said.out
+    assert len(read_records(tmp_path / "r.jsonl")) == 10
+
+
+def test_evaluate_takes_one_source_of_models(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+    said = hedgerow("evaluate", "--tickets", DEMO, "--record", tmp_path / "r", "--config", config, "--train", DEMO)
+    assert said.code == 2
+    assert (
+        said.err == "hedgerow: --train is for the sandbox models and --config for other endpoints: name one of them\n"
+    )
+
+
+def test_evaluate_takes_a_new_model_under_a_policy_of_the_old_one(
+    hedgerow: Hedgerow, simulated: Path, config: Path, tmp_path: Path
+) -> None:
+    out, common = tmp_path / "policy.yaml", ("--tickets", DEMO, "--record", tmp_path / "r", "--limit", 3, "--json")
+    hedgerow("calibrate", simulated, "--out", out)
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"policy": "policy.yaml"}))
+    said = hedgerow("evaluate", "--config", config, *common)
+    assert (said.code, said.json["policy_id"]) == (0, "default-1")
+    refused = hedgerow("evaluate", "--config", config, "--policy", out, *common)
+    assert refused.code == 2
+    assert "fitted for other labels" in refused.err
+
+
+def test_calibrate_writes_a_policy_that_whatif_replays(hedgerow: Hedgerow, simulated: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "policy.yaml", tmp_path / "pictures"
+    said = hedgerow("calibrate", simulated, "--out", out, "--max-error", 0.06, "--pictures", folder, "--json")
+    assert said.code == 0, said.err
+    policy = load_policy(out)
+    assert policy.id == said.json["policy_id"]
+    assert policy.fitted is not None
+    assert policy.fitted.promise.max_error == 0.06
+    assert said.json["figures"]["accepted_error_bound"] <= 0.06
+    assert sorted(path.name for path in folder.iterdir()) == ["reliability.svg", "risk_coverage.svg", "sweep.svg"]
+
+    fresh = write(tmp_path / "fresh.jsonl", records(900, seed=5, worth=underconfident))
+    replayed = hedgerow("whatif", fresh, "--policy", out, "--json")
+    assert replayed.code == 0, replayed.err
+    assert replayed.json.keys() >= {*FIGURES, "slices"}
+    assert sorted(replayed.json["slices"]) == ["a", "b"]
+    assert replayed.json["accepted_error"] <= 0.06
+
+
+def test_tables_for_people(hedgerow: Hedgerow, simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "policy.yaml"
+    said = hedgerow("calibrate", simulated, "--out", out)
+    assert said.code == 0, said.err
+    for text in ("AUROC", "ECE", "honest", "saving by review share", "promised: 5.00%", "written to"):
+        assert text in said.out
+    table = hedgerow("whatif", simulated, "--policy", out).out
+    assert "accepted error" in table
+    assert "saving" in table
+
+
+def test_models_that_cost_nothing_can_be_calibrated_too(hedgerow: Hedgerow, tmp_path: Path) -> None:
+    free = {"attempts": ()}
+    rows = [
+        row.model_copy(update={tier: getattr(row, tier).model_copy(update=free) for tier in ("cheap", "big")})
+        for row in records(600, worth=underconfident)
+    ]
+    path = write(tmp_path / "free.jsonl", rows)
+    said = hedgerow("calibrate", path, "--out", tmp_path / "p.yaml", "--max-error", 0.1, "--pictures", tmp_path)
+    assert said.code == 0, said.err
+    assert "saving                        │        -" in said.out
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"),
+    [([], 0.05), (["--max-error", 0.07], 0.07), (["--min-accuracy", 0.94], 0.06),
+     (["--max-error", 0.07, "--min-accuracy", 0.94], 0.06)],
+)  # fmt: skip
+def test_the_stricter_of_error_and_accuracy_counts(
+    hedgerow: Hedgerow, simulated: Path, tmp_path: Path, given: list[object], bound: float
+) -> None:
+    said = hedgerow("calibrate", simulated, "--out", tmp_path / "p.yaml", "--json", *given)
+    assert said.json["promise"]["max_error"] == pytest.approx(bound)
+
+
+def test_out_of_reach_is_exit_1_with_one_line_and_no_file(hedgerow: Hedgerow, simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "policy.yaml"
+    said = hedgerow("calibrate", simulated, "--out", out, "--max-error", 0.0001)
+    assert said.code == 1
+    assert said.err.startswith("hedgerow: no policy keeps the accepted error under 0.01% at 95% confidence")
+    assert said.err.count("\n") == 1
+    assert not out.exists()
+    assert hedgerow("calibrate", simulated, "--out", out, "--max-error", 0.0001, "--json").json["policy_id"] is None
+
+
+def test_a_policy_for_other_models_is_refused_by_whatif(hedgerow: Hedgerow, simulated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "policy.yaml"
+    hedgerow("calibrate", simulated, "--out", out)
+    newer = [row.model_copy(update={"cheap": row.cheap.model_copy(update={"model_asked": "x"})}) for row in records(5)]
+    said = hedgerow("whatif", write(tmp_path / "newer.jsonl", newer), "--policy", out)
+    assert said.code == 2
+    assert "cheap.model_asked 'cheap-model', the records have 'x'" in said.err
+
+
+def test_a_worker_refuses_a_policy_of_other_models(
+    hedgerow: Hedgerow, simulated: Path, config: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "policy.yaml"
+    hedgerow("calibrate", simulated, "--out", out)
+    values = yaml.safe_load(config.read_text()) | {"policy": yaml.safe_load(out.read_text())}
+    with pytest.raises(SettingsError, match="fitted for other labels"):
+        Worker(check_settings(values, "x"), ["score"])
+    labels = values["policy"]["fitted"]["labels"]
+    with pytest.raises(SettingsError, match="fitted for the cheap model 'cheap-model', not 'sandbox-cheap'"):
+        Worker(check_settings(values | {"labels": labels}, "x"), ["score"])
+    for tier in ("cheap", "big"):
+        values["tiers"][tier] |= {"model": f"{tier}-model", "input_usd_per_million": 1, "output_usd_per_million": 1}
+    with pytest.raises(SettingsError, match="fitted for the prompt 0123456789ab of the cheap tier, not"):
+        Worker(check_settings(values | {"labels": labels}, "x"), ["score"])
+
+
+def test_score_decides_on_recorded_responses(hedgerow: Hedgerow, tmp_path: Path) -> None:
+    path = tmp_path / "responses.jsonl"
+    sure = {"id": "sure", "response": bodies.chat([Tok("refund", 0.97, {"billing": 0.01})])}
+    torn = {"id": "torn", "response": bodies.chat([Tok("refund", 0.5, {"billing": 0.48})])}
+    path.write_text("\n".join([json.dumps(sure), json.dumps(torn), "no json", json.dumps({"id": 10**30}), ""]))
+    said = hedgerow("score", "--labels", "refund, billing", path)
+    assert said.code == 0, said.err
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [(row["status"], row["decision"]) for row in rows] == [
+        ("scored", "accept"), ("scored", "escalate"), ("unscorable", "escalate"), ("unscorable", "escalate"),
+    ]  # fmt: skip
+
+
+def test_score_under_a_fitted_policy_accepts_its_own_model_only(
+    hedgerow: Hedgerow, simulated: Path, tmp_path: Path
+) -> None:
+    out, path = tmp_path / "policy.yaml", tmp_path / "responses.jsonl"
+    hedgerow("calibrate", simulated, "--out", out)
+    body = bodies.chat([Tok("refund", 0.98, {"shipping": 0.01})])
+    own, other = body | {"model": "cheap-model-2026-08-01"}, body | {"model": "cheap-model-2027-01-01"}
+    path.write_text("".join(json.dumps({"id": 1, "response": each}) + "\n" for each in (own, other)))
+    said = hedgerow("score", "--labels", "refund,shipping,account", "--policy", out, path)
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [row["decision"] for row in rows] == ["accept", "escalate"]
+    assert rows[1]["reasons"] == ["model_not_fitted"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("score", "--labels", "a"), ("score", "--labels", "a,b", "nowhere.jsonl"), ("whatif", "nowhere", "--policy", "x"),
+     ("calibrate", "nowhere.jsonl", "--out", "p.yaml"), ("evaluate", "--tickets", "nowhere", "--record", "r")],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_line(
+    hedgerow: Hedgerow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = hedgerow(*arguments)
+    assert said.code == 2
+    assert said.err.startswith("hedgerow: ")
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

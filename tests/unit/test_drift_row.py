@@ -1,0 +1,96 @@
+"""What a probe row is read as, and the name of every reason why it is no sample."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from streams.core.drift.row import MAX_TOKENS, ProbeRow, read_row
+from streams.core.drift.verdict import Reason, Unusable
+
+
+def row(logprobs: Any, **fields: Any) -> dict[str, Any]:
+    return {"endpoint": "e", "at": 1, "logprobs": logprobs, "error": None, **fields}
+
+
+def usable(raw: object) -> ProbeRow:
+    read = read_row(raw)
+    assert isinstance(read, ProbeRow), read
+    return read
+
+
+def test_tokens_come_likeliest_first_whatever_their_order() -> None:
+    read = usable(row({"b": -2.0, "a": -1.0, "c": -2.0}, model="m-1", fingerprint="fp"))
+    assert read.tokens == ("a", "b", "c")
+    assert read.logprobs == (-1.0, -2.0, -2.0)
+    assert (read.k, read.at, read.time, read.model, read.fingerprint) == (3, 1, 1.0, "m-1", "fp")
+    assert read == usable(row({"c": -2.0, "b": -2.0, "a": -1.0}, model="m-1", fingerprint="fp"))
+
+
+def test_floors_are_left_out() -> None:
+    assert usable(row({"a": -0.5, "b": -9999.0, "c": -math.inf, "d": -100, "e": -(10**400)})).tokens == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (row({"a": -1.0}, error="timeout"), Reason.ERROR),
+        (row({"a": math.nan}, error={"code": 500}), Reason.ERROR),
+        (row(None), Reason.MISSING),
+        ({"endpoint": "e", "at": 1}, Reason.MISSING),
+        (row({}), Reason.EMPTY),
+        (row({"a": -9999.0}), Reason.EMPTY),
+        (row([["a", -1.0]]), Reason.MALFORMED),
+        (row({"a": "-1.0"}), Reason.MALFORMED),
+        (row({"a": None}), Reason.MALFORMED),
+        (row({"a": False}), Reason.MALFORMED),
+        (row({1: -1.0}), Reason.MALFORMED),
+        ([], Reason.MALFORMED),
+        (None, Reason.MALFORMED),
+        (row({"a": math.nan, "b": -1.0}), Reason.NOT_FINITE),
+        (row({"a": math.inf}), Reason.NOT_FINITE),
+        (row({"a": 10**400}), Reason.NOT_FINITE),
+        (row({"a": 0.7, "b": -1.0}), Reason.POSITIVE),
+        (row({f"t{n}": -9.0 for n in range(MAX_TOKENS + 1)}), Reason.TOO_MANY_TOKENS),
+    ],
+)
+def test_what_is_no_sample_says_why(raw: object, reason: Reason) -> None:
+    read = read_row(raw)
+    assert isinstance(read, Unusable)
+    assert read.reason is reason
+
+
+def test_a_certain_token_may_round_just_above_zero() -> None:
+    assert usable(row({"a": 1e-7})).k == 1
+
+
+@pytest.mark.parametrize("nothing", [None, "", False, 0, [], {}])
+def test_an_empty_error_is_none(nothing: object) -> None:
+    assert usable(row({"a": -1.0}, error=nothing)).k == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "kept", "time"),
+    [
+        (1.5, 1.5, 1.5),
+        (1_700_000_000_123_456_789, 1_700_000_000_123_456_789, 1.7000000001234568e18),
+        ("1970-01-01T00:01:00Z", "1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01T00:01:00", "1970-01-01T00:01:00", 60.0),
+        ("1970-01-01T01:01:00+01:00", "1970-01-01T01:01:00+01:00", 60.0),
+        ("yesterday", "yesterday", None),
+        (None, None, None),
+        (math.nan, None, None),
+        (10**400, None, None),
+        (True, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_time_is_kept_as_written_and_made_comparable_where_it_can_be(at: object, kept: object, time: object) -> None:
+    read = usable(row({"a": -1.0}, at=at))
+    assert (read.at, read.time) == (kept, time)
+
+
+def test_an_unusable_row_keeps_its_time() -> None:
+    assert read_row(row(None, at="2026-01-01T00:00:00Z")) == Unusable(Reason.MISSING, "2026-01-01T00:00:00Z")
