@@ -68,7 +68,14 @@ def test_bad_rows_and_duplicates_end_once(tmp_path: Path) -> None:
 @pytest.mark.kafka
 def test_faults_and_two_workers_on_apache_kafka(tmp_path: Path) -> None:
     require_kafka()
-    faults = ("logprobs_null=0.2", "logprobs_absent=0.1", "rate_limit=0.1", "server_error=0.1", "cut=0.02", "garbage=0.05")
+    faults = (
+        "logprobs_null=0.2",
+        "logprobs_absent=0.1",
+        "rate_limit=0.1",
+        "server_error=0.1",
+        "cut=0.02",
+        "garbage=0.05",
+    )
     options = [argument for fault in faults for argument in ("--fault", fault)]
     figures = run_demo(tmp_path, "--broker", "kafka", "--workers", "2", *options)
     assert figures["tickets"] == 120

@@ -54,8 +54,8 @@ def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float)
     independent Gaussian noise, which a constant reference, or one with a single rare mode, would undercut.
     """
     rng = np.random.default_rng(SEED)
-    variances = np.array([mewma_variance(rho)+(1+rho)/(1-rho)/len(reference), jump_variance(rho)])
-    thresholds = JOINTS*np.sqrt(variances * _chi_square(reference.shape[1], false_alarm_rate))
+    variances = np.array([mewma_variance(rho) + (1 + rho) / (1 - rho) / len(reference), jump_variance(rho)])
+    thresholds = JOINTS * np.sqrt(variances * _chi_square(reference.shape[1], false_alarm_rate))
     quantile = 1.0 - false_alarm_rate * STRETCH
     for block in BLOCKS:
         maxima = _resampled_maxima(reference, rho, block, rng)
