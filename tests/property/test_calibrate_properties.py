@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas import Reason, Scored
@@ -49,6 +49,7 @@ def test_a_map_rises_and_stays_a_probability(one: Temperature | Isotonic, a: flo
 
 @seeded
 @given(answers)
+@example([(0.0, False), (0.0, False), (2.2e-311, True)])
 def test_any_answers_give_valid_maps_and_never_certainty(rows: list[tuple[float, bool]]) -> None:
     confidence, right = columns(rows)
     fit_temperature(confidence, right)

@@ -20,6 +20,8 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 _SEARCHED = (math.log(0.05), math.log(20.0))
 """The range of log temperatures."""
 _CLIP = 1e-12
+DIGITS = 6
+"""Decimals of a knot in the policy file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ def fit_isotonic(confidence: Floats, right: Floats) -> Isotonic:
     number of records from proving certainty.
     """
     order = np.argsort(confidence, kind="stable")
-    shown = np.concatenate(([confidence[order[0]]], confidence[order], [confidence[order[-1]]]))
+    # Rounded before pooling: on a grid the means of different pools stay apart when they are rounded again.
+    rounded = np.round(confidence[order], DIGITS)
+    shown = np.concatenate((rounded[:1], rounded, rounded[-1:]))
     hits = np.concatenate(([1.0], right[order], [0.0]))
     pools: list[tuple[float, float, float]] = []  # members, sum of confidences, hits
     values, first = np.unique(shown, return_index=True)
@@ -71,8 +75,8 @@ def fit_isotonic(confidence: Floats, right: Floats) -> Isotonic:
             pool = (last[0] + pool[0], last[1] + pool[1], last[2] + pool[2])
         pools.append(pool)
     return Isotonic(
-        shown=tuple(round(total / members, 6) for members, total, _ in pools),
-        right=tuple(round(hit / members, 6) for members, _, hit in pools),
+        shown=tuple(round(total / members, DIGITS) for members, total, _ in pools),
+        right=tuple(round(hit / members, DIGITS) for members, _, hit in pools),
     )
 
 
