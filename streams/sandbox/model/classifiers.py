@@ -26,6 +26,10 @@ Floats = NDArray[np.float64]
 _CHEAP_WORDS = 220
 """How many words the cheap classifier knows, one for two messages at most: those that tell the labels apart best."""
 
+_MESSAGES_A_WORD = 20
+"""From 4,400 messages on it knows one word for so many: more messages speak of more things, and a vocabulary that stays
+the same would make the cheap model worse the more there is to learn from."""
+
 _FEW_MESSAGES = 2_000
 """Up to here the temperature is chosen over five folds, beyond it over three, which is enough and quicker."""
 
@@ -102,7 +106,8 @@ def _fit_cheap(texts: Sequence[str], labels: Sequence[str], seed: int) -> TextCl
 
     every = TfidfVectorizer(analyzer=words, sublinear_tf=True)
     separation = np.nan_to_num(chi2(every.fit_transform(texts), labels)[0])
-    best = np.sort(np.argsort(-separation, kind="stable")[: min(_CHEAP_WORDS, len(texts) // 2)])
+    known = min(max(_CHEAP_WORDS, len(texts) // _MESSAGES_A_WORD), len(texts) // 2)
+    best = np.sort(np.argsort(-separation, kind="stable")[:known])
     few = TfidfVectorizer(analyzer=words, sublinear_tf=True, vocabulary=every.get_feature_names_out()[best])
     model = LogisticRegression(C=10.0, max_iter=500, fit_intercept=False, random_state=seed)
     return _read_out(few, model.fit(few.fit_transform(texts), labels), familiarity=None)
