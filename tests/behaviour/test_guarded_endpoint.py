@@ -161,7 +161,7 @@ async def test_no_fault_no_alert(pipeline: Pipeline) -> None:
 async def test_another_model_is_told_and_never_accepted(pipeline: Pipeline, model_server: ModelServer) -> None:
     await model_server.set_faults(["wrong_model=0.3"])
     alerts = await pipeline.run(100)
-    assert {(alert.kind, alert.source) for alert in alerts} >= {("model_changed", "cheap:sandbox-cheap")}
+    assert {(alert.kind, alert.source) for alert in alerts} >= {("model_not_allowed", "cheap:sandbox-cheap")}
     accepted = [outcome.calls[-1].model_returned or "" for outcome in pipeline.outcomes if isinstance(outcome, Routed)]
     assert accepted
     assert all(model.startswith(("sandbox-cheap", "sandbox-big")) for model in accepted)

@@ -213,17 +213,17 @@ class TestBreaker:
 
 class TestModels:
     def test_another_model_is_told_at_once_and_once_each(self, watched: Watched) -> None:
-        assert watched.see([kept()] * 50 + [other_model()]) == [AlertKind.MODEL_CHANGED]
+        assert watched.see([kept()] * 50 + [other_model()]) == [AlertKind.MODEL_NOT_ALLOWED]
         assert watched.said[-1].details["returned"] == "other-model"
         assert watched.see([kept(), other_model()] * 30) == []
-        assert watched.see([other_model("a-third")]) == [AlertKind.MODEL_CHANGED]
+        assert watched.see([other_model("a-third")]) == [AlertKind.MODEL_NOT_ALLOWED]
         assert not watched.guard.is_open
 
     def test_every_call_by_another_model_opens_the_breaker(self, watched: Watched) -> None:
-        assert watched.see([other_model()] * 20) == [AlertKind.MODEL_CHANGED, AlertKind.CONTRACT_CHANGED]
+        assert watched.see([other_model()] * 20) == [AlertKind.MODEL_NOT_ALLOWED, AlertKind.CONTRACT_CHANGED]
         assert watched.guard.is_open
         assert watched.see([kept()] * 200) == [AlertKind.RECOVERED]
-        assert watched.said[-1].details["was"] == ["contract_changed:accept", "model_changed:other-model"]
+        assert watched.said[-1].details["was"] == ["contract_changed:accept", "model_not_allowed:other-model"]
 
     def test_is_over_when_a_window_has_none(self, watched: Watched) -> None:
         watched.see([other_model()])

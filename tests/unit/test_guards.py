@@ -192,7 +192,7 @@ class TestEscalate:
         outputs = await self.handler(time, Model(call("big", model_returned="other")))(escalation())
         assert isinstance(outputs[0], Review)
         assert outputs[0].reasons[-1] == "big:contract:model_not_allowed"
-        assert kinds(outputs) == ["model_changed"]
+        assert kinds(outputs) == ["model_not_allowed"]
 
     async def test_under_an_exception(self, time: Time) -> None:
         excused = exception(id="big-one", tier="big", model="big-model")

@@ -143,7 +143,7 @@ class EndpointGuard:
             return []
         summary = f"{self.source}: {breach.found} answered, which the contract does not allow ({breach.expected})"
         details = {"asked": call.model_asked, "returned": call.model_returned, "allowed": list(self._terms.model_ids)}
-        return [self._finding(AlertKind.MODEL_CHANGED, summary, **details)]
+        return [self._finding(AlertKind.MODEL_NOT_ALLOWED, summary, **details)]
 
     def _begin_anew(self) -> list[str]:
         """Forget what was seen before the breaker closed, which says nothing about what comes; return what is over."""
@@ -157,7 +157,7 @@ class EndpointGuard:
         return f"{AlertKind.CONTRACT_CHANGED}:{use}"
 
     def _over_models(self) -> list[str]:
-        return [f"{AlertKind.MODEL_CHANGED}:{model}" for model in self._other_models.forget()]
+        return [f"{AlertKind.MODEL_NOT_ALLOWED}:{model}" for model in self._other_models.forget()]
 
     def _push(self, names: set[str]) -> None:
         quiet = not (self._outages.ongoing or self._changes or self._other_models)

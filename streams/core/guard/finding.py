@@ -15,7 +15,7 @@ class AlertKind(StrEnum):
     """Some calls break the contract, or none is answered: an outage, which passes."""
     CONTRACT_CHANGED = "contract_changed"
     """All calls since a moment break the contract: somebody has to act."""
-    MODEL_CHANGED = "model_changed"
+    MODEL_NOT_ALLOWED = "model_not_allowed"
     """A model answered that the contract does not allow."""
     RECOVERED = "recovered"
     """What an earlier alert of this source said is over."""
