@@ -138,6 +138,13 @@ class TestAnswers:
         assert call.signal == Unscorable(reason=Reason.LOGPROBS_NULL, detail=call.signal.detail, label="refund")  # type: ignore[union-attr]
         assert call.cost_usd == pytest.approx(GOOD_COST)
 
+    async def test_without_a_usage_the_cost_is_estimated_and_says_so(self) -> None:
+        silent = {name: value for name, value in GOOD.items() if name != "usage"}
+        (known,), (guessed,) = (await Script(ok()).ask()).attempts, (await Script(ok(silent)).ask()).attempts
+        assert not known.estimated
+        assert guessed.estimated
+        assert guessed.cost_usd > 0
+
     async def test_whatever_text_comes_back_fits_into_a_message(self) -> None:
         for text in ("\ud800", "x" * 100_000, "\x00\u2028"):
             body = json.dumps(chat([Tok("refund", 0.9)], text, model=text)).encode()
@@ -270,6 +277,8 @@ class TestRefusals:
             (error(400, "x" * 400 + " logprobs"), Reason.CAPABILITY),
             (error(400, "This model's maximum context length is 8192 tokens"), Reason.REQUEST_REFUSED),
             (error(413, "too large"), Reason.REQUEST_REFUSED),
+            (error(403, "Your chosen model requires moderation and your input was flagged"), Reason.REQUEST_REFUSED),
+            (error(403, "no", code="content_policy_violation"), Reason.REQUEST_REFUSED),
             (error(422, "bad input"), Reason.REQUEST_REFUSED),
             (httpx.Response(400, content=b"<html>"), Reason.REQUEST_REFUSED),
             (httpx.Response(400, json=["no"]), Reason.REQUEST_REFUSED),
@@ -295,6 +304,14 @@ class TestRefusals:
             await script.ask()
         assert len(str(caught.value).splitlines()) == 1
         assert len(script.requests) == 1
+
+    async def test_a_quota_that_is_used_up_stops_the_worker_and_a_rate_limit_does_not(self) -> None:
+        spent = Script(error(429, "You exceeded your current quota", code="insufficient_quota"))
+        with pytest.raises(StopWorker, match=r"model\.test has no quota left: 429: You exceeded"):
+            await spent.ask()
+        assert len(spent.requests) == 1
+        limited = Script(error(429, "Rate limit reached"), ok())
+        assert isinstance((await limited.ask()).signal, Scored)
 
 
 class TestKey:
