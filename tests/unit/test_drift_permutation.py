@@ -61,10 +61,13 @@ def test_many_endpoints_at_once_get_what_each_gets_alone() -> None:
     assert together == [permutation_tests([pair], permutations=200, seed=3)[0] for pair in pairs]
 
 
-def test_a_constant_endpoint_gives_p_of_one() -> None:
-    rows = usable_rows(Endpoint(sigma=0.0), 48, seed=1)
-    [result] = permutation_tests([(rows[:24], rows[24:])], permutations=500, seed=1)
-    assert (result.statistic, result.p_value) == (pytest.approx(0.0, abs=1e-12), 1.0)
+@pytest.mark.parametrize(("n_a", "n_b"), [(24, 24), (25, 21), (1, 7), (40, 3)])
+def test_a_constant_endpoint_gives_p_of_one(n_a: int, n_b: int) -> None:
+    """Means of equal numbers differ in their last digit where samples differ in size; that is no movement."""
+    for seed in range(3):
+        rows = usable_rows(Endpoint(sigma=0.0), n_a + n_b, seed)
+        [result] = permutation_tests([(rows[:n_a], rows[n_a:])], permutations=500, seed=1)
+        assert (result.statistic, result.p_value) == (0.0, 1.0)
 
 
 def test_p_is_never_zero_and_uniform_where_nothing_changed() -> None:

@@ -34,7 +34,7 @@ import numpy as np
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.sliding import SlidingStatistic
 from streams.core.drift.verdict import Alarm, Kind, NotEnough, Quiet, Verdict
-from streams.core.drift.window import censored, common_k, moved_tokens, span, union
+from streams.core.drift.window import Matrix, censored, common_k, moved_tokens, span, union
 
 WIDTH: Final = 24
 BASELINE: Final = 100
@@ -49,10 +49,24 @@ INFINITE_SCORE: Final = 1e9
 
 def lt_statistic(a: Sequence[ProbeRow], b: Sequence[ProbeRow]) -> float:
     """Mean over the union of tokens of the absolute difference of means, in nats; each sample needs a row."""
+    return mean_shift(pooled_matrix(a, b), len(a))
+
+
+def pooled_matrix(a: Sequence[ProbeRow], b: Sequence[ProbeRow]) -> Matrix:
+    """Both samples as (rows, tokens), measured from the first row.
+
+    A difference of means does not see where its rows are measured from; rounding does: a constant endpoint is exactly
+    zero, and what is left of any other fits into single precision.
+    """
     rows = [*a, *b]
     k = common_k(rows)
     matrix = censored(rows, union(rows, k), k)
-    return float(np.abs(matrix[: len(a)].mean(axis=0) - matrix[len(a) :].mean(axis=0)).mean())
+    return matrix - matrix[0]
+
+
+def mean_shift(pooled: Matrix, n_a: int) -> float:
+    """Mean over the tokens of the absolute difference of means between the first ``n_a`` rows and the others."""
+    return float(np.abs(pooled[:n_a].mean(axis=0) - pooled[n_a:].mean(axis=0)).mean())
 
 
 class LtDetector:

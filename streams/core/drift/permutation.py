@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.core.drift.lt import lt_statistic
+from streams.core.drift.lt import mean_shift, pooled_matrix
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.window import censored, common_k, union
 
 SLACK: Final = 1e-5
 """Relative slack for ties: wider than what single precision loses over a window, narrower than any real difference."""
@@ -70,25 +69,13 @@ def permutation_tests(pairs: Sequence[Samples], permutations: int, seed: int) ->
 
 
 def _test_batch(pairs: Sequence[Samples], weights: Weights) -> Iterator[TwoSampleResult]:
-    pooled = [_pooled(a, b) for a, b in pairs]
-    widths = [len(rows) for rows in pooled]
+    pooled = [pooled_matrix(a, b) for a, b in pairs]
+    widths = [matrix.shape[1] for matrix in pooled]
     starts = np.concatenate(([0], np.cumsum(widths)[:-1]))
-    moved = np.concatenate(pooled) @ weights
+    moved = np.concatenate([matrix.T for matrix in pooled], dtype=np.float32, casting="same_kind") @ weights
     np.abs(moved, out=moved)
     permuted = np.add.reduceat(moved, starts, axis=0)
-    for (a, b), width, sums in zip(pairs, widths, permuted, strict=True):
-        observed = lt_statistic(a, b)
+    for (a, _), matrix, width, sums in zip(pairs, pooled, widths, permuted, strict=True):
+        observed = mean_shift(matrix, len(a))
         hits = int(np.count_nonzero(sums >= width * observed * (1.0 - SLACK)))
         yield TwoSampleResult(observed, (1 + hits) / (len(sums) + 1), width)
-
-
-def _pooled(a: Sequence[ProbeRow], b: Sequence[ProbeRow]) -> NDArray[np.float32]:
-    """Both samples as (tokens, rows), measured from the first row.
-
-    A difference of means does not see the shift; single precision does: what is left is the noise, and a constant
-    endpoint is exactly zero, whose every permutation ties.
-    """
-    rows = [*a, *b]
-    k = common_k(rows)
-    matrix = censored(rows, union(rows, k), k)
-    return np.ascontiguousarray((matrix - matrix[0]).T, dtype=np.float32)
