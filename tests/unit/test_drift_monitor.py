@@ -156,7 +156,7 @@ def test_rows_that_name_no_endpoint_are_counted() -> None:
 
 
 def test_an_unknown_detector_is_refused_in_one_line() -> None:
-    with pytest.raises(SettingsError, match="no detector 'adwin'; choose one of lt, lt-ref"):
+    with pytest.raises(SettingsError, match="no detector 'adwin'; choose one of lt, lt-ref, river-page-hinkley"):
         list(replay([], "adwin"))
 
 

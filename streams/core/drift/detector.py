@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, Self
 
 from streams.core.drift.lt import LtDetector
 from streams.core.drift.lt_ref import LtRefDetector
+from streams.core.drift.page_hinkley import PageHinkleyDetector
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.verdict import Verdict
 from streams.errors import SettingsError
@@ -34,7 +35,11 @@ class Detector(Protocol):
         ...
 
 
-DETECTORS: Final[Mapping[str, type[Detector]]] = {LtDetector.name: LtDetector, LtRefDetector.name: LtRefDetector}
+DETECTORS: Final[Mapping[str, type[Detector]]] = {
+    LtDetector.name: LtDetector,
+    LtRefDetector.name: LtRefDetector,
+    PageHinkleyDetector.name: PageHinkleyDetector,
+}
 
 
 def detector_type(name: str, detectors: Mapping[str, type[Detector]] = DETECTORS) -> type[Detector]:

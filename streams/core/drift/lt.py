@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -61,12 +61,20 @@ def pooled_matrix(a: Sequence[ProbeRow], b: Sequence[ProbeRow]) -> Matrix:
     rows = [*a, *b]
     k = common_k(rows)
     matrix = censored(rows, union(rows, k), k)
-    return matrix - matrix[0]
+    matrix -= matrix[0].copy()
+    return matrix
 
 
 def mean_shift(pooled: Matrix, n_a: int) -> float:
     """Mean over the tokens of the absolute difference of means between the first ``n_a`` rows and the others."""
     return float(np.abs(pooled[:n_a].mean(axis=0) - pooled[n_a:].mean(axis=0)).mean())
+
+
+def window_alarm(rows: Iterable[ProbeRow], s: float, score: float, threshold: float) -> Alarm:
+    """The alarm of a detector that looks at the statistic ``s`` between the two halves of ``rows``."""
+    window = list(rows)
+    a, b = window[: len(window) // 2], window[len(window) // 2 :]
+    return Alarm(Kind.CHANGE, s, score, threshold, span(a), span(b), moved_tokens(a, b))
 
 
 class LtDetector:
@@ -98,13 +106,8 @@ class LtDetector:
             return Quiet(s, score)
         if score > EXCEEDANCE and s > self._floor:
             self._cool_down = COOL_DOWN
-            return self._alarm(s, score, max(self._floor, mean + EXCEEDANCE * deviation))
+            return window_alarm(self._sliding.rows, s, score, max(self._floor, mean + EXCEEDANCE * deviation))
         return Quiet(s, score)
-
-    def _alarm(self, s: float, score: float, threshold: float) -> Alarm:
-        rows = list(self._sliding.rows)
-        a, b = rows[:WIDTH], rows[WIDTH:]
-        return Alarm(Kind.CHANGE, s, score, threshold, span(a), span(b), moved_tokens(a, b))
 
     def snapshot(self) -> dict[str, Any]:
         """Everything a restored detector needs for the same future verdicts, as plain JSON values."""

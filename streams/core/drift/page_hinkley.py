@@ -1,0 +1,98 @@
+"""`river-page-hinkley`: the Page-Hinkley test of the river library on the LT series, a classical detector to compare with.
+
+Each value of the series is LT's statistic between the older and the newer 24 of the last 48 usable rows (see `lt`). The
+test adds up how far values lie above their mean so far, less an allowance, and alarms where that sum has risen by more
+than a threshold (Page 1954). Only rises count: a change can only raise the statistic.
+
+An alarm is followed by `lt`'s cool-down of 48 rows, whose values the test does not see, and then by a new beginning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from streams.core.drift.lt import COOL_DOWN, WIDTH, window_alarm
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.sliding import SlidingStatistic
+from streams.core.drift.verdict import NotEnough, Quiet, Verdict
+
+if TYPE_CHECKING:
+    from river.drift import PageHinkley
+
+ALLOWANCE: Final = 0.005
+"""Nats by which a value may exceed the mean without adding up."""
+
+THRESHOLD: Final = 1.0
+"""Nats, summed over values. The library's default of 50 is never reached by logprobs."""
+
+WARM_UP: Final = 30
+"""Values before the first decision."""
+
+
+class PageHinkleyDetector:
+    """Page-Hinkley on the LT series; ``score`` is the sum over its threshold, so that anything above 1 alarms."""
+
+    name = "river-page-hinkley"
+
+    def __init__(self) -> None:
+        self._sliding = SlidingStatistic(WIDTH)
+        self._test = _new_test()
+        self._cool_down = 0
+
+    def update(self, row: ProbeRow) -> Verdict:
+        """Take the next usable row; an alarm belongs to it."""
+        self._sliding.push(row)
+        if self._cool_down:
+            self._cool_down -= 1
+            return Quiet(self._sliding.value, 0.0)
+        if self._sliding.full:
+            self._test.update(self._sliding.value)
+        rows = len(self._sliding.rows) - 1 + max(1, self._values)
+        if self._values < WARM_UP:
+            return NotEnough(rows, 2 * WIDTH - 1 + WARM_UP)
+        s, score = self._sliding.value, (self._test._sum_increase - self._test._min_increase) / THRESHOLD
+        if not self._test.drift_detected:
+            return Quiet(s, score)
+        self._test = _new_test()
+        self._cool_down = COOL_DOWN
+        return window_alarm(self._sliding.rows, s, score, THRESHOLD)
+
+    @property
+    def _values(self) -> int:
+        return int(self._test._x_mean.n)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything a restored detector needs for the same future verdicts, as plain JSON values."""
+        test = self._test
+        return {
+            "sliding": self._sliding.snapshot(),
+            "cool_down": self._cool_down,
+            # Before the first value the least sum is infinite, which JSON cannot say.
+            "test": None
+            if not self._values
+            else {
+                "n": test._x_mean.n,
+                "mean": test._x_mean._mean,
+                "sum": test._sum_increase,
+                "least_sum": test._min_increase,
+            },
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> PageHinkleyDetector:
+        """The detector that ``snapshot`` described."""
+        detector = cls()
+        detector._sliding = SlidingStatistic.restore(state["sliding"])
+        detector._cool_down = state["cool_down"]
+        if state["test"]:
+            # The library offers no way to save a test. These four are all that a one-sided one remembers.
+            test = detector._test
+            test._x_mean.n, test._x_mean._mean = state["test"]["n"], state["test"]["mean"]
+            test._sum_increase, test._min_increase = state["test"]["sum"], state["test"]["least_sum"]
+        return detector
+
+
+def _new_test() -> PageHinkley:
+    from river.drift import PageHinkley  # a second or two to import, which no other detector should cost
+
+    return PageHinkley(min_instances=WARM_UP, delta=ALLOWANCE, threshold=THRESHOLD, mode="up")
