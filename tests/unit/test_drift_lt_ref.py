@@ -129,8 +129,13 @@ def test_an_alarm_holds_both_windows_and_the_tokens_that_moved() -> None:
     [Endpoint(k_at=160), Endpoint(k=5, k_at=160, k_after=20), Endpoint(k_at=60), Endpoint(k_at=160, sigma=0.0)],
 )
 def test_another_k_is_no_change_of_the_model(endpoint: Endpoint) -> None:
-    for seed in range(2):
-        assert alarms(endpoint, 400, seed) == []
+    """Noise may raise an alarm, at the rate that is aimed at; then it does so without a change of k, too."""
+    short, quiet = replace(endpoint, k=5, k_at=None), 0
+    for seed in range(3):
+        found = [index for index, _ in alarms(endpoint, 300, seed)]
+        assert found == [index for index, _ in alarms(short, 300, seed)]
+        quiet += not found
+    assert quiet >= 2
 
 
 def test_rows_shorter_than_the_reference_are_no_samples_until_the_new_k_has_settled() -> None:
@@ -141,7 +146,8 @@ def test_rows_shorter_than_the_reference_are_no_samples_until_the_new_k_has_sett
 
 def test_a_change_is_found_at_the_smaller_k() -> None:
     endpoint = Endpoint(k_at=160, change_at=220, change_rms=0.2)
-    assert [220 <= index < 230 for index, _ in alarms(endpoint, 260, seed=1)] == [True]
+    for seed in (0, 2, 3):
+        assert [220 <= index < 230 for index, _ in alarms(endpoint, 260, seed)] == [True]
 
 
 @pytest.mark.parametrize("cut", [50, 100, 130, 174, 224, 240, 253, 270, 300])

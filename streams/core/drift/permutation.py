@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from streams.core.drift.lt import mean_shift, pooled_matrix
 from streams.core.drift.row import ProbeRow
+from streams.core.drift.window import Matrix
 
 SLACK: Final = 1e-5
 """Relative slack for ties: wider than what single precision loses over a window, narrower than any real difference."""
 
-BATCH: Final = 64
+BATCH: Final = 8
 """Endpoints per matrix product: enough to keep the processor's units busy, few enough to stay in its cache."""
 
 Weights = NDArray[np.float32]
@@ -64,18 +65,21 @@ def permutation_tests(pairs: Sequence[Samples], permutations: int, seed: int) ->
         weights = sign_matrix(n_a, n_b, permutations, seed)
         for start in range(0, len(indices), BATCH):
             batch = indices[start : start + BATCH]
-            results.update(zip(batch, _test_batch([pairs[i] for i in batch], weights), strict=True))
+            pooled = [pooled_matrix(*pairs[index]) for index in batch]
+            results.update(zip(batch, matrix_tests(pooled, n_a, weights), strict=True))
     return [results[index] for index in range(len(pairs))]
 
 
-def _test_batch(pairs: Sequence[Samples], weights: Weights) -> Iterator[TwoSampleResult]:
-    pooled = [pooled_matrix(a, b) for a, b in pairs]
-    widths = [matrix.shape[1] for matrix in pooled]
-    starts = np.concatenate(([0], np.cumsum(widths)[:-1]))
+def matrix_tests(pooled: Sequence[Matrix], n_a: int, weights: Weights) -> Iterator[TwoSampleResult]:
+    """Test matrices (rows, tokens) whose first ``n_a`` rows are the first sample, all in one product with ``weights``.
+
+    Each is to be measured from its first row: the product is in single precision.
+    """
     moved = np.concatenate([matrix.T for matrix in pooled], dtype=np.float32, casting="same_kind") @ weights
     np.abs(moved, out=moved)
-    permuted = np.add.reduceat(moved, starts, axis=0)
-    for (a, _), matrix, width, sums in zip(pairs, pooled, widths, permuted, strict=True):
-        observed = mean_shift(matrix, len(a))
-        hits = int(np.count_nonzero(sums >= width * observed * (1.0 - SLACK)))
-        yield TwoSampleResult(observed, (1 + hits) / (len(sums) + 1), width)
+    last = 0
+    for matrix in pooled:
+        first, last = last, last + matrix.shape[1]
+        observed, permuted = mean_shift(matrix, n_a), moved[first:last].sum(axis=0)
+        hits = int(np.count_nonzero(permuted >= (last - first) * observed * (1.0 - SLACK)))
+        yield TwoSampleResult(observed, (1 + hits) / (len(permuted) + 1), last - first)

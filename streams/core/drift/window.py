@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def same_k(k: int, other: int) -> bool:
 
 def union(rows: Iterable[ProbeRow], k: int) -> list[str]:
     """Every token among the top k of any row, in the order in which they first appear."""
-    return list(dict.fromkeys(token for row in rows for token in islice(row.tokens, k)))
+    return list(dict.fromkeys(chain.from_iterable(row.tokens[:k] for row in rows)))
 
 
 def censored(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:

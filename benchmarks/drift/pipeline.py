@@ -1,0 +1,121 @@
+"""The whole path from probes to alerts through a broker, as a worker runs it: updates a second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from schemas import TOPICS, Message, Probe, stable_id
+from streams.agents.drift import drift
+from streams.core.drift.simulate import Endpoint, probe_rows
+from streams.delivery.observer import Observer
+from streams.delivery.service import MAX_BATCH_BYTES, Connection, StageService
+from streams.delivery.stage import Stage
+from streams.demo.run import local_connection
+from streams.sandbox.embedded import EmbeddedBroker
+from streams.sandbox.kafka import LocalKafka
+from streams.topics import create_topics
+
+PREFIX = "drift."
+ROWS = 400
+START_MS, HOUR_MS = 1_700_000_000_000, 3_600_000
+
+
+def probes_of(endpoint: int) -> list[Probe]:
+    """Hourly probes of one endpoint; every other endpoint changes at row 300."""
+    simulated = Endpoint(change_at=300 if endpoint % 2 else None, change_rms=0.3, missing=0.02, errors=0.02)
+    name = f"endpoint-{endpoint}"
+    return [
+        Probe(
+            probe_id=stable_id("probe", name, str(index)),
+            endpoint=name,
+            at_ms=START_MS + index * HOUR_MS,
+            model_asked="sandbox-cheap",
+            logprobs=row["logprobs"],
+            error=row["error"],
+        )
+        for index, row in enumerate(probe_rows(simulated, ROWS, endpoint, name))
+    ]
+
+
+class Timer(Observer):
+    """Wall and CPU time of this process from the first probe handled to the last; counts the alerts."""
+
+    def __init__(self, total: int) -> None:
+        self._left = total
+        self._began: tuple[float, float] | None = None
+        self.done = asyncio.Event()
+        self.alerts = 0
+        self.wall = self.cpu = 0.0
+
+    def begin(self) -> None:
+        """Note the first probe."""
+        if self._began is None:
+            self._began = (time.perf_counter(), time.process_time())
+
+    def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
+        """Note a probe whose alerts are acknowledged."""
+        del agent, seconds
+        self.alerts += len(outputs)
+        self._left -= 1
+        if self._left == 0 and self._began is not None:
+            self.wall = time.perf_counter() - self._began[0]
+            self.cpu = time.process_time() - self._began[1]
+            self.done.set()
+
+
+async def nothing(_: object) -> AsyncIterator[Probe]:
+    """No history: every probe is handled live."""
+    none: tuple[Probe, ...] = ()
+    for probe in none:
+        yield probe
+
+
+async def run(connection: Connection, detector: str, total: int) -> Timer:
+    """Watch the probes on the topic with one detector."""
+    timer = Timer(total)
+    watch = drift([detector], "policy", nothing)
+
+    def timed(probe: Probe) -> Sequence[Message]:
+        timer.begin()
+        return watch(probe)
+
+    stage = Stage(f"drift-{detector}", TOPICS["probes"], timed, once=False, memory=watch)
+    service = StageService(stage, connection, prefix=PREFIX, failed=print, observer=timer)
+    await service.start()
+    await timer.done.wait()
+    await service.stop()
+    return timer
+
+
+async def measure(broker: str, endpoints: int, detectors: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Updates per second of wall clock and of CPU, and alerts, by detector."""
+    found = {}
+    async with LocalKafka() if broker == "kafka" else EmbeddedBroker() as server:
+        connection = local_connection(server)
+        await create_topics(connection, prefix=PREFIX, partitions=4, replication=1)
+        await fill(connection, endpoints)
+        total = endpoints * ROWS
+        for detector in detectors:
+            timer = await run(connection, detector, total)
+            found[detector] = {
+                "probes": total,
+                "alerts": timer.alerts,
+                "per_second": total / timer.wall,
+                "per_cpu_second": total / timer.cpu,
+            }
+    return found
+
+
+async def fill(connection: Connection, endpoints: int) -> None:
+    """Put the probes on their topic, hour by hour."""
+    producer = AIOKafkaProducer(bootstrap_servers=connection.bootstrap, max_batch_size=MAX_BATCH_BYTES)
+    await producer.start()
+    topic = TOPICS["probes"]
+    for hour in zip(*(probes_of(endpoint) for endpoint in range(endpoints)), strict=True):
+        sent = [await producer.send(PREFIX + topic.name, probe.encode(), topic.key_of(probe)) for probe in hour]
+        await asyncio.gather(*sent)
+    await producer.stop()
