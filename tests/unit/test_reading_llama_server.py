@@ -99,6 +99,26 @@ def test_an_end_token_shows_as_empty_text_and_is_no_label() -> None:
     assert signal.out_of_label == pytest.approx(0.2)
 
 
+def test_a_half_character_is_cut_from_the_token_and_stands_in_its_bytes() -> None:
+    def entry(raw: bytes, p: float) -> Body:
+        # The server cuts an unfinished character from a token's end; a loose byte inside becomes a replacement mark.
+        text = raw.decode("utf-8", "replace").removesuffix("\ufffd" if raw[-1] >= 0xC0 else "\0")
+        return {"id": 1903, "token": text, "bytes": list(raw), "logprob": math.log(p)}
+
+    entries = [
+        entry(b" \xc3", 0.9) | {"top_logprobs": [entry(b" \xc3", 0.9), entry(b" hiver", 0.06), entry(b"\xc3", 0.02)]},
+        entry(b"\xa9t", 0.99) | {"top_logprobs": [entry(b"\xa9t", 0.99), entry(b"\xa8", 0.005)]},
+        entry("\u00e9".encode(), 0.99) | {"top_logprobs": [entry("\u00e9".encode(), 0.99), entry(b"\xc3", 0.005)]},
+    ]
+    assert [each["token"] for each in entries] == [" ", "\ufffdt", "\u00e9"]
+    body = bodies.llama_completions([], text=" \u00e9t\u00e9")
+    body["choices"][0]["logprobs"] = {"content": entries}
+    signal = score(body, LabelSet(["\u00e9t\u00e9", "hiver", "automne"])).signal
+    assert isinstance(signal, Scored), signal
+    assert (signal.label, signal.confidence) == ("\u00e9t\u00e9", pytest.approx(0.92))
+    assert signal.label_probs["hiver"] == pytest.approx(0.06 / 0.98)
+
+
 @recorded
 @pytest.mark.parametrize(
     ("name", "confidence", "k"),

@@ -119,6 +119,17 @@ def test_23_token_ids_are_decoded_from_bytes_or_left_off() -> None:
     assert reason(body) is Reason.UNREADABLE_TOKENS
 
 
+@pytest.mark.parametrize("token", ["", None, "absent"])
+def test_04_a_token_without_text_is_read_from_its_bytes(token: str | None) -> None:
+    body = bodies.chat(REFUND)
+    entries = body["choices"][0]["logprobs"]["content"]
+    for each in [*entries, *(other for entry in entries for other in entry["top_logprobs"])]:
+        each["token"] = token
+        if token == "absent":
+            del each["token"]
+    assert score(body, LABELS) == score(bodies.chat(REFUND), LABELS)
+
+
 def test_23_alternatives_that_are_all_ids_without_text_are_no_signal() -> None:
     body = bodies.vllm([Tok("refund", 0.9, {"billing": 0.05})])
     for item in body["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1:]:

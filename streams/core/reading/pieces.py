@@ -45,14 +45,17 @@ def piece(token: object, raw: object) -> str | None:
     """Return the text that a token stands for, or None where the response does not say it.
 
     ``raw`` is the token's ``bytes`` field: a list of integers, null or missing. It is used where the token itself is
-    no text: vLLM's ``token_id:N``, or a part of a character.
+    no text: missing or empty, vLLM's ``token_id:N``, or a part of a character.
     """
+    if token is None and raw:
+        token = ""
     if not isinstance(token, str):
         return None
     special = token.startswith(_SPECIAL)
-    if not special and token.isascii():
+    cut = isinstance(raw, list) and len(raw) > len(token) and _is_cut(token, raw)
+    if not special and not cut and token.isascii():
         return token
-    if special or "\ufffd" in token:
+    if special or cut or "\ufffd" in token:
         text = _from_list(raw)
         if text is not None and not _ID_TOKEN.fullmatch(text):
             return clean(text)
@@ -62,6 +65,12 @@ def piece(token: object, raw: object) -> str | None:
         if found:
             return from_bytes(bytes.fromhex((found[1] or found[2]).replace("\\x", "")))
     return clean(token)
+
+
+def _is_cut(token: str, raw: list[object]) -> bool:
+    """Return whether the token is its bytes without the half character at their end, as llama.cpp writes it."""
+    text = _from_list(raw)
+    return text is not None and (not token or (is_partial(text) and text.startswith(token)))
 
 
 def _from_list(raw: object) -> str | None:

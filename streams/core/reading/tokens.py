@@ -48,10 +48,8 @@ def entry_logprob(entry: dict[str, Any]) -> float | None:
 
 def entry_piece(entry: dict[str, Any]) -> str | None:
     """Return the text of one listed token, or None."""
-    for key in _TOKEN_KEYS:
-        if key in entry:
-            return piece(entry[key], entry.get("bytes"))
-    return None
+    token = next((entry[key] for key in _TOKEN_KEYS if key in entry), None)
+    return piece(token, entry.get("bytes"))
 
 
 def _checked(tokens: list[Token]) -> tuple[Token, ...] | Unscorable:
