@@ -79,6 +79,24 @@ def test_a_filter_stop_is_no_answer(stop: str) -> None:
     assert reason(body) is Reason.FILTERED
 
 
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [
+        ("sensitive", Reason.FILTERED), ("network_error", Reason.ERROR_BODY), ("TIMEOUT", Reason.ERROR_BODY),
+        ("USER_CANCEL", Reason.ERROR_BODY), ("ERROR_LIMIT", Reason.ERROR_BODY), ("OTHER", Reason.ERROR_BODY),
+        ("LANGUAGE", Reason.ERROR_BODY), ("MALFORMED_RESPONSE", Reason.ERROR_BODY),
+    ],
+)  # fmt: skip
+def test_a_stop_that_is_no_end_of_an_answer_is_never_scored(stop: str, expected: Reason) -> None:
+    assert reason(bodies.chat(REFUND, finish=stop)) is expected
+
+
+def test_an_incomplete_response_that_does_not_say_why_was_cut() -> None:
+    assert scored(bodies.responses(REFUND) | {"status": "incomplete"}).label == "refund"
+    half = [Tok("ref", 0.7, {"billing": 0.2})]
+    assert reason(bodies.responses(half) | {"status": "incomplete"}) is Reason.TRUNCATED
+
+
 @pytest.mark.parametrize("content", [None, "", " \n", [], 7], ids=repr)
 def test_an_answer_without_text_is_no_content_or_cut(content: Any) -> None:
     body = bodies.chat([], logprobs=None)

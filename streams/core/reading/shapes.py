@@ -12,10 +12,10 @@ from streams.core.reading.tokens import ABSENT
 
 _FINISH: dict[str, Finish] = {
     **dict.fromkeys(("stop", "end_turn", "eos", "stop_sequence", "complete", "completed", "word"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "limit"), "length"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "limit", "incomplete"), "length"),
     **dict.fromkeys(
         ("content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii",
-         "image_safety", "error_toxic", "guardrail_intervened", "moderation", "filter"),
+         "image_safety", "error_toxic", "guardrail_intervened", "moderation", "filter", "sensitive"),
         "filter",
     ),
     **dict.fromkeys(
@@ -23,7 +23,11 @@ _FINISH: dict[str, Finish] = {
         "tool",
     ),
     "refusal": "refusal",
-    **dict.fromkeys(("error", "failed", "cancelled", "abort", "insufficient_system_resource"), "error"),
+    **dict.fromkeys(
+        ("error", "failed", "cancelled", "abort", "insufficient_system_resource", "network_error", "error_limit",
+         "user_cancel", "timeout", "malformed_response", "language", "other"),
+        "error",
+    ),
 }  # fmt: skip
 
 
