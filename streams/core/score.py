@@ -108,30 +108,42 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     Every listed token counts for the label that alone begins with it. A token that several labels begin with is
     resolved only where it was written: its mass is shared out by the distribution at the answer's next token, and so
     on until one label is left. One that was not written has no next token to look at, so it counts for no label.
+    A token that decides nothing between labels (the ``_`` of ``card_lost`` and ``card_stolen``) may stand alone in its
+    list, as the only one a grammar allows: what it does not show is lost to every label.
     """
     masses = dict.fromkeys(labels, 0.0)
     carried = 1.0
+    left: tuple[str, ...] = ()
     shown: Alternatives | Unscorable = first
     for number, step in enumerate(steps):
+        owners = labels.owners(from_bytes(step.after))
         if number:
-            shown = alternatives(step.token)
+            shown = _alone(step.token) if owners == left else alternatives(step.token)
+        left = owners
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
         for text, logprob in shown.others:
             if text is None:
                 continue
             whole = text.removeprefix(step.lead) if not step.before else from_bytes(step.before + to_bytes(text))
-            owners = labels.owners(whole)
-            if len(owners) == 1:
-                masses[owners[0]] += carried * math.exp(logprob)
+            others = labels.owners(whole)
+            if len(others) == 1:
+                masses[others[0]] += carried * math.exp(logprob)
         carried *= math.exp(shown.own)
-        owners = labels.owners(from_bytes(step.after))
         if len(owners) == 1:
             masses[owners[0]] += carried
             return masses
         if not owners:
             return _MISSING
     return _AMBIGUOUS
+
+
+def _alone(token: Token) -> Alternatives | Unscorable:
+    """Return the distribution at a token, which may be the only one shown."""
+    shown = alternatives(token)
+    if isinstance(shown, Alternatives) or shown.reason is not Reason.NO_ALTERNATIVES or token.logprob is None:
+        return shown
+    return Alternatives(own=token.logprob, others=(), k=1, mass=math.exp(token.logprob))
 
 
 def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: list[_Step]) -> Scored | Unscorable:

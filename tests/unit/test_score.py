@@ -82,6 +82,16 @@ def test_19_an_ambiguous_token_without_a_next_distribution_is_no_signal() -> Non
     assert reason([Tok("trans", 0.8, {"fees": 0.1}), Tok("fers", 0.9)]) is Reason.AMBIGUOUS_LABEL
 
 
+def test_19_a_token_that_every_label_left_begins_with_may_stand_alone_in_its_list() -> None:
+    labels = LabelSet(["card_lost", "card_stolen", "refund"])
+    forced = [Tok("card", 0.9, {"refund": 0.06}), Tok("_", 0.99), Tok("lost", 0.7, {"stolen": 0.2})]
+    signal = scored(forced, labels)
+    assert signal.confidence == pytest.approx(0.9 * 0.99 * 0.7)
+    assert signal.label_probs["card_stolen"] == pytest.approx(0.9 * 0.99 * 0.2 / (0.9 * 0.99 * 0.9 + 0.06))
+    decides = [Tok("card", 0.9, {"refund": 0.06}), Tok("_", 0.99, {"_st": 0.005}), Tok("lost", 0.99)]
+    assert reason(decides, labels) is Reason.AMBIGUOUS_LABEL
+
+
 def test_21_covered_mass_is_reported_and_an_unlisted_label_gets_nothing() -> None:
     signal = scored([Tok("fees", 0.5, {"pizza": 0.1})])
     assert signal.top_k_mass == pytest.approx(0.6)
