@@ -14,11 +14,11 @@ from streams.core.reading.pieces import from_bytes, is_partial, to_bytes
 from streams.errors import SettingsError
 
 _SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\u200b\u2060\ufeff"
-_QUOTES = "\"'`*\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+_QUOTES = "\"'`*\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb\u300c\u300d\u300e\u300f"
 #: What may stand before a label without being part of it.
-LEADING = _SPACE + _QUOTES + "(["
+LEADING = _SPACE + _QUOTES + "([\uff08\u3010"
 #: What may stand after a label without being part of it.
-TRAILING = _SPACE + _QUOTES + ".,;:!?)]}"
+TRAILING = _SPACE + _QUOTES + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff1b\uff1f\uff09\u3011"
 
 
 def fold(text: str) -> str:

@@ -12,7 +12,20 @@ QUEUES = LabelSet(["account", "cards", "transfers", "topups"])
 
 @pytest.mark.parametrize(
     "text",
-    ["cards", "Cards", " cards\n", '"cards"', "'CARDS'", "cards.", "**Cards**", "`cards`", "“cards”!", "(cards)"],
+    [
+        "cards",
+        "Cards",
+        " cards\n",
+        '"cards"',
+        "'CARDS'",
+        "cards.",
+        "**Cards**",
+        "`cards`",
+        "“cards”!",
+        "(cards)",
+        "「cards」",
+        "【Cards】。",
+    ],
 )
 def test_variants_of_a_label_match(text: str) -> None:
     assert QUEUES.match(text) == "cards"
