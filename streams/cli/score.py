@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterator
@@ -17,18 +18,21 @@ if TYPE_CHECKING:
 
 
 def score(
-    labels: Annotated[str, typer.Option(help="The labels, comma separated.")],
+    labels: Annotated[str, typer.Option(help="The labels, comma separated; one with a comma in double quotes.")],
     file: Annotated[Path, typer.Argument(help="JSONL rows {id, response}; - for standard input.")] = Path("-"),
     policy: Annotated[Path | None, typer.Option(help="A policy file; the default policy without it.")] = None,
 ) -> None:
     """Read model responses and print, for each, how sure the model was and what the cheap tier's rule decides."""
+    from streams.core.fitted import refuse_other_labels
     from streams.core.labels import LabelSet
     from streams.core.policy import Policy, decide_cheap
     from streams.core.score_lines import score_rows
     from streams.settings import load_policy
 
     used = load_policy(policy) if policy else Policy()
-    known = LabelSet([name.strip() for name in labels.split(",")])
+    known = LabelSet(_names(labels))
+    if used.fitted is not None:
+        refuse_other_labels(used.fitted, known.labels)
 
     def decide(signal: Scored | Unscorable, model: str | None) -> tuple[str, tuple[str, ...]]:
         decision = decide_cheap(used, signal, model=model)
@@ -36,6 +40,15 @@ def score(
 
     for row in score_rows(_lines(file), known, decide):
         print(json.dumps(row, allow_nan=False))
+
+
+def _names(labels: str) -> list[str]:
+    try:
+        return [name.strip() for row in csv.reader([labels], skipinitialspace=True, strict=True) for name in row]
+    except csv.Error:
+        raise SettingsError(
+            f"--labels {labels!r}: commas between the labels, double quotes around one with a comma"
+        ) from None
 
 
 def _lines(file: Path) -> Iterator[bytes]:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from streams.errors import SettingsError
 
+_AGAIN = "use its own settings, or run hedgerow evaluate and hedgerow calibrate again"
+
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -58,18 +60,23 @@ class Fitted(_Section):
     """What the policy did on the records it was tested on, which are not those it was chosen on."""
 
 
+def refuse_other_labels(fitted: Fitted, labels: Sequence[str]) -> None:
+    """Raise SettingsError where the policy was fitted for other labels."""
+    odd = sorted(set(fitted.labels) ^ set(labels))
+    if odd:
+        names = ", ".join(map(repr, odd[:5]))
+        raise SettingsError(f"the policy was fitted for other labels (not in both: {names}): {_AGAIN}")
+
+
 def refuse_others(fitted: Fitted, labels: Sequence[str], prompt_hash: str, cheap_model: str, big_model: str) -> None:
     """Raise SettingsError where the policy was fitted for other labels, another prompt or another model."""
-    again = "use its own settings, or run hedgerow evaluate and hedgerow calibrate again"
-    if set(fitted.labels) != set(labels):
-        odd = ", ".join(map(repr, sorted(set(fitted.labels) ^ set(labels))[:5]))
-        raise SettingsError(f"the policy was fitted for other labels (not in both: {odd}): {again}")
+    refuse_other_labels(fitted, labels)
     for name, tier, model in (("cheap", fitted.cheap, cheap_model), ("big", fitted.big, big_model)):
         if tier.model_asked != model:
             raise SettingsError(
-                f"the policy was fitted for the {name} model {tier.model_asked!r}, not {model!r}: {again}"
+                f"the policy was fitted for the {name} model {tier.model_asked!r}, not {model!r}: {_AGAIN}"
             )
         if tier.prompt_hash != prompt_hash:
             raise SettingsError(
-                f"the policy was fitted for the prompt {tier.prompt_hash} of the {name} tier, not {prompt_hash}: {again}"
+                f"the policy was fitted for the prompt {tier.prompt_hash} of the {name} tier, not {prompt_hash}: {_AGAIN}"
             )

@@ -242,6 +242,20 @@ def test_score_under_a_fitted_policy_accepts_its_own_model_only(
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert [row["decision"] for row in rows] == ["accept", "escalate"]
     assert rows[1]["reasons"] == ["model_not_fitted"]
+    said = hedgerow("score", "--labels", "refund,shipping", "--policy", out, path)
+    assert (said.code, said.out) == (2, "")
+    assert "fitted for other labels (not in both: 'account')" in said.err
+
+
+def test_a_label_with_a_comma_stands_in_double_quotes(hedgerow: Hedgerow, tmp_path: Path) -> None:
+    path = tmp_path / "responses.jsonl"
+    path.write_text(json.dumps({"id": 1, "response": bodies.chat([Tok("lost, stolen", 0.97, {"refund": 0.01})])}))
+    said = hedgerow("score", "--labels", '"lost, stolen", refund', path)
+    assert said.code == 0, said.err
+    assert list(json.loads(said.out)["label_probs"]) == ["lost, stolen", "refund"]
+    said = hedgerow("score", "--labels", 'refund, "lost', path)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "double quotes" in said.err
 
 
 @pytest.mark.parametrize(

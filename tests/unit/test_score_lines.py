@@ -54,8 +54,8 @@ def test_a_response_may_be_a_string_that_holds_one() -> None:
         ('{"id": "t1"}', "t1", "no_answer"),
         ('{"id": "t1", "response": null}', "t1", "no_answer"),
         ('{"id": 7, "response": {}}', 7, "unknown_shape"),
-        ('{"id": true, "response": "nonsense"}', None, "not_json"),
-        ('{"id": {"a": 1}, "response": 5}', None, "not_json"),
+        ('{"id": "t1", "response": "nonsense"}', "t1", "not_json"),
+        ('{"id": "t1", "response": 5}', "t1", "not_json"),
         ('{"id": "\\ud800", "response": {"error": "x"}}', "?", "error_body"),
     ],
     ids=lambda value: repr(value)[:24],
@@ -66,6 +66,19 @@ def test_a_bad_line_gets_a_row_and_never_an_accept(line: str | bytes, ticket: An
     assert (row["id"], row["status"], row["reason"], row["decision"]) == (ticket, "unscorable", reason, "escalate")
     assert (row["reasons"], row["confidence"], row["label_probs"]) == ([reason], None, None)
     json.dumps(row, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("name", [None, True, 1.5, [1], {"a": 1}], ids=repr)
+def test_a_decision_that_belongs_to_no_id_is_none(name: Any) -> None:
+    for line in ({"id": name, "response": BODY}, {"response": BODY}):
+        (row,) = rows(json.dumps(line))
+        assert (row["id"], row["status"], row["reason"], row["decision"]) == (None, "unscorable", "no_id", "escalate")
+
+
+@pytest.mark.parametrize("name", ["", "▁t 1\u0000", "é" * 5000, 0, -7, 2**63], ids=lambda value: repr(value)[:24])
+def test_an_id_comes_back_as_it_was(name: str | int) -> None:
+    (row,) = rows(json.dumps({"id": name, "response": BODY}))
+    assert (row["id"], row["decision"]) == (name, "accept")
 
 
 def test_blank_lines_are_no_rows_and_lines_are_read_one_at_a_time() -> None:
