@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 
 from schemas import Message
+from streams.delivery.lines import PlainLine
 from streams.delivery.outbox import Outbox
 from streams.delivery.service import Connection, start_producer, stop_producer
 
@@ -16,7 +17,7 @@ async def publish(messages: Sequence[Message], connection: Connection, *, prefix
     """Send the messages and wait until the broker has all of them; raises StopWorker where it cannot be reached."""
     producer = await start_producer(connection)
     try:
-        await Outbox(producer, prefix).send(messages)
+        await Outbox(PlainLine(producer), prefix).send(messages)
     finally:
         await producer.stop()
 
@@ -33,6 +34,6 @@ async def open_outbox(connection: Connection, *, prefix: str = "") -> AsyncItera
         return producer
 
     try:
-        yield Outbox(producer, prefix, renew=renew)
+        yield Outbox(PlainLine(producer, renew), prefix)
     finally:
         await stop_producer(producer)

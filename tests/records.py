@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas import TOPICS, DeadLetter, Message, Ticket, Verdict
+from streams.delivery.dispatch import Partition
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
-from streams.delivery.runner import Partition, Runner
+from streams.delivery.runner import Runner
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
 
@@ -60,6 +61,8 @@ def compute(ticket: Ticket) -> Sequence[Message]:
 
 class FakeSender:
     """Takes outputs in memory; ``acknowledge`` is the broker's answer, ``refusals`` are raised one per call, oldest first."""
+
+    final = True
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

@@ -25,9 +25,10 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.delivery.consumer_thread import ConsumerThread
+from streams.delivery.dispatch import Partition
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
 from streams.delivery.observer import Observer
-from streams.delivery.runner import Partition, Runner
+from streams.delivery.runner import Runner
 from streams.delivery.stage import Record
 
 #: Batches that may wait for the agent; the fetcher reads ahead on its own anyway.

@@ -6,6 +6,8 @@ process this memory saves the second model call; across processes the determinis
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class FinishedIds:
     """The last ``limit`` finished ids, oldest forgotten first."""
@@ -28,3 +30,8 @@ class FinishedIds:
         if len(self._ids) > self._limit:
             # Half at once: dropping one at a time from a dict's front costs a scan over what was dropped before.
             self._ids = dict.fromkeys(list(self._ids)[self._limit // 2 + 1 :])
+
+    def discard(self, message_ids: Iterable[bytes]) -> None:
+        """Forget ids that are not finished after all."""
+        for message_id in message_ids:
+            self._ids.pop(message_id, None)

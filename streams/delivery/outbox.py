@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -14,18 +15,19 @@ from aiokafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     ProducerClosed,
-    ProducerFenced,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
 )
 
 from schemas import DeadLetter, Message, topic_of
 from streams.delivery.dead_letters import shortened
 from streams.errors import GiveUp, StopWorker
 
-_FINAL = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, ProducerFenced)
+#: No other producer would fare better.
+FINAL = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 #: A batch that was refused for any other lasting reason leaves a gap in an idempotent producer's numbering, and the broker answers
 #: everything behind the gap with OutOfOrderSequenceNumber; aiokafka has no way to close it. A sender task that died fails everything.
-_KEEPS = (*_FINAL, KafkaTimeoutError, ProducerClosed)
+_KEEPS = (*FINAL, KafkaTimeoutError, ProducerClosed)
 _SHORTEST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
@@ -40,38 +42,57 @@ class _Parcel:
     value: bytes
 
 
+class TransactionLost(Exception):
+    """What was sent in the open transaction will not be committed: it has to be sent again in the next one."""
+
+
+class Line(Protocol):
+    """The producer of one outbox, and what to do when it can no longer be used."""
+
+    @property
+    def final(self) -> bool:
+        """Whether what is acknowledged stays; else the next commit decides."""
+
+    def producer(self, before: AIOKafkaProducer | None = None) -> AIOKafkaProducer:
+        """Return the producer to use now. ``before`` is the one that has taken a part of what is sent.
+
+        Raises TransactionLost where that part is lost.
+        """
+
+    async def broken(self, producer: AIOKafkaProducer) -> None:
+        """Note that this producer can no longer be used; raises StopWorker where the broker is away just now."""
+
+
 class Outbox:
     """Sends a handler's outputs to their topics; returns when every one of them is acknowledged.
 
     ``retried`` is told the error's name each time a send is tried again: a broker that is away is waited for, without end,
-    because the input stays unfinished meanwhile and nothing is lost by waiting. ``renew`` is given a producer that can no
-    longer be used and returns another one; without it the same producer is used for good.
+    because the input stays unfinished meanwhile and nothing is lost by waiting.
     """
 
-    def __init__(
-        self,
-        producer: AIOKafkaProducer,
-        prefix: str,
-        retried: Callable[[str], None] = lambda _: None,
-        *,
-        renew: Callable[[AIOKafkaProducer], Awaitable[AIOKafkaProducer]] | None = None,
-    ) -> None:
-        self._producer = producer
+    def __init__(self, line: Line, prefix: str, retried: Callable[[str], None] = lambda _: None) -> None:
+        self._line = line
         self._prefix = prefix
         self._retried = retried
-        self._renew = renew
-        self._renewing = asyncio.Lock()
+
+    @property
+    def final(self) -> bool:
+        """Whether what is acknowledged stays; else the next commit decides."""
+        return self._line.final
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Send and await the acknowledgement of all.
 
         Raises GiveUp for a message that cannot be encoded or that the broker will never take for its size, StopWorker where it
-        will never take any. All acknowledgements are awaited before either is raised.
+        will never take any. All acknowledgements are awaited before either is raised. Raises TransactionLost where
+        nothing of it will be committed.
         """
         left = [self._packed(message) for message in messages]
         pause = _SHORTEST_PAUSE_S
-        while left:
-            left, error = await self._try(left)
+        producer = self._line.producer()
+        while True:
+            left, error = await self._try(producer, left)
+            producer = self._line.producer(producer)
             if error is None:
                 return
             self._retried(type(error).__name__)
@@ -87,14 +108,19 @@ class Outbox:
                 f"an output of type {type(message).__name__} cannot be sent: {defect}", reason="output_not_encodable"
             ) from defect
 
-    async def _try(self, parcels: Sequence[_Parcel]) -> tuple[list[_Parcel], KafkaError | None]:
+    async def _try(
+        self, producer: AIOKafkaProducer, parcels: Sequence[_Parcel]
+    ) -> tuple[list[_Parcel], KafkaError | None]:
         """Send once; return what to send next time and the last error."""
-        producer = self._producer
         begun = [await _begin(producer, parcel) for parcel in parcels]
         refusals = [each if isinstance(each, KafkaError) else await _refusal(each) for each in begun]
         failed = [(parcel, error) for parcel, error in zip(parcels, refusals, strict=True) if error is not None]
         if not all(error.retriable or isinstance(error, _KEEPS) for _, error in failed):
-            await self._replace(producer)
+            try:
+                await self._line.broken(producer)
+            except StopWorker as away:
+                # The broker is away just now: the next attempt fails like this one, and asks again.
+                self._retried(type(away).__name__)
         left = [self._again(parcel, error) for parcel, error in failed]
         return left, failed[-1][1] if failed else None
 
@@ -108,19 +134,9 @@ class Outbox:
                 f"the broker refuses a message of {len(parcel.value)} bytes on {parcel.topic}",
                 reason="output_too_large",
             ) from error
-        if isinstance(error, _FINAL):
+        if isinstance(error, FINAL):
             raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
         return parcel
-
-    async def _replace(self, producer: AIOKafkaProducer) -> None:
-        async with self._renewing:
-            if self._renew is None or self._producer is not producer:
-                return  # another send has seen to it
-            try:
-                self._producer = await self._renew(producer)
-            except StopWorker as away:
-                # The broker is away just now: the next attempt fails like this one, and asks again.
-                self._retried(type(away).__name__)
 
 
 async def _begin(producer: AIOKafkaProducer, parcel: _Parcel) -> Awaitable[object] | KafkaError:

@@ -17,37 +17,30 @@ The order, for one record (``topology.md`` has the same numbers, and each has a 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import structlog
 
-from schemas import DeadLetter, Message
+from schemas import Message
+from streams.delivery.changes import Changes
+from streams.delivery.dispatch import Dispatch, Partition, Result, Sender
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.handling import Handling
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
 from streams.delivery.stage import Record, Stage
-from streams.errors import GiveUp, StopWorker
+from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
 
-Partition = tuple[str, int]
-#: A record and the messages that it leads to.
-Result = tuple[Record, Sequence[Message]]
+#: Topic, partition and offset of a record.
+Place = tuple[str, int, int]
 #: A batch stage yields to the event loop after this many records.
 _CHUNK = 256
-
-
-class Sender(Protocol):
-    """Where outputs go; the Outbox is one."""
-
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Send and await all acknowledgements."""
 
 
 class Runner:
@@ -64,20 +57,24 @@ class Runner:
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.stage = stage
-        self._sender = sender
         self._stop = stop
         self._observer = observer or Observer()
         self._finished = FinishedIds() if finished is None else finished
         self._handling = Handling(stage, self._observer, wall_ms)
-        self._ledgers: dict[Partition, Ledger] = {}
+        self._changes = Changes()
+        self.dispatch = Dispatch(
+            stage.agent,
+            sender,
+            lambda record, refused: self._handling.letter(record, refused, 1),
+            finished=self._finished,
+            observer=self._observer,
+            changes=self._changes,
+        )
         self._queue: deque[Record] = deque()
-        self._tasks: dict[tuple[str, int, int], asyncio.Task[None]] = {}
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
         self._ids_in_progress: dict[bytes, asyncio.Event] = {}
         self._remembered: set[Partition] = set()  # what the stage's memory has caught up with in this assignment
-        self._sending = 0
         self._halted = False  # nothing begins any more: the worker is to stop
-        self._open = asyncio.Event()  # set while an assignment stands: outputs may go out
-        self._changed = asyncio.Event()  # set at every step that somebody may wait for; waiters clear it
 
     # What the driver asks and tells.
 
@@ -93,35 +90,34 @@ class Runner:
 
     async def wait_idle(self, timeout_s: float) -> None:
         """Wait until nothing is in progress, ``timeout_s`` at most; behind a shut gate nothing ends, so there is no wait."""
-        await self._wait_until(lambda: not self._open.is_set() or not (self._tasks or self._sending), timeout_s)
+        dispatch = self.dispatch
+        await self._changes.until(lambda: not (dispatch.standing and (self._tasks or dispatch.sending)), timeout_s)
 
     def begin(self, ledgers: Mapping[Partition, Ledger]) -> None:
         """An assignment stands: these ledgers count from now on, and outputs may go out."""
-        self._ledgers = dict(ledgers)
         self._remembered = set()
         if self.stage.memory is not None:
             self.stage.memory.forget()
-        self._open.set()
-        self._changed.set()
+        self.dispatch.begin(ledgers)
+        self._send_again()
+        self._changes.note()
 
     def ledger(self, partition: Partition) -> Ledger | None:
         """Return the partition's ledger, or None where it is not ours."""
-        return self._ledgers.get(partition)
+        return self.dispatch.ledgers.get(partition)
 
     def forget_queued(self) -> None:
         """Drop what was taken but not begun; a revoked partition is read again by its next owner."""
         self._queue.clear()
-        self._changed.set()
+        self._changes.note()
 
     async def close_gate(self, timeout_s: float) -> None:
         """Let no further output out, and wait for the acknowledgements that are on their way, ``timeout_s`` at most."""
-        self._open.clear()
-        self._changed.set()
-        await self._wait_until(lambda: not self._sending, timeout_s)
+        await self.dispatch.shut(timeout_s)
 
     def end(self) -> None:
         """The assignment is over; what is still in progress waits for the next one."""
-        self._ledgers = {}
+        self.dispatch.end()
 
     def cancel(self) -> None:
         """Cancel everything in progress, for good; it is handled again by the partition's next owner."""
@@ -131,7 +127,7 @@ class Runner:
 
     def accept(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:
         """Step 2: enter a batch into the ledger and return the records to handle; called with no await since the fetch."""
-        ledger = self._ledgers.get(partition)
+        ledger = self.ledger(partition)
         if ledger is None or not records:
             return ()
         offsets = [record.offset for record in records]
@@ -149,7 +145,7 @@ class Runner:
         if not self.stage.computes_only:
             self._queue.extend(records)
             self._start_queued()
-            self._changed.set()
+            self._changes.note()
             return
         try:
             for start in range(0, len(records), _CHUNK):
@@ -158,9 +154,9 @@ class Runner:
                     await self._catch_up(chunk)
                     await self._run_chunk([r for r in chunk if self._is_ours(r)])
         except Exception as error:  # noqa: BLE001 - faust would restart the agent without this batch
-            self._fail(error)
+            self.fail(error)
         finally:
-            self._changed.set()
+            self._changes.note()
 
     # Stages that call out: a task per record.
 
@@ -172,13 +168,23 @@ class Runner:
             place = (record.topic, record.partition, record.offset)
             if place in self._tasks or not self._is_ours(record):
                 continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
-            task = asyncio.create_task(self._run_one(record))
-            self._tasks[place] = task
-            task.add_done_callback(partial(self._done, place))
+            self._begin(place, self._run_one(record))
         self._observer.in_flight(self.stage.agent, len(self._tasks), len(self._queue))
 
+    def _begin(self, place: Place, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[place] = task
+        task.add_done_callback(partial(self._done, place))
+
+    def _send_again(self) -> None:
+        """Send what was lost with a transaction; a stage that only computes reads it again instead."""
+        lost = self.dispatch.take_lost()
+        began = time.perf_counter()
+        for result in () if self.stage.computes_only or self._halted else lost:
+            self._begin((*result.partition, result.record.offset), self.dispatch.deliver([result], began))
+
     def _is_ours(self, record: Record) -> bool:
-        ledger = self._ledgers.get((record.topic, record.partition))
+        ledger = self.ledger((record.topic, record.partition))
         return ledger is not None and ledger.is_open(record.offset)
 
     def _abandon(self, partition: Partition) -> None:
@@ -188,37 +194,36 @@ class Runner:
         for place in [place for place in self._tasks if place[:2] == partition]:
             self._tasks.pop(place).cancel()
 
-    def _done(self, place: tuple[str, int, int], task: asyncio.Task[None]) -> None:
+    def _done(self, place: Place, task: asyncio.Task[None]) -> None:
         if self._tasks.get(place) is task:
             del self._tasks[place]
         if task.cancelled():
             if not task.cancelling():  # nobody asked for it: something that it awaited was cancelled
-                self._fail(asyncio.CancelledError())
+                self.fail(asyncio.CancelledError())
         elif (error := task.exception()) is not None:
-            self._fail(error)
+            self.fail(error)
         self._start_queued()
-        self._changed.set()
+        self._changes.note()
 
     async def _run_one(self, record: Record) -> None:
         began = time.perf_counter()
         message, outputs = self._handling.decode(record)
         if message is None:
-            await self._deliver(record, outputs, began)
+            await self.dispatch.deliver([Result(record, outputs)], began)
             return
         message_id = self._id(message)
         while message_id is not None and (first := self._ids_in_progress.get(message_id)) is not None:
             await first.wait()  # the same ticket is in progress: one call answers both
         if message_id is not None and message_id in self._finished:
             self._observer.skipped(self.stage.agent, "known_id", 1)
-            await self._deliver(record, (), began)
+            await self.dispatch.deliver([Result(record, ())], began)
             return
         mark = asyncio.Event()
         if message_id is not None:
             self._ids_in_progress[message_id] = mark
         try:
             outputs = await self._handling.call(record, message)
-            if await self._deliver(record, outputs, began) and message_id is not None:
-                self._finished.add(message_id)
+            await self.dispatch.deliver([Result(record, outputs, message_id)], began)
         finally:
             if message_id is not None:
                 del self._ids_in_progress[message_id]
@@ -242,88 +247,29 @@ class Runner:
 
     async def _run_chunk(self, records: Sequence[Record]) -> None:
         began = time.perf_counter()
-        results: list[tuple[Record, Sequence[Message], bytes | None]] = []
+        results: list[Result] = []
         seen: set[bytes] = set()
         for record in records:
             message, outputs = self._handling.decode(record)
             message_id = None if message is None else self._id(message)
             if message_id is not None and (message_id in seen or message_id in self._finished):
                 self._observer.skipped(self.stage.agent, "known_id", 1)
-                results.append((record, (), None))
+                results.append(Result(record, ()))
                 continue
             if message is not None:
                 outputs = self._handling.compute(record, message)
             if message_id is not None:
                 seen.add(message_id)
-            results.append((record, outputs, message_id))
-        finished = await self._deliver_all([(record, outputs) for record, outputs, _ in results], began)
-        for (_, _, message_id), done in zip(results, finished, strict=True):
-            if done and message_id is not None:
-                self._finished.add(message_id)
+            results.append(Result(record, outputs, message_id))
+        await self.dispatch.deliver(results, began)
 
-    # Both: send, finish.
+    # Both.
 
     def _id(self, message: Message) -> bytes | None:
         return self.stage.topic.key_of(message) if self.stage.once else None
 
-    async def _deliver(self, record: Record, outputs: Sequence[Message], began: float) -> bool:
-        return (await self._deliver_all([(record, outputs)], began))[0]
-
-    async def _deliver_all(self, results: Sequence[Result], began: float) -> Sequence[bool]:
-        """Steps 7 to 9: return for each record whether it is finished here."""
-        while not self._open.is_set():  # it may shut again before this wakes up
-            await self._open.wait()
-        ours = [self._may_finish(record) for record, _ in results]
-        if not all(ours):
-            self._observer.skipped(self.stage.agent, "not_ours", len(ours) - sum(ours))
-        mine = [result for result, own in zip(results, ours, strict=True) if own]
-        self._sending += 1
-        try:
-            sent = await self._send(mine)
-            for record, _ in sent:
-                ledger = self._ledgers.get((record.topic, record.partition))
-                if ledger is not None:
-                    ledger.finish(record.offset)
-        finally:
-            self._sending -= 1
-            self._changed.set()
-        self._report(sent, began)
-        return ours
-
-    async def _send(self, results: Sequence[Result]) -> Sequence[Result]:
-        """Step 8: return what went out for each record, which is a dead letter where an output cannot be sent."""
-        outputs = [message for _, messages in results for message in messages]
-        if not outputs:
-            return results
-        try:
-            await self._sender.send(outputs)
-        except GiveUp as refused:
-            if len(results) > 1:
-                # Nobody knows which input the refused output came from, so each is sent alone.
-                return [alone for result in results for alone in await self._send([result])]
-            record = results[0][0]
-            letter = self._handling.letter(record, refused, 1)
-            try:
-                await self._sender.send([letter])
-            except GiveUp as again:
-                raise StopWorker(f"dead-letters takes no letter of this size: {again}") from again
-            return [(record, [letter])]
-        return results
-
-    def _may_finish(self, record: Record) -> bool:
-        """Step 7. An offset that is open here may have been taken before a rebalance that gave the partition back."""
-        ledger = self._ledgers.get((record.topic, record.partition))
-        return ledger is not None and ledger.may_finish(record.offset)
-
-    def _report(self, results: Iterable[Result], began: float) -> None:
-        seconds = time.perf_counter() - began
-        for _, outputs in results:
-            for output in outputs:
-                if isinstance(output, DeadLetter):
-                    self._observer.dead_lettered(self.stage.agent, output)
-            self._observer.handled(self.stage.agent, outputs, seconds)
-
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Begin nothing more, and say why."""
         if self._halted:
             return  # the first error is the one to report, and what follows from stopping is none
         self._halted = True
@@ -331,11 +277,4 @@ class Runner:
 
     async def next_change(self) -> None:
         """Wait until anything finished, began or was dropped."""
-        self._changed.clear()
-        await self._changed.wait()
-
-    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not condition():
-                    await self.next_change()
+        await self._changes.next()

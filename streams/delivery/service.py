@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams.delivery.driver import LedgerTransport, Limits
 from streams.delivery.finished_ids import FinishedIds
+from streams.delivery.lines import PlainLine
 from streams.delivery.observer import Observer
 from streams.delivery.outbox import Outbox
 from streams.delivery.runner import Runner
@@ -90,12 +91,8 @@ class StageService:
         """Connect and join the group; raises StopWorker where the broker cannot be reached."""
         self._producer = await start_producer(self._connection)
         agent = self.stage.agent
-        outbox = Outbox(
-            self._producer,
-            self._prefix,
-            lambda reason: self._observer.retried(agent, reason),
-            renew=self._renew_producer,
-        )
+        line = PlainLine(self._producer, self._renew_producer)
+        outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))
         self._runner = Runner(self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished)
         self._folder = tempfile.TemporaryDirectory(prefix="hedgerow-")
         self._app = self._build(self._runner)

@@ -14,13 +14,14 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     ProducerClosed,
-    ProducerFenced,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
 )
 
 from schemas import Alert, DeadLetter, Message
 from streams.delivery import outbox as module
 from streams.delivery.dead_letters import CUT_TO
+from streams.delivery.lines import PlainLine
 from streams.delivery.outbox import Outbox
 from streams.errors import GiveUp, StopWorker
 from tests.records import loop_turns, until, verdict
@@ -64,8 +65,8 @@ class FakeProducer:
         return future
 
 
-def outbox(producer: Any, **options: Any) -> Outbox:
-    return Outbox(producer, "p.", **options)
+def outbox(producer: Any, *, renew: Any = None, **options: Any) -> Outbox:
+    return Outbox(PlainLine(producer, renew), "p.", **options)
 
 
 def letter(size: int, **changes: Any) -> DeadLetter:
@@ -146,7 +147,7 @@ async def test_a_dead_letter_that_is_too_large_even_cut_is_given_up(size: int) -
     assert len(producer.sent) == (2 if size > CUT_TO else 1)
 
 
-@pytest.mark.parametrize("error", [TopicAuthorizationFailedError("routed"), ProducerFenced()])
+@pytest.mark.parametrize("error", [TopicAuthorizationFailedError("routed"), TransactionalIdAuthorizationFailed()])
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_a_broker_that_refuses_this_worker_stops_it(error: KafkaError, at_once: bool) -> None:
     with pytest.raises(StopWorker, match=type(error).__name__):

@@ -1,0 +1,212 @@
+"""From the outputs of a handler to a finished offset: steps 7 to 9 of the runner, behind a gate.
+
+The gate is open while an assignment stands. In exactly-once mode it is also held while a commit is made, and what went out
+since the last commit is kept until the next one has made it final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas import DeadLetter, Message
+from streams.delivery.changes import Changes
+from streams.delivery.finished_ids import FinishedIds
+from streams.delivery.ledger import Ledger
+from streams.delivery.observer import Observer
+from streams.delivery.outbox import TransactionLost
+from streams.delivery.stage import Record
+from streams.errors import GiveUp, StopWorker
+
+Partition = tuple[str, int]
+
+
+class Sender(Protocol):
+    """Where outputs go; the Outbox is one."""
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Send and await all acknowledgements."""
+
+    @property
+    def final(self) -> bool:
+        """Whether what is acknowledged stays; else the next commit decides."""
+
+
+@dataclass(slots=True)
+class Result:
+    """A record and the messages that it leads to."""
+
+    record: Record
+    outputs: Sequence[Message]
+    message_id: bytes | None = None
+    """What is remembered as finished with it, where the stage's keys occur once."""
+    alone: bool = False
+    """Whether it is sent by itself, because the broker refused something of what was sent together."""
+
+    @property
+    def partition(self) -> Partition:
+        """Where the record came from."""
+        return self.record.topic, self.record.partition
+
+
+class Dispatch:
+    """Sends results and finishes their offsets on the ledgers of the present assignment.
+
+    ``letter`` turns a record whose outputs are refused into its dead letter.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        sender: Sender,
+        letter: Callable[[Record, GiveUp], Message],
+        *,
+        finished: FinishedIds,
+        observer: Observer,
+        changes: Changes,
+    ) -> None:
+        self.ledgers: dict[Partition, Ledger] = {}
+        self.standing = False  # whether an assignment stands
+        self.sending = 0
+        self._agent = agent
+        self._sender = sender
+        self._letter = letter
+        self._finished = finished
+        self._observer = observer
+        self._changes = changes
+        self._held = False
+        self._assignments = 0
+        self._passing = asyncio.Event()  # set while outputs may go out
+        self._kept: list[Result] = []  # went out in the open transaction
+        self._lost: list[Result] = []  # went out in one that was not committed
+
+    @property
+    def undecided(self) -> bool:
+        """Whether anything went out, or is on its way, that the next commit has to make final."""
+        return bool(self._kept) or (self.sending > 0 and not self._sender.final)
+
+    def begin(self, ledgers: Mapping[Partition, Ledger]) -> None:
+        """An assignment stands: these ledgers count, and the gate is open."""
+        self.ledgers = dict(ledgers)
+        self._assignments += 1
+        self.standing, self._held = True, False
+        self._passing.set()
+
+    async def shut(self, timeout_s: float) -> None:
+        """Let nothing more out in this assignment, and wait for what is on its way, ``timeout_s`` at most."""
+        self._stand_still()
+        await self._changes.until(lambda: not self.sending, timeout_s)
+
+    def _stand_still(self) -> None:
+        self.standing = False
+        self._passing.clear()
+        self._changes.note()
+
+    def end(self) -> None:
+        """The assignment is over."""
+        self.ledgers = {}
+
+    async def hold(self, timeout_s: float) -> bool:
+        """Let nothing out until ``release``; return whether nothing is on its way any more."""
+        self._held = True
+        self._passing.clear()
+        await self._changes.until(lambda: not self.sending, timeout_s)
+        return not self.sending
+
+    def release(self) -> None:
+        """Let outputs out again, if the assignment still stands."""
+        self._held = False
+        if self.standing:
+            self._passing.set()
+
+    def settle(self) -> None:
+        """What went out is final."""
+        self._kept.clear()
+
+    def void(self) -> None:
+        """What went out since the last commit is lost: it is not finished, and nothing goes out until the next assignment."""
+        self._stand_still()
+        self._finished.discard(result.message_id for result in self._kept if result.message_id is not None)
+        self._lost += self._kept
+        self._kept = []
+
+    def take_lost(self) -> Sequence[Result]:
+        """Return what was lost with its transaction and has to go out again."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    async def deliver(self, results: Sequence[Result], began: float) -> None:
+        """Steps 7 to 9; what is lost with its transaction goes out again in the next one."""
+        while True:
+            while not self._passing.is_set():  # it may shut again before this wakes up
+                await self._passing.wait()
+            mine = [result for result in results if self._may_finish(result)]
+            assignments = self._assignments
+            self.sending += 1
+            try:
+                await self._send(mine)
+                self._finish(mine)
+                break
+            except TransactionLost:
+                if assignments == self._assignments:
+                    self._stand_still()  # until the driver has begun anew
+            finally:
+                self.sending -= 1
+                self._changes.note()
+        if len(mine) < len(results):
+            self._observer.skipped(self._agent, "not_ours", len(results) - len(mine))
+        self._report(mine, time.perf_counter() - began)
+
+    def _may_finish(self, result: Result) -> bool:
+        """Step 7. An offset that is open here may have been taken before a rebalance that gave the partition back."""
+        ledger = self.ledgers.get(result.partition)
+        return ledger is not None and ledger.may_finish(result.record.offset)
+
+    async def _send(self, results: Sequence[Result]) -> None:
+        """Step 8. A record whose outputs are refused sends its dead letter instead, from then on."""
+        together = [result for result in results if not result.alone]
+        outputs = [message for result in together for message in result.outputs]
+        try:
+            if outputs:
+                await self._sender.send(outputs)
+        except GiveUp as refused:
+            if len(together) == 1:
+                await self._send_letter(together[0], refused)
+            else:
+                # Nobody knows which input the refused output came from, so each is sent alone.
+                for result in together:
+                    result.alone = True
+        for result in results:
+            if result.alone and result.outputs:
+                try:
+                    await self._sender.send(result.outputs)
+                except GiveUp as refused:
+                    await self._send_letter(result, refused)
+
+    async def _send_letter(self, result: Result, refused: GiveUp) -> None:
+        result.outputs = [self._letter(result.record, refused)]
+        try:
+            await self._sender.send(result.outputs)
+        except GiveUp as again:
+            raise StopWorker(f"dead-letters takes no letter of this size: {again}") from again
+
+    def _finish(self, results: Sequence[Result]) -> None:
+        """Step 9. With no await since the last acknowledgement: no commit comes between."""
+        for result in results:
+            ledger = self.ledgers.get(result.partition)
+            if ledger is not None:
+                ledger.finish(result.record.offset)
+            if result.message_id is not None:
+                self._finished.add(result.message_id)
+        if not self._sender.final:
+            self._kept.extend(results)
+
+    def _report(self, results: Iterable[Result], seconds: float) -> None:
+        for result in results:
+            for output in result.outputs:
+                if isinstance(output, DeadLetter):
+                    self._observer.dead_lettered(self._agent, output)
+            self._observer.handled(self._agent, result.outputs, seconds)

@@ -1,0 +1,37 @@
+"""The producer behind an outbox that works at least once: whatever is acknowledged stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaProducer
+
+
+class PlainLine:
+    """One producer, replaced where it can no longer be used.
+
+    ``renew`` is given such a producer and returns another one; without it the same producer is used for good.
+    """
+
+    final = True
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        renew: Callable[[AIOKafkaProducer], Awaitable[AIOKafkaProducer]] | None = None,
+    ) -> None:
+        self._producer = producer
+        self._renew = renew
+        self._renewing = asyncio.Lock()
+
+    def producer(self, before: AIOKafkaProducer | None = None) -> AIOKafkaProducer:
+        """Return the present producer; what another one had acknowledged before stays."""
+        del before
+        return self._producer
+
+    async def broken(self, producer: AIOKafkaProducer) -> None:
+        """Replace a producer, once however many sends found it broken; raises StopWorker where the broker is away."""
+        async with self._renewing:
+            if self._renew is not None and self._producer is producer:
+                self._producer = await self._renew(producer)
