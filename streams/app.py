@@ -118,6 +118,7 @@ class Worker:
             failed=self._failed,
             observer=self.observer,
             limits=settings.worker.limits,
+            delivery=settings.delivery,
         )
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-
-from aiokafka import AIOKafkaProducer
+from functools import partial
 
 from schemas import Message
 from streams.delivery.lines import PlainLine
@@ -25,15 +24,8 @@ async def publish(messages: Sequence[Message], connection: Connection, *, prefix
 @asynccontextmanager
 async def open_outbox(connection: Connection, *, prefix: str = "") -> AsyncIterator[Outbox]:
     """Yield an outbox for many messages over a long time; raises StopWorker where the broker cannot be reached."""
-    producer = await start_producer(connection)
-
-    async def renew(broken: AIOKafkaProducer) -> AIOKafkaProducer:
-        nonlocal producer
-        producer = await start_producer(connection)
-        await stop_producer(broken)
-        return producer
-
+    line = PlainLine(await start_producer(connection), partial(start_producer, connection), stop_producer)
     try:
-        yield Outbox(PlainLine(producer, renew), prefix)
+        yield Outbox(line, prefix)
     finally:
-        await stop_producer(producer)
+        await line.stop()

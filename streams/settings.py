@@ -18,8 +18,8 @@ from streams.core.labels import LabelSet
 from streams.core.policy import Policy
 from streams.core.probe_watch import DriftLimits
 from streams.core.traffic import TrafficLimits
-from streams.delivery.driver import Limits
 from streams.delivery.service import Connection
+from streams.delivery.stage import Delivery, Limits
 from streams.errors import SettingsError
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PromptEndpoint
@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     label_aliases: bool = False
     """Let the models answer with A, B, C ...: for labels that begin one another or share a first token."""
     tiers: Tiers
+    delivery: Delivery = "at_least_once"
+    """``exactly_once`` needs Apache Kafka: outputs and offsets in one transaction, for whoever reads committed messages."""
     policy: Policy = Policy()
     contracts: Contracts | None = None
     """What is relied on at each endpoint, and the written exceptions; without it only the logprobs are watched."""

@@ -14,11 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas import TOPICS, DeadLetter, Message, Ticket, Verdict
-from streams.delivery.driver import Limits
 from streams.delivery.ledger import decode_finished
 from streams.delivery.observer import Observer
 from streams.delivery.service import Connection, StageService
-from streams.delivery.stage import Stage
+from streams.delivery.stage import Delivery, Limits, Stage
 from streams.errors import StopWorker
 from streams.sandbox.broker import Broker
 
@@ -178,6 +177,7 @@ class Topics:
         agent: str = "classify",
         failed: Callable[[StopWorker], None] | None = None,
         limits: Limits | None = None,
+        delivery: Delivery = "at_least_once",
         **stage: Any,
     ) -> AsyncIterator[tuple[StageService, Watch]]:
         """A running service of one stage over ``tickets``; ``failed`` is only expected where it is given."""
@@ -190,6 +190,7 @@ class Topics:
             failed=failed or failures.append,
             observer=watch,
             limits=limits,
+            delivery=delivery,
         )
         await service.start()
         try:

@@ -11,13 +11,22 @@ from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, OffsetMetadataTooLargeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NotCoordinatorError,
+    OffsetMetadataTooLargeError,
+    for_code,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
 from streams.delivery.handling import is_cancelled
 from streams.delivery.ledger import Commit
+from streams.delivery.transactions import Member
+from streams.delivery.wire import UNSTABLE_OFFSET_COMMIT, StableOffsetFetchRequest, by_topic
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +34,8 @@ log = structlog.get_logger(__name__)
 FETCH_WAIT_MS = 100
 #: How long a thread that stops may wait for a broker that is away.
 _STOP_S = 5.0
+#: Until a coordinator is asked again that moves, loads, or has offsets in a transaction that is not decided.
+_ASK_AGAIN_S = 0.1
 
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):
@@ -33,6 +44,8 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # The outputs of a transaction that was aborted are nobody's business, whichever way this stage commits.
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def on_thread_stop(self) -> None:
@@ -91,9 +104,21 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         return found
 
     async def _committed(self, partitions: Sequence[TP]) -> dict[TP, Commit]:
-        wanted = [TopicPartition(tp.topic, tp.partition) for tp in partitions]
-        found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(wanted)
-        return {TP(tp.topic, tp.partition): Commit(at.offset, at.metadata or "") for tp, at in found.items()}
+        return await read_back(self._ensure_consumer()._coordinator, partitions) if partitions else {}
+
+    def member(self) -> Member:
+        """Return which member of the group this consumer is, and in which generation."""
+        coordinator = self._ensure_consumer()._coordinator
+        return Member(coordinator.group_id, coordinator.generation, coordinator.member_id)
+
+    def read_to(self, tp: TP) -> int | None:
+        """Return the next offset to fetch, past the markers of transactions; None where it is not known."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        partition = TopicPartition(tp.topic, tp.partition)
+        if assignment is None or partition not in assignment.tps:
+            return None
+        position: int | None = assignment.state_value(partition)._position
+        return position
 
     async def rewind(self, positions: Mapping[TP, int | None]) -> None:
         """Read on from these offsets; from the beginning where there is none."""
@@ -119,3 +144,30 @@ async def _commit(consumer: Any, offsets: Mapping[TopicPartition, OffsetAndMetad
     except OffsetMetadataTooLargeError:
         # The broker's offset.metadata.max.bytes is under Kafka's default. The offsets are what matters.
         await consumer.commit({tp: OffsetAndMetadata(at.offset, "") for tp, at in offsets.items()})
+
+
+async def read_back(coordinator: Any, partitions: Sequence[TP]) -> dict[TP, Commit]:
+    """Return what the coordinator's group has committed; waits for transactions that are not decided yet."""
+    request = StableOffsetFetchRequest(coordinator.group_id, by_topic(partitions))
+    while True:
+        await coordinator.ensure_coordinator_known()
+        try:
+            answer = await coordinator._send_req(request)
+            rows = [(topic, *_row(row)) for topic, rows, *_ in answer.topics for row in rows]
+            for code in filter(None, [answer.error_code, *(code for *_, code in rows)]):
+                raise for_code(code)(code)
+        except KafkaError as error:
+            if not (error.retriable or error.args == (UNSTABLE_OFFSET_COMMIT,)):
+                raise
+            if isinstance(error, NotCoordinatorError):
+                coordinator.coordinator_dead()
+            await asyncio.sleep(_ASK_AGAIN_S)
+        else:
+            return {TP(topic, number): Commit(at, text or "") for topic, number, at, text, _ in rows if at >= 0}
+
+
+def _row(row: Sequence[Any]) -> tuple[int, int, str | None, int]:
+    """Return partition, offset, metadata and error code, of version 3 or 7."""
+    number, offset, *_ = row
+    metadata, code = row[2:4] if len(row) == 4 else row[3:5]
+    return number, offset, metadata, code

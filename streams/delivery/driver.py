@@ -17,37 +17,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from streams.delivery.committing import AtLeastOnce, Committing
 from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.dispatch import Partition
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
 from streams.delivery.observer import Observer
+from streams.delivery.outbox import TransactionLost
 from streams.delivery.runner import Runner
-from streams.delivery.stage import Record
+from streams.delivery.stage import Limits, Record
+from streams.errors import StopWorker
+
+log = structlog.get_logger(__name__)
 
 #: Batches that may wait for the agent; the fetcher reads ahead on its own anyway.
 _WAITING_BATCHES = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long the driver waits, seconds."""
-
-    revoke_wait_s: float = 3.0
-    """For work in progress when partitions are revoked. The whole group stands still meanwhile."""
-    gate_wait_s: float = 2.0
-    """For acknowledgements that are on their way, before the last commit of an assignment."""
-    commit_wait_s: float = 5.0
-    """For one commit; a broker that is away answers a later one."""
-    restore_wait_s: float = 60.0
-    """For what was committed, after an assignment; over it the worker ends. faust's own limit of 90 s ends nothing, and would
-    leave a worker that stands still."""
+_ASK_AGAIN_S = 0.5
 
 
 class Consumer(stock.Consumer):
@@ -60,6 +52,9 @@ class Consumer(stock.Consumer):
         self._runner = transport.runner
         self._limits = transport.limits
         self._observer = transport.observer
+        self._committing = transport.committing
+        self._leaving = False  # the last commit of the assignment is made or being made
+        self._lost = False  # outputs were lost with their transaction, and the assignment has to begin anew
         self._epoch = 0  # grows with every revocation and assignment; a batch of another epoch is stale
         self._last_commits: dict[TP, Commit] = {}
         self._rebalance_began: float | None = None
@@ -160,10 +155,19 @@ class Consumer(stock.Consumer):
         Raises TimeoutError, which ends the worker, where the broker does not answer.
         """
         async with asyncio.timeout(self._limits.restore_wait_s):
-            await self._restore()
+            while True:
+                try:
+                    await self._restore()
+                    break
+                except StopWorker as away:
+                    log.warning("the broker is away, asking again", error=str(away))
+                    await asyncio.sleep(_ASK_AGAIN_S)
+        if self._runner.dispatch.standing:  # else another rebalance came meanwhile
+            self._report_rebalance(len(self._runner.dispatch.ledgers))
 
     async def _restore(self) -> None:
         epoch = self._epoch
+        await self._committing.begin(self._thread)
         assignment = {TP(tp.topic, tp.partition) for tp in self.assignment()}
         committed = await self._thread.committed(assignment)
         if epoch != self._epoch:
@@ -175,11 +179,11 @@ class Consumer(stock.Consumer):
                 Ledger() if commit is None else Ledger.restore(commit.offset, commit.metadata)
             )
         self._last_commits = committed
+        self._leaving = self._lost = False
         self._runner.begin(ledgers)
         # Only now: a fetch from before the rebalance may have taken a batch meanwhile, which was dropped and must be read
         # again. From here on _read_again knows the ledgers and sees to it.
         await self._thread.rewind({tp: ledgers[tp.topic, tp.partition].position for tp in assignment})
-        self._report_rebalance(len(ledgers))
 
     def _report_rebalance(self, partitions: int) -> None:
         began, self._rebalance_began = self._rebalance_began, None
@@ -197,33 +201,64 @@ class Consumer(stock.Consumer):
         self._runner.cancel()
 
     async def _commit_last(self) -> None:
+        self._leaving = True
         await self._runner.close_gate(self._limits.gate_wait_s)
         # A commit that is on its way began before the last offsets finished, and faust would take it for this one.
         await self.maybe_wait_for_commit_to_finish()
         await self.commit()
+        self._committing.leave()
 
     # Committing.
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - faust's signature
         """Step 10: commit every ledger that moved since its last commit."""
+        if self._lost:
+            await self._begin_anew()
+            return False
+        try:
+            done = await self._committing.commit(self._thread, self._moved)
+        except TransactionLost as lost:
+            log.warning(
+                "a transaction was lost, what it held goes out again", agent=self._runner.stage.agent, why=str(lost)
+            )
+            self._lost = True
+            await self._begin_anew()
+            return False
+        except StopWorker as refused:
+            self._runner.fail(refused)
+            return False
+        self._last_commits.update(done)
+        return bool(done)
+
+    def _moved(self) -> dict[TP, Commit]:
         commits: dict[TP, Commit] = {}
         for tp in self.assignment():
             ledger = self._runner.ledger((tp.topic, tp.partition))
             commit = None if ledger is None else ledger.commit()
-            if commit is not None:
-                self._report(tp, commit)
+            if ledger is not None and commit is not None:
+                self._report(tp, ledger, commit)
                 if commit != self._last_commits.get(TP(tp.topic, tp.partition)):
                     commits[TP(tp.topic, tp.partition)] = commit
-        if not commits:
-            return False
-        done = await self._thread.commit_ledgers(commits, self._limits.commit_wait_s)
-        if done:
-            self._last_commits.update(commits)
-        return done
+        return commits
 
-    def _report(self, tp: Any, commit: Commit) -> None:
+    async def _begin_anew(self) -> None:
+        """Read the same assignment again from what is committed, as after a rebalance."""
+        if self._leaving:
+            return  # whoever has the partitions next begins there anyway
+        self._epoch += 1
+        self._runner.forget_queued()
+        self._runner.end()
+        try:
+            async with asyncio.timeout(self._limits.commit_wait_s):
+                await self._restore()
+        except (TimeoutError, KafkaError, StopWorker) as away:
+            log.warning("the broker is away, the next commit tries again", error=repr(away))
+
+    def _report(self, tp: Any, ledger: Ledger, commit: Commit) -> None:
         highwater = self.highwater(tp)
         lag = 0 if highwater is None else max(0, highwater - commit.offset)
+        if lag and ledger.unfinished == 0 and self._thread.read_to(tp) == highwater:
+            lag = 0  # what lies beyond the last message are the markers of transactions
         self._observer.committed(self._runner.stage.agent, tp.topic, tp.partition, commit.offset, lag)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -236,9 +271,17 @@ class LedgerTransport(stock.Transport):
     Consumer = Consumer
 
     def __init__(
-        self, url: Any, app: Any, *, runner: Runner, limits: Limits | None = None, observer: Observer | None = None
+        self,
+        url: Any,
+        app: Any,
+        *,
+        runner: Runner,
+        committing: Committing | None = None,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
     ) -> None:
         super().__init__(url, app)
         self.runner = runner
         self.limits = limits or Limits()
+        self.committing = committing or AtLeastOnce(self.limits)
         self.observer = observer or Observer()

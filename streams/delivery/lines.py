@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 class PlainLine:
     """One producer, replaced where it can no longer be used.
 
-    ``renew`` is given such a producer and returns another one; without it the same producer is used for good.
+    ``start`` returns another one and ``stop`` stops one; without them the same producer is used for good.
     """
 
     final = True
@@ -19,10 +19,12 @@ class PlainLine:
     def __init__(
         self,
         producer: AIOKafkaProducer,
-        renew: Callable[[AIOKafkaProducer], Awaitable[AIOKafkaProducer]] | None = None,
+        start: Callable[[], Awaitable[AIOKafkaProducer]] | None = None,
+        stop: Callable[[AIOKafkaProducer], Awaitable[None]] = AIOKafkaProducer.stop,
     ) -> None:
         self._producer = producer
-        self._renew = renew
+        self._start = start
+        self._stop = stop
         self._renewing = asyncio.Lock()
 
     def producer(self, before: AIOKafkaProducer | None = None) -> AIOKafkaProducer:
@@ -33,5 +35,10 @@ class PlainLine:
     async def broken(self, producer: AIOKafkaProducer) -> None:
         """Replace a producer, once however many sends found it broken; raises StopWorker where the broker is away."""
         async with self._renewing:
-            if self._renew is not None and self._producer is producer:
-                self._producer = await self._renew(producer)
+            if self._start is not None and self._producer is producer:
+                self._producer = await self._start()
+                await self._stop(producer)
+
+    async def stop(self) -> None:
+        """Stop the present producer."""
+        await self._stop(self._producer)

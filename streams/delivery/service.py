@@ -12,6 +12,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import faust
@@ -19,13 +20,15 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from streams.delivery.driver import LedgerTransport, Limits
+from streams.delivery.committing import AtLeastOnce, Committing, ExactlyOnce
+from streams.delivery.driver import LedgerTransport
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.lines import PlainLine
 from streams.delivery.observer import Observer
-from streams.delivery.outbox import Outbox
+from streams.delivery.outbox import FINAL, Outbox
 from streams.delivery.runner import Runner
-from streams.delivery.stage import Record, Stage
+from streams.delivery.stage import Delivery, Limits, Record, Stage
+from streams.delivery.transactions import Transactions
 from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
@@ -36,6 +39,9 @@ MAX_REQUEST_BYTES = 5 * 1024 * 1024
 MAX_BATCH_BYTES = 1024 * 1024
 #: How long a producer that is stopped may wait for a broker that is away.
 _PRODUCER_STOP_S = 5.0
+#: A transaction whose worker has died is aborted after this share of the session time-out: by the time that the group
+#: gives the dead worker's partitions to another one, nobody waits for it any more.
+_TRANSACTION_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class StageService:
         failed: Callable[[StopWorker], None],
         observer: Observer | None = None,
         limits: Limits | None = None,
+        delivery: Delivery = "at_least_once",
     ) -> None:
         self.stage = stage
         self.error: StopWorker | None = None
@@ -74,8 +81,9 @@ class StageService:
         self._connection = connection
         self._observer = observer or Observer()
         self._limits = limits or Limits()
+        self._delivery = delivery
         self._finished = FinishedIds()
-        self._producer: AIOKafkaProducer | None = None
+        self._line: PlainLine | Transactions | None = None
         self._app: Any = None
         self._runner: Runner | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -89,13 +97,15 @@ class StageService:
 
     async def start(self) -> None:
         """Connect and join the group; raises StopWorker where the broker cannot be reached."""
-        self._producer = await start_producer(self._connection)
         agent = self.stage.agent
-        line = PlainLine(self._producer, self._renew_producer)
+        line = await self._start_line()
         outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))
         self._runner = Runner(self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished)
+        committing: Committing = AtLeastOnce(self._limits)
+        if isinstance(line, Transactions):
+            committing = ExactlyOnce(line, self._runner.dispatch, self._limits)
         self._folder = tempfile.TemporaryDirectory(prefix="hedgerow-")
-        self._app = self._build(self._runner)
+        self._app = self._build(self._runner, committing)
         self._app.finalize()
         await self._app.start()
         self._watch = asyncio.create_task(self._watch_app())
@@ -114,8 +124,8 @@ class StageService:
         try:
             await app.stop()
         finally:
-            if self._producer is not None:
-                await stop_producer(self._producer)
+            if self._line is not None:
+                await self._line.stop()
             if self._folder is not None:
                 self._folder.cleanup()
 
@@ -124,10 +134,16 @@ class StageService:
             self.error = error
             self._failed(error)
 
-    async def _renew_producer(self, broken: AIOKafkaProducer) -> AIOKafkaProducer:
-        self._producer = await start_producer(self._connection)
-        await stop_producer(broken)
-        return self._producer
+    async def _start_line(self) -> PlainLine | Transactions:
+        if self._delivery == "at_least_once":
+            self._line = PlainLine(
+                await start_producer(self._connection), partial(start_producer, self._connection), stop_producer
+            )
+        else:
+            start = partial(start_producer, self._connection)
+            self._line = Transactions(f"{self._prefix}{self.stage.agent}", start, stop_producer)
+            await self._line.begin()
+        return self._line
 
     async def _watch_app(self) -> None:
         """A crash of the faust app is the end of this worker: what is unfinished is handled by the next one."""
@@ -136,7 +152,7 @@ class StageService:
         if app.crashed:
             self._stop(StopWorker(f"the {self.stage.agent} agent lost its broker session: {app.crash_reason!r}"))
 
-    def _build(self, runner: Runner) -> faust.App:
+    def _build(self, runner: Runner, committing: Committing) -> faust.App:
         connection, stage = self._connection, self.stage
         assert self._folder is not None
         app = faust.App(
@@ -153,7 +169,7 @@ class StageService:
             value_serializer="raw",
             consumer_auto_offset_reset="earliest",
             broker_max_poll_records=5000 if stage.computes_only else max(16, stage.in_flight),
-            broker_commit_interval=connection.commit_interval_s,
+            broker_commit_interval=committing.interval_s(connection.commit_interval_s),
             broker_session_timeout=connection.session_timeout_s,
             broker_heartbeat_interval=connection.heartbeat_s,
             broker_rebalance_timeout=connection.rebalance_timeout_s,
@@ -161,7 +177,12 @@ class StageService:
             stream_wait_empty=True,
         )
         app.transport = LedgerTransport(
-            app.conf.broker, app, runner=runner, limits=self._limits, observer=self._observer
+            app.conf.broker,
+            app,
+            runner=runner,
+            committing=committing,
+            limits=self._limits,
+            observer=self._observer,
         )
         topic = app.topic(self._prefix + stage.topic.name)
 
@@ -189,13 +210,18 @@ def _credentials(options: dict[str, Any]) -> Any:
     return faust.SSLCredentials(context=context)
 
 
-async def start_producer(connection: Connection) -> AIOKafkaProducer:
-    """Return a started producer, idempotent where the broker offers that; raises StopWorker where there is no broker."""
+async def start_producer(connection: Connection, transactional_id: str | None = None) -> AIOKafkaProducer:
+    """Return a started producer, idempotent where the broker offers that; with an id one for transactions.
+
+    Raises StopWorker where there is no broker, or none with transactions where they are asked for.
+    """
     for idempotent in (True, False):
         producer = AIOKafkaProducer(
             bootstrap_servers=connection.bootstrap,
             acks="all",
             enable_idempotence=idempotent,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=round(1000 * _TRANSACTION_SHARE * connection.session_timeout_s),
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             **connection.client_options,
@@ -208,8 +234,18 @@ async def start_producer(connection: Connection) -> AIOKafkaProducer:
         except KafkaError as error:
             # The embedded broker answers InitProducerId with UnknownError: a plain producer is what it offers.
             await _discard(producer)
+            if isinstance(error, FINAL):
+                raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
+            if transactional_id is not None:
+                raise StopWorker(
+                    f"delivery: exactly_once needs transactions, which the broker at {connection.bootstrap} does not have"
+                    " (the embedded one has none); set delivery: at_least_once, or use Apache Kafka"
+                ) from error
             if not idempotent:
                 raise StopWorker(f"the broker at {connection.bootstrap} takes no producer: {error}") from error
+        except asyncio.CancelledError:
+            await _discard(producer)
+            raise
         else:
             return producer
     raise AssertionError("unreachable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from schemas import Message, Topic
 
@@ -13,6 +13,8 @@ from schemas import Message, Topic
 AsyncHandler = Callable[[Any], Awaitable[Sequence[Message]]]
 #: A handler that only computes: whole batches in one go.
 SyncHandler = Callable[[Any], Sequence[Message]]
+#: What a stage promises whoever reads its outputs: each at least once, or, to who reads committed messages, exactly once.
+Delivery = Literal["at_least_once", "exactly_once"]
 
 
 class Record(Protocol):
@@ -79,3 +81,18 @@ class Stage:
         """Whether the handler is synchronous, and so runs on whole batches."""
         handler = self.handler
         return not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the driver waits, seconds."""
+
+    revoke_wait_s: float = 3.0
+    """For work in progress when partitions are revoked. The whole group stands still meanwhile."""
+    gate_wait_s: float = 2.0
+    """For acknowledgements that are on their way, before the last commit of an assignment."""
+    commit_wait_s: float = 5.0
+    """For one commit; a broker that is away answers a later one."""
+    restore_wait_s: float = 60.0
+    """For what was committed, after an assignment; over it the worker ends. faust's own limit of 90 s ends nothing, and would
+    leave a worker that stands still."""

@@ -10,7 +10,7 @@ import pytest
 
 from schemas import Message, Ticket
 from streams.delivery.consumer_thread import ConsumerThread
-from streams.delivery.driver import Limits
+from streams.delivery.stage import Limits
 from streams.errors import StopWorker
 from streams.sandbox.broker import Broker
 from streams.sandbox.embedded import EmbeddedBroker

@@ -22,8 +22,9 @@ from faust.types import TP
 
 from streams.delivery import consumer_thread
 from streams.delivery.consumer_thread import ConsumerThread
-from streams.delivery.driver import Consumer, LedgerTransport, Limits
+from streams.delivery.driver import Consumer, LedgerTransport
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger, encode_finished
+from streams.delivery.stage import Limits
 from tests.records import P0, TICKETS, Bench, FakeRecord, Held, answer, loop_turns, records
 
 TP0, TP1 = TP(TICKETS, 0), TP(TICKETS, 1)
@@ -49,6 +50,9 @@ class FakeThread:
 
     def highwater(self, tp: TP) -> int:
         return len(self.log[tp])
+
+    def read_to(self, tp: TP) -> int:
+        return self.position[tp]
 
     async def getmany(self, active: Iterable[TP], timeout: float) -> Mapping[TP, Sequence[FakeRecord]]:
         self.asked.set()

@@ -66,7 +66,16 @@ class FakeProducer:
 
 
 def outbox(producer: Any, *, renew: Any = None, **options: Any) -> Outbox:
-    return Outbox(PlainLine(producer, renew), "p.", **options)
+    return Outbox(line(producer, renew), "p.", **options)
+
+
+def line(producer: Any, renew: Any = None) -> PlainLine:
+    """A line that renews a producer in one step: ``renew`` is given the broken one and returns another one."""
+
+    async def stop(_: Any) -> None:
+        return
+
+    return PlainLine(producer, renew and (lambda: renew(producer)), stop)
 
 
 def letter(size: int, **changes: Any) -> DeadLetter:
