@@ -118,7 +118,9 @@ class Topics:
     async def consume(self, name: str, count: int) -> list[Any]:
         """Read a topic from its beginning until there are ``count`` messages, and what else is there by then."""
         topic = self.prefix + name
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.broker.bootstrap, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.broker.bootstrap, auto_offset_reset="earliest", isolation_level="read_committed"
+        )
         await consumer.start()
         try:
             partitions = [TopicPartition(topic, each) for each in await self._producer.partitions_for(topic)]

@@ -5,8 +5,10 @@
 end, the sandbox's model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
 
 ``visible_duplicates`` are results that a plain consumer of committed messages on ``routed``, which does nothing itself, sees
-again. ``extra_model_calls`` are those that no result tells of: calls in flight in a worker that was killed, calls whose
-outcome was finished but not committed by then, and two contract checks at each start of a worker.
+again. ``model_calls`` are the calls that a provider would charge for: every one that it did not refuse or cut off.
+``extra_model_calls`` are those whose answer no result tells of: calls in flight in a worker that was killed or frozen, calls
+that were finished but not committed by then, those in flight when the model server went away, and two contract checks at
+each start of a worker.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from aiokafka import ConsumerRecord
 
 from benchmarks.chaos.plan import Step, plan
 from benchmarks.chaos.stand import Stand, WorkerSlot
-from schemas import Routed
+from schemas import Call, Routed
 from streams.app import configure_logging
 from streams.consume import decode, reader
 from streams.core.policy import Policy
@@ -46,6 +48,8 @@ from streams.topics import create_topics
 
 _WATCHED = ("routed", "reviews", "dead-letters")
 _STALL_S = 180.0
+#: How attempts are recorded that got no answer.
+_UNANSWERED = {"connection", "timeout", "deadline"}
 _FAULTS = ("logprobs_null", "logprobs_absent", "rate_limit", "server_error", "cut", "garbage")
 
 
@@ -127,7 +131,7 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
     began = last = time.monotonic()
     longest = 0.0
     left = list(steps)
-    requests = 0
+    calls = 0
     async with (
         reader(_WATCHED, stand.settings.broker.connection, prefix="chaos.") as consumer,
         httpx.AsyncClient(timeout=2.0) as http,
@@ -142,7 +146,7 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
                 step = left.pop(0)
                 print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
                 if step.act == "cut_models":
-                    requests += (await stand.models.stats())["requests"]
+                    calls += charged(await stand.models.stats())
                 await stand.do(step)
             stand.supervise()
             if tick % 5 == 0:
@@ -151,8 +155,21 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
                 break
         await stand.settle()
         await _late(watched, consumer)
-    requests += (await stand.models.stats())["requests"]
-    return _report(watched, stand, requests, longest, last - began)
+    calls += charged(await stand.models.stats())
+    return _report(watched, stand, calls, longest, last - began)
+
+
+def charged(stats: dict[str, Any]) -> int:
+    """Return how many calls the model server was not kept from answering by a fault of its own."""
+    faults: dict[str, int] = stats["faults"]
+    return int(stats["requests"]) - sum(faults.get(name, 0) for name in ("rate_limit", "server_error", "cut"))
+
+
+def answered(call: Call) -> int:
+    """Return how many attempts of a call got an answer."""
+    return sum(
+        attempt.outcome not in _UNANSWERED and not attempt.outcome.startswith("http_") for attempt in call.attempts
+    )
 
 
 async def _late(watched: Watched, consumer: Any) -> None:
@@ -163,9 +180,9 @@ async def _late(watched: Watched, consumer: Any) -> None:
                 watched.see(record)
 
 
-def _report(watched: Watched, stand: Stand, requests: int, longest: float, seconds: float) -> dict[str, Any]:
+def _report(watched: Watched, stand: Stand, calls: int, longest: float, seconds: float) -> dict[str, Any]:
     account = watched.account
-    recorded = sum(len(call.attempts) for key in account.results for call in account.calls(key))
+    recorded = sum(answered(call) for key in account.results for call in account.calls(key))
     return {
         "tickets": len(account.tickets),
         "lost": account.lost,
@@ -176,8 +193,8 @@ def _report(watched: Watched, stand: Stand, requests: int, longest: float, secon
         "rebalances": round(sum(sum(slot.rebalances.values()) for slot in stand.slots)),
         "redelivered": account.redelivered,
         "visible_duplicates": watched.visible_duplicates,
-        "model_calls": requests,
-        "extra_model_calls": requests - recorded,
+        "model_calls": calls,
+        "extra_model_calls": calls - recorded,
         "max_pause_s": round(longest, 2),
         "seconds": round(seconds, 1),
     }
