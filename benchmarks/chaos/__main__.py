@@ -67,11 +67,11 @@ class Options:
     delivery: Delivery
 
 
-def ticket_lines(count: int) -> list[bytes]:
+def ticket_lines(count: int, prefix: str = "c") -> list[bytes]:
     """Return so many tickets: the bundled ones, repeated under new ids."""
     texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
     return [
-        json.dumps({"ticket_id": f"c-{number}", "text": text}).encode()
+        json.dumps({"ticket_id": f"{prefix}-{number}", "text": text}).encode()
         for number, text in enumerate(itertools.islice(itertools.cycle(texts), count))
     ]
 
