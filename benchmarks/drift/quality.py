@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -50,7 +49,7 @@ class Effort:
 
 
 SMALL: Final = Effort(rows=600, quiet=2, changed=3)
-FULL: Final = Effort(rows=1000, quiet=20, changed=40)
+FULL: Final = Effort(rows=1000, quiet=15, changed=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +69,37 @@ class Power:
     median_delay: float | None
 
 
-def quietness(detector: str, endpoint: Endpoint, effort: Effort) -> Quietness:
-    """Count alarms that say the model moved, where it did not."""
-    alarms = sum(len(list(moved(detector, endpoint, effort.rows, seed))) for seed in range(1000, 1000 + effort.quiet))
-    return Quietness(alarms, effort.quiet * effort.rows)
+def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
+    """By detector, the positions of the alarms that say the model moved, on the same rows for all."""
+    made = probe_rows(endpoint, rows, seed)
+    return {
+        detector: [alarm["index"] for alarm in replay(made, detector) if alarm["kind"] in {Kind.CHANGE, Kind.DRIFT}]
+        for detector in DETECTORS
+    }
 
 
-def power(detector: str, endpoint: Endpoint, effort: Effort) -> Power:
+def quietness(endpoint: Endpoint, effort: Effort) -> dict[str, Quietness]:
+    """Count alarms where nothing changed."""
+    found = [alarms(endpoint, effort.rows, seed) for seed in range(1000, 1000 + effort.quiet)]
+    return {
+        detector: Quietness(sum(len(each[detector]) for each in found), effort.quiet * effort.rows)
+        for detector in DETECTORS
+    }
+
+
+def power(endpoint: Endpoint, effort: Effort) -> dict[str, Power]:
     """Follow as many series, each with one change."""
     changing = replace(endpoint, change_at=CHANGE_AT)
-    delays: list[int] = []
-    for seed in range(2000, 2000 + effort.changed):
-        found = moved(detector, changing, CHANGE_AT + WITHIN, seed)
-        delays += [index - CHANGE_AT for index in found if index >= CHANGE_AT][:1]
-    return Power(len(delays), effort.changed, statistics.median(delays) if delays else None)
+    found = [alarms(changing, CHANGE_AT + WITHIN, seed) for seed in range(2000, 2000 + effort.changed)]
+    return {detector: _power([each[detector] for each in found]) for detector in DETECTORS}
 
 
-def moved(detector: str, endpoint: Endpoint, rows: int, seed: int) -> Iterator[int]:
-    """Positions of the alarms that call it a change or a drift."""
-    for alarm in replay(probe_rows(endpoint, rows, seed), detector):
-        if alarm["kind"] in {Kind.CHANGE, Kind.DRIFT}:
-            yield alarm["index"]
+def _power(found: list[list[int]]) -> Power:
+    delays = [late[0] for each in found if (late := [index - CHANGE_AT for index in each if index >= CHANGE_AT])]
+    return Power(len(delays), len(found), statistics.median(delays) if delays else None)
 
 
 def measure(effort: Effort) -> tuple[dict[str, dict[str, Quietness]], dict[str, dict[str, Power]]]:
     """Both tables: by endpoint, then by detector."""
-    quiet = {
-        name: {detector: quietness(detector, endpoint, effort) for detector in DETECTORS}
-        for name, endpoint in QUIET.items()
-    }
-    changed = {
-        name: {detector: power(detector, endpoint, effort) for detector in DETECTORS}
-        for name, endpoint in CHANGED.items()
-    }
-    return quiet, changed
+    quiet = {name: quietness(endpoint, effort) for name, endpoint in QUIET.items()}
+    return quiet, {name: power(endpoint, effort) for name, endpoint in CHANGED.items()}
