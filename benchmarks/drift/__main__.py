@@ -1,4 +1,4 @@
-"""``python -m benchmarks.drift [--setting small|full] [--broker embedded|kafka|none] [--endpoints N] [--json] [--report FILE]``.
+"""``python -m benchmarks.drift [--setting small|full] [--only PART] [--broker embedded|kafka] [--json] [--report FILE]``.
 
 All figures of one run: ratios of the permutation test and of the sliding statistic to the obvious ways, detectors'
 updates per second of one core, false alarms and changes caught by detector, and probes to alerts through a broker. Rates
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,28 @@ from benchmarks.drift import pipeline, quality, speed
 from streams.app import configure_logging
 from streams.core.drift import DETECTORS
 
+PARTS = ("rates", "quality", "pipeline")
 
-def report(setting: str, broker: str, endpoints: int) -> dict[str, Any]:
-    """Measure everything."""
-    quiet, changed = quality.measure(quality.SMALL if setting == "small" else quality.FULL)
-    rates = speed.measure(0.2 if setting == "small" else 1.0)
-    through: dict[str, Any] = {}
-    if broker != "none":
-        through = uvloop.run(pipeline.measure(broker, endpoints, tuple(DETECTORS)))
-    return {
+
+def report(parts: Sequence[str], setting: str, broker: str, endpoints: int) -> dict[str, Any]:
+    """Measure what is asked for."""
+    figures: dict[str, Any] = {
         "setting": setting,
         "broker": broker,
-        "rates": rates,
-        "quiet": {name: {key: asdict(one) for key, one in row.items()} for name, row in quiet.items()},
-        "changed": {name: {key: asdict(one) for key, one in row.items()} for name, row in changed.items()},
-        "pipeline": through,
+        "rates": {},
+        "quiet": {},
+        "changed": {},
+        "pipeline": {},
     }
+    if "rates" in parts:
+        figures["rates"] = speed.measure(0.2 if setting == "small" else 1.0)
+    if "quality" in parts:
+        quiet, changed = quality.measure(quality.SMALL if setting == "small" else quality.FULL)
+        figures["quiet"] = {name: {each: asdict(one) for each, one in row.items()} for name, row in quiet.items()}
+        figures["changed"] = {name: {each: asdict(one) for each, one in row.items()} for name, row in changed.items()}
+    if "pipeline" in parts:
+        figures["pipeline"] = uvloop.run(pipeline.measure(broker, endpoints, tuple(DETECTORS)))
+    return figures
 
 
 def lines(figures: dict[str, Any]) -> Iterator[str]:
@@ -46,11 +52,13 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
         for name, rate in ways.items():
             yield f"  {name:<32} {rate:>9,.0f}   {rate / slowest:>6.1f} x"
     names = list(DETECTORS)
-    yield "false alarms in 10,000 rows     " + "".join(f"{name:>24}" for name in names)
+    if figures["quiet"]:
+        yield "false alarms in 10,000 rows     " + "".join(f"{name:>24}" for name in names)
     for endpoint, row in figures["quiet"].items():
         cells = (f"{10_000 * row[name]['alarms'] / row[name]['rows']:.1f} of {row[name]['rows']}" for name in names)
         yield f"  {endpoint:<32}" + "".join(f"{cell:>24}" for cell in cells)
-    yield f"caught within {quality.WITHIN} rows, median delay"
+    if figures["changed"]:
+        yield f"caught within {quality.WITHIN} rows, median delay"
     for endpoint, row in figures["changed"].items():
         yield f"  {endpoint:<32}" + "".join(f"{_power(row[name]):>24}" for name in names)
     for name, found in figures["pipeline"].items():
@@ -69,13 +77,14 @@ def main() -> None:
     """Measure, print, and write the report where one is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setting", choices=("small", "full"), default="small")
-    parser.add_argument("--broker", choices=("embedded", "kafka", "none"), default="embedded")
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
+    parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
     parser.add_argument("--endpoints", type=int, default=25)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--report", type=Path, help="write them there, too")
     options = parser.parse_args()
     configure_logging(level="error")
-    figures = report(options.setting, options.broker, options.endpoints)
+    figures = report([options.only] if options.only else PARTS, options.setting, options.broker, options.endpoints)
     print(json.dumps(figures, indent=1) if options.json else "\n".join(lines(figures)))
     if options.report:
         options.report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -49,7 +49,7 @@ class Effort:
 
 
 SMALL: Final = Effort(rows=600, quiet=2, changed=3)
-FULL: Final = Effort(rows=1000, quiet=15, changed=20)
+FULL: Final = Effort(rows=1000, quiet=10, changed=20)
 
 
 @dataclass(frozen=True, slots=True)
