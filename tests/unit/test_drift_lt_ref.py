@@ -70,6 +70,14 @@ def test_real_changes_behind_two_serving_modes_are_caught(rms: float, at: int) -
         assert alarm.kind is Kind.CHANGE
 
 
+def test_four_real_changes_150_rows_apart_are_four_alarms() -> None:
+    rows = usable_rows(TWO_MODES, 200, seed=1)
+    for rms in (0.087, 0.62, 0.096, 0.04):
+        rows += usable_rows(replace(TWO_MODES, change_at=0, change_rms=rms), 150, seed=1)
+    found = [index for index, verdict in enumerate(verdicts(LtRefDetector(), rows)) if isinstance(verdict, Alarm)]
+    assert [index // 10 * 10 for index in found] == [200, 350, 500, 650]
+
+
 def test_one_or_two_outliers_are_no_change_and_three_alike_are() -> None:
     rows = usable_rows(Endpoint(rho=0.0), 200, seed=3)
     strange = usable_rows(Endpoint(rho=0.0, change_at=0, change_rms=5.0), 1, seed=3)[0]
