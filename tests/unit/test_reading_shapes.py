@@ -128,6 +128,11 @@ def test_04_a_token_without_text_is_read_from_its_bytes(token: str | None) -> No
         if token == "absent":
             del each["token"]
     assert score(body, LABELS) == score(bodies.chat(REFUND), LABELS)
+    if token == "":
+        return
+    for raw in ("refund", [], [300], None):
+        entries[0]["bytes"] = raw
+        assert reason(body) is Reason.UNREADABLE_TOKENS, "neither a text nor bytes of one"
 
 
 def test_23_alternatives_that_are_all_ids_without_text_are_no_signal() -> None:

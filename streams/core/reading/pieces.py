@@ -47,8 +47,8 @@ def piece(token: object, raw: object) -> str | None:
     ``raw`` is the token's ``bytes`` field: a list of integers, null or missing. It is used where the token itself is
     no text: missing or empty, vLLM's ``token_id:N``, or a part of a character.
     """
-    if token is None and raw:
-        token = ""
+    if token is None:
+        return _spelled(raw)
     if not isinstance(token, str):
         return None
     special = token.startswith(_SPECIAL)
@@ -56,9 +56,9 @@ def piece(token: object, raw: object) -> str | None:
     if not special and not cut and token.isascii():
         return token
     if special or cut or "\ufffd" in token:
-        text = _from_list(raw)
-        if text is not None and not _ID_TOKEN.fullmatch(text):
-            return clean(text)
+        text = _spelled(raw)
+        if text is not None:
+            return text
         if _ID_TOKEN.fullmatch(token):
             return None
         found = _BYTES_TOKEN.fullmatch(token)
@@ -71,6 +71,12 @@ def _is_cut(token: str, raw: list[object]) -> bool:
     """Return whether the token is its bytes without the half character at their end, as llama.cpp writes it."""
     text = _from_list(raw)
     return text is not None and (not token or (is_partial(text) and text.startswith(token)))
+
+
+def _spelled(raw: object) -> str | None:
+    """Return the text of a token's bytes, or None where there are none or they only spell its id."""
+    text = _from_list(raw)
+    return None if text is None or _ID_TOKEN.fullmatch(text) else clean(text)
 
 
 def _from_list(raw: object) -> str | None:
