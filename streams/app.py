@@ -7,14 +7,12 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 import stamina.instrumentation
 import structlog
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas import TOPICS, Tier
 from streams.agents.classify import Ask, classify
@@ -30,14 +28,17 @@ from streams.core.prompt import Prompt
 from streams.core.stale import StalePolicy
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
+from streams.delivery.waiting import records_waiting
 from streams.errors import StopWorker
-from streams.metrics import MetricsObserver
+from streams.hard_stop import STOP_MARGIN_S, HardStop
 from streams.models.client import ModelClient
 from streams.models.perplexity import PerplexityClient
 from streams.models.probe import probe
-from streams.settings import WATCHERS, AgentName, MetricsSettings, Settings
+from streams.pages import Answer, health, readiness, serve_metrics
+from streams.settings import WATCHERS, AgentName, Settings
 from streams.stale_alerts import following_alerts
 from streams.topics import require_topics
+from streams.watchdog import Watchdog, WatchedObserver
 from streams.watching import watcher
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,9 @@ class Worker:
         self._error: StopWorker | None = None
         self._guards = guards_of(settings)
         self._stale: Mapping[Tier, StalePolicy] = {}
-        self.observer = MetricsObserver()
+        self._watchdog: Watchdog | None = None
+        self._contracts: dict[Tier, str] = {}
+        self.observer = WatchedObserver()
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -78,7 +81,8 @@ class Worker:
     async def run(self) -> None:
         """Run until ``stop``; raises StopWorker with the one line that says why nothing can succeed any more."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer))
+            pages = {"/health": self._health, "/ready": self._readiness}
+            await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
             await require_topics(self._settings.broker.connection, self._settings.topics.prefix)
             if {"score", "escalate"} & set(self._agents):
                 following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
@@ -88,11 +92,36 @@ class Worker:
                 await asyncio.gather(*(service.start() for service in services))
                 self.ready.set()
                 log.info("worker ready", agents=self._agents, broker=self._settings.broker.bootstrap)
-                await self._stop.wait()
+                await self._watched(services)
             finally:
+                self.ready.clear()
                 await asyncio.gather(*(service.stop(self._settings.worker.stop_wait_s) for service in services))
         if self._error is not None:
             raise self._error
+
+    async def stopping(self) -> None:
+        """Wait until the worker has been told to stop, or found out that it has to."""
+        await self._stop.wait()
+
+    def _health(self) -> Answer:
+        return health(self._agents, {} if self._watchdog is None else self._watchdog.standings)
+
+    def _readiness(self) -> Answer:
+        joined = {agent for agent in self._agents if self._watchdog is not None and self._watchdog.joined(agent)}
+        started = self.ready.is_set() and not self._stop.is_set()
+        return readiness(self._agents, joined, self.observer.partitions, self._contracts, started=started)
+
+    async def _watched(self, services: Sequence[StageService]) -> None:
+        """Wait for the stop, with the watchdog at work."""
+        connection, limit_s = self._settings.broker.connection, self._settings.worker.stalled_after_s
+        self._watchdog = Watchdog(services, self.observer, limit_s, partial(records_waiting, connection))
+        watching = asyncio.create_task(self._watchdog.run())
+        stop = asyncio.create_task(self._stop.wait())
+        done, waiting = await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        if watching in done:
+            watching.result()
 
     def _failed(self, error: StopWorker) -> None:
         self._error = self._error or error
@@ -101,7 +130,7 @@ class Worker:
     async def _service(self, agent: AgentName, stack: AsyncExitStack) -> StageService:
         settings = self._settings
         if agent in WATCHERS:
-            stage = watcher(agent, settings, self.observer.probed)
+            stage = watcher(agent, settings, self.observer.probed, self.observer.replayed)
         else:
             stage = Stage(
                 agent=agent,
@@ -158,9 +187,11 @@ class Worker:
         client = await stack.enter_async_context(ModelClient(tier, endpoint, settings.label_set))
         contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
         if contract is None:
+            self._contracts[tier] = "none"
             return client
         probed = await probe(client, contract)
         broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
+        self._contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"
         if not probed.answered:
             # An outage at the start is none of the contract's business: the live guard watches from here on.
             log.warning("contract not checked", tier=tier, model=endpoint.model, problem=broken)
@@ -192,40 +223,26 @@ def guards_of(settings: Settings) -> Guards:
     )
 
 
-@asynccontextmanager
-async def serve_metrics(settings: MetricsSettings, observer: MetricsObserver) -> AsyncIterator[int | None]:
-    """Serve /metrics and yield the port; without a configured port nothing is served and None is yielded."""
-    if settings.port is None:
-        yield None
-        return
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(observer.registry), headers={"content-type": CONTENT_TYPE_LATEST})
-
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            raise StopWorker(f"metrics cannot be served on {where}: {error.strerror or error}") from error
-        port = runner.addresses[0][1]
-        log.info("metrics served", url=f"http://{settings.host}:{port}/metrics")
-        yield port
-    finally:
-        await runner.cleanup()
-
-
 async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
-    """Run a worker until SIGTERM or SIGINT; raises StopWorker where nothing can succeed any more."""
+    """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
+
+    Raises StopWorker where nothing can succeed any more. From the stop on the process has ``worker.stop_wait_s`` and 15 s
+    to be gone, and its event loop never more than the stall limit to stand still: over either it is ended hard.
+    """
     worker = Worker(settings, agents)
+    hard_stop = HardStop(settings.worker.stalled_after_s)
+    hard_stop.start()
+    beating = asyncio.create_task(hard_stop.beat())
+    stopping = asyncio.create_task(worker.stopping())
+    stopping.add_done_callback(lambda _: hard_stop.within(settings.worker.stop_wait_s + STOP_MARGIN_S))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
-    await worker.run()
+    try:
+        await worker.run()
+    finally:
+        stopping.cancel()  # an end for any other reason has to come in time too
+        beating.cancel()
 
 
 def configure_logging(*, json: bool = False, level: str = "info", libraries: int = logging.ERROR) -> None:

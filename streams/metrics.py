@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
 from streams.core.guard import EscalationBudget
+from streams.core.progress import Standing, State
 from streams.delivery.observer import Observer
 
 _PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -69,6 +70,10 @@ class MetricsObserver(Observer):
             "what",
         )
         self._stale = gauge("policy_stale", "1 while a tier's model has changed and nobody has acknowledged it", "tier")
+        self._quiet = gauge(
+            "without_progress_seconds", "How long there has been work and no sign of life; 0 where all is well", "agent"
+        )
+        self._stalled = gauge("stalled", "1 once a stage stands still, and its worker is about to end", "agent")
         self._over_budget = counter("over_budget_total", "Tickets in review because the hour's escalations are used up")
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
@@ -97,6 +102,11 @@ class MetricsObserver(Observer):
     def policy_stale(self, tier: str, stale: bool) -> None:
         """Set whether a tier's model is not the one that the policy was made for."""
         self._stale.labels(tier).set(stale)
+
+    def standing(self, agent: str, standing: Standing) -> None:
+        """Set how a stage stands, as the watchdog saw it."""
+        self._quiet.labels(agent).set(standing.quiet_s)
+        self._stalled.labels(agent).set(standing.state is State.STALLED)
 
     def dead_lettered(self, agent: str, letter: DeadLetter) -> None:
         """Count a dead letter by its reason."""

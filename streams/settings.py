@@ -18,6 +18,7 @@ from streams.core.labels import LabelSet
 from streams.core.policy import Policy
 from streams.core.probe_watch import DriftLimits
 from streams.core.traffic import TrafficLimits
+from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.service import Connection
 from streams.delivery.stage import Delivery, Limits
 from streams.errors import SettingsError
@@ -91,6 +92,13 @@ class WorkerSettings(_Section):
     handler_attempts: Annotated[int, Field(ge=1, le=20)] = 4
     revoke_wait_s: Seconds = 3.0
     stop_wait_s: Seconds = 20.0
+    stall_limit_s: Seconds | None = None
+    """Work and no sign of life for this long end a worker; without a value ``stalled_after_s`` says how long."""
+
+    @property
+    def stalled_after_s(self) -> float:
+        """``stall_limit_s``, or twice what one attempt and the pause after it may take, whichever is set (seconds)."""
+        return self.stall_limit_s or 2 * (self.handler_deadline_s + LONGEST_PAUSE_S)
 
     @property
     def limits(self) -> Limits:
@@ -210,6 +218,13 @@ def _check_patience(settings: Settings) -> None:
         raise SettingsError(
             f"broker.heartbeat_s ({broker.heartbeat_s:g}) must be less than broker.session_timeout_s"
             f" ({broker.session_timeout_s:g})"
+        )
+    longest = max(worker.handler_deadline_s + LONGEST_PAUSE_S, 2 * broker.rebalance_timeout_s)
+    if worker.stalled_after_s <= longest:
+        # A handler that waits for a slow model, or a group that rebalances, would be taken for one that stands still.
+        raise SettingsError(
+            f"worker.stall_limit_s ({worker.stalled_after_s:g}) must be more than worker.handler_deadline_s and the "
+            f"{LONGEST_PAUSE_S:g} s between attempts, and than twice broker.rebalance_timeout_s ({longest:g})"
         )
     for tier, endpoint in (("cheap", settings.tiers.cheap), ("big", settings.tiers.big)):
         _check_deadline(f"tiers.{tier}", endpoint, worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
@@ -17,8 +18,15 @@ from streams.settings import AgentName, Settings
 M = TypeVar("M", bound=Message)
 
 
-def watcher(agent: AgentName, settings: Settings, count: Callable[[str, str], None]) -> Stage:
+def watcher(
+    agent: AgentName,
+    settings: Settings,
+    count: Callable[[str, str], None],
+    replayed: Callable[[str], None] = lambda _agent: None,
+) -> Stage:
     """Return the stage of one watching agent; ``count`` hears what became of every probe.
+
+    ``replayed`` hears the agent's name for every old message that its memory reads again.
 
     Raises KeyError for an agent that is none of them.
     """
@@ -27,10 +35,11 @@ def watcher(agent: AgentName, settings: Settings, count: Callable[[str, str], No
         handler = traffic(settings.policy, settings.traffic, traffic_source(settings))
         return Stage(agent, TOPICS["classifications"], handler)
     if agent == "cause":
-        causes = cause(limits.together_s, _history(Alert, settings))
+        causes = cause(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
         return Stage(agent, TOPICS["alerts"], causes, once=False, memory=causes)
     if agent == "drift":
-        drifts = drift(limits.detectors, settings.policy.id, _history(Probe, settings), count)
+        probes = _history(Probe, settings, partial(replayed, agent))
+        drifts = drift(limits.detectors, settings.policy.id, probes, count)
         return Stage(agent, TOPICS["probes"], drifts, once=False, memory=drifts)
     raise KeyError(agent)
 
@@ -41,9 +50,10 @@ def traffic_source(settings: Settings) -> str:
     return names[0] if names else f"cheap:{settings.tiers.cheap.model}"
 
 
-def _history(message: type[M], settings: Settings) -> History[M]:
+def _history(message: type[M], settings: Settings, told: Callable[[], None]) -> History[M]:
     async def replayed(before: Mapping[tuple[str, int], int]) -> AsyncIterator[M]:
         async for record in history(settings.broker.connection, before, settings.drift.replay_rows):
+            told()
             try:
                 yield message.decode(record.value)
             except InvalidMessage:

@@ -75,8 +75,8 @@ def run_prober(
 
 
 async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_json: bool) -> None:
-    from streams.app import serve_metrics
     from streams.metrics import MetricsObserver
+    from streams.pages import serve_metrics
     from streams.probe_metrics import ProbeMetrics
     from streams.prober import Prober
 

@@ -21,7 +21,8 @@ from streams.errors import GiveUp, StopWorker, TryAgain
 log = structlog.get_logger(__name__)
 
 _SHORTEST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 30.0
+#: The longest wait between two attempts of a handler, seconds.
+LONGEST_PAUSE_S = 30.0
 
 
 class Handling:
@@ -98,4 +99,4 @@ def _pause(attempt: int, after: float | None) -> float:
     """Seconds to wait before the next attempt; none at all where tests switched waiting off."""
     if stamina.is_testing():
         return 0.0
-    return min(_LONGEST_PAUSE_S, max(after or 0.0, _SHORTEST_PAUSE_S * 2.0 ** (attempt - 1)))
+    return min(LONGEST_PAUSE_S, max(after or 0.0, _SHORTEST_PAUSE_S * 2.0 ** (attempt - 1)))

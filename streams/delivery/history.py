@@ -45,11 +45,12 @@ async def history(
 async def _patiently_started(connection: Connection) -> AIOKafkaConsumer:
     async for attempt in stamina.retry_context(on=StopWorker, attempts=None, timeout=_PATIENCE_S, wait_max=5.0):
         with attempt:
-            return await _started(connection)
+            return await start_consumer(connection)
     raise AssertionError("stamina ends in a return or an error")
 
 
-async def _started(connection: Connection) -> AIOKafkaConsumer:
+async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
+    """Return a started consumer of no group, to be assigned; raises StopWorker where there is no broker."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=connection.bootstrap,
         auto_offset_reset="earliest",

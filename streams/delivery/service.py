@@ -129,6 +129,10 @@ class StageService:
             if self._folder is not None:
                 self._folder.cleanup()
 
+    def give_up(self, error: StopWorker) -> None:
+        """Fail for a reason that was seen from outside: what is in progress will not be waited for."""
+        self._stop(error)
+
     def _stop(self, error: StopWorker) -> None:
         if self.error is None:
             self.error = error

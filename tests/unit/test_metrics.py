@@ -7,10 +7,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas import Reason, Scored, Unscorable
-from streams.app import serve_metrics
 from streams.delivery.observer import Observer
 from streams.errors import StopWorker
 from streams.metrics import MetricsObserver
+from streams.pages import serve_metrics
 from streams.settings import MetricsSettings
 from tests.messages import attempt, call, classification, dead_letter, escalation, review, routed, scored, unscorable
 
