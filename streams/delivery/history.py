@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import stamina
@@ -64,4 +65,5 @@ async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
     except (KafkaError, OSError) as error:
         await consumer.stop()
         raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+    await asyncio.sleep(0)  # a task of its that has not begun yet would raise CancelledError out of stop()
     return consumer

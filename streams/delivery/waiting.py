@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.delivery.handling import is_cancelled
 from streams.delivery.history import start_consumer
 from streams.delivery.service import Connection
 from streams.errors import StopWorker
@@ -29,6 +30,10 @@ async def records_waiting(
             return await _read(connection, {TopicPartition(*place): offset for place, offset in positions.items()})
     except (KafkaError, OSError, StopWorker, TimeoutError):
         return None
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        return None  # aiokafka lets the cancellation of a task of its own out where it stops early
 
 
 async def _read(connection: Connection, positions: Mapping[TopicPartition, int | None]) -> int:

@@ -59,8 +59,7 @@ def test_a_stop_that_takes_too_long_is_ended_and_the_first_call_counts(patient: 
 
 def test_ends_the_process_with_status_1_and_one_line() -> None:
     script = (
-        "import time; from streams.hard_stop import HardStop; "
-        "HardStop(0.05, tick_s=0.01).start(); time.sleep(3600)"
+        "import time; from streams.hard_stop import HardStop; HardStop(0.05, tick_s=0.01).start(); time.sleep(3600)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S, check=False

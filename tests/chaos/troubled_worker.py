@@ -1,0 +1,65 @@
+"""A worker process with one thing wrong in it: ``python -m tests.chaos.troubled_worker CONFIG TROUBLE AGENTS``.
+
+Its limits are shorter than the settings would take, so that a test need not wait for minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from schemas import Call
+from streams import app
+from streams.app import configure_logging, run_worker
+from streams.delivery.driver import Consumer
+from streams.errors import StopWorker
+from streams.models.client import ModelClient
+from streams.settings import AgentName, load_settings
+
+LIMIT_S = 2.0
+
+
+async def never_drains(self: Consumer, fetcher: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def hangs(self: ModelClient, text: str) -> Call:
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+
+async def waits(self: ModelClient, text: str) -> Call:
+    await asyncio.sleep(3600)
+    raise AssertionError("nobody waits so long")
+
+
+async def blocks(self: ModelClient, text: str) -> Call:
+    time.sleep(3600)  # noqa: ASYNC251 - that is the trouble
+    raise AssertionError("nobody waits so long")
+
+
+def main(config: str, trouble: str, *agents: AgentName) -> None:
+    configure_logging(libraries=50)
+    settings = load_settings(Path(config))
+    worker = settings.worker.model_copy(update={"stall_limit_s": LIMIT_S, "stop_wait_s": 1.0})
+    if trouble == "waits":
+        worker = settings.worker.model_copy(update={"stop_wait_s": 1.0})
+    app.STOP_MARGIN_S = 3.0
+    if trouble == "never_drains":
+        Consumer._drain_messages = never_drains
+    else:
+        ModelClient.ask = {"hangs": hangs, "waits": waits, "blocks": blocks}[trouble]
+    try:
+        asyncio.run(run_worker(settings.model_copy(update={"worker": worker}), agents))
+    except StopWorker as error:
+        print(f"hedgerow: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *sys.argv[3:])  # type: ignore[arg-type]
