@@ -13,8 +13,8 @@ from streams.delivery.history import start_consumer
 from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
-#: A record that is there comes at once; without one the broker answers after a tenth of it.
-_FETCH_MS = 1000
+#: A record that is there comes at once; without one the broker answers after 100 ms.
+_FETCH_MS = 500
 
 
 async def records_waiting(

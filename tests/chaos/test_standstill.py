@@ -101,7 +101,7 @@ async def _supervised(broker: EmbeddedBroker, models: ModelServer, folder: Path)
     [
         ("never_drains", 2, r"the classify agent stands still: 0 messages in progress, \d+ or more waiting"),
         # Cancelled, these handlers do not end, so the process has to be ended hard.
-        ("hangs", 1, r"not stopped within 4 s; ended in "),
+        ("hangs", 1, r"not stopped within 3 s; ended in "),
         ("blocks", 1, r"the event loop stands still for \d s; ended in .*troubled_worker.py:\d+ \(blocks\)"),
     ],
 )

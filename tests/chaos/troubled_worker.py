@@ -8,37 +8,37 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from schemas import Call
+from schemas import Message, Ticket
 from streams import app
 from streams.app import configure_logging, run_worker
 from streams.delivery.driver import Consumer
 from streams.errors import StopWorker
-from streams.models.client import ModelClient
 from streams.settings import AgentName, load_settings
 
-LIMIT_S = 2.0
+LIMIT_S = 3.0
 
 
 async def never_drains(self: Consumer, fetcher: Any) -> None:
     await asyncio.Event().wait()
 
 
-async def hangs(self: ModelClient, text: str) -> Call:
+async def hangs(ticket: Ticket) -> Sequence[Message]:
     while True:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
 
 
-async def waits(self: ModelClient, text: str) -> Call:
+async def waits(ticket: Ticket) -> Sequence[Message]:
     await asyncio.sleep(3600)
     raise AssertionError("nobody waits so long")
 
 
-async def blocks(self: ModelClient, text: str) -> Call:
+async def blocks(ticket: Ticket) -> Sequence[Message]:
     time.sleep(3600)  # noqa: ASYNC251 - that is the trouble
     raise AssertionError("nobody waits so long")
 
@@ -49,11 +49,12 @@ def main(config: str, trouble: str, *agents: AgentName) -> None:
     worker = settings.worker.model_copy(update={"stall_limit_s": LIMIT_S, "stop_wait_s": 1.0})
     if trouble == "waits":
         worker = settings.worker.model_copy(update={"stop_wait_s": 1.0})
-    app.STOP_MARGIN_S = 3.0
+    app.STOP_MARGIN_S = 2.0
     if trouble == "never_drains":
         Consumer._drain_messages = never_drains
     else:
-        ModelClient.ask = {"hangs": hangs, "waits": waits, "blocks": blocks}[trouble]
+        handler = {"hangs": hangs, "waits": waits, "blocks": blocks}[trouble]
+        app.classify = lambda *_args, **_kwargs: handler  # type: ignore[assignment]
     try:
         asyncio.run(run_worker(settings.model_copy(update={"worker": worker}), agents))
     except StopWorker as error:

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.fuzz.mutations import JUNK
 from schemas.signal import Reason, Scored, Unscorable
 from streams.core.labels import LabelSet
 from streams.core.score import Reading, score
-from tests.mutations import JUNK, mutated, originals
+from tests.mutations import mutated, originals
 
 COUNT = int(os.environ.get("HEDGEROW_FUZZ", "20000"))
 PARTS = 4

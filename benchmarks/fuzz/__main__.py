@@ -1,0 +1,132 @@
+"""Fuzz: throw generated and mutated messages at every parser and at every agent, and account for each.
+
+``python -m benchmarks.fuzz --messages N --seed S --report FILE``. First the pure part, N messages for every topic's parser;
+then the stages, N messages on every topic that an agent reads, with all agents at work on the embedded broker and the
+sandbox's models. ``--topics`` takes some of the topics, ``--only`` one of the two parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks.fuzz.inputs import Ended
+from benchmarks.fuzz.parsers import read
+from benchmarks.fuzz.stages import READERS, Pass, throw
+from schemas import TOPICS
+from streams.app import configure_logging
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.tickets import TRAIN
+
+#: Handlers that only compute see this many valid messages of each topic in the pure part; the stages see all.
+_HANDLED = 20_000
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for on the command line."""
+
+    messages: int
+    seed: int
+    topics: tuple[str, ...]
+    only: str | None
+
+
+def parse_all(options: Options) -> dict[str, Any]:
+    """Run the pure part and return its rows by topic."""
+    rows: dict[str, Any] = {}
+    for topic in options.topics:
+        began = time.perf_counter()
+        found = read(topic, options.messages, options.seed, handle=_HANDLED)
+        rows[topic] = {
+            "messages": found.messages,
+            "valid": found.valid,
+            "refused": dict(sorted(found.letters.items())),
+            "faults": len(found.faults),
+            "first_faults": found.faults[:_SHOWN],
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        _print(f"parser {topic}", rows[topic])
+    return rows
+
+
+async def throw_all(options: Options) -> dict[str, Any]:
+    """Run the stages and return their rows by topic and agent."""
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="hedgerow-fuzz-") as folder:
+        async with ModelServer(TRAIN, seed=options.seed, latency_ms=0.0) as models:
+            for topic in options.topics:
+                if topic not in READERS:
+                    continue
+                done = await throw(topic, options.messages, options.seed, models, Path(folder))
+                for ended in done.ended:
+                    rows[f"{topic} -> {ended.agent}"] = _row(done, ended)
+                    _print(f"stage {topic} -> {ended.agent}", rows[f"{topic} -> {ended.agent}"])
+    return rows
+
+
+def _row(done: Pass, ended: Ended) -> dict[str, Any]:
+    return {
+        "messages": ended.sent,
+        "results": ended.results,
+        "finished_without_output": ended.silent,
+        "dead_letters": dict(sorted(ended.letters.items())),
+        "lost": len(ended.lost),
+        "wrong_letters": len(ended.wrong),
+        "uncommitted": done.uncommitted.get(ended.agent, {}),
+        "worker_died": done.worker_died,
+        "first_faults": [*ended.lost, *ended.wrong][:_SHOWN],
+        "seconds": round(done.seconds, 1),
+    }
+
+
+def _print(name: str, row: dict[str, Any]) -> None:
+    print(name, json.dumps(row), file=sys.stderr, flush=True)
+
+
+def bad(report: dict[str, Any]) -> list[str]:
+    """Return the names of the rows that show a fault: an exception, a loss, a defect of a handler, a dead worker."""
+    return [name for name, row in report.get("parsers", {}).items() if row["faults"]] + [
+        name
+        for name, row in report.get("stages", {}).items()
+        if row["lost"] or row["wrong_letters"] or row["uncommitted"] or row["worker_died"]
+        or row["dead_letters"].get("handler_defect")
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Run, print, write the report; exit 1 where anything was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--topics", default=",".join(TOPICS), help="comma separated; all unless told otherwise")
+    parser.add_argument("--only", choices=("parsers", "stages"))
+    parser.add_argument("--report", type=Path)
+    parsed = vars(parser.parse_args())
+    report: Path | None = parsed.pop("report")
+    options = Options(**parsed | {"topics": tuple(parsed["topics"].split(","))})
+    if unknown := [topic for topic in options.topics if topic not in TOPICS]:
+        parser.error(f"no topic {unknown[0]!r}: there are {', '.join(TOPICS)}")
+    configure_logging(level="error", libraries=50)
+    figures: dict[str, Any] = {"messages": options.messages, "seed": options.seed}
+    if options.only != "stages":
+        figures["parsers"] = parse_all(options)
+    if options.only != "parsers":
+        figures["stages"] = uvloop.run(throw_all(options))
+    print(json.dumps(figures, indent=1))
+    if report:
+        report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    sys.exit(1 if bad(figures) else 0)
+
+
+if __name__ == "__main__":
+    main()

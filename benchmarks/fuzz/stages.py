@@ -1,0 +1,173 @@
+"""The real agents on the embedded broker, with everything that can be wrong thrown at one of their topics."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from benchmarks.fuzz.corpus import Corpus
+from benchmarks.fuzz.inputs import Ended, Inputs
+from streams.agents.review_store import ReviewStore
+from streams.app import Worker
+from streams.consume import decode, reader
+from streams.core.policy import Policy
+from streams.delivery.waiting import records_waiting
+from streams.demo.run import demo_settings, local_connection
+from streams.models.probed import ProbedEndpoints
+from streams.sandbox.embedded import EmbeddedBroker
+from streams.sandbox.model.process import ModelServer
+from streams.settings import AGENTS, WATCHERS, AgentName, Settings
+from streams.topics import admin_client, create_topics
+
+#: Who reads which topic. What else is on topics (routed, verdicts, dead letters) is read by no agent.
+READERS: dict[str, tuple[AgentName, ...]] = {
+    "tickets": ("classify",),
+    "classifications": ("score", "traffic"),
+    "escalations": ("escalate",),
+    "reviews": ("review",),
+    "probes": ("drift",),
+    "alerts": ("cause",),
+}
+_ANSWERS = frozenset({"classify", "score", "escalate", "review"})
+_PARTITIONS = 4
+_BATCH = 500
+#: Without anything new for this long, what is missing counts as lost.
+_STALL_S = 60.0
+
+
+@dataclass
+class Pass:
+    """One topic's turn: how its records ended for each agent that reads it, and whether the worker lived."""
+
+    topic: str
+    ended: list[Ended]
+    worker_died: str | None
+    seconds: float
+    uncommitted: dict[str, Any]
+    """Agents whose offsets were not all committed at the end (none)."""
+
+
+async def throw(topic: str, count: int, seed: int, models: ModelServer, folder: Path) -> Pass:
+    """Throw so many messages at one topic of a pipeline with every agent at work, and account for each."""
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(EmbeddedBroker())
+        settings = _settings(broker, models, folder)
+        prefix, connection = settings.topics.prefix, settings.broker.connection
+        await create_topics(connection, prefix=prefix, partitions=_PARTITIONS, replication=1)
+        worker = Worker(settings, AGENTS + WATCHERS)
+        task = asyncio.create_task(worker.run())
+        stack.push_async_callback(_stop, worker, task)
+        inputs = Inputs(topic)
+        await _produce(Corpus(topic, seed), count, inputs, settings)
+        ends = tuple(name for name in ("routed", "reviews", "dead-letters") if name != topic)
+        admin = await stack.enter_async_context(admin_client(connection))
+        await _collect(inputs, ends, settings, admin, task)
+        stored = _stored(settings) if topic == "reviews" else ()
+        ended = [inputs.ended(agent, stored=stored, answers=agent in _ANSWERS) for agent in READERS[topic]]
+        behind = {agent: found for agent in READERS[topic] if (found := await _behind(agent, inputs, settings, admin))}
+        died = None if not task.done() else repr(task.exception())
+        return Pass(topic, ended, died, time.monotonic() - began, behind)
+
+
+def _settings(broker: EmbeddedBroker, models: ModelServer, folder: Path) -> Settings:
+    prefix = f"fuzz-{secrets.token_hex(3)}."
+    folder = folder / prefix
+    folder.mkdir()
+    settings = demo_settings(local_connection(broker), models.url, models.labels, Policy(), folder, prefix)
+    cheap = {"name": "cheap", "base_url": models.url, "model": settings.tiers.cheap.model}
+    # With a probed endpoint the workers follow the alerts too.
+    return settings.model_copy(update={"endpoints": ProbedEndpoints.model_validate([cheap])})
+
+
+async def _produce(corpus: Corpus, count: int, inputs: Inputs, settings: Settings) -> None:
+    topic = settings.topics.prefix + inputs.topic
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.broker.bootstrap, max_request_size=3 << 20, max_batch_size=1 << 20
+    )
+    await producer.start()
+    try:
+        batch: list[tuple[bytes | None, asyncio.Future[Any]]] = []
+        for number, value in enumerate(corpus.messages(count)):
+            partition = number % _PARTITIONS  # whatever the keys are
+            batch.append((value, await producer.send(topic, value=value, key=corpus.key(), partition=partition)))
+            if len(batch) == _BATCH or number == count - 1:
+                for sent, future in batch:
+                    at = await future
+                    inputs.sent(at.partition, at.offset, f"{at.topic}/{at.partition}/{at.offset}", sent)
+                batch.clear()
+    finally:
+        await producer.stop()
+
+
+async def _collect(
+    inputs: Inputs, ends: Collection[str], settings: Settings, admin: AIOKafkaAdminClient, task: asyncio.Task[None]
+) -> None:
+    """Read where records end until every agent has finished all there is, nothing moves any more, or the worker is dead."""
+    prefix, connection = settings.topics.prefix, settings.broker.connection
+    last = time.monotonic()
+    async with reader(ends, connection, prefix=prefix) as consumer:
+        while not task.done() and time.monotonic() - last < _STALL_S:
+            found = await consumer.getmany(timeout_ms=500)
+            for records in found.values():
+                for record in records:
+                    if (message := decode(record, prefix)) is not None:
+                        inputs.see(message, prefix)
+            if found:
+                last = time.monotonic()
+            elif await _drained(inputs, settings, admin):
+                return
+
+
+async def _drained(inputs: Inputs, settings: Settings, admin: AIOKafkaAdminClient) -> bool:
+    """Return whether every agent has committed all of its topic, those further down the pipeline too."""
+    for topic, agents in READERS.items():
+        for agent in agents:
+            if topic == inputs.topic and await _behind(agent, inputs, settings, admin):
+                return False
+            committed = await _committed(agent, topic, settings, admin)
+            physical = settings.topics.prefix + topic
+            positions = {(physical, partition): committed.get(partition) for partition in range(_PARTITIONS)}
+            if await records_waiting(settings.broker.connection, positions) != 0:
+                return False
+    return True
+
+
+async def _behind(
+    agent: str, inputs: Inputs, settings: Settings, admin: AIOKafkaAdminClient
+) -> dict[int, tuple[int | None, int]]:
+    """Return the partitions whose committed offset is not past every record, with that offset and the end."""
+    committed = await _committed(agent, inputs.topic, settings, admin)
+    return {
+        partition: (committed.get(partition), end)
+        for partition, end in inputs.ends.items()
+        if (committed.get(partition) or 0) < end
+    }
+
+
+async def _committed(agent: str, topic: str, settings: Settings, admin: AIOKafkaAdminClient) -> Mapping[int, int]:
+    wanted = [TopicPartition(settings.topics.prefix + topic, partition) for partition in range(_PARTITIONS)]
+    found = await admin.list_consumer_group_offsets(settings.topics.prefix + agent, partitions=wanted)
+    return {place.partition: at.offset for place, at in found.items() if at.offset >= 0}
+
+
+def _stored(settings: Settings) -> set[str]:
+    store = ReviewStore(settings.review.url)
+    try:
+        return {item.review.ticket_id for item in store.waiting(limit=10_000_000)}
+    finally:
+        store.close()
+
+
+async def _stop(worker: Worker, task: asyncio.Task[None]) -> None:
+    worker.stop()
+    await asyncio.wait({task})
