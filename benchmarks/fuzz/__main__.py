@@ -18,9 +18,8 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.fuzz.inputs import Ended
 from benchmarks.fuzz.parsers import read
-from benchmarks.fuzz.stages import READERS, Pass, throw
+from benchmarks.fuzz.stages import READERS, throw
 from schemas import TOPICS
 from streams.app import configure_logging
 from streams.sandbox.model.process import ModelServer
@@ -61,32 +60,24 @@ def parse_all(options: Options) -> dict[str, Any]:
 
 async def throw_all(options: Options) -> dict[str, Any]:
     """Run the stages and return their rows by topic and agent."""
-    rows: dict[str, Any] = {}
+    topics = [topic for topic in options.topics if topic in READERS]
     with tempfile.TemporaryDirectory(prefix="hedgerow-fuzz-") as folder:
         async with ModelServer(TRAIN, seed=options.seed, latency_ms=0.0) as models:
-            for topic in options.topics:
-                if topic not in READERS:
-                    continue
-                done = await throw(topic, options.messages, options.seed, models, Path(folder))
-                for ended in done.ended:
-                    rows[f"{topic} -> {ended.agent}"] = _row(done, ended)
-                    _print(f"stage {topic} -> {ended.agent}", rows[f"{topic} -> {ended.agent}"])
-    return rows
-
-
-def _row(done: Pass, ended: Ended) -> dict[str, Any]:
-    return {
-        "messages": ended.sent,
-        "results": ended.results,
-        "finished_without_output": ended.silent,
-        "dead_letters": dict(sorted(ended.letters.items())),
-        "lost": len(ended.lost),
-        "wrong_letters": len(ended.wrong),
-        "uncommitted": done.uncommitted.get(ended.agent, {}),
-        "worker_died": done.worker_died,
-        "first_faults": [*ended.lost, *ended.wrong][:_SHOWN],
-        "seconds": round(done.seconds, 1),
-    }
+            thrown = await throw(topics, options.messages, options.seed, models, Path(folder))
+    rows = {}
+    for name, ended in thrown.ended.items():
+        rows[name] = {
+            "messages": ended.sent,
+            "results": ended.results,
+            "finished_without_output": ended.silent,
+            "dead_letters": dict(sorted(ended.letters.items())),
+            "lost": len(ended.lost),
+            "wrong_letters": len(ended.wrong),
+            "uncommitted": thrown.uncommitted.get(name, {}),
+            "first_faults": [*ended.lost, *ended.wrong][:_SHOWN],
+        }
+        _print(f"stage {name}", rows[name])
+    return {"agents": rows, "worker_died": thrown.worker_died, "seconds": round(thrown.seconds, 1)}
 
 
 def _print(name: str, row: dict[str, Any]) -> None:
@@ -94,13 +85,14 @@ def _print(name: str, row: dict[str, Any]) -> None:
 
 
 def bad(report: dict[str, Any]) -> list[str]:
-    """Return the names of the rows that show a fault: an exception, a loss, a defect of a handler, a dead worker."""
-    return [name for name, row in report.get("parsers", {}).items() if row["faults"]] + [
-        name
-        for name, row in report.get("stages", {}).items()
-        if row["lost"] or row["wrong_letters"] or row["uncommitted"] or row["worker_died"]
-        or row["dead_letters"].get("handler_defect")
-    ]  # fmt: skip
+    """Return what shows a fault: an exception, a loss, a defect of a handler, a dead worker."""
+    stages = report.get("stages", {"agents": {}, "worker_died": None})
+    found = [f"parser {name}" for name, row in report.get("parsers", {}).items() if row["faults"]]
+    for name, row in stages["agents"].items():
+        defects = row["dead_letters"].get("handler_defect", 0)
+        if row["lost"] or row["wrong_letters"] or row["uncommitted"] or defects:
+            found.append(f"stage {name}")
+    return found + (["worker"] if stages["worker_died"] else [])
 
 
 def main() -> None:

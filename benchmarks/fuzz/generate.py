@@ -86,7 +86,7 @@ class Generator:
         low, high = schema.get("minimum", 0), schema.get("maximum")
         if high is not None:
             return self._random.randint(low, high)
-        return max(low, self._random.choice(_COUNTS))
+        return max(int(low), self._random.choice(_COUNTS))
 
     def _number(self, schema: Schema) -> float:
         low, high = schema.get("minimum", -1e308), schema.get("maximum", 1e308)

@@ -24,6 +24,11 @@ from streams.delivery.stage import Stage
 #: The reasons of a message that is none; any other is a fault of ours.
 REASONS = frozenset({"empty_message", "not_json", "wrong_schema", "unknown_schema_version"})
 
+_HANDLING = {
+    name: Handling(Stage("fuzz", topic, lambda _: ()), Observer(), lambda: 1_700_000_000_000)
+    for name, topic in TOPICS.items()
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -48,6 +53,7 @@ class Read:
 
 async def _nothing_before(before: Mapping[tuple[str, int], int]) -> AsyncIterator[Any]:
     del before
+    nothing: Any
     for nothing in ():
         yield nothing
 
@@ -67,19 +73,15 @@ def read(topic: str, count: int, seed: int, *, handle: int | None = None) -> Rea
     """Throw so many messages at a topic's parser, and the first ``handle`` valid ones at its handlers."""
     found = Read()
     corpus = Corpus(topic, seed)
-    stage = Stage("fuzz", TOPICS[topic], lambda _: ())
-    handling = Handling(stage, Observer(), lambda: 1_700_000_000_000)
     handlers = computing().get(topic, ())
     for number, value in enumerate(corpus.messages(count)):
         found.messages += 1
-        record = Taken(topic, number, value, corpus.key())
         try:
-            message, outputs = handling.decode(record)
-            if message is None:
-                found.letters[_letter(record, outputs)] += 1
+            message = check(Taken(topic, number, value, corpus.key()))
+            if isinstance(message, str):
+                found.letters[message] += 1
                 continue
             found.valid += 1
-            _valid(topic, message)
             if handle is None or found.valid <= handle:
                 for handler in handlers:
                     for output in handler(message) or ():
@@ -87,6 +89,15 @@ def read(topic: str, count: int, seed: int, *, handle: int | None = None) -> Rea
         except Exception as fault:  # noqa: BLE001 - each is what this looks for
             found.faults.append(f"{topic} {number}: {type(fault).__name__}: {str(fault)[:200]}")
     return found
+
+
+def check(record: Taken) -> Message | str:
+    """Return the message that a record is, or the reason on its dead letter; raises AssertionError for anything else."""
+    message, outputs = _HANDLING[record.topic].decode(record)
+    if message is None:
+        return _letter(record, outputs)
+    _valid(record.topic, message)
+    return message
 
 
 def _letter(record: Taken, outputs: Sequence[Message]) -> str:

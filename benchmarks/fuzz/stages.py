@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.fuzz.corpus import Corpus
-from benchmarks.fuzz.inputs import Ended, Inputs
+from benchmarks.fuzz.inputs import Ended, Inputs, Seen
 from streams.agents.review_store import ReviewStore
 from streams.app import Worker
 from streams.consume import decode, reader
@@ -38,26 +38,27 @@ READERS: dict[str, tuple[AgentName, ...]] = {
     "alerts": ("cause",),
 }
 _ANSWERS = frozenset({"classify", "score", "escalate", "review"})
+_ENDS = ("routed", "reviews", "dead-letters")
 _PARTITIONS = 4
 _BATCH = 500
 #: Without anything new for this long, what is missing counts as lost.
 _STALL_S = 60.0
 
 
-@dataclass
-class Pass:
-    """One topic's turn: how its records ended for each agent that reads it, and whether the worker lived."""
+@dataclass(frozen=True, slots=True)
+class Thrown:
+    """How the records of every topic ended for each agent that reads it, and whether the worker lived."""
 
-    topic: str
-    ended: list[Ended]
+    ended: dict[str, Ended]
+    """By "topic -> agent"."""
+    uncommitted: dict[str, Any]
+    """Partitions of a "topic -> agent" whose committed offset is not past every record (none)."""
     worker_died: str | None
     seconds: float
-    uncommitted: dict[str, Any]
-    """Agents whose offsets were not all committed at the end (none)."""
 
 
-async def throw(topic: str, count: int, seed: int, models: ModelServer, folder: Path) -> Pass:
-    """Throw so many messages at one topic of a pipeline with every agent at work, and account for each."""
+async def throw(topics: Sequence[str], count: int, seed: int, models: ModelServer, folder: Path) -> Thrown:
+    """Throw so many messages at each of the topics, with every agent at work on an embedded broker, and account for each."""
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(EmbeddedBroker())
@@ -67,16 +68,21 @@ async def throw(topic: str, count: int, seed: int, models: ModelServer, folder: 
         worker = Worker(settings, AGENTS + WATCHERS)
         task = asyncio.create_task(worker.run())
         stack.push_async_callback(_stop, worker, task)
-        inputs = Inputs(topic)
-        await _produce(Corpus(topic, seed), count, inputs, settings)
-        ends = tuple(name for name in ("routed", "reviews", "dead-letters") if name != topic)
+        inputs = [Inputs(topic) for topic in topics]
+        await asyncio.gather(*(_produce(Corpus(each.topic, seed), count, each, settings) for each in inputs))
         admin = await stack.enter_async_context(admin_client(connection))
-        await _collect(inputs, ends, settings, admin, task)
-        stored = _stored(settings) if topic == "reviews" else ()
-        ended = [inputs.ended(agent, stored=stored, answers=agent in _ANSWERS) for agent in READERS[topic]]
-        behind = {agent: found for agent in READERS[topic] if (found := await _behind(agent, inputs, settings, admin))}
-        died = None if not task.done() else repr(task.exception())
-        return Pass(topic, ended, died, time.monotonic() - began, behind)
+        seen = Seen()
+        await _collect(inputs, seen, settings, admin, task)
+        died = repr(task.exception()) if task.done() else None
+        ended, uncommitted = {}, {}
+        for each in inputs:
+            for agent in READERS[each.topic]:
+                name = f"{each.topic} -> {agent}"
+                keys = _stored(settings) if agent == "review" else seen.keys if agent in _ANSWERS else None
+                ended[name] = each.ended(agent, seen, keys=keys)
+                if behind := await _behind(agent, each, settings, admin):
+                    uncommitted[name] = behind
+    return Thrown(ended, uncommitted, died, time.monotonic() - began)
 
 
 def _settings(broker: EmbeddedBroker, models: ModelServer, folder: Path) -> Settings:
@@ -110,30 +116,32 @@ async def _produce(corpus: Corpus, count: int, inputs: Inputs, settings: Setting
 
 
 async def _collect(
-    inputs: Inputs, ends: Collection[str], settings: Settings, admin: AIOKafkaAdminClient, task: asyncio.Task[None]
+    inputs: Sequence[Inputs], seen: Seen, settings: Settings, admin: AIOKafkaAdminClient, task: asyncio.Task[None]
 ) -> None:
     """Read where records end until every agent has finished all there is, nothing moves any more, or the worker is dead."""
     prefix, connection = settings.topics.prefix, settings.broker.connection
     last = time.monotonic()
-    async with reader(ends, connection, prefix=prefix) as consumer:
+    async with reader(_ENDS, connection, prefix=prefix) as consumer:
         while not task.done() and time.monotonic() - last < _STALL_S:
             found = await consumer.getmany(timeout_ms=500)
             for records in found.values():
                 for record in records:
                     if (message := decode(record, prefix)) is not None:
-                        inputs.see(message, prefix)
+                        seen.take(message, prefix)
             if found:
                 last = time.monotonic()
             elif await _drained(inputs, settings, admin):
                 return
 
 
-async def _drained(inputs: Inputs, settings: Settings, admin: AIOKafkaAdminClient) -> bool:
-    """Return whether every agent has committed all of its topic, those further down the pipeline too."""
+async def _drained(inputs: Sequence[Inputs], settings: Settings, admin: AIOKafkaAdminClient) -> bool:
+    """Return whether every agent has committed all of its topic, what followed from other records too."""
+    for each in inputs:
+        for agent in READERS[each.topic]:
+            if await _behind(agent, each, settings, admin):
+                return False
     for topic, agents in READERS.items():
         for agent in agents:
-            if topic == inputs.topic and await _behind(agent, inputs, settings, admin):
-                return False
             committed = await _committed(agent, topic, settings, admin)
             physical = settings.topics.prefix + topic
             positions = {(physical, partition): committed.get(partition) for partition in range(_PARTITIONS)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import pytest
 import yaml
 
 from schemas import Review, Routed, Ticket
@@ -62,6 +63,13 @@ class Supervised:
                 assert child.alive, child.tail()
                 await asyncio.sleep(0.05)
 
+    async def until_ready(self, child: ChildProcess) -> None:
+        """Wait until every agent has joined its group."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.page("/ready"))[0] != 200:
+                assert child.alive, child.tail()
+                await asyncio.sleep(0.05)
+
     async def outcomes(self) -> list[Routed | Review]:
         """Read where tickets end until all have."""
         ends: list[Routed | Review] = []
@@ -74,16 +82,8 @@ class Supervised:
         return ends
 
 
-@pytest.fixture
-async def supervised(
-    embedded_broker: EmbeddedBroker, model_server: ModelServer, tmp_path: Path
-) -> AsyncIterator[Supervised]:
-    async with _supervised(embedded_broker, model_server, tmp_path) as found:
-        yield found
-
-
 @asynccontextmanager
-async def _supervised(broker: EmbeddedBroker, models: ModelServer, folder: Path) -> AsyncIterator[Supervised]:
+async def supervised(broker: EmbeddedBroker, models: ModelServer, folder: Path) -> AsyncIterator[Supervised]:
     connection, prefix = local_connection(broker), f"still-{secrets.token_hex(4)}."
     settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix)
     with ReservedPort() as port:
@@ -96,45 +96,56 @@ async def _supervised(broker: EmbeddedBroker, models: ModelServer, folder: Path)
         yield Supervised(settings, config, port.number)
 
 
-@pytest.mark.parametrize(
-    ("trouble", "status", "line"),
-    [
-        ("never_drains", 2, r"the classify agent stands still: 0 messages in progress, \d+ or more waiting"),
-        # Cancelled, these handlers do not end, so the process has to be ended hard.
-        ("hangs", 1, r"not stopped within 3 s; ended in "),
-        ("blocks", 1, r"the event loop stands still for \d s; ended in .*troubled_worker.py:\d+ \(blocks\)"),
-    ],
-)
-async def test_a_worker_that_stands_still_ends_itself_and_its_successor_completes_the_tickets(
-    supervised: Supervised, trouble: str, status: int, line: str
-) -> None:
-    first = supervised.troubled(trouble)
+async def ended(worker: ChildProcess) -> tuple[int | None, str]:
+    """Wait for a worker to end by itself; return its status and its last line."""
     try:
-        assert await first.wait(PATIENCE_S) == status, first.tail()
-        last = first.tail().splitlines()[-1]
-        assert last.startswith("hedgerow: ")
-        assert re.search(line, last), last
-    finally:
-        await first.kill()
-    second = supervised.well()
-    try:
-        ends = await supervised.outcomes()
-        assert len({end.ticket_id for end in ends}) == len(ends) == COUNT
-        status, health = await supervised.page("/health")
-        assert status == 200, health
-        assert (await supervised.page("/ready"))[0] == 200
-    finally:
-        await second.stop(PATIENCE_S)
-
-
-async def test_sigterm_with_handlers_in_flight_ends_inside_the_bound(supervised: Supervised) -> None:
-    worker = supervised.troubled("waits")
-    try:
-        await supervised.until_in_flight(worker)
-        worker._process.terminate()
-        assert await worker.wait(1.0 + STOP_MARGIN_S) == 0, worker.tail()
+        status = await worker.wait(PATIENCE_S)
+        assert status is not None, worker.tail()
+        return status, worker.tail().splitlines()[-1]
     finally:
         await worker.kill()
+
+
+async def test_a_worker_that_reads_nothing_ends_itself_and_its_successor_completes_the_tickets(
+    embedded_broker: EmbeddedBroker, model_server: ModelServer, tmp_path: Path
+) -> None:
+    async with supervised(embedded_broker, model_server, tmp_path) as pipeline:
+        status, line = await ended(pipeline.troubled("never_drains"))
+        assert status == 2
+        assert re.match(r"hedgerow: the classify agent stands still: 0 messages in progress, \d+ or more waiting", line)
+        second = pipeline.well()
+        try:
+            ends = await pipeline.outcomes()
+            assert len({end.ticket_id for end in ends}) == len(ends) == COUNT
+            assert (await pipeline.page("/health"))[0] == 200
+            await pipeline.until_ready(second)
+        finally:
+            await second.stop(PATIENCE_S)
+
+
+async def test_what_cannot_be_stopped_in_good_order_is_ended_hard_and_what_can_ends_inside_the_bound(
+    embedded_broker: EmbeddedBroker, model_server: ModelServer, tmp_path: Path
+) -> None:
+    """Three workers of three pipelines at the same time: handlers that ignore their cancellation, one that blocks the event
+    loop, and ones that merely wait when SIGTERM comes."""
+
+    async def run(trouble: str, *, sigterm: bool = False) -> tuple[int | None, str]:
+        folder = tmp_path / trouble
+        folder.mkdir()
+        async with supervised(embedded_broker, model_server, folder) as pipeline:
+            worker = pipeline.troubled(trouble)
+            if sigterm:
+                await pipeline.until_in_flight(worker)
+                os.kill(worker.pid, signal.SIGTERM)
+            return await ended(worker)
+
+    hung, blocked, waited = await asyncio.gather(run("hangs"), run("blocks"), run("waits", sigterm=True))
+    assert hung[0] == 1
+    assert re.match(r"hedgerow: not stopped within 3 s; ended in ", hung[1])
+    assert blocked[0] == 1
+    assert re.match(r"hedgerow: the event loop stands still for \d s; ended in .*troubled_worker.py:\d+", blocked[1])
+    # Within its bound, or it would have been ended hard too.
+    assert waited[0] == 0, waited[1]
 
 
 def test_the_bound_of_a_stop_is_the_wait_and_the_margin() -> None:

@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from streams.cli.main import app
+from streams.hard_stop import STOP_MARGIN_S
 from streams.metrics import MetricsObserver
 from streams.sandbox.model.training import read_training_set
 from streams.sandbox.tickets import TRAIN
@@ -121,8 +122,9 @@ def test_compose_settings_fit_the_other_services() -> None:
     volumes = dict(volume.split(":")[:2] for volume in SERVICES["review"]["volumes"])
     assert Path(settings.review.url.removeprefix("sqlite:///")).parent == Path(volumes["reviews"])
     for agent in AGENTS:
-        assert f"http://127.0.0.1:{settings.metrics.port}/metrics" in SERVICES[agent]["healthcheck"]["test"][-1]
-        assert float(SERVICES[agent]["stop_grace_period"].removesuffix("s")) > settings.worker.stop_wait_s
+        assert f"http://127.0.0.1:{settings.metrics.port}/health" in SERVICES[agent]["healthcheck"]["test"][-1]
+        grace_s = float(SERVICES[agent]["stop_grace_period"].removesuffix("s"))
+        assert grace_s > settings.worker.stop_wait_s + STOP_MARGIN_S
 
 
 @pytest.mark.parametrize(
@@ -191,9 +193,10 @@ def test_kubernetes_settings_are_accepted() -> None:
         assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
             "metrics": settings.metrics.port
         }
-        assert pod["terminationGracePeriodSeconds"] > settings.worker.stop_wait_s
-        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            assert container[probe]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+        assert pod["terminationGracePeriodSeconds"] > settings.worker.stop_wait_s + STOP_MARGIN_S
+        paths = {"startupProbe": "/health", "readinessProbe": "/ready", "livenessProbe": "/health"}
+        for probe, path in paths.items():
+            assert container[probe]["httpGet"] == {"path": path, "port": "metrics"}
     (service,) = of_kind("Service")
     assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [
         (settings.metrics.port, "metrics")
