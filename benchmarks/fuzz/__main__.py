@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -109,6 +110,8 @@ def main() -> None:
     if unknown := [topic for topic in options.topics if topic not in TOPICS]:
         parser.error(f"no topic {unknown[0]!r}: there are {', '.join(TOPICS)}")
     configure_logging(level="error", libraries=50)
+    # faust leaves waits of its own behind when an app stops in a loop that goes on.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     figures: dict[str, Any] = {"messages": options.messages, "seed": options.seed}
     if options.only != "stages":
         figures["parsers"] = parse_all(options)

@@ -14,7 +14,8 @@ from schemas import TOPICS
 from schemas.export import FOLDER
 
 #: Drawn messages that the mutated ones begin with.
-_POOL = 400
+_POOL = 200
+_LONGEST_ORIGINAL = 20_000
 _SPECIAL: tuple[bytes | None, ...] = (
     None, b"", b"\x00", b"\xff\xfe", b"null", b"[]", b"{}", b'""', b"0", b"NaN", b"{" * 5_000, b"[" * 5_000 + b"]" * 5_000,
     b'\xef\xbb\xbf{"ticket_id": "a", "text": "b"}', '{"ticket_id": "a", "text": "b"}'.encode("utf-16"),
@@ -33,7 +34,8 @@ class Corpus:
         self._random = Random(f"{topic} {seed}")
         file: Path = FOLDER / f"{topic}.v{self._topic.message.VERSION}.json"
         self._generator = Generator(json.loads(file.read_text(encoding="utf-8")), self._random)
-        self._pool: list[bytes] = []
+        drawn = (_dumps(self._generator.draw()) for _ in range(_POOL))
+        self._pool = [each for each in drawn if len(each) < _LONGEST_ORIGINAL]
 
     def messages(self, count: int) -> Iterator[bytes | None]:
         """Yield so many values."""
@@ -47,11 +49,8 @@ class Corpus:
     def _message(self, number: int) -> bytes | None:
         random = self._random
         kind = random.random()
-        if len(self._pool) < _POOL or kind < 0.33:
-            drawn = self._drawn(number)
-            if len(self._pool) < _POOL and len(drawn) < 20_000:
-                self._pool.append(drawn)
-            return drawn
+        if kind < 0.33:
+            return self._drawn(number)
         if kind < 0.83:
             return self._mutated()
         return self._broken() if kind < 0.97 else self._special()

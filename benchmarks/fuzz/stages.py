@@ -121,6 +121,7 @@ async def _collect(
     """Read where records end until every agent has finished all there is, nothing moves any more, or the worker is dead."""
     prefix, connection = settings.topics.prefix, settings.broker.connection
     last = time.monotonic()
+    drained = False
     async with reader(_ENDS, connection, prefix=prefix) as consumer:
         while not task.done() and time.monotonic() - last < _STALL_S:
             found = await consumer.getmany(timeout_ms=500)
@@ -130,8 +131,10 @@ async def _collect(
                         seen.take(message, prefix)
             if found:
                 last = time.monotonic()
-            elif await _drained(inputs, settings, admin):
-                return
+            elif drained:
+                return  # what was sent before the last commit has been read since
+            else:
+                drained = await _drained(inputs, settings, admin)
 
 
 async def _drained(inputs: Sequence[Inputs], settings: Settings, admin: AIOKafkaAdminClient) -> bool:
@@ -140,14 +143,16 @@ async def _drained(inputs: Sequence[Inputs], settings: Settings, admin: AIOKafka
         for agent in READERS[each.topic]:
             if await _behind(agent, each, settings, admin):
                 return False
-    for topic, agents in READERS.items():
-        for agent in agents:
-            committed = await _committed(agent, topic, settings, admin)
-            physical = settings.topics.prefix + topic
-            positions = {(physical, partition): committed.get(partition) for partition in range(_PARTITIONS)}
-            if await records_waiting(settings.broker.connection, positions) != 0:
-                return False
-    return True
+    readers = [(topic, agent) for topic, agents in READERS.items() for agent in agents]
+    waiting = await asyncio.gather(*(_waiting(topic, agent, settings, admin) for topic, agent in readers))
+    return not any(waiting)
+
+
+async def _waiting(topic: str, agent: str, settings: Settings, admin: AIOKafkaAdminClient) -> bool:
+    """Return whether there may be records that the agent has not committed."""
+    committed, physical = await _committed(agent, topic, settings, admin), settings.topics.prefix + topic
+    positions = {(physical, partition): committed.get(partition) for partition in range(_PARTITIONS)}
+    return await records_waiting(settings.broker.connection, positions) != 0
 
 
 async def _behind(
