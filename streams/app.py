@@ -30,7 +30,7 @@ from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.delivery.waiting import records_waiting
 from streams.errors import StopWorker
-from streams.hard_stop import STOP_MARGIN_S, HardStop
+from streams.hard_stop import HardStop, stop_bound_s
 from streams.models.client import ModelClient
 from streams.models.perplexity import PerplexityClient
 from streams.models.probe import probe
@@ -226,15 +226,15 @@ def guards_of(settings: Settings) -> Guards:
 async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
     """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
 
-    Raises StopWorker where nothing can succeed any more. From the stop on the process has ``worker.stop_wait_s`` and 15 s
-    to be gone, and its event loop never more than the stall limit to stand still: over either it is ended hard.
+    Raises StopWorker where nothing can succeed any more. From the stop on the process has a bounded time to be gone, and
+    its event loop never more than the stall limit to stand still: over either it is ended hard.
     """
     worker = Worker(settings, agents)
     hard_stop = HardStop(settings.worker.stalled_after_s)
     hard_stop.start()
     beating = asyncio.create_task(hard_stop.beat())
     stopping = asyncio.create_task(worker.stopping())
-    stopping.add_done_callback(lambda _: hard_stop.within(settings.worker.stop_wait_s + STOP_MARGIN_S))
+    stopping.add_done_callback(lambda _: hard_stop.within(stop_bound_s(settings.worker)))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)

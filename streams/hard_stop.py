@@ -8,9 +8,16 @@ import sys
 import threading
 from collections.abc import Callable
 
-#: How long a worker may take to stop beyond ``worker.stop_wait_s``: the last commit, leaving its groups, closing its connections.
+from streams.settings import WorkerSettings
+
+#: For the last commit, leaving the groups and closing the connections.
 STOP_MARGIN_S = 15.0
 _TICK_S = 1.0
+
+
+def stop_bound_s(worker: WorkerSettings) -> float:
+    """Return how many seconds after it was told to stop a worker process is gone, in good order or not."""
+    return worker.stop_wait_s + worker.revoke_wait_s + STOP_MARGIN_S
 
 
 def _end(line: str) -> None:

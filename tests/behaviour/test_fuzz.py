@@ -44,11 +44,13 @@ def test_what_a_json_schema_allows_its_reader_takes(topic: str) -> None:
     """But for a text of nothing but white space, which JSON Schema cannot tell from another."""
     schema = json.loads((FOLDER / f"{topic}.v1.json").read_text())
     generator = Generator(schema, Random(SEED))
+    refused = []
     for _ in range(PARSED):
         try:
             TOPICS[topic].message.decode(json.dumps(generator.draw()).encode())
         except InvalidMessage as invalid:
-            assert "the text is empty" in str(invalid)
+            refused.append(str(invalid))
+    assert [reason for reason in refused if "the text is empty" not in reason] == []
 
 
 def test_the_corpus_comes_from_its_seed_alone() -> None:

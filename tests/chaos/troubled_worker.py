@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import Message, Ticket
-from streams import app
+from streams import app, hard_stop
 from streams.app import configure_logging, run_worker
 from streams.delivery.driver import Consumer
 from streams.errors import StopWorker
@@ -46,10 +46,10 @@ async def blocks(ticket: Ticket) -> Sequence[Message]:
 def main(config: str, trouble: str, *agents: AgentName) -> None:
     configure_logging(libraries=50)
     settings = load_settings(Path(config))
-    worker = settings.worker.model_copy(update={"stall_limit_s": LIMIT_S, "stop_wait_s": 1.0})
-    if trouble == "waits":
-        worker = settings.worker.model_copy(update={"stop_wait_s": 1.0})
-    app.STOP_MARGIN_S = 2.0
+    worker = settings.worker.model_copy(update={"stop_wait_s": 1.0, "revoke_wait_s": 0.1})
+    if trouble != "waits":
+        worker = worker.model_copy(update={"stall_limit_s": LIMIT_S})
+        hard_stop.STOP_MARGIN_S = 2.0
     if trouble == "never_drains":
         Consumer._drain_messages = never_drains
     else:

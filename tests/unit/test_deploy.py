@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from streams.cli.main import app
-from streams.hard_stop import STOP_MARGIN_S
+from streams.hard_stop import stop_bound_s
 from streams.metrics import MetricsObserver
 from streams.sandbox.model.training import read_training_set
 from streams.sandbox.tickets import TRAIN
@@ -124,7 +124,7 @@ def test_compose_settings_fit_the_other_services() -> None:
     for agent in AGENTS:
         assert f"http://127.0.0.1:{settings.metrics.port}/health" in SERVICES[agent]["healthcheck"]["test"][-1]
         grace_s = float(SERVICES[agent]["stop_grace_period"].removesuffix("s"))
-        assert grace_s > settings.worker.stop_wait_s + STOP_MARGIN_S
+        assert grace_s > stop_bound_s(settings.worker)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_kubernetes_settings_are_accepted() -> None:
         assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
             "metrics": settings.metrics.port
         }
-        assert pod["terminationGracePeriodSeconds"] > settings.worker.stop_wait_s + STOP_MARGIN_S
+        assert pod["terminationGracePeriodSeconds"] > stop_bound_s(settings.worker)
         paths = {"startupProbe": "/health", "readinessProbe": "/ready", "livenessProbe": "/health"}
         for probe, path in paths.items():
             assert container[probe]["httpGet"] == {"path": path, "port": "metrics"}
