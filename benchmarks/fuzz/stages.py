@@ -105,7 +105,8 @@ async def _produce(corpus: Corpus, count: int, inputs: Inputs, settings: Setting
         batch: list[tuple[bytes | None, asyncio.Future[Any]]] = []
         for number, value in enumerate(corpus.messages(count)):
             partition = number % _PARTITIONS  # whatever the keys are
-            batch.append((value, await producer.send(topic, value=value, key=corpus.key(), partition=partition)))
+            key = corpus.key() or b""  # the client sends no record without either
+            batch.append((value, await producer.send(topic, value=value, key=key, partition=partition)))
             if len(batch) == _BATCH or number == count - 1:
                 for sent, future in batch:
                     at = await future
