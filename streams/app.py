@@ -35,6 +35,7 @@ from streams.models.client import ModelClient
 from streams.models.perplexity import PerplexityClient
 from streams.models.probe import probe
 from streams.pages import Answer, health, readiness, serve_metrics
+from streams.rights import topics_of
 from streams.settings import WATCHERS, AgentName, Settings
 from streams.stale_alerts import following_alerts
 from streams.topics import require_topics
@@ -83,7 +84,8 @@ class Worker:
         async with AsyncExitStack() as stack:
             pages = {"/health": self._health, "/ready": self._readiness}
             await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
-            await require_topics(self._settings.broker.connection, self._settings.topics.prefix)
+            prefix = self._settings.topics.prefix
+            await require_topics(self._settings.broker.connection, prefix, topics_of(self._agents))
             if {"score", "escalate"} & set(self._agents):
                 following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
                 self._stale = await stack.enter_async_context(following)

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, InvalidMessage, Message
+from streams.delivery.reach import unreachable
 from streams.delivery.service import Connection
-from streams.errors import SettingsError, StopWorker
+from streams.errors import SettingsError
 
 
 @asynccontextmanager
@@ -39,7 +40,7 @@ async def reader(
         await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
-        raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+        raise await unreachable(connection.bootstrap, connection.security, error) from error
     try:
         yield consumer
     finally:

@@ -11,7 +11,7 @@ from streams.agents.review_store import ReviewStore
 from streams.errors import HedgerowError
 from streams.models.client import ModelClient
 from streams.settings import Settings, load_settings
-from streams.topics import topic_states
+from streams.topics import absence, topic_states
 
 _PROBE = "I would like to know where my order is."
 
@@ -52,7 +52,7 @@ async def _broker(settings: Settings) -> AsyncIterator[Finding]:
     absent = [state.name for state in states if not state.partitions]
     few = [state.name for state in states if 0 < state.partitions < settings.topics.partitions]
     if absent:
-        yield Finding("topics", False, f"not there: {', '.join(absent)}; run: hedgerow topics create")
+        yield Finding("topics", False, absence(absent, settings.broker.connection))
     elif few:
         text = f"fewer than the {settings.topics.partitions} partitions of the settings: {', '.join(few)}"
         yield Finding("topics", False, f"{text}; add partitions with your Kafka's tools")

@@ -61,7 +61,7 @@ class Prober:
             probings = [Probing(endpoint) for endpoint in self._endpoints]
             for probing in probings:
                 stack.push_async_callback(probing.close)
-            await require_topics(connection, prefix)
+            await require_topics(connection, prefix, [TOPICS["probes"].name])
             outbox = await stack.enter_async_context(open_outbox(connection, prefix=prefix))
             leadership = await stack.enter_async_context(Leadership(topic, prefix + _GROUP, connection))
             self.ready.set()

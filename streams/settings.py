@@ -18,6 +18,7 @@ from streams.core.labels import LabelSet
 from streams.core.policy import Policy
 from streams.core.probe_watch import DriftLimits
 from streams.core.traffic import TrafficLimits
+from streams.delivery.client_security import ClientSecurity
 from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.service import Connection
 from streams.delivery.stage import Delivery, Limits
@@ -48,11 +49,13 @@ class BrokerSettings(_Section):
     heartbeat_s: Seconds = 1.0
     rebalance_timeout_s: Seconds = 20.0
     commit_interval_s: Seconds = 0.5
+    security: ClientSecurity = ClientSecurity()
+    """Who we are to Kafka, and how we know it."""
 
     @property
     def connection(self) -> Connection:
         """What the delivery module takes."""
-        return Connection(**self.model_dump())
+        return Connection(**(self.model_dump(exclude={"security"}) | {"security": self.security}))
 
 
 class TopicSettings(_Section):
@@ -176,7 +179,7 @@ class Settings(BaseSettings):
 def load_settings(path: Path) -> Settings:
     """Read and check a settings file; raises SettingsError with one line that names the fault.
 
-    ``policy``, ``contracts`` and ``endpoints`` may be file names, relative to the settings file.
+    ``policy``, ``contracts`` and ``endpoints`` may be file names, relative to the settings file; so are certificates.
     """
     values = read_yaml(path, "settings")
     if isinstance(policy := values.get("policy"), str):
@@ -185,7 +188,17 @@ def load_settings(path: Path) -> Settings:
         values["contracts"] = load_contracts(path.parent / contracts).model_dump()
     if isinstance(endpoints := values.get("endpoints"), str):
         values["endpoints"] = load_endpoints(path.parent / endpoints).model_dump()
+    _place_certificates(values.get("broker"), path.parent)
     return check_settings(values, str(path))
+
+
+def _place_certificates(broker: object, folder: Path) -> None:
+    """Make the names of certificate files relative to the settings file."""
+    security = broker.get("security") if isinstance(broker, dict) else None
+    if isinstance(security, dict):
+        for name in ("ca_file", "cert_file", "key_file"):
+            if isinstance(security.get(name), str):
+                security[name] = str(folder.resolve() / security[name])
 
 
 def check_settings(values: Mapping[str, Any], origin: str) -> Settings:

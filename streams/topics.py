@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import TOPICS
+from streams.delivery.reach import unreachable
 from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
@@ -30,7 +31,7 @@ async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminCli
         await client.start()
     except (KafkaError, OSError) as error:
         await client.close()
-        raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+        raise await unreachable(connection.bootstrap, connection.security, error) from error
     try:
         yield client
     finally:
@@ -69,8 +70,21 @@ async def topic_states(connection: Connection, prefix: str) -> list[TopicState]:
     return [TopicState(name, counts.get(name, 0)) for name in names]
 
 
-async def require_topics(connection: Connection, prefix: str) -> None:
-    """Raise StopWorker where a topic is not there: a consumer group that subscribes to nothing would wait for ever."""
-    absent = [state.name for state in await topic_states(connection, prefix) if not state.partitions]
+async def require_topics(connection: Connection, prefix: str, names: Collection[str] = TOPICS.keys()) -> None:
+    """Raise StopWorker where one of these topics is not there: a group that subscribes to nothing would wait for ever."""
+    needed = {prefix + name for name in names}
+    states = await topic_states(connection, prefix)
+    absent = [state.name for state in states if state.name in needed and not state.partitions]
     if absent:
-        raise StopWorker(f"topics are not there: {', '.join(absent)}; run: hedgerow topics create")
+        raise StopWorker(absence(absent, connection))
+
+
+def absence(absent: Collection[str], connection: Connection) -> str:
+    """Return the line about topics that a broker does not show: Kafka hides those that a user has no right on."""
+    user = connection.security.username
+    if user is None:
+        return f"topics are not there: {', '.join(absent)}; run: hedgerow topics create"
+    return (
+        f"topics are not there, or user {user} has no right on them: {', '.join(absent)}; "
+        f"run: hedgerow topics create, and see deploy/kafka-rights.yaml"
+    )

@@ -105,19 +105,19 @@ class Watchdog:
     def joined(self, agent: str) -> bool:
         """Return whether an assignment of the agent's group stands here; one of no partition is one."""
         partitions = self._observer.partitions.get(agent)
-        return partitions is not None and len(self._services[agent].runner.ledgers) == partitions
+        return partitions is not None and len(self._services[agent].runner.dispatch.ledgers) == partitions
 
     async def _sample(self, agent: str) -> Sample:
         runner, signs = self._services[agent].runner, self._observer.signs
         lag: int | None = 0
         if self._seen.get(agent) == signs[agent]:
-            lag = await self._lag_of({place: ledger.position for place, ledger in runner.ledgers.items()})
+            lag = await self._lag_of({place: ledger.position for place, ledger in runner.dispatch.ledgers.items()})
         self._seen[agent] = signs[agent]
         return Sample(
             at_s=self._now(),
             signs=signs[agent],
-            unfinished=sum(ledger.unfinished for ledger in runner.ledgers.values()),
+            unfinished=sum(ledger.unfinished for ledger in runner.dispatch.ledgers.values()),
             lag=lag,
             joined=self.joined(agent),
-            sending=runner.is_sending,
+            sending=runner.dispatch.sending > 0,
         )

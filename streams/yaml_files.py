@@ -38,7 +38,7 @@ def read_document(path: Path, what: str) -> Any:
 def one_line(error: ValidationError) -> str:
     """Return the first fault with the key it is about, and how many more there are.
 
-    A value is shown where it is a number; a text may be a password in the wrong place.
+    A value is shown where it is a number; a text may be a password in the wrong place, and so may what stands for a variable.
     """
     problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
@@ -48,6 +48,6 @@ def one_line(error: ValidationError) -> str:
     elif first["type"] == "missing":
         text = f"{where} is missing"
     else:
-        shown = isinstance(first["input"], int | float | None)
+        shown = isinstance(first["input"], int | float | None) and not where.endswith("_env")
         text = f"{where}: {first['msg']}" + (f" (it is {first['input']!r:.80})" if shown else "")
     return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"

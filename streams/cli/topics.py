@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import orjson
 import typer
 
@@ -12,13 +15,21 @@ app = typer.Typer(help="Create and list the topics.", no_args_is_help=True)
 
 
 @app.command()
-def create(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Create the topics that are not there yet."""
+def create(
+    config: Config = DEFAULT_CONFIG,
+    acls: Annotated[
+        Path | None, typer.Option(help="A list of users, such as deploy/kafka-rights.yaml, to be given their rights.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create the topics that are not there yet; with --acls give users their rights on them, too."""
+    from streams.acls import grant
+    from streams.rights import acls_of, load_rights
     from streams.settings import load_settings
     from streams.topics import create_topics
 
     settings = load_settings(config)
-    topics = settings.topics
+    topics, users = settings.topics, load_rights(acls) if acls else ()
     created = run(
         create_topics(
             settings.broker.connection,
@@ -27,10 +38,26 @@ def create(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
             replication=topics.replication,
         )
     )
+    given = run(grant(acls_of(users, topics.prefix), settings.broker.connection)) if users else 0
     if as_json:
-        print(orjson.dumps({"created": created}).decode())
+        print(orjson.dumps({"created": created} | ({"rights": given} if users else {})).decode())
     else:
         print("\n".join(f"created {name}" for name in created) or "all topics are there")
+        if users:
+            print(f"{given} rights given to {len(users)} users")
+
+
+@app.command("acls")
+def print_acls(
+    file: Annotated[Path, typer.Argument(help="A list of users, such as deploy/kafka-rights.yaml.")],
+    config: Config = DEFAULT_CONFIG,
+) -> None:
+    """Print the users' rights as arguments of kafka-acls.sh, one line each; needs no broker."""
+    from streams.rights import acls_of, load_rights
+    from streams.settings import load_settings
+
+    for acl in acls_of(load_rights(file), load_settings(config).topics.prefix):
+        print(acl.command)
 
 
 @app.command("list")

@@ -9,6 +9,7 @@ import stamina
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.delivery.reach import unreachable
 from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
@@ -64,6 +65,6 @@ async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
         await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
-        raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+        raise await unreachable(connection.bootstrap, connection.security, error) from error
     await asyncio.sleep(0)  # a task of its that has not begun yet would raise CancelledError out of stop()
     return consumer

@@ -11,8 +11,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.delivery.reach import unreachable
 from streams.delivery.service import Connection
-from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ class Leadership:
         self._standing_by = asyncio.Event()
         self._standing_by.set()
         self._topic = topic
+        self._connection = connection
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=connection.bootstrap,
             group_id=group,
@@ -51,7 +52,7 @@ class Leadership:
             await self._consumer.start()
         except (KafkaError, OSError) as error:
             await self._consumer.stop()
-            raise StopWorker(f"no Kafka broker answers: {error}") from error
+            raise await unreachable(self._connection.bootstrap, self._connection.security, error) from error
         self._consumer.subscribe([self._topic], listener=_Listener(self._topic, self._set))
         self._reading = asyncio.create_task(self._read())
         return self

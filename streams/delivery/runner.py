@@ -84,16 +84,6 @@ class Runner:
         return len(self._tasks)
 
     @property
-    def is_sending(self) -> bool:
-        """Whether outputs are on their way to the broker."""
-        return self._sending > 0
-
-    @property
-    def ledgers(self) -> Mapping[Partition, Ledger]:
-        """The ledgers of the present assignment; none during a rebalance."""
-        return self._ledgers
-
-    @property
     def has_room(self) -> bool:
         """Whether another batch is welcome."""
         return not self._halted and len(self._queue) < max(1, self.stage.in_flight // 2)

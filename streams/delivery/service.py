@@ -20,12 +20,14 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.delivery.client_security import ClientSecurity
 from streams.delivery.committing import AtLeastOnce, Committing, ExactlyOnce
 from streams.delivery.driver import LedgerTransport
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.lines import PlainLine
 from streams.delivery.observer import Observer
 from streams.delivery.outbox import FINAL, Outbox
+from streams.delivery.reach import unreachable
 from streams.delivery.runner import Runner
 from streams.delivery.stage import Delivery, Limits, Record, Stage
 from streams.delivery.transactions import Transactions
@@ -53,8 +55,12 @@ class Connection:
     heartbeat_s: float = 1.0
     rebalance_timeout_s: float = 20.0
     commit_interval_s: float = 0.5
-    client_options: dict[str, Any] = field(default_factory=dict)
-    """What aiokafka clients take for security: security_protocol, ssl_context, sasl_mechanism ..."""
+    security: ClientSecurity = field(default_factory=ClientSecurity)
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What aiokafka clients take for security: security_protocol, ssl_context, sasl_mechanism ..."""
+        return self.security.options()
 
 
 class StageService:
@@ -234,7 +240,7 @@ async def start_producer(connection: Connection, transactional_id: str | None = 
             await producer.start()
         except (KafkaConnectionError, OSError) as error:
             await _discard(producer)
-            raise StopWorker(f"no Kafka broker answers at {connection.bootstrap}: {error}") from error
+            raise await unreachable(connection.bootstrap, connection.security, error) from error
         except KafkaError as error:
             # The embedded broker answers InitProducerId with UnknownError: a plain producer is what it offers.
             await _discard(producer)
