@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -25,6 +25,7 @@ from streams.agents.score import score
 from streams.core.fitted import refuse_others
 from streams.core.perplexity import PerplexityRule
 from streams.core.prompt import Prompt
+from streams.core.redact import Redaction
 from streams.core.stale import StalePolicy
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -35,6 +36,7 @@ from streams.models.client import ModelClient
 from streams.models.perplexity import PerplexityClient
 from streams.models.probe import probe
 from streams.pages import Answer, health, readiness, serve_metrics
+from streams.redacted_logs import RedactedLines, RedactedRecords
 from streams.rights import topics_of
 from streams.settings import WATCHERS, AgentName, Settings
 from streams.stale_alerts import following_alerts
@@ -179,14 +181,15 @@ class Worker:
         if settings.perplexity is None:
             return ask
         rule = settings.policy.perplexity or PerplexityRule()
-        client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule))
+        client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule, redact=settings.redact))
         return with_perplexity(ask, client.measure)
 
     async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
         """Return a tier's client, its contract checked with one call where there is one."""
         settings = self._settings
         endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
-        client = await stack.enter_async_context(ModelClient(tier, endpoint, settings.label_set))
+        client = ModelClient(tier, endpoint, settings.label_set, redact=settings.redact)
+        await stack.enter_async_context(client)
         contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
         if contract is None:
             self._contracts[tier] = "none"
@@ -211,7 +214,7 @@ def check_policy(settings: Settings) -> None:
     """Raise SettingsError where the policy was fitted for another model, prompt or set of labels than the settings'."""
     fitted, labels, tiers = settings.policy.fitted, settings.label_set, settings.tiers
     if fitted is not None:
-        prompt = Prompt(labels.labels, labels.answers)
+        prompt = Prompt(labels.labels, labels.answers, settings.redact)
         refuse_others(fitted, labels.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 
@@ -247,9 +250,16 @@ async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
         beating.cancel()
 
 
-def configure_logging(*, json: bool = False, level: str = "info", libraries: int = logging.ERROR) -> None:
-    """One structured line an event on standard error; the Kafka libraries speak up from the level ``libraries`` on."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+def configure_logging(
+    *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
+) -> None:
+    """One structured line an event on standard error; the Kafka libraries speak up from the level ``libraries`` on.
+
+    What ``redact`` names is taken out of both.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactedRecords("%(levelname)s %(name)s %(message)s", redact))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(libraries)
     # What it says at start about InitProducerId is how the embedded broker is told from Apache Kafka.
@@ -262,6 +272,7 @@ def configure_logging(*, json: bool = False, level: str = "info", libraries: int
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            RedactedLines(redact),
             structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False),
         ],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),

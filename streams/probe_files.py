@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from streams.errors import SettingsError
+from streams.line_files import file_lines
 
 
 def read_rows(path: Path) -> Iterator[object]:
@@ -17,13 +17,8 @@ def read_rows(path: Path) -> Iterator[object]:
 
     Messages of the ``probes`` topic, as ``hedgerow consume probes --json`` prints them, are turned into rows.
     """
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                if line.strip():
-                    yield as_row(_parsed(line))
-    except OSError as error:
-        raise SettingsError(f"probe file {path}: {error.strerror}") from None
+    for line in file_lines(path, "probe"):
+        yield as_row(_parsed(line))
 
 
 def as_row(value: object) -> object:

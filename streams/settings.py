@@ -17,6 +17,7 @@ from streams.core.guard import GuardLimits
 from streams.core.labels import LabelSet
 from streams.core.policy import Policy
 from streams.core.probe_watch import DriftLimits
+from streams.core.redact import Redaction
 from streams.core.traffic import TrafficLimits
 from streams.delivery.client_security import ClientSecurity
 from streams.delivery.handling import LONGEST_PAUSE_S
@@ -144,6 +145,8 @@ class Settings(BaseSettings):
     perplexity: PromptEndpoint | None = None
     """Who measures how surprising a text is; without it nobody does. ``policy.perplexity`` says what is too much."""
     review: ReviewSettings = ReviewSettings()
+    redact: tuple[Redaction, ...] = ()
+    """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
     metrics: MetricsSettings = MetricsSettings()
     worker: WorkerSettings = WorkerSettings()
 

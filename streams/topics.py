@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import TOPICS
-from streams.delivery.reach import unreachable
+from streams.delivery.reach import dial, unreachable
 from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
@@ -26,6 +26,8 @@ class TopicState:
 @asynccontextmanager
 async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminClient]:
     """Yield a connected admin client; raises StopWorker where the broker cannot be reached."""
+    # First, because it says what is wrong and aiokafka's client would only log it.
+    (await dial(connection.bootstrap, connection.security)).close()
     client = AIOKafkaAdminClient(bootstrap_servers=connection.bootstrap, **connection.client_options)
     try:
         await client.start()

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from streams.errors import SettingsError
 
+#: The longest file that a person writes, bytes; a policy with its whole fit is a hundredth of it.
+MAX_BYTES = 4 * 1024 * 1024
+
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """Read a YAML mapping; raises SettingsError for a file that is away, unreadable or no mapping."""
@@ -20,9 +23,13 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_document(path: Path, what: str) -> Any:
-    """Read a YAML document of any form; raises SettingsError for a file that is away or unreadable."""
+    """Read a YAML document of any form; raises SettingsError for a file that is away, unreadable or too long."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise SettingsError(f"{what} file {path}: longer than {MAX_BYTES} bytes")
+        return yaml.safe_load(data.decode("utf-8"))
     except OSError as error:
         raise SettingsError(f"{what} file {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

@@ -69,8 +69,8 @@ def run_prober(
 
     if log_level not in {"debug", "info", "warning", "error"}:
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
-    configure_logging(json=as_json, level=log_level)
     settings = load_settings(config)
+    configure_logging(json=as_json, level=log_level, redact=settings.redact)
     run(_run(settings, _endpoints(settings, endpoints, config), as_json=as_json))
 
 

@@ -22,20 +22,15 @@ def produce(
 ) -> None:
     """Send every row to the tickets topic. What is no valid ticket ends in dead-letters, with its reason."""
     from streams import produce as producing
-    from streams.errors import SettingsError
+    from streams.line_files import file_lines
     from streams.settings import load_settings
 
     settings = load_settings(config)
-    try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"tickets file {file}: {error.strerror}") from None
-    lines = [line for line in data.splitlines() if line.strip()]
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("sending", total=len(lines))
+        task = progress.add_task("sending", total=None)
         sent = run(
             producing.produce(
-                lines,
+                file_lines(file, "tickets"),
                 settings.broker.connection,
                 prefix=settings.topics.prefix,
                 progress=lambda count: progress.advance(task, count),

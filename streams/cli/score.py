@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +25,7 @@ def score(
     from streams.core.labels import LabelSet
     from streams.core.policy import Policy, decide_cheap
     from streams.core.score_lines import score_rows
+    from streams.line_files import file_lines
     from streams.settings import load_policy
 
     used = load_policy(policy) if policy else Policy()
@@ -38,7 +37,7 @@ def score(
         decision = decide_cheap(used, signal, model=model)
         return decision.action, decision.reasons
 
-    for row in score_rows(_lines(file), known, decide):
+    for row in score_rows(file_lines(file, "responses"), known, decide):
         print(json.dumps(row, allow_nan=False))
 
 
@@ -49,14 +48,3 @@ def _names(labels: str) -> list[str]:
         raise SettingsError(
             f"--labels {labels!r}: commas between the labels, double quotes around one with a comma"
         ) from None
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    if str(file) == "-":
-        yield from sys.stdin.buffer
-        return
-    try:
-        with file.open("rb") as stream:
-            yield from stream
-    except OSError as error:
-        raise SettingsError(f"responses file {file}: {error.strerror}") from None

@@ -25,10 +25,10 @@ def worker(
 
     if log_level not in {"debug", "info", "warning", "error"}:
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
-    configure_logging(json=log_json, level=log_level)
     names = [name.strip() for name in agents.split(",") if name.strip()]
     for name in names:
         if name not in AGENTS + WATCHERS:
             raise SettingsError(f"no agent {name!r}: there are {', '.join(AGENTS + WATCHERS)}")
     settings = load_settings(config)
+    configure_logging(json=log_json, level=log_level, redact=settings.redact)
     run(run_worker(settings, cast("list[AgentName]", names) or settings.default_agents))

@@ -20,6 +20,10 @@ LEADING = _SPACE + _QUOTES + "([\uff08\u3010"
 #: What may stand after a label without being part of it.
 TRAILING = _SPACE + _QUOTES + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff1b\uff1f\uff09\u3011"
 
+#: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
+MAX_LABELS = 1_000
+_MAX_BYTES = 100_000
+
 
 def fold(text: str) -> str:
     """Return the text without the differences that do not count: case and the two ways to write an accent."""
@@ -140,6 +144,8 @@ def _checked(labels: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str
             raise SettingsError(f"label {text!r} is empty")
         if len(text) > MAX_NAME or not text.isprintable():
             raise SettingsError(f"label {text[:40]!r} must be one line of at most {MAX_NAME} printable characters")
+    if len(labels) > MAX_LABELS or len("".join(labels).encode()) > _MAX_BYTES:
+        raise SettingsError(f"at most {MAX_LABELS} labels of {_MAX_BYTES} bytes together fit into a message")
     if len(set(labels)) < len(labels):
         raise SettingsError(f"label {next(x for x in labels if labels.count(x) > 1)!r} is given twice")
     whole: dict[str, str] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from schemas import stable_id
+from streams.core.redact import Redaction, redact
 
 _INSTRUCTIONS = (
     "You label customer support tickets. Answer with exactly one of these labels, spelled as it stands here, "
@@ -25,6 +26,8 @@ class Prompt:
     labels: tuple[str, ...]
     answers: tuple[str, ...] = ()
     """What the model is to write for each label; empty means the labels themselves."""
+    redact: tuple[Redaction, ...] = ()
+    """What is taken out of a ticket's text before a model sees it."""
 
     @cached_property
     def system(self) -> str:
@@ -38,9 +41,9 @@ class Prompt:
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits of the instructions and labels; a policy is only valid for one prompt."""
-        return stable_id("prompt", self.system)[:12]
+        """Twelve hex digits of the instructions, labels and redactions; a policy is only valid for one prompt."""
+        return stable_id("prompt", self.system, *sorted(set(self.redact)))[:12]
 
     def messages(self, text: str) -> Sequence[dict[str, str]]:
-        """Return the chat messages for one ticket's text."""
-        return ({"role": "system", "content": self.system}, {"role": "user", "content": text})
+        """Return the chat messages for one ticket's text, redacted."""
+        return ({"role": "system", "content": self.system}, {"role": "user", "content": redact(text, self.redact)})

@@ -120,6 +120,16 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         position: int | None = assignment.state_value(partition)._position
         return position
 
+    async def check_group(self) -> None:
+        """Raise the KafkaError that the group's membership waits with, if there is one.
+
+        faust never asks for it: a worker without a right on its group would stand still for ever.
+        """
+        await self.call_thread(self._check_group)
+
+    async def _check_group(self) -> None:
+        self._ensure_consumer()._coordinator.check_errors()
+
     async def rewind(self, positions: Mapping[TP, int | None]) -> None:
         """Read on from these offsets; from the beginning where there is none."""
         await self.call_thread(self._rewind, positions)

@@ -131,6 +131,10 @@ class Consumer(stock.Consumer):
         for channel in self._channels(tp.topic):
             channel.queue.put_nowait(event)
 
+    async def check_group(self) -> None:
+        """Raise the KafkaError that keeps this consumer out of its group, if there is one."""
+        await self._thread.check_group()
+
     # Rebalances.
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

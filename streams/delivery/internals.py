@@ -119,6 +119,8 @@ INTERNALS: tuple[Internal, ...] = (
              "waits for a new assignment and may return its records to a caller from before it"),
     Internal("aiokafka.consumer.fetcher:Fetcher.seek_to", "26b6a2231d9e",
              "drops what was fetched ahead"),
+    Internal("aiokafka.consumer.group_coordinator:GroupCoordinator.check_errors", "b247bc96a51b",
+             "of _coordinator: raises what keeps the consumer out of its group, and lets it try again"),
     Internal("aiokafka.consumer.group_coordinator:GroupCoordinator.commit_offsets", "ba9628e58ae0",
              "tries again without end, in the name of the generation of the moment"),
     Internal("aiokafka.consumer.group_coordinator:GroupCoordinator.fetch_committed_offsets", "cc6fcf19fb2d",

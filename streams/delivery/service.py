@@ -27,7 +27,7 @@ from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.lines import PlainLine
 from streams.delivery.observer import Observer
 from streams.delivery.outbox import FINAL, Outbox
-from streams.delivery.reach import unreachable
+from streams.delivery.reach import refusal, unreachable
 from streams.delivery.runner import Runner
 from streams.delivery.stage import Delivery, Limits, Record, Stage
 from streams.delivery.transactions import Transactions
@@ -44,6 +44,8 @@ _PRODUCER_STOP_S = 5.0
 #: A transaction whose worker has died is aborted after this share of the session time-out: by the time that the group
 #: gives the dead worker's partitions to another one, nobody waits for it any more.
 _TRANSACTION_SHARE = 0.8
+#: How often the group is asked for an error that it would not tell.
+_GROUP_CHECK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class StageService:
         self._app: Any = None
         self._runner: Runner | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     @property
     def runner(self) -> Runner:
@@ -114,15 +116,15 @@ class StageService:
         self._app = self._build(self._runner, committing)
         self._app.finalize()
         await self._app.start()
-        self._watch = asyncio.create_task(self._watch_app())
+        self._watches = [asyncio.create_task(self._watch_app()), asyncio.create_task(self._watch_group())]
 
     async def stop(self, wait_s: float = 20.0) -> None:
         """Finish what is in progress within ``wait_s`` seconds, commit, leave the group."""
         app, self._app = self._app, None
         if app is None:
             return
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         self.runner.forget_queued()
         app.consumer.stop_flow()
         if self.error is None:
@@ -160,7 +162,22 @@ class StageService:
         app = self._app
         await app.wait_until_stopped()
         if app.crashed:
-            self._stop(StopWorker(f"the {self.stage.agent} agent lost its broker session: {app.crash_reason!r}"))
+            refused = refusal(self._connection.security, app.crash_reason)
+            lost = f"the {self.stage.agent} agent lost its broker session: {app.crash_reason!r}"
+            self._stop(StopWorker(refused or lost))
+
+    async def _watch_group(self) -> None:
+        """A right on the group that is missing is the end of this worker; from other errors the group recovers."""
+        consumer = self._app.consumer
+        while True:
+            await asyncio.sleep(_GROUP_CHECK_S)
+            try:
+                await consumer.check_group()
+            except KafkaError as error:
+                if refused := refusal(self._connection.security, error):
+                    self._stop(StopWorker(refused))
+                    return
+                log.warning("the group has an error and goes on", agent=self.stage.agent, error=repr(error))
 
     def _build(self, runner: Runner, committing: Committing) -> faust.App:
         connection, stage = self._connection, self.stage

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from streams.demo.contracts import sandbox_contract
 from streams.demo.report import report
 from streams.demo.view import View
 from streams.errors import SandboxError, SettingsError
+from streams.line_files import file_lines
 from streams.models.client import ModelClient
 from streams.produce import produce
 from streams.sandbox.broker import Broker
@@ -104,13 +106,10 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
 
 def read_lines(path: Path, limit: int | None) -> list[bytes]:
     """Return the file's non-empty lines, ``limit`` at most; raises SettingsError where there is none to read."""
-    try:
-        lines = [line for line in path.read_bytes().splitlines() if line.strip()]
-    except OSError as error:
-        raise SettingsError(f"tickets file {path}: {error.strerror}") from None
+    lines = list(islice(file_lines(path, "tickets"), limit))
     if not lines:
         raise SettingsError(f"tickets file {path}: no rows")
-    return lines[:limit]
+    return lines
 
 
 def demo_settings(
@@ -261,8 +260,8 @@ async def _compare(account: Account, settings: Settings, seconds: float) -> dict
     big_calls = {key: call for key in tickets for call in account.calls(key) if call.tier == "big"}
     labels = settings.label_set
     async with (
-        ModelClient("cheap", settings.tiers.cheap, labels) as cheap,
-        ModelClient("big", settings.tiers.big, labels) as big,
+        ModelClient("cheap", settings.tiers.cheap, labels, redact=settings.redact) as cheap,
+        ModelClient("big", settings.tiers.big, labels, redact=settings.redact) as big,
     ):
         return report(
             account,

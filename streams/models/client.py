@@ -11,6 +11,7 @@ import orjson
 from schemas import Attempt, Call, Reason, Tier, Unscorable
 from streams.core.labels import LabelSet
 from streams.core.prompt import Prompt
+from streams.core.redact import Redaction
 from streams.core.score import score
 from streams.models.endpoint import Endpoint
 from streams.models.exchange import Exchange, Unanswered
@@ -22,18 +23,24 @@ class ModelClient:
     """One tier's endpoint. An async context manager; ``ask`` never raises but StopWorker and cancellation."""
 
     def __init__(
-        self, tier: Tier, endpoint: Endpoint, labels: LabelSet, *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        tier: Tier,
+        endpoint: Endpoint,
+        labels: LabelSet,
+        *,
+        redact: tuple[Redaction, ...] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.tier = tier
         self.endpoint = endpoint
         self._labels = labels
-        self._prompt = Prompt(labels.labels, labels.answers)
+        self._prompt = Prompt(labels.labels, labels.answers, redact)
         self._price = endpoint.price
         self._exchange = Exchange(endpoint, transport=transport)
 
     @property
     def prompt_hash(self) -> str:
-        """Of the instructions and labels."""
+        """Of the instructions, labels and redactions."""
         return self._prompt.hash
 
     async def __aenter__(self) -> Self:

@@ -18,6 +18,9 @@ from streams.models.failures import Passing, Refusal, judge
 _CONNECT_TIMEOUT_S = 10.0
 #: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
 _SHORTEST_KEY = 16
+#: The longest body that is read, bytes: the logprobs of the longest text with all that may stand beside them.
+MAX_BODY_BYTES = 32 * 1024 * 1024
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 #: A provider that asks for no wait at all (or for a moment that our clock has passed) gets this one.
 _SHORTEST_PAUSE_S = 0.2
 
@@ -119,6 +122,8 @@ class Exchange:
                 # Seen only where the deadline cancels: then the failure is returned and the attempt with it.
                 failed.append(_failed("deadline", at_ms, began))
                 raise
+        if len(response.content) > MAX_BODY_BYTES:
+            refusal = Refusal("body_too_long", Reason.NO_ANSWER, f"the body is longer than {MAX_BODY_BYTES} bytes")
         if isinstance(refusal, Refusal):
             failed.append(_failed(refusal.outcome, at_ms, began))
             return Unanswered(refusal.reason, refusal.detail, tuple(failed))
@@ -136,12 +141,15 @@ class Exchange:
         return True if error.after is None else min(max(error.after, _SHORTEST_PAUSE_S), self._endpoint.deadline_s)
 
     async def _post(self, path: str, body: bytes) -> httpx.Response:
-        """Send one request and read the whole response; raises Passing where either fails on the way."""
+        """Send one request and read the response, to one byte over MAX_BODY_BYTES at most; raises Passing where either
+        fails on the way.
+        """
         timeout_s = self._endpoint.timeout_s
         try:
             # httpx counts the time between two pieces of a response, so that one that trickles would never be late.
             async with asyncio.timeout(timeout_s):
-                return await self._http.post(f"{self._base}{path}", content=body)
+                async with self._http.stream("POST", f"{self._base}{path}", content=body) as response:
+                    return await _bounded(response)
         except (TimeoutError, httpx.TimeoutException) as error:
             if not _broken(error):
                 raise Passing("timeout", f"no answer within {timeout_s:g} s") from error
@@ -155,6 +163,23 @@ class Exchange:
         if self._secret is None or len(self._secret) < _SHORTEST_KEY:
             return content
         return content.replace(self._secret.encode(), b"[key]")
+
+
+async def _bounded(response: httpx.Response) -> httpx.Response:
+    """Return the response with its body, of which no more is read than shows that it is too long."""
+    content = bytearray()
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            break
+    # Its length and its compression are no longer what the headers say.
+    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
+    return httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=bytes(content[: MAX_BODY_BYTES + 1]),
+        request=response.request,
+    )
 
 
 def _broken(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas import Attempt, NoPerplexity, Perplexity, Reason, TextPerplexity, Unmeasured
 from streams.core.perplexity import PerplexityRule, read_perplexity
 from streams.core.reading import read_answer
+from streams.core.redact import Redaction, redact
 from streams.models.endpoint import Endpoint
 from streams.models.exchange import Exchange, Unanswered
 
@@ -51,11 +52,13 @@ class PerplexityClient:
         prompt_endpoint: PromptEndpoint,
         rule: PerplexityRule,
         *,
+        redact: tuple[Redaction, ...] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._endpoint = prompt_endpoint.endpoint
         self._api = prompt_endpoint.api
         self._rule = rule
+        self._redact = redact
         self._price = self._endpoint.price
         self._exchange = Exchange(self._endpoint, transport=transport)
 
@@ -74,8 +77,9 @@ class PerplexityClient:
     async def measure(self, text: str) -> TextPerplexity:
         """Return how surprising the text is, whatever came of asking; a text that must be too short is not asked about.
 
-        Raises StopWorker for a key or a model that the endpoint does not know.
+        It is redacted first. Raises StopWorker for a key or a model that the endpoint does not know.
         """
+        text = redact(text, self._redact)
         if len(text.strip()) < self._rule.min_tokens:
             detail = f"the text has {len(text)} characters, and {self._rule.min_tokens} tokens are needed"
             return self._result(Unmeasured(reason=NoPerplexity.TOO_SHORT, detail=detail), ())

@@ -136,7 +136,7 @@ async def test_a_slow_model_within_its_deadline_is_never_ended(held: Held) -> No
         assert await looked.after(LIMIT_S - 10) is State.WAITING
         held.release(f"0-{number}")
         async with asyncio.timeout(10):
-            while looked.bench.runner.ledgers[P0].unfinished > 19 - number:
+            while looked.bench.runner.dispatch.ledgers[P0].unfinished > 19 - number:
                 await looked.bench.runner.next_change()
     assert looked.service.errors == []
 
