@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aiokafka.errors import KafkaError, NoError, for_code
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, NoError, for_code
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from streams.delivery.reach import dial
@@ -42,6 +42,11 @@ async def grant(acls: Iterable[Acl], connection: Connection) -> int:
             )
             code, text = answer.creation_responses[0]
             error = for_code(code)
+            if error is ClusterAuthorizationFailedError:
+                raise StopWorker(
+                    f"rights are given by a superuser of Kafka, or by who may alter the cluster: "
+                    f"user {connection.security.username} is neither"
+                )
             if error is not NoError:
                 raise StopWorker(f"Kafka gives user {acl.user} no rights: {error.__name__} {text or ''}".rstrip())
             given += 1

@@ -128,7 +128,9 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         await self.call_thread(self._check_group)
 
     async def _check_group(self) -> None:
-        self._ensure_consumer()._coordinator.check_errors()
+        coordinator = None if self._consumer is None else self._consumer._coordinator
+        if coordinator is not None:
+            coordinator.check_errors()
 
     async def rewind(self, positions: Mapping[TP, int | None]) -> None:
         """Read on from these offsets; from the beginning where there is none."""

@@ -104,7 +104,7 @@ class StageService:
         return self._runner
 
     async def start(self) -> None:
-        """Connect and join the group; raises StopWorker where the broker cannot be reached."""
+        """Connect and join the group; raises StopWorker where the broker cannot be reached or refuses."""
         agent = self.stage.agent
         line = await self._start_line()
         outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))
@@ -115,8 +115,16 @@ class StageService:
         self._folder = tempfile.TemporaryDirectory(prefix="hedgerow-")
         self._app = self._build(self._runner, committing)
         self._app.finalize()
-        await self._app.start()
-        self._watches = [asyncio.create_task(self._watch_app()), asyncio.create_task(self._watch_group())]
+        self._watches = [asyncio.create_task(self._watch_group())]
+        # A start waits for the group, which a user without a right on it never joins.
+        starting = asyncio.create_task(self._app.start())
+        await asyncio.wait({starting, *self._watches}, return_when=asyncio.FIRST_COMPLETED)
+        if self.error is not None:
+            starting.cancel()
+            await asyncio.wait({starting})
+            raise self.error
+        await starting
+        self._watches.append(asyncio.create_task(self._watch_app()))
 
     async def stop(self, wait_s: float = 20.0) -> None:
         """Finish what is in progress within ``wait_s`` seconds, commit, leave the group."""

@@ -28,6 +28,7 @@ from streams.sandbox.kafka import LocalKafka
 from streams.sandbox.kafka_config import KafkaSecurity
 from streams.sandbox.readiness import cluster_view
 from tests.brokers import require_kafka
+from tests.certificates import BrokerCertificate
 
 needs_pidfd = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="waits for processes that are not its children, as Linux can"
@@ -261,29 +262,15 @@ async def test_a_node_that_refuses_its_settings_is_quoted(
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[KafkaSecurity, ssl.SSLContext]:
     """A server's own certificate made by Java's keytool, and a client's context that trusts only it."""
-    store, pem = tmp_path / "broker.p12", tmp_path / "broker.pem"
     require_kafka()
-    login = ["-keystore", str(store), "-storepass", "sandbox", "-alias", "broker"]
-    subprocess.run(
-        [
-            *("keytool", "-genkeypair", *login, "-keyalg", "EC", "-dname", "CN=sandbox"),
-            *("-ext", "san=ip:127.0.0.1", "-storetype", "PKCS12"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    subprocess.run(["keytool", "-exportcert", "-rfc", *login, "-file", str(pem)], check=True, capture_output=True)
+    made = BrokerCertificate.make(tmp_path)
     security = KafkaSecurity(
         protocol="SASL_SSL",
         users={"root": "root-secret", "worker": "worker-secret"},
         administrators=["root"],
-        properties={
-            "ssl.keystore.type": "PKCS12",
-            "ssl.keystore.location": str(store),
-            "ssl.keystore.password": "sandbox",
-        },
+        properties=made.properties,
     )
-    return security, ssl.create_default_context(cafile=pem)
+    return security, ssl.create_default_context(cafile=made.pem)
 
 
 @pytest.mark.kafka

@@ -1,0 +1,222 @@
+"""Apache Kafka with TLS, SCRAM users and ACLs switched on: each role works with its own user, and each refusal is one line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from schemas import DeadLetter, Message, Review, Routed
+from streams.acls import grant
+from streams.agents.review import outcome_of
+from streams.app import Worker
+from streams.consume import decode, reader
+from streams.core.policy import Policy
+from streams.delivery.client_security import ClientSecurity
+from streams.delivery.leader import Leadership
+from streams.delivery.service import Connection
+from streams.demo.run import demo_settings, read_lines
+from streams.errors import StopWorker
+from streams.produce import produce
+from streams.publish import publish
+from streams.rights import UserRights, acls_of, load_rights
+from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.kafka_config import KafkaSecurity
+from streams.sandbox.model.process import ModelServer
+from streams.sandbox.tickets import DEMO
+from streams.settings import AGENTS, AgentName, Settings
+from streams.topics import create_topics, topic_states
+from tests.brokers import require_kafka, run_apart
+from tests.certificates import BrokerCertificate
+from tests.messages import probe
+
+pytestmark = pytest.mark.kafka
+
+RIGHTS = load_rights(Path(__file__).parents[2] / "deploy" / "kafka-rights.yaml")
+ALL = ("tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters")
+#: Users for a classify worker that lack one thing: to be in the group, to read the tickets, to write what comes of them.
+#: What they may do to a topic instead lets them see that it is there.
+SHORT = (
+    UserRights(user="no-group", read=ALL, write=ALL),
+    UserRights(user="no-read", write=ALL, groups=("classify",)),
+    UserRights(user="no-write", read=ALL, groups=("classify",)),
+    UserRights(user="no-topic", read=("tickets",), write=ALL[2:], groups=("classify",)),
+)
+PATIENCE_S = 60.0
+ROWS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """A broker that lets in who has a password, and lets them do what they have the right to."""
+
+    bootstrap: str
+    ca_file: Path
+
+    def security(self, user: str, **changes: Any) -> ClientSecurity:
+        values = {"username": user, "password_env": _variable(user), "ca_file": self.ca_file}
+        return ClientSecurity(**({"protocol": "SASL_SSL"} | values | changes))
+
+    def connection(self, user: str) -> Connection:
+        return Connection(self.bootstrap, session_timeout_s=6.0, heartbeat_s=0.5, security=self.security(user))
+
+
+def _variable(user: str) -> str:
+    return f"PASSWORD_OF_{user.upper().replace('-', '_')}"
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    require_kafka()
+    certificate = BrokerCertificate.make(tmp_path_factory.mktemp("certificate"))
+    users = {each.user: f"{each.user}-secret" for each in (*RIGHTS, *SHORT)} | {"root": "root-secret"}
+    security = KafkaSecurity("SASL_SSL", users, administrators=["root"], properties=certificate.properties)
+    broker = LocalKafka(security=security)
+    with pytest.MonkeyPatch.context() as patch:
+        for user, password in users.items():
+            patch.setenv(_variable(user), password)
+        run_apart(broker.start())
+        try:
+            made = Secured(broker.bootstrap, certificate.pem)
+            run_apart(_prepare(made))
+            yield made
+        finally:
+            run_apart(broker.stop())
+
+
+async def _prepare(secured: Secured) -> None:
+    root = secured.connection("root")
+    for prefix, users in (("well.", RIGHTS), ("short.", SHORT)):
+        assert await grant(acls_of(users, prefix), root) == len(list(acls_of(users, prefix)))
+    # What is in the list for the admin is enough to create the topics.
+    await create_topics(secured.connection("admin"), prefix="well.", partitions=2, replication=1)
+    await create_topics(root, prefix="short.", partitions=1, replication=1)
+    await produce([b'{"ticket_id": "t", "text": "Where is my parcel?"}'], root, prefix="short.")
+
+
+def settings_of(secured: Secured, user: str, models: ModelServer, folder: Path, prefix: str = "well.") -> Settings:
+    settings = demo_settings(secured.connection(user), models.url, models.labels, Policy(), folder, prefix)
+    broker = settings.broker.model_copy(update={"security": secured.security(user)})
+    return settings.model_copy(update={"broker": broker})
+
+
+@asynccontextmanager
+async def working(settings: Settings, agent: AgentName) -> AsyncIterator[None]:
+    worker = Worker(settings, [agent])
+    task = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait({task, asyncio.ensure_future(worker.ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        worker.stop()
+        await task
+
+
+async def test_every_role_can_do_its_work_with_its_own_user(
+    secured: Secured, model_server: ModelServer, tmp_path: Path
+) -> None:
+    rows = [*read_lines(DEMO, ROWS), b"no ticket"]
+    ends: list[Message] = []
+    async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE_S):
+        for agent in AGENTS:
+            await stack.enter_async_context(working(settings_of(secured, agent, model_server, tmp_path), agent))
+        sent = await produce(rows, secured.connection("producer"), prefix="well.")
+        assert all(row.partition is not None for row in sent)
+        watched = ("routed", "reviews", "dead-letters")
+        async with reader(watched, secured.connection("operator"), prefix="well.") as consumer:
+            while len(ends) < len(rows):
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    ends += [message for record in records if (message := decode(record, "well.")) is not None]
+    routed = [end for end in ends if isinstance(end, Routed)]
+    reviews = [end for end in ends if isinstance(end, Review)]
+    assert {end.decided_by for end in routed} == {"cheap", "big"}
+    assert reviews
+    assert sum(isinstance(end, DeadLetter) for end in ends) == 1
+
+    verdict, result = outcome_of(reviews[0], reviews[0].suggested or model_server.labels[0], "ann", "", 1)
+    await publish([verdict, result], secured.connection("review"), prefix="well.")
+    async with reader(["routed"], secured.connection("consumer"), prefix="well.") as consumer, asyncio.timeout(20):
+        while result not in [decode(record, "well.") async for record in _some(consumer)]:
+            pass
+
+
+async def _some(consumer: Any) -> AsyncIterator[Any]:
+    for records in (await consumer.getmany(timeout_ms=100)).values():
+        for record in records:
+            yield record
+
+
+async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:
+    connection = secured.connection("prober")
+    async with Leadership("well.probes", "well.prober", connection) as leadership, asyncio.timeout(20):
+        await leadership.leading.wait()
+        await publish([probe()], connection, prefix="well.")
+
+
+async def test_a_user_sees_no_more_than_its_topics(secured: Secured) -> None:
+    states = await topic_states(secured.connection("classify"), "well.")
+    seen = {state.name.removeprefix("well.") for state in states if state.partitions}
+    assert seen == {"tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters"}
+    with pytest.raises(StopWorker, match="user classify the rights on topic"):
+        await publish([probe()], secured.connection("classify"), prefix="well.")
+    with pytest.raises(StopWorker, match="by a superuser of Kafka.*user admin is neither"):
+        await grant(acls_of([UserRights(user="ann", read=("tickets",))], ""), secured.connection("admin"))
+
+
+REFUSALS = {
+    "wrong password": (
+        "classify",
+        {"password_env": "PASSWORD_OF_ROOT"},
+        "does not take user classify with this password",
+    ),
+    "untrusted certificate": ("classify", {"ca_file": None}, "certificate that is not trusted"),
+    "other mechanism": ("classify", {"mechanism": "PLAIN"}, "takes no PLAIN"),
+    "no TLS": ("classify", {"protocol": "SASL_PLAINTEXT", "ca_file": None}, "hangs up: is broker.security.protocol"),
+    "no topic": ("no-topic", {}, "or user no-topic has no right on them: short.classifications"),
+    "no group": ("no-group", {}, "user no-group the rights on group short.classify"),
+    "no read": ("no-read", {}, "user no-read the rights on topic short.tickets"),
+    "no write": ("no-write", {}, "user no-write the rights on topic short.classifications"),
+}
+
+
+async def test_each_refusal_is_one_line_and_the_end(
+    secured: Secured, model_server: ModelServer, tmp_path: Path
+) -> None:
+    async def run(name: str) -> tuple[int | None, str]:
+        user, changes, _ = REFUSALS[name]
+        folder = tmp_path / name.replace(" ", "-")
+        folder.mkdir()
+        settings = settings_of(secured, user, model_server, folder, "short.").model_dump(mode="json")
+        settings["broker"]["security"] = secured.security(user, **changes).model_dump(mode="json")
+        config = folder / "hedgerow.yaml"
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        command = [sys.executable, "-m", "streams.cli", "worker", "--agents", "classify", "--config", str(config)]
+        process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, env=dict(os.environ))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                _, said = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            _, said = await process.communicate()
+        return process.returncode, said.decode()
+
+    ended = dict(zip(REFUSALS, await asyncio.gather(*map(run, REFUSALS)), strict=True))
+    for name, (_, _, expected) in REFUSALS.items():
+        code, said = ended[name]
+        assert code == 2, f"{name}: {said}"
+        *before, last = said.splitlines()
+        assert last.startswith("hedgerow: "), said
+        assert expected in last, f"{name}: {said}"
+        # Before it there may be what went well until then.
+        assert all("[info" in line for line in before), f"{name}: {said}"
+        assert "-secret" not in said
