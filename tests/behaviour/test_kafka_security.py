@@ -169,7 +169,7 @@ async def test_a_user_sees_no_more_than_its_topics(secured: Secured) -> None:
     assert seen == {"tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters"}
     with pytest.raises(StopWorker, match="user classify the rights on topic"):
         await publish([probe()], secured.connection("classify"), prefix="well.")
-    with pytest.raises(StopWorker, match="by a superuser of Kafka.*user admin is neither"):
+    with pytest.raises(StopWorker, match=r"by a superuser of Kafka.*user admin is neither"):
         await grant(acls_of([UserRights(user="ann", read=("tickets",))], ""), secured.connection("admin"))
 
 
