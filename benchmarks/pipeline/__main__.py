@@ -1,0 +1,104 @@
+"""Our four stages, the hand-written program and quixstreams, in one run on one local Apache Kafka and one model server.
+
+``python -m benchmarks.pipeline --tickets N --report FILE [--rounds R] [--only PART ...] [--soak MESSAGES]
+[--quixstreams-python PYTHON] [--profile FOLDER]``. All arms use the same HTTP transport, messages and decision, and await
+delivery before they commit. The order of the arms alternates from round to round, and the figures are medians. ``--soak``
+runs that many messages through the score stage for the memory figures; without it they are those of the throughput rounds.
+quixstreams pins an older pydantic, so it may live in an environment of its own; where the interpreter has none, its figures
+are null.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from benchmarks.pipeline import rounds
+from benchmarks.pipeline.arms import BY_HAND, OURS, Arm, quixstreams
+from benchmarks.pipeline.profile import profile
+from benchmarks.pipeline.report import Raw, report
+from benchmarks.pipeline.stand import Stand, standing
+from streams.app import configure_logging
+
+PARTS = ("throughput", "share", "overhead", "scale")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for on the command line."""
+
+    tickets: int
+    rounds: int
+    only: tuple[str, ...] = PARTS
+    soak: int = 0
+    quixstreams_python: str = sys.executable
+    profile: Path | None = None
+
+
+async def run(options: Options) -> dict[str, Any]:
+    """Run every round and return the report."""
+    raw = Raw()
+    quix = quixstreams(options.quixstreams_python)
+    arms = [OURS, BY_HAND] if quix is None else [OURS, BY_HAND, quix]
+    with tempfile.TemporaryDirectory(prefix="hedgerow-pipeline-") as folder:
+        async with standing(Path(folder)) as stand:
+            for number in range(options.rounds):
+                await _round(raw, stand, arms if number % 2 else arms[::-1], options)
+            if "scale" in options.only:
+                for _ in range(options.rounds):
+                    raw.scale.append(_say("scale_2_workers", await rounds.scale(stand)))
+            if options.soak:
+                raw.soak = _say("soak", await rounds.soak(stand, options.soak))
+            if options.profile is not None:
+                await profile(stand, options.tickets, options.profile)
+    return report(raw, options.tickets, options.rounds)
+
+
+async def _round(raw: Raw, stand: Stand, arms: list[Arm], options: Options) -> None:
+    for arm in arms:
+        if "throughput" in options.only:
+            figures = await rounds.throughput(stand, arm, options.tickets)
+            raw.throughput.setdefault(arm.name, []).append(_say(f"{arm.name} throughput", figures))
+        if "share" in options.only:
+            share = await rounds.share_of_limit(stand, arm)
+            raw.share.setdefault(arm.name, []).append(_say(f"{arm.name} share of the latency limit", share))
+        rate = raw.median(arm.name, "tickets_per_second")
+        if "overhead" in options.only and rate is not None:
+            beyond = await rounds.overhead(stand, arm, rate / 2)
+            raw.overhead.setdefault(arm.name, []).append(_say(f"{arm.name} overhead", beyond))
+
+
+def _say(what: str, value: Any) -> Any:
+    print(f"{what}: {json.dumps(value)}", file=sys.stderr, flush=True)
+    return value
+
+
+def main() -> None:
+    """Measure, print, and write the report where one is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tickets", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--soak", type=int, default=0, metavar="MESSAGES")
+    parser.add_argument("--quixstreams-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER")
+    parser.add_argument("--report", type=Path)
+    parsed = vars(parser.parse_args())
+    path: Path | None = parsed.pop("report")
+    configure_logging(level="error", libraries=50)
+    figures = uvloop.run(run(Options(**parsed)))
+    if path:
+        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    del figures["raw"]
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

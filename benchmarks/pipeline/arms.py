@@ -1,0 +1,35 @@
+"""The programs that are compared, each one a process that takes a settings file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.settings import AGENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One program: its command before and after the settings file, and its consumer group for tickets."""
+
+    name: str
+    before: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    group: str = "classify"
+
+    def command(self, settings: Path) -> list[str]:
+        """Return the command line."""
+        return [*self.before, str(settings), *self.after]
+
+
+OURS = Arm("ours", (sys.executable, "-m", "streams.cli", "worker", "--config"), ("--agents", ",".join(AGENTS)))
+SCORE_ALONE = Arm("score", OURS.before, ("--agents", "score"), group="score")
+BY_HAND = Arm("by_hand", (sys.executable, "-m", "benchmarks.pipeline.by_hand"))
+
+
+def quixstreams(python: str) -> Arm | None:
+    """Return the arm that this interpreter runs, or None where it has no quixstreams."""
+    found = subprocess.run([python, "-c", "import quixstreams"], capture_output=True, check=False).returncode == 0
+    return Arm("quixstreams", (python, "-m", "benchmarks.pipeline.by_quix"), group="quix") if found else None

@@ -1,0 +1,103 @@
+"""What is measured on a stand, one function a question; times are in seconds unless a name says otherwise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+from benchmarks.pipeline.arms import OURS, SCORE_ALONE, Arm
+from benchmarks.pipeline.stand import Stand
+from benchmarks.pipeline.tickets import tickets
+from benchmarks.stage import classification
+
+#: How fast the model answers where it is not to be the bound.
+MODEL_MS = 20.0
+LIMIT_IN_FLIGHT = 256
+LIMIT_MS = 500.0
+#: So many waves of calls: the longer the run, the less its ragged end counts.
+LIMIT_WAVES = 20
+_SCALE_IN_FLIGHT = 96
+_SOAK_CHUNK = 20_000
+_SOAK_PATIENCE_S = 60.0
+
+
+async def throughput(stand: Stand, arm: Arm, count: int) -> dict[str, Any]:
+    """Send all tickets at once; from the first one's sending to the last outcome, with the reviews stored."""
+    async with stand.running(arm, latency_ms=MODEL_MS, in_flight=LIMIT_IN_FLIGHT) as running:
+        rss, cpu, began = running.rss_mb, running.cpu_seconds, time.perf_counter()
+        await running.send_all(tickets(count))
+        seconds = await running.finished(count) - began
+        cpu = running.cpu_seconds - cpu
+        return {
+            "tickets_per_second": count / seconds,
+            "tickets_per_cpu_second": count / cpu,
+            "rss_mb_start": rss,
+            "rss_mb_end": running.rss_mb,
+            "routes": dict(sorted(running.outcomes.routes.items())),
+            "repeated": running.outcomes.repeated,
+        }
+
+
+async def latency_bound(stand: Stand, arm: Arm, *, workers: int, in_flight: int, waves: int) -> float:
+    """Return tickets a second against a slow model: from the first cheap result to the last, which lie ``waves`` - 1
+    waves of calls apart.
+    """
+    count = waves * in_flight * workers
+    async with stand.running(arm, workers=workers, latency_ms=LIMIT_MS, in_flight=in_flight) as running:
+        await running.send_all(tickets(count))
+        await running.finished(count)
+        cheap = [outcome.at for outcome in running.outcomes.tickets.values() if outcome.route == "cheap"]
+        return (count - in_flight * workers) / (max(cheap) - min(cheap))
+
+
+async def share_of_limit(stand: Stand, arm: Arm) -> float:
+    """Return the share of what the model's latency allows: 256 in flight at 500 ms are 512 tickets a second."""
+    reached = await latency_bound(stand, arm, workers=1, in_flight=LIMIT_IN_FLIGHT, waves=LIMIT_WAVES)
+    return reached / (LIMIT_IN_FLIGHT * 1000 / LIMIT_MS)
+
+
+async def scale(stand: Stand, waves: int = LIMIT_WAVES) -> float:
+    """Return how much faster two workers are than one, where the model's latency is the bound."""
+    one, two = [
+        await latency_bound(stand, OURS, workers=workers, in_flight=_SCALE_IN_FLIGHT, waves=waves) for workers in (1, 2)
+    ]
+    return two / one
+
+
+async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8.0) -> dict[str, float]:
+    """Send at an even rate; return the time from sending to outcome beyond the model's own, milliseconds."""
+    count = int(per_second * seconds)
+    async with stand.running(arm, latency_ms=MODEL_MS, in_flight=LIMIT_IN_FLIGHT) as running:
+        settle = tickets(int(per_second), "settle")  # a second to find its pace
+        await running.pace(settle, per_second)
+        await running.pace(tickets(count), per_second)
+        await running.finished(count + len(settle))
+        for ticket in settle:
+            del running.outcomes.tickets[ticket.ticket_id]
+        beyond = [
+            (outcome.at - running.sent[ticket]) * 1000 - outcome.calls * MODEL_MS
+            for ticket, outcome in running.outcomes.tickets.items()
+        ]
+    cuts = statistics.quantiles(beyond, n=100, method="inclusive")
+    return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98]}
+
+
+async def soak(stand: Stand, count: int) -> dict[str, Any]:
+    """Run the score stage alone over many messages; its memory is read after a fifth of them, and at the end."""
+    begun = None
+    async with stand.running(SCORE_ALONE, warm=False) as running:
+        began = time.perf_counter()
+        for first in range(0, count, _SOAK_CHUNK):
+            last = min(count, first + _SOAK_CHUNK)
+            await running.send_all([classification(number) for number in range(first, last)])
+            running.sent.clear()
+            await running.outcomes.until(last - len(range(0, last, 4)), _SOAK_PATIENCE_S)  # a quarter is escalated
+            if begun is None and last >= count / 5:
+                begun = running.rss_mb
+        return {
+            "messages": count,
+            "rss_mb_start": begun,
+            "rss_mb_end": running.rss_mb,
+            "seconds": time.perf_counter() - began,
+        }
