@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -25,7 +26,10 @@ class MetricsObserver(Observer):
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._recent: deque[bool] = deque(maxlen=_SHARE_WINDOW)
+        self._recent: deque[bool] = deque()
+        self._escalated_of_recent = 0
+        # Looking a metric's labels up takes longer than counting: they are few, so each is looked up once.
+        self._children: dict[tuple[object, ...], Any] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"hedgerow_{name}", text, labels, registry=self.registry)
@@ -78,7 +82,7 @@ class MetricsObserver(Observer):
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out."""
-        self._handled.labels(agent).observe(seconds)
+        self._of(self._handled, agent).observe(seconds)
         for output in outputs:
             if isinstance(output, Classification):
                 self._call(output.call)
@@ -122,8 +126,8 @@ class MetricsObserver(Observer):
 
     def in_flight(self, agent: str, count: int, queued: int) -> None:
         """Set the gauges."""
-        self._in_flight.labels(agent).set(count)
-        self._queued.labels(agent).set(queued)
+        self._of(self._in_flight, agent).set(count)
+        self._of(self._queued, agent).set(queued)
 
     def committed(self, agent: str, topic: str, partition: int, offset: int, lag: int) -> None:
         """Set the lag."""
@@ -136,10 +140,18 @@ class MetricsObserver(Observer):
         self._rebalances.labels(agent).inc()
         self._lag.remove_by_labels({"agent": agent})
 
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """Return the metric's child of these labels; not for one whose children are removed."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
     def _route(self, route: str, reasons: Sequence[str]) -> None:
-        self._tickets.labels(route).inc()
+        self._of(self._tickets, route).inc()
         for reason in reasons:
-            self._reasons.labels(route, reason).inc()
+            self._of(self._reasons, route, reason).inc()
             if reason.startswith(_EXCEPTION):
                 self._excused.labels(reason.removeprefix(_EXCEPTION)).inc()
 
@@ -157,18 +169,21 @@ class MetricsObserver(Observer):
 
     def _escalated(self, agent: str, escalated: bool) -> None:
         self._recent.append(escalated)
-        self._share.labels(agent).set(sum(self._recent) / len(self._recent))
+        self._escalated_of_recent += escalated
+        if len(self._recent) > _SHARE_WINDOW:
+            self._escalated_of_recent -= self._recent.popleft()
+        self._of(self._share, agent).set(self._escalated_of_recent / len(self._recent))
 
     def _attempts(self, asked: str, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            self._calls.labels(asked, attempt.outcome).inc()
-            self._latency.labels(asked).observe(attempt.latency_ms / 1000)
-            self._cost.labels(asked).inc(attempt.cost_usd)
+            self._of(self._calls, asked, attempt.outcome).inc()
+            self._of(self._latency, asked).observe(attempt.latency_ms / 1000)
+            self._of(self._cost, asked).inc(attempt.cost_usd)
 
     def _call(self, call: Call) -> None:
         self._attempts(call.tier, call.attempts)
         if call.perplexity is not None:
             self._attempts("perplexity", call.perplexity.attempts)
         if isinstance(call.signal, Scored):
-            self._confidence.labels(call.tier).observe(call.signal.confidence)
-            self._entropy.labels(call.tier).observe(call.signal.entropy)
+            self._of(self._confidence, call.tier).observe(call.signal.confidence)
+            self._of(self._entropy, call.tier).observe(call.signal.entropy)
