@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -228,6 +229,17 @@ def guards_of(settings: Settings) -> Guards:
     )
 
 
+def spare_collector() -> None:
+    """Let Python's garbage collector look less often, and never at what is there for good.
+
+    Messages hold no cycles, but thousands of them are alive at once: with the default thresholds a third of the CPU time of the
+    score stage went into looking through them. Called once, when everything is imported.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
     """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
 
@@ -240,6 +252,7 @@ async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
     beating = asyncio.create_task(hard_stop.beat())
     stopping = asyncio.create_task(worker.stopping())
     stopping.add_done_callback(lambda _: hard_stop.within(stop_bound_s(settings.worker)))
+    spare_collector()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)

@@ -7,12 +7,12 @@ import itertools
 import orjson
 
 from schemas import Ticket
-from streams.sandbox.tickets import DEMO
+from streams.sandbox.tickets import DEMO, TRAIN
 
 
 def texts() -> list[str]:
-    """Return the texts of the bundled tickets."""
-    return [orjson.loads(line)["text"] for line in DEMO.read_bytes().splitlines()]
+    """Return the texts of the bundled tickets, which the models know and which they do not."""
+    return [orjson.loads(line)["text"] for path in (TRAIN, DEMO) for line in path.read_bytes().splitlines()]
 
 
 def tickets(count: int, name: str = "b") -> list[Ticket]:
