@@ -112,9 +112,21 @@ class Outbox:
         self, producer: AIOKafkaProducer, parcels: Sequence[_Parcel]
     ) -> tuple[list[_Parcel], KafkaError | None]:
         """Send once; return what to send next time and the last error."""
-        begun = [await _begin(producer, parcel) for parcel in parcels]
-        refusals = [each if isinstance(each, KafkaError) else await _refusal(each) for each in begun]
-        failed = [(parcel, error) for parcel, error in zip(parcels, refusals, strict=True) if error is not None]
+        begun: list[Awaitable[object] | KafkaError] = []
+        for parcel in parcels:
+            try:
+                begun.append(await producer.send(parcel.topic, key=parcel.key, value=parcel.value))
+            except KafkaError as refused:
+                begun.append(refused)
+        failed: list[tuple[_Parcel, KafkaError]] = []
+        for parcel, acknowledgement in zip(parcels, begun, strict=True):
+            try:
+                if isinstance(acknowledgement, KafkaError):
+                    failed.append((parcel, acknowledgement))
+                else:
+                    await acknowledgement
+            except KafkaError as refused:
+                failed.append((parcel, refused))
         if not all(error.retriable or isinstance(error, _KEEPS) for _, error in failed):
             try:
                 await self._line.broken(producer)
@@ -137,20 +149,3 @@ class Outbox:
         if isinstance(error, FINAL):
             raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
         return parcel
-
-
-async def _begin(producer: AIOKafkaProducer, parcel: _Parcel) -> Awaitable[object] | KafkaError:
-    """Hand one parcel to the producer; return its acknowledgement to await, or the error that it met at once."""
-    try:
-        acknowledgement: Awaitable[object] = await producer.send(parcel.topic, key=parcel.key, value=parcel.value)
-    except KafkaError as refused:
-        return refused
-    return acknowledgement
-
-
-async def _refusal(acknowledgement: Awaitable[object]) -> KafkaError | None:
-    try:
-        await acknowledgement
-    except KafkaError as refused:
-        return refused
-    return None
