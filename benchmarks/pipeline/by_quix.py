@@ -19,7 +19,7 @@ from quixstreams.models.serializers import Serializer
 from quixstreams.sinks import BaseSink
 
 from benchmarks.pipeline.steps import Step, Steps
-from schemas import TOPICS, Message, topic_of
+from schemas import TOPICS, Classification, Message, topic_of
 from streams.delivery.service import MAX_REQUEST_BYTES
 from streams.settings import load_settings
 
@@ -101,7 +101,7 @@ def main() -> None:
             app.dataframe(topic(name)).sink(CallingOut(loop, producer, prefix, name, step))
         targets = {name: topic(name) for name in ("routed", "escalations", "reviews")}
         scored = app.dataframe(topic("classifications"))
-        scored = scored.apply(lambda value: steps.decide(TOPICS["classifications"].message.decode(value)), expand=True)
+        scored = scored.apply(lambda value: steps.decide(Classification.decode(value)), expand=True)
         scored.to_topic(
             lambda value, *_: targets[topic_of(value).name], key=lambda value: topic_of(value).key_of(value)
         )

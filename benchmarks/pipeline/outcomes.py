@@ -62,10 +62,11 @@ class Outcomes:
             now = time.perf_counter()
             for tp, records in batches.items():
                 for record in records:
-                    self._see(tp.topic.removeprefix(prefix), orjson.loads(record.value), now)
+                    self.see(tp.topic.removeprefix(prefix), orjson.loads(record.value), now)
                 self._more.set()
 
-    def _see(self, topic: str, message: dict[str, Any], now: float) -> None:
+    def see(self, topic: str, message: dict[str, Any], now: float) -> None:
+        """Note one message of a topic, seen at ``now``."""
         ticket = message.get("ticket_id") or message.get("ticket", {}).get("ticket_id") or message["letter_id"]
         if ticket in self.tickets:
             self.repeated += 1

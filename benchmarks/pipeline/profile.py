@@ -66,8 +66,7 @@ async def profile(stand: Stand, count: int, folder: Path, arm: Arm = OURS) -> No
     spy = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if spy is None:
         raise SystemExit("--profile needs py-spy: pip install py-spy")
-    folder.mkdir(parents=True, exist_ok=True)
-    stacks = folder.resolve() / f"{arm.name}.txt"
+    stacks = folder / f"{arm.name}.txt"
     async with stand.running(arm, latency_ms=MODEL_MS, in_flight=LIMIT_IN_FLIGHT) as running:
         pid = str(running.processes[0].pid)
         command = [spy, "record", "--pid", pid, "--format", "raw", "--full-filenames", "--gil", "-r", "200"]

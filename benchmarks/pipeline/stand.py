@@ -22,7 +22,7 @@ from benchmarks.pipeline.arms import Arm
 from benchmarks.pipeline.outcomes import Outcomes, watching
 from benchmarks.pipeline.tickets import tickets
 from benchmarks.pipeline.usage import cpu_seconds, rss_mb
-from schemas import TOPICS, Message, topic_of
+from schemas import Message, topic_of
 from streams.delivery.service import Connection, start_producer
 from streams.demo.run import local_connection
 from streams.sandbox.kafka import LocalKafka
@@ -98,7 +98,7 @@ class Running:
         reviews = self.outcomes.routes["reviews"]
         if self.stored() >= reviews:
             return last
-        while self.stored() < reviews:
+        while self.stored() < reviews:  # noqa: ASYNC110 - another process stores them
             await asyncio.sleep(0.01)
         return time.perf_counter()
 

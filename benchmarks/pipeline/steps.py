@@ -5,6 +5,7 @@ There are no retries, guards or metrics here, as nobody writes them at the first
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -71,8 +72,8 @@ class Steps:
         return await self._escalate(message)
 
     async def review(self, message: Review) -> Sequence[Message]:
-        """Store a doubt."""
-        self._store.add(message)
+        """Store a doubt, in a thread: it is on the disk afterwards."""
+        await asyncio.to_thread(self._store.add, message)
         return ()
 
     async def _ask_cheap(self, text: str) -> Call:

@@ -1,0 +1,30 @@
+"""The benchmark of the four stages, at a small setting: every arm ends every ticket, and in the same way."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from benchmarks.pipeline.__main__ import Options, run
+from tests.brokers import require_kafka
+
+TICKETS = 300
+
+
+@pytest.mark.kafka
+async def test_all_arms_do_the_same_work() -> None:
+    require_kafka()
+    figures = await run(Options(tickets=TICKETS, rounds=1, only=("throughput",), quixstreams_python=sys.executable))
+
+    rounds = figures["raw"]["throughput"]
+    assert {"ours", "by_hand"} <= rounds.keys() <= {"ours", "by_hand", "quixstreams"}
+    ways = [round_["routes"] for measured in rounds.values() for round_ in measured]
+    assert all(way == ways[0] for way in ways), "the same messages get the same decision"
+    assert ways[0].keys() == {"cheap", "big", "reviews"}
+    assert sum(ways[0].values()) == TICKETS
+    assert all(round_["repeated"] == 0 for measured in rounds.values() for round_ in measured)
+    assert figures["tickets_per_second"] > 0
+    assert figures["tickets_per_cpu_second"] > 0
+    assert figures["ratio_vs_handwritten"] > 0
+    assert figures["p99_overhead_ms"] is None, "what was not measured is named so"
