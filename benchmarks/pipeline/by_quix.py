@@ -27,7 +27,7 @@ from streams.settings import load_settings
 _COMMIT_S = 0.05
 
 
-class Encode(Serializer):
+class Encode(Serializer):  # type: ignore[misc]
     """Messages to bytes."""
 
     def __call__(self, value: Message, ctx: Any) -> bytes:
@@ -36,7 +36,7 @@ class Encode(Serializer):
         return value.encode()
 
 
-class CallingOut(BaseSink):
+class CallingOut(BaseSink):  # type: ignore[misc]
     """Handles everything that came since the last checkpoint at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, producer: Any, prefix: str, topic: str, step: Step) -> None:
