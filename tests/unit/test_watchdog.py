@@ -45,7 +45,7 @@ class Looked:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.observer = WatchedObserver()
-        bench.runner._observer = bench.runner._handling._observer = self.observer
+        bench.runner._observer = bench.runner._handling._observer = bench.runner.dispatch._observer = self.observer
         self.service = FakeService(bench.runner)
         self.lag: int | None = 0
         self.asked: list[Mapping[tuple[str, int], int | None]] = []
