@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from schemas import Message, Ticket
+from streams.delivery import consumer_thread
+from streams.delivery import service as service_module
 from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.stage import Limits
 from streams.errors import StopWorker
@@ -305,3 +309,26 @@ async def test_a_worker_that_cannot_restore_its_ledgers_ends(
         async with asyncio.timeout(PATIENCE_S):
             await stopped.wait()
     assert "lost its broker session" in str(stops[0])
+
+
+async def test_stopping_ends_inside_its_bound_though_the_broker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits that are given, and so much each for the group and for the producer."""
+    monkeypatch.setattr(consumer_thread, "_STOP_S", 0.5)
+    monkeypatch.setattr(service_module, "_PRODUCER_STOP_S", 0.5)
+    release = asyncio.Event()
+
+    async def held(ticket: Ticket) -> Sequence[Message]:
+        await release.wait()
+        return [verdict(ticket)]
+
+    limits = Limits(revoke_wait_s=0.5, gate_wait_s=0.5, commit_wait_s=0.5)
+    async with EmbeddedBroker() as broker, topics_on(broker, partitions=1) as topics:
+        await topics.produce(names(20))
+        async with topics.service(held, limits=limits) as (service, watch):
+            await watch.until(lambda: watch.in_progress == 20)
+            for pid in broker.pids:
+                os.kill(pid, signal.SIGKILL)
+            release.set()
+            async with asyncio.timeout(8):
+                await service.stop(wait_s=0.5)
+            assert watch.handled_count == 0
