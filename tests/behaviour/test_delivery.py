@@ -313,15 +313,15 @@ async def test_a_worker_that_cannot_restore_its_ledgers_ends(
 
 async def test_stopping_ends_inside_its_bound_though_the_broker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits that are given, and so much each for the group and for the producer."""
-    monkeypatch.setattr(consumer_thread, "_STOP_S", 0.5)
-    monkeypatch.setattr(service_module, "_PRODUCER_STOP_S", 0.5)
+    monkeypatch.setattr(consumer_thread, "_STOP_S", 0.1)
+    monkeypatch.setattr(service_module, "_PRODUCER_STOP_S", 0.1)
     release = asyncio.Event()
 
     async def held(ticket: Ticket) -> Sequence[Message]:
         await release.wait()
         return [verdict(ticket)]
 
-    limits = Limits(revoke_wait_s=0.5, gate_wait_s=0.5, commit_wait_s=0.5)
+    limits = Limits(revoke_wait_s=0.1, gate_wait_s=0.1, commit_wait_s=0.1)
     async with EmbeddedBroker() as broker, topics_on(broker, partitions=1) as topics:
         await topics.produce(names(20))
         async with topics.service(held, limits=limits) as (service, watch):
@@ -330,5 +330,5 @@ async def test_stopping_ends_inside_its_bound_though_the_broker_is_gone(monkeypa
                 os.kill(pid, signal.SIGKILL)
             release.set()
             async with asyncio.timeout(8):
-                await service.stop(wait_s=0.5)
+                await service.stop(wait_s=0.1)
             assert watch.handled_count == 0
