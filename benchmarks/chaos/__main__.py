@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx
 import uvloop
 from aiokafka import ConsumerRecord
 
@@ -36,6 +35,7 @@ from schemas import Call, Routed
 from streams.app import configure_logging
 from streams.consume import decode, reader
 from streams.core.policy import Policy
+from streams.delivery.changes import Changes
 from streams.delivery.stage import Delivery
 from streams.demo.account import Account, Row
 from streams.demo.run import demo_settings, local_connection
@@ -109,6 +109,9 @@ class Watched:
     account: Account
     results: Counter[str] = field(default_factory=Counter)
     """How often each result id came on ``routed``."""
+    calls: int = 0
+    """What model servers that are gone had charged for."""
+    changes: Changes = field(default_factory=Changes)
 
     def see(self, record: ConsumerRecord) -> None:
         """Take note of one record."""
@@ -116,6 +119,7 @@ class Watched:
         if message is None:
             return
         self.account.see(message)
+        self.changes.note()
         if isinstance(message, Routed):
             self.results[message.result_id] += 1
 
@@ -130,33 +134,37 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
     account = watched.account
     began = last = time.monotonic()
     longest = 0.0
-    left = list(steps)
-    calls = 0
     async with (
         reader(_WATCHED, stand.settings.broker.connection, prefix="chaos.") as consumer,
-        httpx.AsyncClient(timeout=2.0) as http,
+        asyncio.TaskGroup() as beside,
     ):
-        for tick in itertools.count():
+        # Beside the reading, so that no wait for a broken part is taken for a pause.
+        breaking = beside.create_task(_break(watched, stand, steps))
+        tending = beside.create_task(stand.tend())
+        while not (account.complete and breaking.done()) and time.monotonic() - last < _STALL_S:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     watched.see(record)
                     longest = max(longest, time.monotonic() - last)
                     last = time.monotonic()
-            while left and account.settled >= left[0].at * len(account.tickets):
-                step = left.pop(0)
-                print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
-                if step.act == "cut_models":
-                    calls += charged(await stand.models.stats())
-                await stand.do(step)
-            stand.supervise()
-            if tick % 5 == 0:
-                await asyncio.gather(*(slot.look(http) for slot in stand.slots))
-            if account.complete or time.monotonic() - last > _STALL_S:
-                break
+        breaking.cancel()
         await stand.settle()
         await _late(watched, consumer)
-    calls += charged(await stand.models.stats())
-    return _report(watched, stand, calls, longest, last - began)
+        tending.cancel()
+    watched.calls += charged(await stand.models.stats())
+    return _report(watched, stand, longest, last - began)
+
+
+async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
+    """Do each step once its share of the tickets is settled."""
+    account = watched.account
+    for step in steps:
+        while account.settled < step.at * len(account.tickets):
+            await watched.changes.next()
+        print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
+        if step.act == "cut_models":
+            watched.calls += charged(await stand.models.stats())
+        await stand.do(step)
 
 
 def charged(stats: dict[str, Any]) -> int:
@@ -180,7 +188,7 @@ async def _late(watched: Watched, consumer: Any) -> None:
                 watched.see(record)
 
 
-def _report(watched: Watched, stand: Stand, calls: int, longest: float, seconds: float) -> dict[str, Any]:
+def _report(watched: Watched, stand: Stand, longest: float, seconds: float) -> dict[str, Any]:
     account = watched.account
     recorded = sum(answered(call) for key in account.results for call in account.calls(key))
     return {
@@ -193,8 +201,8 @@ def _report(watched: Watched, stand: Stand, calls: int, longest: float, seconds:
         "rebalances": round(sum(sum(slot.rebalances.values()) for slot in stand.slots)),
         "redelivered": account.redelivered,
         "visible_duplicates": watched.visible_duplicates,
-        "model_calls": calls,
-        "extra_model_calls": calls - recorded,
+        "model_calls": watched.calls,
+        "extra_model_calls": watched.calls - recorded,
         "max_pause_s": round(longest, 2),
         "seconds": round(seconds, 1),
     }

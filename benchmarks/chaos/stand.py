@@ -68,8 +68,14 @@ class Stand:
     _busy_nodes: set[int] = field(default_factory=set)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def supervise(self) -> None:
-        """Start again every worker that has ended by itself."""
+    async def tend(self) -> None:
+        """Start workers again that have ended, and look at what they count, until this is cancelled."""
+        async with httpx.AsyncClient(timeout=2.0) as http:
+            while True:
+                self._supervise()
+                await asyncio.gather(*(slot.look(http) for slot in self.slots), asyncio.sleep(_RESTART_S))
+
+    def _supervise(self) -> None:
         for slot in self.slots:
             if slot.number not in self._busy and slot.process is not None and not slot.process.alive:
                 slot.start()
