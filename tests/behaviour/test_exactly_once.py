@@ -77,7 +77,7 @@ async def test_an_output_too_large_for_its_topic_becomes_a_letter(kafka_broker: 
 
     async with topics_on(kafka_broker, partitions=1, configs=small) as topics:
         await topics.produce(names(20))
-        async with topics.service(verbose, delivery="exactly_once") as (_, watch):
+        async with topics.service(verbose, delivery="exactly_once", in_flight=1) as (_, watch):
             await watch.until(lambda: watch.low == topics.ends)
         assert sorted(await topics.verdicts(19)) == sorted(set(names(20)) - {"3"})
         assert [letter.reason for letter in await topics.letters(1)] == ["output_too_large"]
