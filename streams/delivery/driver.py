@@ -222,9 +222,9 @@ class Consumer(stock.Consumer):
         try:
             done = await self._committing.commit(self._thread, self._moved)
         except TransactionLost as lost:
-            log.warning(
-                "a transaction was lost, what it held goes out again", agent=self._runner.stage.agent, why=str(lost)
-            )
+            agent = self._runner.stage.agent
+            log.warning("a transaction was lost, what it held goes out again", agent=agent, why=str(lost))
+            self._observer.retried(agent, "TransactionLost")
             self._lost = True
             await self._begin_anew()
             return False

@@ -188,6 +188,7 @@ async def test_step_e_and_f_what_was_lost_goes_out_again_without_another_call(
     await rig.bench.runner.wait_idle(10)
     await rig.commit()
     assert sorted(rig.transactions.visible) == ([] if committed_after_all else [f"0-{n}" for n in range(5)])
+    assert rig.bench.tally.counts["retried TransactionLost"] == 1
     assert held.begun.total() == 5
     while rig.thread.position[TP0] < 10:
         await rig.fetch_and_run()

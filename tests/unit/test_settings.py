@@ -343,3 +343,9 @@ class TestEnvironment:
 def write(path: Path, values: Any) -> Path:
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
+
+
+def test_delivery_is_at_least_once_unless_the_other_is_asked_for() -> None:
+    assert check_settings(valid(), "hedgerow.yaml").delivery == "at_least_once"
+    assert check_settings(changed("delivery", "exactly_once"), "hedgerow.yaml").delivery == "exactly_once"
+    assert "delivery" in refusal(changed("delivery", "twice"))
