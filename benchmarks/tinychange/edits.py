@@ -1,0 +1,52 @@
+"""Edits of one tensor: noise, and pruning by magnitude or at random. Values in, values out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.tinychange.variants import Family, Variant
+
+Values = NDArray[Any]
+
+
+def edited(values: Values, variant: Variant, *, in_mlp: bool, chance: np.random.Generator) -> Values | None:
+    """Return a tensor as the variant has it, or None where the variant leaves it as it is.
+
+    Noise goes to every tensor, pruning to the MLP's alone.
+    """
+    if variant.family is Family.NOISE:
+        return noisy(values, variant.amount, chance)
+    if variant.family is Family.SMALLEST and in_mlp:
+        return without_smallest(values, variant.amount)
+    if variant.family is Family.RANDOM and in_mlp:
+        return without_some(values, variant.amount, chance)
+    return None
+
+
+def noisy(values: Values, deviation: float, chance: np.random.Generator) -> Values:
+    """Add Gaussian noise of this deviation to every weight."""
+    noise = chance.standard_normal(values.shape, dtype=np.float32)
+    noise *= np.float32(deviation)
+    noise += values
+    # Half precision ends at 65,504; no weight of a usable model is near it.
+    return noise.astype(values.dtype)
+
+
+def without_smallest(values: Values, share: float) -> Values:
+    """Set the share of the weights with the least magnitude to zero."""
+    count = round(share * values.size)
+    pruned = values.copy()
+    if count:
+        smallest = np.argpartition(np.abs(values), count - 1, axis=None)[:count]
+        pruned.reshape(-1)[smallest] = 0
+    return pruned
+
+
+def without_some(values: Values, share: float, chance: np.random.Generator) -> Values:
+    """Set the share of the weights to zero, whichever they are."""
+    pruned = values.copy()
+    pruned.reshape(-1)[chance.permutation(values.size)[: round(share * values.size)]] = 0
+    return pruned

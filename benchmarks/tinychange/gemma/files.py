@@ -1,0 +1,74 @@
+"""The model's files: a copy in half precision to edit, its edited copies, and what is served of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.errors import SandboxError
+from streams.sandbox.llm.weights import missing_packages
+
+MLP = (".ffn_gate.", ".ffn_up.", ".ffn_down.")
+ATTENTION = (".attn_q.", ".attn_k.", ".attn_v.", ".attn_output.")
+
+_PACKAGES = ("gguf", "jax")
+
+Values = NDArray[Any]
+
+
+def missing() -> str | None:
+    """Why the full setting cannot run here, in one line that says what to install, or None when it can."""
+    away = [name for name in _PACKAGES if find_spec(name) is None]
+    if away:
+        return f"the full setting needs {' and '.join(away)}: pip install 'hedgerow[tinychange]'"
+    return missing_packages()
+
+
+def requantised(source: Path, target: Path, kind: str) -> Path:
+    """Write a model in another kind of quantisation (``q6_k``, ``f16`` ...) with the runtime's own tool."""
+    from ik_llama_cpp.quantize import find_quantize_bin
+
+    tool = find_quantize_bin()
+    if tool is None:
+        raise SandboxError("ik-llama-cpp-python came without llama-quantize: install a wheel of 0.1.5")
+    scratch = target.with_suffix(".part")
+    done = subprocess.run(
+        [str(tool), "--allow-requantize", str(source), str(scratch), kind, "1"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise SandboxError(f"llama-quantize failed to make {kind}: {done.stderr[-400:]}")
+    scratch.rename(target)
+    return target
+
+
+def edited_copy(source: Path, target: Path, edit: Callable[[str, Values], Values | None]) -> Path:
+    """Write a copy of a half-precision file in which ``edit`` has replaced tensors; None leaves one as it is.
+
+    A target that exists is taken for such a copy and written over, which is several times faster than a new file.
+    """
+    from gguf import GGUFReader
+
+    if not target.is_file():
+        shutil.copyfile(source, target)
+    for old, new in zip(GGUFReader(source).tensors, GGUFReader(target, "r+").tensors, strict=True):
+        replaced = edit(old.name, old.data)
+        new.data[...] = old.data if replaced is None else replaced
+    return target
+
+
+def weights(path: Path) -> dict[str, Values]:
+    """Return a half-precision file's tensors in single precision, by name."""
+    from gguf import GGUFReader
+
+    return {tensor.name: np.asarray(tensor.data, np.float32) for tensor in GGUFReader(path).tensors}

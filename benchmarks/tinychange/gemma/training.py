@@ -1,0 +1,67 @@
+"""Gemma trained a few steps on the sandbox's tickets, with every level's weights kept as it is passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.tinychange.gemma.files import ATTENTION, Values, weights
+from benchmarks.tinychange.gemma.forward import gradient, on_device
+from benchmarks.tinychange.tuning import fine_tuned, lora_tuned
+from benchmarks.tinychange.variants import Family
+
+RATES = {Family.TUNING: 1e-5, Family.LORA: 1e-3}
+TEXT = 8
+"""Tokens of a sample, after the one that begins every text."""
+
+_EMBEDDINGS = "token_embd.weight"
+
+
+def samples(tokens: Sequence[int], begin: int, count: int, seed: int) -> list[Values]:
+    """Return texts of one length, in random order and again in another order where they run out."""
+    texts = [tokens[start : start + TEXT] for start in range(0, len(tokens) - TEXT + 1, TEXT)]
+    chance = np.random.default_rng(seed)
+    order = np.concatenate([chance.permutation(len(texts)) for _ in range(-(-count // len(texts)))])
+    return [np.array([begin, *texts[place]]) for place in order[:count]]
+
+
+def train(
+    source: Path,
+    family: Family,
+    texts: Sequence[Values],
+    levels: Sequence[int],
+    folder: Path,
+    seed: int,
+    told: Callable[[str], None],
+) -> None:
+    """Train on one text a step and write the trained tensors in half precision at every level (``checkpoint``).
+
+    Fine-tuning leaves the embeddings as they are: they are 62 % of the weights, and most of a step's time.
+    """
+    start = on_device(weights(source))
+    if family is Family.TUNING:
+        names = [name for name in start if name != _EMBEDDINGS]
+        steps = fine_tuned(start, gradient(names), texts, RATES[family])
+    else:
+        names = [name for name in start if any(part in name for part in ATTENTION)]
+        steps = lora_tuned(start, gradient(names), texts, RATES[family], seed)
+    for step, trained in steps:
+        if step in levels:
+            told(f"{family}: {step} steps of {len(texts)}")
+            path = checkpoint(folder, family, step)
+            with path.with_suffix(".part").open("wb") as file:
+                kept: dict[str, Any] = {name: np.asarray(value, _kind(value)) for name, value in trained.items()}
+                np.savez(file, **kept)
+            path.with_suffix(".part").rename(path)
+
+
+def checkpoint(folder: Path, family: Family, steps: int) -> Path:
+    """Return where the trained tensors of a level are kept."""
+    return folder / f"{family.lower()}-{steps}.npz"
+
+
+def _kind(value: Values) -> Any:
+    return np.float16 if np.ndim(value) > 1 else np.float32

@@ -1,0 +1,76 @@
+"""How much is asked of each model and how many tests are drawn from it, in the small setting and in the full one."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Numbers of everything; those of the original are larger, since null tests need two samples and a history."""
+
+    history: int
+    """Probes of the original that the reference detectors may know."""
+
+    original_rows: int
+    """Probes of the original that tests are drawn from."""
+
+    rows: int
+    """Probes of each variant."""
+
+    prompts: int
+    """MET's prompts."""
+
+    original_samples: int
+    """Completions of each prompt by the original, to draw from; ``samples`` by each variant."""
+
+    samples: int
+    tokens: int
+    """Tokens of each completion."""
+
+    questions: int
+    original_readings: int
+    """Distributions of each answer by the original, to draw answers from; ``readings`` by each variant."""
+
+    readings: int
+    tests: int
+    """Null tests, and tests of each variant."""
+
+    resamples: int
+    """Bootstrap resamples of each interval."""
+
+    references: int
+    """Histories of 200 rows that the tests of the reference detectors are spread over."""
+
+    k: int = 20
+    window: int = 10
+    """Rows on each side of a test."""
+
+    reference: int = 200
+    met_samples: int = 8
+    """Completions of each prompt on each side of a test; the paper has 10."""
+
+    answers: int = 10
+    """Answers to each question on each side of a test."""
+
+    @property
+    def digest(self) -> str:
+        """A short name of these numbers, for what was recorded with them."""
+        return f"{zlib.crc32(repr(self).encode()):08x}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return them by name."""
+        return asdict(self)
+
+
+SMALL = Sizes(
+    history=400, original_rows=600, rows=200, prompts=6, original_samples=32, samples=16, tokens=12, questions=40,
+    original_readings=4, readings=2, tests=80, resamples=60, references=4,
+)  # fmt: skip
+
+FULL = Sizes(
+    history=400, original_rows=1000, rows=300, prompts=5, original_samples=24, samples=8, tokens=10, questions=30,
+    original_readings=4, readings=1, tests=1000, resamples=1000, references=10, met_samples=6,
+)  # fmt: skip

@@ -1,0 +1,71 @@
+"""Which changes are made to a model, by family and level: the paper's (arXiv 2512.03816), and requantisation."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Family(StrEnum):
+    """A way to change a model."""
+
+    NOISE = "noise"
+    SMALLEST = "smallest pruned"
+    RANDOM = "random pruned"
+    TUNING = "fine-tuned"
+    LORA = "LoRA"
+    REQUANTISED = "requantised"
+
+
+RANK: Final = 8
+ALPHA: Final = 8.0
+"""LoRA adds ALPHA / RANK times the product of its two factors."""
+
+_HALVINGS: Final = {Family.NOISE: 15, Family.SMALLEST: 10, Family.RANDOM: 10}
+_DOUBLINGS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One change: its family, its level as shown, and the same as a number.
+
+    The number is the deviation of the noise, the share of the weights, or the steps of training; requantised models
+    have their place in the list.
+    """
+
+    family: Family
+    level: str
+    amount: float
+
+    @property
+    def name(self) -> str:
+        """What files and tables call it."""
+        return f"{self.family} {self.level}".replace(" ", "-").replace("^", "")
+
+    def chance(self, seed: int) -> int:
+        """The seed of this variant's own randomness: it does not depend on which others are made."""
+        return seed * 2**32 + zlib.crc32(self.name.encode())
+
+
+def variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
+    """Return the paper's 58 variants and the requantised ones; levels of all families in turn, the coarsest first.
+
+    In turn, so that a run that is stopped has something of every family.
+    """
+    made = [
+        (place / last, Variant(family, f"2^-{place}", 2.0**-place))
+        for family, last in _HALVINGS.items()
+        for place in range(last + 1)
+    ]
+    made += [
+        (1 - place / _DOUBLINGS, Variant(family, f"{2**place} steps", 2**place))
+        for family in (Family.TUNING, Family.LORA)
+        for place in range(_DOUBLINGS + 1)
+    ]
+    made += [
+        (place / len(requantised), Variant(Family.REQUANTISED, kind, place)) for place, kind in enumerate(requantised)
+    ]
+    return tuple(variant for _, variant in sorted(made, key=lambda one: one[0]))

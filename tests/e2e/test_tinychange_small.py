@@ -1,0 +1,51 @@
+"""The benchmark's small setting from nothing: every figure is there, a run is resumed, the same seed gives the same."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import orjson
+import pytest
+
+from benchmarks.tinychange.__main__ import main
+from benchmarks.tinychange.variants import Family
+
+
+def test_the_small_setting_runs_from_nothing_and_again_from_its_cache(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    asked = ["--setting", "small", "--cache", str(cache)]
+    outputs = ["--json", str(tmp_path / "a.json"), "--report", str(tmp_path / "a.md"), "--pictures", str(tmp_path)]
+    figures = main([*asked, *outputs])
+    assert "64 of 64" in capsys.readouterr().err
+
+    assert figures["missing"] == []
+    assert {one["family"] for one in figures["variants"]} == set(Family)
+    assert "stand-in" in figures["subject"]
+    everything = {name: one["overall"]["value"] for name, one in figures["detectors"].items()}
+    assert everything["Mahalanobis"] > everything["LT"] > everything["questions"]
+    for one in figures["detectors"].values():
+        assert one["overall"]["low"] <= one["overall"]["value"] <= one["overall"]["high"]
+        assert one["families"].keys() == set(Family)
+        # A model that is nothing but noise is seen by everybody, the model itself by nobody.
+        assert one["variants"]["noise-2-0"] > 0.9
+    assert figures["online"]["lt-ref"]["false_alarms"] == 0
+
+    written = (tmp_path / "a.md").read_text(encoding="utf-8")
+    assert "| LT |" in written
+    assert "stand-in" in written
+    assert orjson.loads((tmp_path / "a.json").read_bytes())["hard"] == figures["hard"]
+    for picture in ("tinychange_edits.svg", "tinychange_training.svg", "tinychange_cost.svg"):
+        assert ET.parse(tmp_path / picture).getroot().tag.endswith("svg")
+
+    for lost in ("noise-2-9", "LoRA-8-steps"):
+        next(cache.glob(f"small-*/{lost}.npz")).unlink()
+    again = main([*asked, "--families", "noise"])
+    assert "1 of 1: noise-2-9" in capsys.readouterr().err
+    assert again["missing"] == ["LoRA-8-steps"]
+    for name, one in again["detectors"].items():
+        before = figures["detectors"][name]["variants"]
+        assert one["variants"] == {variant: area for variant, area in before.items() if variant != "LoRA-8-steps"}
+    assert again["online"]["lt-ref"]["delays"].items() <= figures["online"]["lt-ref"]["delays"].items()
