@@ -70,12 +70,13 @@ class GemmaServer(Engine):
         self._answered: dict[tuple[str, str, bool, int], LogProbs] = {}
 
     def log_probs(self, text: str, chance: np.random.Generator, before: str = "") -> LogProbs:
-        """Return the log probabilities after a prompt, in a situation drawn at random; ``before`` is always cached.
+        """Return the log probabilities after a prompt, in a situation drawn at random.
 
-        Situations of one kind have one answer (``modes`` measures that), so each kind is asked once: whether the
-        beginning was cached, and how many ``BLOCK`` of tokens the batch fills.
+        A prompt with a beginning of its own (``before``) finds that cached and has no company, which would double what
+        a long run costs. Situations of one kind have one answer (``modes`` measures that), so each kind is asked once:
+        whether the beginning was cached, and how many blocks of ``BLOCK`` tokens the batch fills.
         """
-        company = 0 if chance.random() < ALONE else int(chance.integers(1, LONGEST_COMPANY + 1))
+        company = 0 if before or chance.random() < ALONE else int(chance.integers(1, LONGEST_COMPANY + 1))
         cached = bool(before) or chance.random() < 0.5
         own = len(self.tokens(text)) + (0 if cached else 1)
         blocks = min((own + company) // BLOCK, MOST_BLOCKS)

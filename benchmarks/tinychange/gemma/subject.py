@@ -18,7 +18,7 @@ from benchmarks.tinychange.edits import edited
 from benchmarks.tinychange.gemma.files import MLP, Values, edited_copy, missing, requantised
 from benchmarks.tinychange.gemma.modes import serving_modes
 from benchmarks.tinychange.gemma.server import GemmaServer
-from benchmarks.tinychange.gemma.training import checkpoint, samples, train
+from benchmarks.tinychange.gemma.training import checkpoint, gap, samples, train
 from benchmarks.tinychange.recording import PROBE, Question, Recording, record
 from benchmarks.tinychange.sizes import Sizes
 from benchmarks.tinychange.variants import Family, Variant, variants
@@ -115,10 +115,13 @@ class GemmaSubject:
         path = partial(checkpoint, self._folder, variant.family)
         if not path(int(variant.amount)).is_file():
             levels = [int(one.amount) for one in self.variants if one.family is variant.family]
-            server = self._loaded(self._served)
-            tokens, begin = server.tokens("\n".join(self._texts)), server.begin
-            server.close()
-            texts = samples(tokens, begin, max(levels), self._seed)
+            server = self._loaded(self._half)
+            try:
+                tokens = server.tokens("\n".join(self._texts))
+                texts = samples(tokens, server.begin, max(levels), self._seed)
+                self._told(f"our forward pass is {gap(server, self._half, texts[0]):.4f} nats (RMS) from the runtime's")
+            finally:
+                server.close()
             train(self._half, variant.family, texts, levels, self._folder, self._seed, self._told)
         with np.load(path(int(variant.amount))) as file:
             return {name: file[name] for name in file.files}

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tinychange.gemma.files import ATTENTION, Values, weights
-from benchmarks.tinychange.gemma.forward import gradient, on_device
+from benchmarks.tinychange.gemma.forward import gradient, logits_of, on_device
+from benchmarks.tinychange.gemma.server import GemmaServer
 from benchmarks.tinychange.tuning import fine_tuned, lora_tuned
 from benchmarks.tinychange.variants import Family
+from streams.errors import SandboxError
+from streams.sandbox.llm.distribution import likeliest, log_softmax
 
 RATES = {Family.TUNING: 1e-5, Family.LORA: 1e-3}
 TEXT = 8
 """Tokens of a sample, after the one that begins every text."""
 
+_WIDEST_GAP = 0.01
 _EMBEDDINGS = "token_embd.weight"
 
 
@@ -26,6 +30,23 @@ def samples(tokens: Sequence[int], begin: int, count: int, seed: int) -> list[Va
     chance = np.random.default_rng(seed)
     order = np.concatenate([chance.permutation(len(texts)) for _ in range(-(-count // len(texts)))])
     return [np.array([begin, *texts[place]]) for place in order[:count]]
+
+
+def gap(server: GemmaServer, path: Path, tokens: Values) -> float:
+    """Return how far our logprobs after a text are from the runtime's for the same file: RMS over its top 20, nats.
+
+    Raises SandboxError beyond 0.01: then our forward pass is not this model's.
+    """
+    served = log_softmax(server.read(tokens.tolist(), 0, 0))
+    server.forget_all()
+    ours = log_softmax(np.asarray(logits_of(on_device(weights(path)), tokens)[-1]))
+    top = likeliest(served, 20)
+    found = float(np.sqrt(((served[top] - ours[top]) ** 2).mean()))
+    if found > _WIDEST_GAP:
+        raise SandboxError(
+            f"the forward pass for training is {found:.3f} nats from the runtime's: it is not this model's"
+        )
+    return found
 
 
 def train(
