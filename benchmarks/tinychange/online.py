@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tinychange.recording import Recording
-from streams.core.drift import DETECTORS, Alarm, ProbeRow
+from streams.core.drift import Alarm, Detector, ProbeRow
+from streams.core.drift.lt import LtDetector
+from streams.core.drift.lt_ref import LtRefDetector
 
 WARM_UP = 230
 """Rows before the change: enough for the largest reference, and for `lt` to decide."""
@@ -33,19 +35,21 @@ def online(original: Recording, changed: Mapping[str, Sequence[ProbeRow]], seed:
         name: _drawn(rows, WITHIN, np.random.default_rng([seed, 99, zlib.crc32(name.encode())]))
         for name, rows in changed.items()
     }
-    return {name: _run(name, quiet, after) for name in ("lt", "lt-ref")}
+    return {name: _run(detector, quiet, after) for name, detector in _detectors().items()}
 
 
-def _run(name: str, quiet: Sequence[ProbeRow], after: Mapping[str, Sequence[ProbeRow]]) -> dict[str, Any]:
-    kind = DETECTORS[name]
-    detector = kind()
+def _detectors() -> dict[str, Detector]:
+    return {"lt": LtDetector(), "lt without its floor": LtDetector(floor=0.0), "lt-ref": LtRefDetector()}
+
+
+def _run(detector: Detector, quiet: Sequence[ProbeRow], after: Mapping[str, Sequence[ProbeRow]]) -> dict[str, Any]:
     for row in quiet[:WARM_UP]:
         detector.update(row)
     state = detector.snapshot()
     false = sum(isinstance(detector.update(row), Alarm) for row in quiet[WARM_UP:])
     delays: dict[str, int | None] = {}
     for variant, rows in after.items():
-        restored = kind.restore(state)
+        restored = detector.restore(state)
         alarms = (place for place, row in enumerate(rows, start=1) if isinstance(restored.update(row), Alarm))
         delays[variant] = next(alarms, None)
     return {"false_alarms": false, "quiet_rows": QUIET, "within": WITHIN, "delays": delays}

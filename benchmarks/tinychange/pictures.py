@@ -21,7 +21,7 @@ _AXES = {
     Family.RANDOM: "log2 of the share",
     Family.TUNING: "log2 of the steps",
     Family.LORA: "log2 of the steps",
-    Family.REQUANTISED: "place in the list, coarsest first",
+    Family.REQUANTISED: "place in the list, finest first",
 }
 
 
@@ -42,6 +42,8 @@ def _known(figures: Mapping[str, Any], family: Family) -> list[Mapping[str, Any]
 def _levels(figures: Mapping[str, Any], family: Family) -> Chart:
     known = _known(figures, family)
     places = {one["name"]: _place(family, one["amount"]) for one in known}
+    if family is Family.REQUANTISED:
+        places = {name: max(places.values()) - place for name, place in places.items()}
     series = [
         Series(name, [(place, one["variants"][variant]) for variant, place in places.items()], colour)
         for (name, one), colour in zip(figures["detectors"].items(), _COLOURS, strict=True)
@@ -60,6 +62,7 @@ def _costs(figures: Mapping[str, Any]) -> Chart:
         for (name, one), colour in zip(figures["detectors"].items(), _COLOURS, strict=True)
     ]
     exponents = [point[0] for one in series for point in one.points]
-    limits = (math.floor(min(exponents)), math.ceil(max(exponents)))
+    # A decade more on the left, where the names of the detectors stand.
+    limits = (math.floor(min(exponents)) - 1, math.ceil(max(exponents)))
     return Chart("What is seen for what it costs", "log10 of USD a year", "AUC, all variants", limits, _AUC, series,
-                 in_per_cent=False)  # fmt: skip
+                 width=560, in_per_cent=False)  # fmt: skip
