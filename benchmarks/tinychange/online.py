@@ -19,17 +19,16 @@ WARM_UP = 230
 WITHIN = 72
 """Rows after the change within which an alarm counts."""
 
-QUIET = 2000
-"""Rows of the unchanged model, for false alarms."""
 
-
-def online(original: Recording, changed: Mapping[str, Sequence[ProbeRow]], seed: int) -> dict[str, dict[str, Any]]:
+def online(
+    original: Recording, changed: Mapping[str, Sequence[ProbeRow]], quiet_rows: int, seed: int
+) -> dict[str, dict[str, Any]]:
     """Return by detector: the rows until the alarm for each variant (None without one), and false alarms.
 
     Rows are drawn from the recorded ones with repetition; every detector sees the same.
     """
     chance = np.random.default_rng([seed, 99])
-    quiet = _drawn(original.rows, WARM_UP + QUIET, chance)
+    quiet = _drawn(original.rows, WARM_UP + quiet_rows, chance)
     after = {
         # Seeded by its name, so that a variant's rows do not depend on which others are recorded.
         name: _drawn(rows, WITHIN, np.random.default_rng([seed, 99, zlib.crc32(name.encode())]))
@@ -52,7 +51,7 @@ def _run(detector: Detector, quiet: Sequence[ProbeRow], after: Mapping[str, Sequ
         restored = detector.restore(state)
         alarms = (place for place, row in enumerate(rows, start=1) if isinstance(restored.update(row), Alarm))
         delays[variant] = next(alarms, None)
-    return {"false_alarms": false, "quiet_rows": QUIET, "within": WITHIN, "delays": delays}
+    return {"false_alarms": false, "quiet_rows": len(quiet) - WARM_UP, "within": WITHIN, "delays": delays}
 
 
 def _drawn(rows: Sequence[ProbeRow], count: int, chance: np.random.Generator) -> list[ProbeRow]:

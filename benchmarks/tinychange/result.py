@@ -59,7 +59,7 @@ def result(
              "rms_nats": moved[one.name]} for one in known
         ],
         "missing": [variant.name for variant in variants if variant.name not in changed],
-        "online": online(original, {name: one.rows for name, one in changed.items()}, seed),
+        "online": online(original, {name: one.rows for name, one in changed.items()}, sizes.quiet_rows, seed),
     }  # fmt: skip
 
 

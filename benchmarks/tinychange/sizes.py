@@ -6,6 +6,8 @@ import zlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
+_DRAWN_LATER = ("tests", "resamples", "references", "window", "reference", "met_samples", "answers", "quiet_rows")
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -44,6 +46,9 @@ class Sizes:
     references: int
     """Histories of 200 rows that the tests of the reference detectors are spread over."""
 
+    quiet_rows: int
+    """Rows of the unchanged model that the running detectors see, for their false alarms."""
+
     k: int = 20
     window: int = 10
     """Rows on each side of a test."""
@@ -57,8 +62,9 @@ class Sizes:
 
     @property
     def digest(self) -> str:
-        """A short name of these numbers, for what was recorded with them."""
-        return f"{zlib.crc32(repr(self).encode()):08x}"
+        """A short name of the numbers that recordings depend on; the others may change without a new recording."""
+        asked = {name: value for name, value in self.as_dict().items() if name not in _DRAWN_LATER}
+        return f"{zlib.crc32(repr(asked).encode()):08x}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return them by name."""
@@ -67,10 +73,12 @@ class Sizes:
 
 SMALL = Sizes(
     history=400, original_rows=600, rows=200, prompts=6, original_samples=32, samples=16, tokens=12, questions=40,
-    original_readings=4, readings=2, tests=80, resamples=60, references=4,
+    original_readings=4, readings=2, tests=60, resamples=60, references=3,
+    quiet_rows=1000,
 )  # fmt: skip
 
 FULL = Sizes(
     history=400, original_rows=1000, rows=300, prompts=5, original_samples=24, samples=8, tokens=10, questions=30,
-    original_readings=4, readings=1, tests=1000, resamples=1000, references=10, met_samples=6,
+    original_readings=4, readings=1, tests=1000, resamples=1000, references=10, quiet_rows=10_000,
+    met_samples=6,
 )  # fmt: skip

@@ -15,7 +15,7 @@ CONTEXT, WIDTH, HIDDEN = 16, 32, 96
 ATTENTION = ("q", "k", "v", "o")
 MLP = ("up", "down")
 
-_BATCH, _STEPS, _RATE = 128, 400, 6e-3
+_BATCH, _STEPS, _RATE = 128, 300, 6e-3
 _MOMENTS = (0.9, 0.98)
 
 Array = NDArray[Any]
