@@ -51,9 +51,10 @@ class Variant:
 
 
 def variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
-    """Return the paper's 58 variants and the requantised ones; levels of all families in turn, the coarsest first.
+    """Return the paper's 58 variants and the requantised ones; levels of all families in turn, the finest first.
 
-    In turn, so that a run that is stopped has something of every family.
+    So a run that is stopped has something of every family, and what detectors differ about. ``requantised`` names the
+    coarsest first.
     """
     made = [
         (place / last, Variant(family, f"2^-{place}", 2.0**-place))
@@ -66,6 +67,6 @@ def variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
         for place in range(_DOUBLINGS + 1)
     ]
     made += [
-        (place / len(requantised), Variant(Family.REQUANTISED, kind, place)) for place, kind in enumerate(requantised)
+        (place / max(1, len(requantised) - 1), Variant(Family.REQUANTISED, kind, place)) for place, kind in enumerate(requantised)
     ]
-    return tuple(variant for _, variant in sorted(made, key=lambda one: one[0]))
+    return tuple(variant for _, variant in sorted(made, key=lambda one: -one[0]))

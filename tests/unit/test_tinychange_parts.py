@@ -50,10 +50,11 @@ class TestVariants:
         assert len({one.name for one in made}) == 60
         assert all(one.name.replace("-", "").replace("_", "").isalnum() for one in made)
 
-    def test_the_coarsest_of_every_family_come_first(self) -> None:
+    def test_the_finest_of_every_family_come_first(self) -> None:
         made = variants(("q4_0", "q8_0"))
         assert {one.family for one in made[:6]} == set(Family)
-        assert Variant(Family.TUNING, "512 steps", 512) in made[:6]
+        assert Variant(Family.TUNING, "1 steps", 1) in made[:6]
+        assert Variant(Family.REQUANTISED, "q8_0", 1) in made[:6]
 
     def test_each_has_its_own_randomness_whichever_others_are_made(self) -> None:
         first, second = variants(())[:2]
