@@ -8,15 +8,19 @@ input and the traceback where something was.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import atheris
 
 with atheris.instrument_imports(include=["schemas", "streams"]):
     from benchmarks.fuzz.corpus import Corpus
+    from benchmarks.fuzz.mutations import mutate
     from benchmarks.fuzz.parsers import Taken, check
     from schemas import TOPICS
     from streams.core.labels import LabelSet
@@ -96,6 +100,21 @@ def seeds(target: str, seed: int) -> list[bytes]:
     return [b"3\n3", b"\nFri, 21 Nov 2025 07:00:00 GMT", b"\n\n6m0s\n12ms"] if target == "header" else list(_BODIES)
 
 
+def mutated(data: bytes, max_size: int, seed: int, *, skip: int = 0) -> bytes:
+    """Change bytes as libFuzzer does, or every other time the JSON behind the first ``skip`` bytes, which most bytes are not."""
+    random = Random(seed)
+    if random.random() < 0.5:
+        try:
+            root = [json.loads(data[skip:])]
+            mutate(root, random)
+            changed = data[:skip] + json.dumps(root[0] if root else None).encode()
+        except (ValueError, RecursionError):
+            changed = b""
+        if 0 < len(changed) <= max_size:
+            return changed
+    return atheris.Mutate(data, max_size)
+
+
 def main() -> None:
     """Run one target; the process ends here."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,7 +132,9 @@ def main() -> None:
             "-len_control=0",
             f"-artifact_prefix={folder}/",
         ]
-        atheris.Setup([sys.argv[0], *flags, folder], TARGETS[parsed.target])
+        skip = 1 if parsed.target == "message" else 0
+        mutator = partial(mutated, skip=skip) if parsed.target in {"message", "response", "prompt"} else None
+        atheris.Setup([sys.argv[0], *flags, folder], TARGETS[parsed.target], custom_mutator=mutator)
         atheris.Fuzz()
 
 
