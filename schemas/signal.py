@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Value
+from schemas.base import Name, Value
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Nats = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -73,7 +73,7 @@ class Scored(Value):
     """One answer with its numbers, in label space and in token space."""
 
     status: Literal["scored"] = "scored"
-    label: str
+    label: Name
     """The label that was answered."""
     confidence: Probability
     """The answered label's mass as returned, not renormalised: what the API did not show counts as doubt."""
@@ -108,7 +108,7 @@ class Unscorable(Value):
     """One of Reason, or a name that a newer writer knows: an older reader treats it as what it is, no signal."""
     detail: str = ""
     """One line for a person; never the ticket's text, never a secret."""
-    label: str | None = None
+    label: Name | None = None
     """The label that the text names, if it names one: shown to a person, never accepted."""
 
 

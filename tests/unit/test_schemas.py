@@ -33,7 +33,18 @@ from schemas import (
 from schemas.base import MAX_METADATA
 from schemas.export import FOLDER, json_schemas
 from schemas.registry import DEAD_LETTER_BYTES, TICKET_BYTES
-from tests.messages import call, dead_letter, one_of_each, probe, review, routed, scored, ticket
+from tests.messages import (
+    call,
+    classification,
+    dead_letter,
+    one_of_each,
+    probe,
+    review,
+    routed,
+    scored,
+    ticket,
+    unscorable,
+)
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "messages"
 KAFKA_DEFAULT_BYTES = 1_048_588
@@ -272,6 +283,16 @@ class TestRefusals:
         with pytest.raises(ValidationError, match="status"):
             Call(tier="cheap", model_asked="m", prompt_hash="", signal=row)  # type: ignore[arg-type]
         assert Scored.model_validate(scored().model_dump()) == scored()
+
+    @pytest.mark.parametrize("label", ["", "x" * (MAX_NAME + 1)])
+    def test_an_answer_whose_label_no_result_could_carry(self, label: str) -> None:
+        """Found by fuzzing: the message was taken, and the agent that decides could not build its result."""
+        for signal in (scored(), unscorable(label="refund")):
+            row = json.loads(classification(signal).encode())
+            row["call"]["signal"]["label"] = label
+            error = refused(Classification, json.dumps(row).encode())
+            assert error.reason == "wrong_schema"
+            assert "call.signal" in str(error)
 
 
 class TestStableId:
