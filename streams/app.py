@@ -122,9 +122,11 @@ class Worker:
         self._watchdog = Watchdog(services, self.observer, limit_s, partial(records_waiting, connection))
         watching = asyncio.create_task(self._watchdog.run())
         stop = asyncio.create_task(self._stop.wait())
-        done, waiting = await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
+        try:
+            done, _ = await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+            stop.cancel()
         if watching in done:
             watching.result()
 
