@@ -77,7 +77,8 @@ class Tiers(_Section):
 class ReviewSettings(_Section):
     """Where reviews are kept: an SQLAlchemy URL."""
 
-    url: Annotated[str, Field(min_length=1)] = "sqlite:///hedgerow-reviews.db"
+    url: Annotated[str, Field(min_length=1, repr=False)] = "sqlite:///hedgerow-reviews.db"
+    """Left out of every repr: it may hold a password."""
 
 
 class MetricsSettings(_Section):

@@ -67,6 +67,7 @@ def variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
         for place in range(_DOUBLINGS + 1)
     ]
     made += [
-        (place / max(1, len(requantised) - 1), Variant(Family.REQUANTISED, kind, place)) for place, kind in enumerate(requantised)
+        (place / max(1, len(requantised) - 1), Variant(Family.REQUANTISED, kind, place))
+        for place, kind in enumerate(requantised)
     ]
     return tuple(variant for _, variant in sorted(made, key=lambda one: -one[0]))

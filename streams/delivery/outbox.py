@@ -21,6 +21,7 @@ from aiokafka.errors import (
 
 from schemas import DeadLetter, Message, topic_of
 from streams.delivery.dead_letters import shortened
+from streams.delivery.reach import refusal
 from streams.errors import GiveUp, StopWorker
 
 #: No other producer would fare better.
@@ -147,5 +148,6 @@ class Outbox:
                 reason="output_too_large",
             ) from error
         if isinstance(error, FINAL):
-            raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
+            refused = refusal(error) or f"the broker refuses this worker: {type(error).__name__}: {error}"
+            raise StopWorker(refused) from error
         return parcel

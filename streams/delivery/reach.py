@@ -52,7 +52,7 @@ async def dial(bootstrap: str, security: ClientSecurity) -> AIOKafkaConnection:
 
 async def unreachable(bootstrap: str, security: ClientSecurity, error: BaseException) -> StopWorker:
     """Return the one line that says why a client could not start with ``error``; asks the broker once more for that."""
-    if refused := refusal(security, error):
+    if refused := refusal(error, security):
         return StopWorker(refused)
     try:
         connection = await dial(bootstrap, security)
@@ -62,14 +62,15 @@ async def unreachable(bootstrap: str, security: ClientSecurity, error: BaseExcep
     return StopWorker(f"no Kafka broker answers at {bootstrap}: {error}")
 
 
-def refusal(security: ClientSecurity, error: BaseException) -> str | None:
-    """Return the line for a right that the user does not have; None for any other error."""
+def refusal(error: BaseException, security: ClientSecurity | None = None) -> str | None:
+    """Return the line for a right that the user, named where ``security`` is given, does not have; None for other errors."""
     what = next((name for kind, name in _RIGHTS.items() if isinstance(error, kind)), None)
     if what is None:
         return None
     named = ", ".join(sorted(map(str, error.args[0]))) if error.args and _is_names(error.args[0]) else _first(error)
+    user = "this user" if security is None else _user(security)
     return (
-        f"Kafka does not give {_user(security)} the rights on {what}{f' {named}' if named else ''} that this needs: "
+        f"Kafka does not give {user} the rights on {what}{f' {named}' if named else ''} that this needs: "
         f"see deploy/kafka-rights.yaml"
     )
 

@@ -170,7 +170,7 @@ class StageService:
         app = self._app
         await app.wait_until_stopped()
         if app.crashed:
-            refused = refusal(self._connection.security, app.crash_reason)
+            refused = refusal(app.crash_reason, self._connection.security)
             lost = f"the {self.stage.agent} agent lost its broker session: {app.crash_reason!r}"
             self._stop(StopWorker(refused or lost))
 
@@ -182,7 +182,7 @@ class StageService:
             try:
                 await consumer.check_group()
             except KafkaError as error:
-                if refused := refusal(self._connection.security, error):
+                if refused := refusal(error, self._connection.security):
                     self._stop(StopWorker(refused))
                     return
                 log.warning("the group has an error and goes on", agent=self.stage.agent, error=repr(error))

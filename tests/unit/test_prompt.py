@@ -37,3 +37,10 @@ def test_is_a_frozen_value() -> None:
     assert Prompt(("refund", "shipping")) == PROMPT
     with pytest.raises(AttributeError):
         PROMPT.labels = ()  # type: ignore[misc]
+
+
+def test_a_text_is_redacted_before_a_model_sees_it_and_the_hash_says_so() -> None:
+    careful = Prompt(("refund", "shipping"), redact=("card", "email"))
+    assert [message["content"] for message in careful.messages("from ann@example.com")][1] == "from [email]"
+    assert careful.hash == Prompt(("refund", "shipping"), redact=("email", "card")).hash != PROMPT.hash
+    assert careful.system == PROMPT.system
