@@ -13,7 +13,7 @@ from schemas import TOPICS, Probe
 from streams.core.schedule import due_at, slot_at
 from streams.delivery.leader import Leadership
 from streams.delivery.outbox import Outbox
-from streams.errors import GiveUp
+from streams.errors import GiveUp, StopWorker
 from streams.models.probed import ProbedEndpoint
 from streams.models.probing import Probing
 from streams.probe_metrics import ProbeMetrics
@@ -54,7 +54,7 @@ class Prober:
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Join the group of probers and probe whenever this one leads; raises StopWorker without broker or topics."""
+        """Join the group of probers and probe whenever this one leads; raises StopWorker without broker, topics or rights."""
         connection, prefix = self._settings.broker.connection, self._settings.topics.prefix
         topic = prefix + TOPICS["probes"].name
         async with AsyncExitStack() as stack:
@@ -65,10 +65,17 @@ class Prober:
             outbox = await stack.enter_async_context(open_outbox(connection, prefix=prefix))
             leadership = await stack.enter_async_context(Leadership(topic, prefix + _GROUP, connection))
             self.ready.set()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch_leadership(leadership))
-                for probing in probings:
-                    tasks.create_task(self._follow_schedule(probing, outbox, leadership.leading))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(leadership.membership())
+                    tasks.create_task(self._watch_leadership(leadership))
+                    for probing in probings:
+                        tasks.create_task(self._follow_schedule(probing, outbox, leadership.leading))
+            except BaseExceptionGroup as group:
+                stopped = next((error for error in group.exceptions if isinstance(error, StopWorker)), None)
+                if stopped is None:
+                    raise
+                raise stopped from None
 
     async def _follow_schedule(self, probing: Probing, outbox: Outbox, leading: asyncio.Event) -> None:
         endpoint = probing.endpoint

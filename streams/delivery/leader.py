@@ -11,8 +11,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.delivery.reach import unreachable
+from streams.delivery.reach import refusal, unreachable
 from streams.delivery.service import Connection
+from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
 
@@ -63,9 +64,14 @@ class Leadership:
         self._set(leading=False)
         if self._reading is not None:
             self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, StopWorker):  # whoever waits for the membership has heard
                 await self._reading
         await self._consumer.stop()
+
+    async def membership(self) -> None:
+        """Wait as long as this process is in the group; raises StopWorker where it may not be."""
+        assert self._reading is not None, "there is no membership before it is entered"
+        await asyncio.shield(self._reading)
 
     async def lost(self) -> None:
         """Wait until this process does not lead."""
@@ -82,6 +88,8 @@ class Leadership:
             try:
                 await self._consumer.getmany(timeout_ms=1000)
             except KafkaError as error:
+                if refused := refusal(error, self._connection.security):
+                    raise StopWorker(refused) from error
                 log.warning("the group of leaders cannot be read", error=repr(error))
                 await asyncio.sleep(1.0)
 

@@ -93,6 +93,8 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
         check_policy(settings)
+        if options.broker in _LOCAL and settings.broker.security.protocol != "PLAINTEXT":
+            raise SettingsError(f"the {options.broker} broker speaks plaintext: unset HEDGEROW_BROKER__SECURITY__...")
         connection = settings.broker.connection  # with the security that the environment asks for
         await stack.enter_async_context(_topics(connection, settings.topics.prefix, ours=options.broker in _LOCAL))
         workers = await stack.enter_async_context(_workers(settings, options.workers, folder))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from schemas import DeadLetter, Message, Review, Routed
 from streams.acls import grant
@@ -26,6 +27,8 @@ from streams.delivery.leader import Leadership
 from streams.delivery.service import Connection
 from streams.demo.run import demo_settings, read_lines
 from streams.errors import StopWorker
+from streams.probe_metrics import ProbeMetrics
+from streams.prober import Prober
 from streams.produce import produce
 from streams.publish import publish
 from streams.rights import UserRights, acls_of, load_rights
@@ -49,6 +52,7 @@ SHORT = (
     UserRights(user="no-group", read=ALL, write=ALL),
     UserRights(user="no-read", write=ALL, groups=("classify",)),
     UserRights(user="no-write", read=ALL, groups=("classify",)),
+    UserRights(user="prober-no-group", read=("probes",), write=("probes",)),
     UserRights(user="no-topic", read=("tickets",), write=ALL[2:], groups=("classify",)),
 )
 PATIENCE_S = 60.0
@@ -161,6 +165,16 @@ async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:
     async with Leadership("well.probes", "well.prober", connection) as leadership, asyncio.timeout(20):
         await leadership.leading.wait()
         await publish([probe()], connection, prefix="well.")
+
+
+async def test_a_prober_that_may_not_be_in_its_group_ends(
+    secured: Secured, model_server: ModelServer, tmp_path: Path
+) -> None:
+    settings = settings_of(secured, "prober-no-group", model_server, tmp_path, "short.")
+    prober = Prober(settings, [], metrics=ProbeMetrics(CollectorRegistry()))
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(StopWorker, match=r"user prober-no-group the rights on group short\.prober"):
+            await prober.run()
 
 
 async def test_a_user_sees_no_more_than_its_topics(secured: Secured) -> None:

@@ -6,11 +6,14 @@ import ast
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 import schemas
 from schemas import TOPICS, Message
 from streams.acls import _OPERATIONS, _PATTERNS, _RESOURCES
 from streams.app import READS
+from streams.cli.main import app
 from streams.errors import SettingsError
 from streams.rights import USES, Acl, UserRights, acls_of, load_rights, topics_of
 from streams.settings import AGENTS, WATCHERS
@@ -145,3 +148,16 @@ def test_a_list_that_cannot_be_used_is_named(tmp_path: Path, text: str, complain
 def test_every_message_has_a_topic_here() -> None:
     assert set(SENT.values()) == TOPICS.keys()
     assert all(issubclass(topic.message, Message) for topic in TOPICS.values())
+
+
+def test_the_command_prints_one_line_for_each_right(tmp_path: Path) -> None:
+    tier = {"base_url": "http://model.test/v1", "model": "gpt-4o-mini"}
+    settings = {"labels": ["a", "b"], "tiers": {"cheap": tier, "big": tier}, "topics": {"prefix": "p."}}
+    (tmp_path / "hedgerow.yaml").write_text(yaml.safe_dump(settings))
+    done = CliRunner().invoke(app, ["topics", "acls", str(FILE), "--config", str(tmp_path / "hedgerow.yaml")])
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert len(lines) == len(list(acls_of(RIGHTS.values(), "p.")))
+    assert lines[0] == (
+        "--add --allow-principal User:classify --operation Read --topic p.tickets --resource-pattern-type literal"
+    )
