@@ -63,11 +63,13 @@ def _card(groups: _Groups) -> int:
     """Find the longest card number that begins with the first group."""
     digits: list[int] = []
     longest = 0
+    if not 2 <= _digits(groups[0])[0] <= 6:
+        return 0
     for count, group in enumerate(groups, start=1):
         digits += _digits(group)
         if len(digits) >= _CARD_DIGITS.stop:
             break
-        if len(digits) in _CARD_DIGITS and 2 <= digits[0] <= 6 and _luhn(digits):
+        if len(digits) in _CARD_DIGITS and _luhn(digits):
             longest = count
     return longest
 
