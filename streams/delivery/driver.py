@@ -2,8 +2,8 @@
 
 faust keeps group membership, rebalances, the heartbeat thread, the commit timer and the agents. What differs from its own driver:
 
-- ``_drain_messages`` hands a fetched batch on as one event, and never awaits between the check that the
-  batch belongs to the present assignment and the ledger that takes it (steps 1 and 2 of the runner);
+- ``_drain_messages`` hands all batches of a fetch on as one event, and never awaits between the check that the
+  fetch belongs to the present assignment and the ledger that takes it (steps 1 and 2 of the runner);
 - ``force_commit`` commits the ledgers: the first unfinished offset, and the finished ones beyond it as metadata (step 10);
 - ``perform_seek``, which faust calls when partitions were assigned, restores the ledgers from those commits;
 - ``wait_empty``, which faust calls when partitions are revoked, is bounded, and shuts the gate before the last commit;
@@ -93,11 +93,11 @@ class Consumer(stock.Consumer):
         if epoch != self._epoch or not self.flow_active:
             await self._read_again(records)
             return
+        wanted: list[Record] = []
         for tp, batch in records.items():
-            partition = (tp.topic, tp.partition)
-            wanted = self._runner.accept(partition, batch)
-            if wanted:
-                self._hand_over(tp, wanted)
+            wanted += self._runner.accept((tp.topic, tp.partition), batch)
+        if wanted:
+            self._hand_over(wanted)
 
     def _may_read_on(self, tp: TP) -> bool:
         ledger = self._runner.ledger((tp.topic, tp.partition))
@@ -120,15 +120,18 @@ class Consumer(stock.Consumer):
         topics = {tp.topic for tp in self._get_active_partitions()}
         return sum(channel.queue.qsize() for topic in topics for channel in self._channels(topic))
 
-    def _hand_over(self, tp: TP, records: Sequence[Record]) -> None:
-        """Put the batch into the agent's stream as one event."""
+    def _hand_over(self, records: Sequence[Record]) -> None:
+        """Put a fetch into the agent's stream as one event.
+
+        One for all partitions: a stage that computes waits for the acknowledgements of an event before it takes the next.
+        """
         first = records[0]
         message = ConsumerMessage(
-            tp.topic, tp.partition, first.offset, 0.0, 0, (), None, records, None,
-            tp=TP(tp.topic, tp.partition), generation_id=self.app.consumer_generation_id,
+            first.topic, first.partition, first.offset, 0.0, 0, (), None, records, None,
+            tp=TP(first.topic, first.partition), generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
         event = self.app.create_event(None, records, {}, message)
-        for channel in self._channels(tp.topic):
+        for channel in self._channels(first.topic):
             channel.queue.put_nowait(event)
 
     async def check_group(self) -> None:
