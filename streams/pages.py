@@ -16,7 +16,7 @@ from schemas import Tier
 from streams.core.progress import Standing, State
 from streams.errors import StopWorker
 from streams.metrics import MetricsObserver
-from streams.settings import MetricsSettings
+from streams.settings_sections import MetricsSettings
 
 log = structlog.get_logger(__name__)
 

@@ -26,7 +26,8 @@ from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.model.process import ModelServer
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
-from streams.settings import AGENTS, Settings, WorkerSettings
+from streams.settings import AGENTS, Settings
+from streams.settings_sections import WorkerSettings
 from streams.topics import create_topics
 
 PATIENCE_S = 60.0

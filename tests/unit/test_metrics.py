@@ -11,7 +11,7 @@ from streams.delivery.observer import Observer
 from streams.errors import StopWorker
 from streams.metrics import MetricsObserver
 from streams.pages import serve_metrics
-from streams.settings import MetricsSettings
+from streams.settings_sections import MetricsSettings
 from tests.messages import attempt, call, classification, dead_letter, escalation, review, routed, scored, unscorable
 
 SPENT = 0.000016

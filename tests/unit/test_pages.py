@@ -9,7 +9,7 @@ import aiohttp
 from streams.core.progress import Standing, State
 from streams.metrics import MetricsObserver
 from streams.pages import Answer, health, readiness, serve_metrics
-from streams.settings import MetricsSettings
+from streams.settings_sections import MetricsSettings
 
 AGENTS = ("classify", "score")
 

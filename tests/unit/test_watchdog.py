@@ -19,7 +19,8 @@ from streams.delivery.runner import Runner
 from streams.delivery.service import StageService
 from streams.errors import SettingsError, StopWorker, TryAgain
 from streams.metrics import MetricsObserver
-from streams.settings import WorkerSettings, check_settings
+from streams.settings import check_settings
+from streams.settings_sections import WorkerSettings
 from streams.watchdog import Watchdog, WatchedObserver
 from tests.records import P0, Bench, Held, loop_turns, record, records, verdict
 
