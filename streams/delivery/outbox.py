@@ -128,7 +128,9 @@ class Outbox:
                     await acknowledgement
             except KafkaError as refused:
                 failed.append((parcel, refused))
-        if not all(error.retriable or isinstance(error, _KEEPS) for _, error in failed):
+        # What failed may be on the topic all the same, and in a transaction a second one beside it would be seen.
+        usable = self._line.final and all(error.retriable or isinstance(error, _KEEPS) for _, error in failed)
+        if failed and not usable:
             try:
                 await self._line.broken(producer)
             except StopWorker as away:

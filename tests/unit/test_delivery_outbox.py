@@ -22,7 +22,7 @@ from schemas import Alert, DeadLetter, Message
 from streams.delivery import outbox as module
 from streams.delivery.dead_letters import CUT_TO
 from streams.delivery.lines import PlainLine
-from streams.delivery.outbox import Outbox
+from streams.delivery.outbox import Outbox, TransactionLost
 from streams.errors import GiveUp, StopWorker
 from tests.records import loop_turns, until, verdict
 
@@ -247,3 +247,51 @@ class TestRenewing:
         await outbox(broken, renew=renew).send([verdict("a")])
         assert tries == 3
         assert fresh.accepted == [verdict("a").encode()]
+
+
+class TestInATransaction:
+    """What a transaction has taken is committed with it, or not at all; so nothing is sent a second time in the same one."""
+
+    class Line:
+        """A line of one producer, whose transaction is lost once it is broken."""
+
+        final = False
+
+        def __init__(self, producer: FakeProducer) -> None:
+            self.open: Any = producer
+
+        def producer(self, before: Any = None) -> Any:
+            if self.open is None or before not in (None, self.open):
+                raise TransactionLost
+            return self.open
+
+        async def broken(self, producer: Any) -> None:
+            self.open = None
+
+    @pytest.mark.parametrize("error", [KafkaTimeoutError(), KafkaConnectionError("away"), OutOfOrderSequenceNumber()])
+    async def test_any_failure_loses_the_transaction(self, error: KafkaError) -> None:
+        producer = FakeProducer(error)
+        line = self.Line(producer)
+        with pytest.raises(TransactionLost):
+            await Outbox(line, "p.").send([verdict("a")])
+        assert len(producer.sent) == 1
+        assert line.open is None
+
+    async def test_a_refusal_for_its_size_is_told_before_the_loss(self) -> None:
+        """So that the letter, and not the same output again, goes out in the next transaction."""
+        box = Outbox(self.Line(FakeProducer(MessageSizeTooLargeError())), "p.")
+        with pytest.raises(GiveUp):
+            await box.send([verdict("a")])
+        with pytest.raises(TransactionLost):
+            await box.send([letter(3)])
+
+    async def test_what_is_acknowledged_after_the_transaction_was_lost_is_lost(self) -> None:
+        producer = FakeProducer(None)
+        line = self.Line(producer)
+        sending = asyncio.create_task(Outbox(line, "p.").send([verdict("a")]))
+        await producer.was_sent.wait()
+        await line.broken(producer)
+        line.open = FakeProducer()  # the next one has begun
+        producer.held[0].set_result(None)
+        with pytest.raises(TransactionLost):
+            await sending
