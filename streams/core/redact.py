@@ -24,7 +24,8 @@ _NORTH_AMERICAN = re.compile(r"(?:1[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}(?!\d)")
 _CARD_DIGITS = range(13, 20)
 _PHONE_DIGITS = range(7, 16)
 
-_Groups = Sequence[re.Match[str]]
+#: Each group of digits as it is written, and its digits.
+_Groups = Sequence[tuple[re.Match[str], list[int]]]
 #: Returns how many of the groups from the first on are a number to take out, or 0.
 _Finder = Callable[[_Groups], int]
 
@@ -46,43 +47,47 @@ def redact(text: str, kinds: Collection[Redaction]) -> str:
 def _replaced(found: re.Match[str], find: _Finder, mark: str) -> str:
     """Return a run of numbers with the mark in place of those that are found in it."""
     text, end = found.string, found.end()
-    groups = list(_GROUP.finditer(text, found.start(), end))
+    groups = [(group, _digits(group)) for group in _GROUP.finditer(text, found.start(), end)]
     if end < len(text) and (text[end].isalnum() or text[end] == "_"):
         groups.pop()  # the beginning of a word, such as the 5 of 5pm
     out, at, first = [], found.start(), 0
     while first < len(groups):
         count = find(groups[first : first + _CARD_DIGITS.stop])
         if count:
-            out += [text[at : groups[first].start()], mark]
-            at = groups[first + count - 1].end()
+            out += [text[at : groups[first][0].start()], mark]
+            at = groups[first + count - 1][0].end()
         first += count or 1
     return "".join(out) + text[at:end]
 
 
 def _card(groups: _Groups) -> int:
     """Find the longest card number that begins with the first group."""
-    digits: list[int] = []
-    longest = 0
-    if not 2 <= _digits(groups[0])[0] <= 6:
+    if not 2 <= groups[0][1][0] <= 6:
         return 0
-    for count, group in enumerate(groups, start=1):
-        digits += _digits(group)
-        if len(digits) >= _CARD_DIGITS.stop:
+    # Luhn's sum doubles every second digit, counted from the last: both ways to count are kept, by the place's parity.
+    plain, doubled = [0, 0], [0, 0]
+    length = longest = 0
+    for count, (_, digits) in enumerate(groups, start=1):
+        for digit in digits:
+            plain[length % 2] += digit
+            doubled[length % 2] += 2 * digit - 9 * (digit > 4)
+            length += 1
+        if length >= _CARD_DIGITS.stop:
             break
-        if len(digits) in _CARD_DIGITS and _luhn(digits):
+        if length in _CARD_DIGITS and (plain[(length - 1) % 2] + doubled[length % 2]) % 10 == 0:
             longest = count
     return longest
 
 
 def _phone(groups: _Groups) -> int:
     """Find the longest phone number that begins with the first group."""
-    first = groups[0]
+    first = groups[0][0]
     if first.group()[0] not in "+(0":
         written = _NORTH_AMERICAN.match(first.string, first.start())
-        return 0 if written is None else sum(group.end() <= written.end() for group in groups)
+        return 0 if written is None else sum(group.end() <= written.end() for group, _ in groups)
     total = longest = 0
-    for count, group in enumerate(groups, start=1):
-        total += len(_digits(group))
+    for count, (group, digits) in enumerate(groups, start=1):
+        total += len(digits)
         if total >= _PHONE_DIGITS.stop or _DATE.match(group.string, group.start()):
             break
         if total in _PHONE_DIGITS:
@@ -92,9 +97,3 @@ def _phone(groups: _Groups) -> int:
 
 def _digits(group: re.Match[str]) -> list[int]:
     return [int(char) for char in group.group()[-_CARD_DIGITS.stop :] if char.isdecimal()]
-
-
-def _luhn(digits: list[int]) -> bool:
-    """Return whether the last digit is the check digit of the others."""
-    doubled = (2 * digit - 9 * (digit > 4) for digit in digits[-2::-2])
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
