@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -58,6 +58,7 @@ class Consumer(stock.Consumer):
         self._epoch = 0  # grows with every revocation and assignment; a batch of another epoch is stale
         self._last_commits: dict[TP, Commit] = {}
         self._rebalance_began: float | None = None
+        self._refused: TopicAuthorizationFailedError | None = None
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -79,6 +80,10 @@ class Consumer(stock.Consumer):
         except asyncio.CancelledError:
             if not self.transport.app.should_stop:
                 raise
+        except TopicAuthorizationFailedError as refused:
+            # Raised, it would be a crash with a traceback in faust's log: whoever asks for the group's errors hears of it.
+            self._refused = refused
+            await self.wait_for_stopped()
 
     async def _fetch_once(self) -> None:
         epoch = self._epoch
@@ -135,7 +140,9 @@ class Consumer(stock.Consumer):
             channel.queue.put_nowait(event)
 
     async def check_group(self) -> None:
-        """Raise the KafkaError that keeps this consumer out of its group, if there is one."""
+        """Raise the KafkaError that keeps this consumer out of its group or from its topic, if there is one."""
+        if self._refused is not None:
+            raise self._refused
         await self._thread.check_group()
 
     # Rebalances.

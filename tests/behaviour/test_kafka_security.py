@@ -194,13 +194,28 @@ REFUSALS = {
         "does not take user classify with this password",
     ),
     "untrusted certificate": ("classify", {"ca_file": None}, "certificate that is not trusted"),
-    "other mechanism": ("classify", {"mechanism": "PLAIN"}, "takes no PLAIN"),
-    "no TLS": ("classify", {"protocol": "SASL_PLAINTEXT", "ca_file": None}, "hangs up: is broker.security.protocol"),
-    "no topic": ("no-topic", {}, "or user no-topic has no right on them: short.classifications"),
     "no group": ("no-group", {}, "user no-group the rights on group short.classify"),
     "no read": ("no-read", {}, "user no-read the rights on topic short.tickets"),
     "no write": ("no-write", {}, "this user the rights on topic short.classifications"),
 }
+
+
+@pytest.mark.parametrize(
+    ("user", "changes", "line"),
+    [
+        ("classify", {"mechanism": "PLAIN"}, "takes no PLAIN"),
+        ("classify", {"protocol": "SASL_PLAINTEXT", "ca_file": None}, "hangs up: is broker.security.protocol"),
+        ("no-topic", {}, "or user no-topic has no right on them: short.classifications;"),
+    ],
+)
+async def test_what_is_refused_at_the_start_ends_the_worker(
+    secured: Secured, model_server: ModelServer, tmp_path: Path, user: str, changes: dict[str, Any], line: str
+) -> None:
+    settings = settings_of(secured, user, model_server, tmp_path, "short.")
+    broker = settings.broker.model_copy(update={"security": secured.security(user, **changes)})
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(StopWorker, match=line):
+            await Worker(settings.model_copy(update={"broker": broker}), ["classify"]).run()
 
 
 async def test_each_refusal_is_one_line_and_the_end(
