@@ -83,7 +83,8 @@ class Consumer(stock.Consumer):
         except TopicAuthorizationFailedError as refused:
             # Raised, it would be a crash with a traceback in faust's log: whoever asks for the group's errors hears of it.
             self._refused = refused
-            await self.wait_for_stopped()
+            while not (self.should_stop or fetcher.should_stop):
+                await self.sleep(0.1)
 
     async def _fetch_once(self) -> None:
         epoch = self._epoch
