@@ -10,7 +10,8 @@ from pydantic import Field
 from schemas.base import Name, Value
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Nats = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+#: No entropy and no surprise comes near the limit, and sums under it stay finite.
+Nats = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 LogProb = Annotated[float, Field(le=0, allow_inf_nan=False)]
 
 

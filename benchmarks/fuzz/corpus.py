@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.fuzz.generate import Generator
 from benchmarks.fuzz.mutations import mutate
-from schemas import TOPICS
+from schemas import TOPICS, Review
 from schemas.export import FOLDER
 
 #: Drawn messages that the mutated ones begin with.
@@ -34,7 +34,7 @@ class Corpus:
         self._random = Random(f"{topic} {seed}")
         file: Path = FOLDER / f"{topic}.v{self._topic.message.VERSION}.json"
         self._generator = Generator(json.loads(file.read_text(encoding="utf-8")), self._random)
-        drawn = (_dumps(self._generator.draw()) for _ in range(_POOL))
+        drawn = (self._drawn(-number) for number in range(1, _POOL + 1))
         self._pool = [each for each in drawn if len(each) < _LONGEST_ORIGINAL]
 
     def messages(self, count: int) -> Iterator[bytes | None]:
@@ -67,9 +67,11 @@ class Corpus:
         for holder in (value, value.get("ticket")):
             if isinstance(holder, dict) and "ticket_id" in holder:
                 holder["ticket_id"] = f"{self._topic.name}-{number}"
-        for name in ("probe_id", "alert_id", "review_id"):
+        for name in ("probe_id", "alert_id"):
             if name in value:
                 value[name] = f"{name}-{number}"
+        if self._topic.message is Review:
+            value["review_id"] = Review.id_for(value["ticket"]["ticket_id"])
 
     def _mutated(self) -> bytes:
         random = self._random

@@ -10,7 +10,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from schemas import Message, Review, Routed, Verdict, stable_id
-from streams.errors import HedgerowError
+from streams.errors import GiveUp, HedgerowError
 
 
 class ReviewQueue(Protocol):
@@ -24,10 +24,13 @@ def review(queue: ReviewQueue) -> Callable[[Review], Awaitable[Sequence[Message]
     """Return the handler Review -> nothing: it ends when the review is stored, so that its offset finishes after that.
 
     Outputs follow when a person decides. What the queue raises passes through: TryAgain while its database is locked
-    or away, StopWorker where no retry would help.
+    or away, StopWorker where no retry would help. Raises GiveUp for a review under an id that is not its ticket's.
     """
 
     async def handle(message: Review) -> Sequence[Message]:
+        if message.review_id != Review.id_for(message.ticket_id):
+            # Under the id of another ticket's review it would be taken for that one, and nobody would ever see it.
+            raise GiveUp("the review's id is not the one of its ticket", reason="wrong_review_id")
         # A thread that outlives its deadline does no harm: storing twice changes nothing.
         await asyncio.to_thread(queue.add, message)
         return ()

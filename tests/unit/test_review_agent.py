@@ -11,7 +11,7 @@ import pytest
 from schemas import Attempt, Call, Reason, Review, Routed, Scored, Ticket, Unscorable, stable_id, topic_of
 from streams.agents.review import DecisionRefused, outcome_of, review
 from streams.agents.review_store import ReviewStore
-from streams.errors import StopWorker, TryAgain
+from streams.errors import GiveUp, StopWorker, TryAgain
 
 CHEAP = Call(
     tier="cheap",
@@ -54,6 +54,18 @@ async def test_handler_ends_with_the_review_committed_and_sends_nothing(tmp_path
             item = other.get("t-1")
     assert item is not None
     assert item.review == DOUBT
+
+
+async def test_a_review_under_the_id_of_another_ticket_is_given_up_and_hides_behind_none(tmp_path: Path) -> None:
+    """Found by fuzzing: the store has one review for an id, so the second ticket's was taken for the first's."""
+    with closing(ReviewStore(f"sqlite:///{tmp_path}/reviews.db")) as store:
+        handle = review(store)
+        await handle(DOUBT)
+        foreign = DOUBT.model_copy(update={"ticket": Ticket(ticket_id="t-2", text="another one")})
+        with pytest.raises(GiveUp) as caught:
+            await handle(foreign)
+        assert caught.value.reason == "wrong_review_id"
+        assert store.get("t-2") is None
 
 
 async def test_redelivery_changes_nothing(tmp_path: Path) -> None:
