@@ -23,7 +23,7 @@ def edited(values: Values, variant: Variant, *, in_mlp: bool, chance: np.random.
         return noisy(values, variant.amount, chance)
     if variant.family is Family.SMALLEST and in_mlp:
         return without_smallest(values, variant.amount)
-    if variant.family is Family.RANDOM and in_mlp:
+    if variant.family in (Family.RANDOM, Family.FEW) and in_mlp:
         return without_some(values, variant.amount, chance)
     return None
 

@@ -12,13 +12,14 @@ from streams.core.svg import Chart, Series, document
 _COLOURS = ("#c05621", "#1f5fa8", "#2b8a5b", "#7b5ea7", "#6b7280")
 _AUC = (0.3, 1.0)
 _FIGURES = {
-    "tinychange_edits.svg": (Family.NOISE, Family.SMALLEST, Family.RANDOM),
+    "tinychange_edits.svg": (Family.NOISE, Family.SMALLEST, Family.RANDOM, Family.FEW),
     "tinychange_training.svg": (Family.TUNING, Family.LORA, Family.REQUANTISED),
 }
 _AXES = {
     Family.NOISE: "log2 of the deviation",
     Family.SMALLEST: "log2 of the share",
     Family.RANDOM: "log2 of the share",
+    Family.FEW: "log2 of the share",
     Family.TUNING: "log2 of the steps",
     Family.LORA: "log2 of the steps",
     Family.REQUANTISED: "place in the list, finest first",
@@ -58,7 +59,7 @@ def _place(family: Family, amount: float) -> float:
 
 def _costs(figures: Mapping[str, Any]) -> Chart:
     series = [
-        Series(name, [(math.log10(one["usd_per_year"]), one["overall"]["value"])], colour, "dots")
+        Series(name, [(math.log10(one["usd_per_year"]), one["all"]["value"])], colour, "dots")
         for (name, one), colour in zip(figures["detectors"].items(), _COLOURS, strict=True)
     ]
     exponents = [point[0] for one in series for point in one.points]

@@ -13,7 +13,7 @@ from benchmarks.tinychange.detectors import LT, LT_REF, MAHALANOBIS, MET, QUESTI
 from benchmarks.tinychange.online import online
 from benchmarks.tinychange.recording import Recording
 from benchmarks.tinychange.sizes import Sizes
-from benchmarks.tinychange.variants import Variant
+from benchmarks.tinychange.variants import OURS, Variant
 from streams.core.cost import Price
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix, censored
@@ -111,7 +111,8 @@ def _intervals(one: Tested, known: Sequence[Variant], hard: Sequence[str], sizes
 
     families = dict.fromkeys(variant.family for variant in known)
     return {
-        "overall": over(variant.name for variant in known),
+        "paper": over(variant.name for variant in known if variant.family not in OURS),
+        "all": over(variant.name for variant in known),
         "hard": over(hard),
         "families": {
             family: over(variant.name for variant in known if variant.family is family) for family in families

@@ -1,4 +1,4 @@
-"""Which changes are made to a model, by family and level: the paper's (arXiv 2512.03816), and requantisation."""
+"""Which changes are made to a model, by family and level: the paper's (arXiv 2512.03816), and two of our own."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ class Family(StrEnum):
     TUNING = "fine-tuned"
     LORA = "LoRA"
     REQUANTISED = "requantised"
+    FEW = "few pruned"
+    """At random as well, but fewer than the paper's: what lies between its finest levels and nothing."""
 
+
+OURS: Final = (Family.REQUANTISED, Family.FEW)
+"""Families that the paper does not have."""
 
 RANK: Final = 8
 ALPHA: Final = 8.0
 """LoRA adds ALPHA / RANK times the product of its two factors."""
 
-_HALVINGS: Final = {Family.NOISE: 15, Family.SMALLEST: 10, Family.RANDOM: 10}
+_HALVINGS: Final = {
+    Family.NOISE: range(16), Family.SMALLEST: range(11), Family.RANDOM: range(11), Family.FEW: range(11, 21),
+}  # fmt: skip
 _DOUBLINGS: Final = 9
 
 
@@ -51,15 +58,15 @@ class Variant:
 
 
 def variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
-    """Return the paper's 58 variants and the requantised ones; levels of all families in turn, the finest first.
+    """Return the paper's 58 variants and those of our own; levels of all families in turn, the finest first.
 
     So a run that is stopped has something of every family, and what detectors differ about. ``requantised`` names the
     coarsest first.
     """
     made = [
-        (place / last, Variant(family, f"2^-{place}", 2.0**-place))
-        for family, last in _HALVINGS.items()
-        for place in range(last + 1)
+        ((place - places[0]) / (len(places) - 1), Variant(family, f"2^-{place}", 2.0**-place))
+        for family, places in _HALVINGS.items()
+        for place in places
     ]
     made += [
         (1 - place / _DOUBLINGS, Variant(family, f"{2**place} steps", 2**place))

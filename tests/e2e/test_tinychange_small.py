@@ -23,15 +23,15 @@ def test_the_small_setting_runs_from_nothing_and_the_same_way_again(
     asked = ["--setting", "small", "--cache", str(cache)]
     outputs = ["--json", str(tmp_path / "a.json"), "--report", str(tmp_path / "a.md"), "--pictures", str(tmp_path)]
     figures = main([*asked, *outputs])
-    assert "64 of 64" in capsys.readouterr().err
+    assert "74 of 74" in capsys.readouterr().err
 
     assert figures["missing"] == []
     assert {one["family"] for one in figures["variants"]} == set(Family)
     assert "stand-in" in figures["subject"]
-    everything = {name: one["overall"]["value"] for name, one in figures["detectors"].items()}
+    everything = {name: one["all"]["value"] for name, one in figures["detectors"].items()}
     assert everything["Mahalanobis"] > everything["LT"] > everything["questions"]
     for one in figures["detectors"].values():
-        assert one["overall"]["low"] <= one["overall"]["value"] <= one["overall"]["high"]
+        assert one["all"]["low"] <= one["all"]["value"] <= one["all"]["high"]
         assert one["families"].keys() == set(Family)
         # A model that is nothing but noise is seen by everybody, the model itself by nobody.
         assert one["variants"]["noise-2-0"] > 0.9

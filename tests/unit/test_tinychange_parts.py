@@ -46,15 +46,15 @@ class TestVariants:
         made = variants(("q4_0", "q8_0"))
         counts = {family: sum(one.family is family for one in made) for family in Family}
         assert counts == {Family.NOISE: 16, Family.SMALLEST: 11, Family.RANDOM: 11, Family.TUNING: 10, Family.LORA: 10,
-                          Family.REQUANTISED: 2}  # fmt: skip
-        assert len({one.name for one in made}) == 60
+                          Family.REQUANTISED: 2, Family.FEW: 10}  # fmt: skip
+        assert len({one.name for one in made}) == 70
         assert all(one.name.replace("-", "").replace("_", "").isalnum() for one in made)
 
     def test_the_finest_of_every_family_come_first(self) -> None:
         made = variants(("q4_0", "q8_0"))
-        assert {one.family for one in made[:6]} == set(Family)
-        assert Variant(Family.TUNING, "1 steps", 1) in made[:6]
-        assert Variant(Family.REQUANTISED, "q8_0", 1) in made[:6]
+        assert {one.family for one in made[:7]} == set(Family)
+        assert Variant(Family.TUNING, "1 steps", 1) in made[:7]
+        assert Variant(Family.REQUANTISED, "q8_0", 1) in made[:7]
 
     def test_each_has_its_own_randomness_whichever_others_are_made(self) -> None:
         first, second = variants(())[:2]
