@@ -15,18 +15,25 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 
 
 def file_lines(path: Path, what: str) -> Iterator[bytes]:
-    """Yield the lines of a file, ``-`` for standard input, without line ends and without those that are blank.
+    """Open a file, ``-`` for standard input, and return its lines without line ends and without those that are blank.
 
-    Raises SettingsError for a file that cannot be read.
+    Raises SettingsError, at once, for a file that cannot be opened, and for one that cannot be read later.
     """
     if str(path) == "-":
-        yield from bounded_lines(sys.stdin.buffer)
-        return
+        return bounded_lines(sys.stdin.buffer)
     try:
-        with path.open("rb") as stream:
-            yield from bounded_lines(stream)
+        stream = path.open("rb")
     except OSError as error:
         raise SettingsError(f"{what} file {path}: {error.strerror}") from None
+    return _lines_of(stream, f"{what} file {path}")
+
+
+def _lines_of(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    with stream:
+        try:
+            yield from bounded_lines(stream)
+        except OSError as error:
+            raise SettingsError(f"{name}: {error.strerror}") from None
 
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -90,7 +90,7 @@ class TestAFileOfLines:
 
     def test_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=r"tickets file .*: No such file"):
-            list(file_lines(tmp_path / "absent", "tickets"))
+            file_lines(tmp_path / "absent", "tickets")
 
 
 def test_a_yaml_file_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
