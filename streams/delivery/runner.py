@@ -46,6 +46,11 @@ Place = tuple[str, int, int]
 _CHUNK = 256
 
 
+def _is_letter(outputs: Sequence[Message]) -> bool:
+    """Return whether this ended as a dead letter: its id may come again, mended, and is to be handled then."""
+    return any(isinstance(output, DeadLetter) for output in outputs)
+
+
 class Runner:
     """Runs one stage. ``stop`` is called once with the error when nothing can succeed any more."""
 
@@ -226,7 +231,8 @@ class Runner:
             self._ids_in_progress[message_id] = mark
         try:
             outputs = await self._handling.call(record, message)
-            await self.dispatch.deliver([Result(record, outputs, message_id)], began)
+            remembered = None if _is_letter(outputs) else message_id
+            await self.dispatch.deliver([Result(record, outputs, remembered)], began)
         finally:
             if message_id is not None:
                 del self._ids_in_progress[message_id]
@@ -261,6 +267,7 @@ class Runner:
                 continue
             if message is not None:
                 outputs = self._handling.compute(record, message)
+                message_id = None if _is_letter(outputs) else message_id
             if message_id is not None:
                 seen.add(message_id)
             results.append(Result(record, outputs, message_id))

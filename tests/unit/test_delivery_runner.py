@@ -77,6 +77,29 @@ async def test_step_4_recall_finishes_a_known_id_without_a_second_call(handler: 
     assert bench.low == 3
 
 
+@pytest.mark.parametrize("computes", [False, True])
+async def test_step_4_recall_forgets_an_id_that_ended_as_a_dead_letter(computes: bool) -> None:
+    """Found by fuzzing: what an operator sent again from the dead letters was finished without a call."""
+    bad = {"a"}
+
+    def once_bad(ticket: Ticket) -> Sequence[Message]:
+        if ticket.ticket_id in bad:
+            raise GiveUp("no", reason="bad")
+        return [verdict(ticket.ticket_id)]
+
+    async def called(ticket: Ticket) -> Sequence[Message]:
+        return once_bad(ticket)
+
+    bench = Bench(once_bad if computes else called)
+    await bench.run([record(0, "a"), record(1, "b")])
+    bad.clear()
+    await bench.run([record(2, "a"), record(3, "b")])
+    assert [letter.reason for letter in bench.sender.letters] == ["bad"]
+    assert bench.sender.ticket_ids == ["b", "a"]
+    assert bench.tally.counts["known_id"] == 1
+    assert bench.low == 4
+
+
 async def test_step_4_recall_lets_one_call_answer_an_id_that_is_in_flight_twice() -> None:
     held = Held()
     bench = Bench(held)
