@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         ]
         known = facts(subject, folder)
         original, changed = recorded(subject, wanted, folder, _told)
+        if len(changed) == len(subject.variants):
+            subject.close()
     figures = {
         "setting": asked.setting,
         "subject": subject.name,

@@ -30,6 +30,9 @@ class Subject(Protocol):
     def prompt_tokens(self) -> dict[str, float]:
         """Return the mean prompt tokens of a probe, a completion and a question."""
 
+    def close(self) -> None:
+        """Delete what only further recordings would need."""
+
 
 def facts(subject: Subject, folder: Path) -> dict[str, Any]:
     """Return what is measured once about the original: its serving noise and the length of its prompts."""

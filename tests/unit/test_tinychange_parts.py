@@ -217,6 +217,9 @@ class TestRecording:
             def prompt_tokens(self) -> dict[str, float]:
                 return {}
 
+            def close(self) -> None:
+                raise AssertionError("nobody is done")
+
         first, second = Interrupted(3), Interrupted(9)
         with pytest.raises(KeyboardInterrupt):
             recorded(first, every, tmp_path, print)

@@ -61,7 +61,9 @@ def edited_copy(source: Path, target: Path, edit: Callable[[str, Values], Values
     A target that exists is taken for such a copy and written over, which is several times faster than a new file.
     """
     if not target.is_file():
-        shutil.copyfile(source, target)
+        scratch = target.with_suffix(".part")
+        shutil.copyfile(source, scratch)
+        scratch.rename(target)
     before, after = np.memmap(source, mode="r"), np.memmap(target, mode="r+")
     for tensor in _tensors(source):
         old = tensor.values(before)

@@ -42,20 +42,12 @@ class GemmaSubject:
     variants = variants(_KINDS)
 
     def __init__(self, seed: int, sizes: Sizes, folder: Path, told: Callable[[str], None]) -> None:
-        """Make the half-precision copy and the served original where they are not there yet.
-
-        Raises SandboxError where packages are missing.
-        """
+        """Raise SandboxError where packages are missing; files are made when they are needed."""
         reason = missing()
         if reason is not None:
             raise SandboxError(reason)
         self._seed, self._sizes, self._folder, self._told = seed, sizes, folder, told
-        folder.mkdir(parents=True, exist_ok=True)
-        self._half, self._copy, self._served = (folder / f"{one}.gguf" for one in ("half", "copy", "served"))
-        if not self._half.is_file():
-            requantised(weights_file(), self._half, "f16")
-        if not self._served.is_file():
-            requantised(self._half, self._served, SERVED)
+        self._copy = folder / "copy.gguf"
 
     def record(self, variant: Variant | None) -> Recording:
         """Return the rows of a variant, or of the original."""
@@ -91,9 +83,22 @@ class GemmaSubject:
             server.close()
 
     def close(self) -> None:
-        """Delete the large files."""
-        for path in (self._half, self._copy, self._served, *self._folder.glob("*.npz")):
-            path.unlink(missing_ok=True)
+        """Delete the large files; they are made again where they are needed."""
+        for path in (*self._folder.glob("*.gguf"), *self._folder.glob("*.npz")):
+            path.unlink()
+
+    @cached_property
+    def _half(self) -> Path:
+        """The model in half precision."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / "half.gguf"
+        return path if path.is_file() else requantised(weights_file(), path, "f16")
+
+    @cached_property
+    def _served(self) -> Path:
+        """The original as it is served."""
+        path = self._folder / "served.gguf"
+        return path if path.is_file() else requantised(self._half, path, SERVED)
 
     def _loaded(self, path: Path) -> GemmaServer:
         return GemmaServer(path, " ".join(self._texts))
