@@ -28,7 +28,7 @@ from typing import Any
 
 import structlog
 
-from schemas import Message
+from schemas import DeadLetter, Message
 from streams.delivery.changes import Changes
 from streams.delivery.dispatch import Dispatch, Partition, Result, Sender
 from streams.delivery.finished_ids import FinishedIds
