@@ -36,7 +36,7 @@ from streams.core.calibrate.report import fitted_policy, report
 from streams.core.calibrate.select import NoPolicy, select
 from streams.core.fitted import Promise
 from streams.core.policy import Policy
-from streams.delivery.service import Connection
+from streams.delivery.connection import Connection
 from streams.demo.run import demo_settings
 from streams.evaluate import evaluate
 from streams.models.client import ModelClient

@@ -39,7 +39,7 @@ from streams.core.calibrate.select import NoPolicy, select
 from streams.core.fitted import Promise
 from streams.core.perplexity import PerplexityRule, fit_rule, risk
 from streams.core.policy import Policy
-from streams.delivery.service import Connection
+from streams.delivery.connection import Connection
 from streams.demo.run import demo_settings
 from streams.evaluate import evaluate
 from streams.models.client import ModelClient

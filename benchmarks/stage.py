@@ -25,8 +25,10 @@ from schemas import TOPICS, Attempt, Call, Classification, Message, Scored, Tick
 from streams.agents.score import score
 from streams.app import configure_logging, spare_collector
 from streams.core.policy import Policy
+from streams.delivery.connection import Connection
 from streams.delivery.observer import Observer
-from streams.delivery.service import MAX_BATCH_BYTES, Connection, StageService, start_producer
+from streams.delivery.producers import MAX_BATCH_BYTES, start_producer
+from streams.delivery.service import StageService
 from streams.delivery.stage import Stage
 from streams.demo.run import local_connection
 from streams.sandbox.embedded import EmbeddedBroker

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, NoError, for_code
 from aiokafka.protocol.admin import CreateAclsRequest
 
+from streams.delivery.connection import Connection
 from streams.delivery.reach import dial
-from streams.delivery.service import Connection
 from streams.errors import StopWorker
 from streams.rights import Acl, Operation, Pattern, Resource
 

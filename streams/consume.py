@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, InvalidMessage, Message
+from streams.delivery.connection import Connection
 from streams.delivery.reach import unreachable
-from streams.delivery.service import Connection
 from streams.errors import SettingsError
 
 

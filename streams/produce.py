@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from schemas import TOPICS
-from streams.delivery.service import Connection, start_producer
+from streams.delivery.connection import Connection
+from streams.delivery.producers import start_producer
 from streams.errors import StopWorker
 
 _CHUNK = 500

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from schemas import Message
+from streams.delivery.connection import Connection
 from streams.delivery.lines import PlainLine
 from streams.delivery.outbox import Outbox
-from streams.delivery.service import Connection, start_producer, stop_producer
+from streams.delivery.producers import start_producer, stop_producer
 
 
 async def publish(messages: Sequence[Message], connection: Connection, *, prefix: str = "") -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from streams.delivery.client_security import ClientSecurity
+from streams.delivery.connection import Connection
 from streams.delivery.handling import LONGEST_PAUSE_S
-from streams.delivery.service import Connection
 from streams.delivery.stage import Limits
 from streams.models.endpoint import Endpoint
 

@@ -10,8 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas import TOPICS
+from streams.delivery.connection import Connection
 from streams.delivery.reach import dial, unreachable
-from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
 

@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas import TOPICS, DeadLetter, Message, Ticket, Verdict
+from streams.delivery.connection import Connection
 from streams.delivery.ledger import decode_finished
 from streams.delivery.observer import Observer
-from streams.delivery.service import Connection, StageService
+from streams.delivery.service import StageService
 from streams.delivery.stage import Delivery, Limits, Stage
 from streams.errors import StopWorker
 from streams.sandbox.broker import Broker

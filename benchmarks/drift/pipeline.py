@@ -11,8 +11,10 @@ from aiokafka import AIOKafkaProducer
 from schemas import TOPICS, Message, Probe, stable_id
 from streams.agents.drift import drift
 from streams.core.drift.simulate import Endpoint, probe_rows
+from streams.delivery.connection import Connection
 from streams.delivery.observer import Observer
-from streams.delivery.service import MAX_BATCH_BYTES, Connection, StageService
+from streams.delivery.producers import MAX_BATCH_BYTES
+from streams.delivery.service import StageService
 from streams.delivery.stage import Stage
 from streams.demo.run import local_connection
 from streams.sandbox.embedded import EmbeddedBroker

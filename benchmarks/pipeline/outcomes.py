@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from streams.consume import reader
-from streams.delivery.service import Connection
+from streams.delivery.connection import Connection
 
 _WATCHED = ("routed", "reviews", "dead-letters")
 _LOOK_S = 0.5

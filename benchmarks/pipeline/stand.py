@@ -23,7 +23,8 @@ from benchmarks.pipeline.outcomes import Outcomes, watching
 from benchmarks.pipeline.tickets import tickets
 from benchmarks.pipeline.usage import cpu_seconds, rss_mb
 from schemas import Message, topic_of
-from streams.delivery.service import Connection, start_producer
+from streams.delivery.connection import Connection
+from streams.delivery.producers import start_producer
 from streams.demo.run import local_connection
 from streams.sandbox.kafka import LocalKafka
 from streams.sandbox.model.served import BIG, CHEAP

@@ -129,7 +129,7 @@ def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
 async def _settings(config: Path | None, train: Path | None, models: ModelKind, seed: int) -> AsyncIterator[Settings]:
     """Yield the settings of the config file, or of a sandbox model server that runs meanwhile."""
     from streams.core.policy import Policy
-    from streams.delivery.service import Connection
+    from streams.delivery.connection import Connection
     from streams.demo.run import demo_settings
     from streams.sandbox.model.process import ModelServer
     from streams.sandbox.tickets import TRAIN

@@ -74,10 +74,7 @@ class Consumer(stock.Consumer):
                 while not self._runner.has_room or self._waiting_batches() > _WAITING_BATCHES:
                     await self._runner.next_change()
                 await self._fetch_once()
-        except self.consumer_stopped_errors:
-            if not self.transport.app.should_stop:
-                raise
-        except asyncio.CancelledError:
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
             if not self.transport.app.should_stop:
                 raise
         except TopicAuthorizationFailedError as refused:
@@ -111,11 +108,11 @@ class Consumer(stock.Consumer):
 
     async def _read_again(self, records: Iterable[TP]) -> None:
         """Seek back, so that the offsets of a dropped batch are not skipped: the ledger never heard of them."""
-        positions = {}
-        for tp in records:
-            ledger = self._runner.ledger((tp.topic, tp.partition))
-            if ledger is not None:
-                positions[TP(tp.topic, tp.partition)] = ledger.position
+        positions = {
+            TP(tp.topic, tp.partition): ledger.position
+            for tp in records
+            if (ledger := self._runner.ledger((tp.topic, tp.partition))) is not None
+        }
         if positions:
             await self._thread.rewind(positions)
 

@@ -9,8 +9,8 @@ import stamina
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.delivery.connection import Connection
 from streams.delivery.reach import unreachable
-from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
 #: So many records at once, so that the event loop has its turn in between.

@@ -11,8 +11,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.delivery.connection import Connection
 from streams.delivery.reach import refusal, unreachable
-from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)

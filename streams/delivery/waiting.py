@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.delivery.connection import Connection
 from streams.delivery.handling import is_cancelled
 from streams.delivery.history import start_consumer
-from streams.delivery.service import Connection
 from streams.errors import StopWorker
 
 #: A record that is there comes at once; without one the broker answers after 100 ms.

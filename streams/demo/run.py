@@ -23,7 +23,7 @@ from streams.app import check_policy
 from streams.consume import decode, reader
 from streams.core.labels import LabelSet
 from streams.core.policy import Policy
-from streams.delivery.service import Connection
+from streams.delivery.connection import Connection
 from streams.demo.account import Account, Row
 from streams.demo.baseline import baseline
 from streams.demo.contracts import sandbox_contract

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from schemas import Message, Ticket
-from streams.delivery import consumer_thread
-from streams.delivery import service as service_module
+from streams.delivery import consumer_thread, producers
 from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.stage import Limits
 from streams.errors import StopWorker
@@ -314,7 +313,7 @@ async def test_a_worker_that_cannot_restore_its_ledgers_ends(
 async def test_stopping_ends_inside_its_bound_though_the_broker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits that are given, and so much each for the group and for the producer."""
     monkeypatch.setattr(consumer_thread, "_STOP_S", 0.1)
-    monkeypatch.setattr(service_module, "_PRODUCER_STOP_S", 0.1)
+    monkeypatch.setattr(producers, "_PRODUCER_STOP_S", 0.1)
     release = asyncio.Event()
 
     async def held(ticket: Ticket) -> Sequence[Message]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 import stamina
 
+from streams.delivery.connection import Connection
 from streams.delivery.history import history
-from streams.delivery.service import Connection
 from streams.errors import StopWorker
 from streams.sandbox.broker import Broker
 from tests.stages import Topics, topics_on

@@ -23,8 +23,8 @@ from streams.app import Worker
 from streams.consume import decode, reader
 from streams.core.policy import Policy
 from streams.delivery.client_security import ClientSecurity
+from streams.delivery.connection import Connection
 from streams.delivery.leader import Leadership
-from streams.delivery.service import Connection
 from streams.demo.run import demo_settings, read_lines
 from streams.errors import StopWorker
 from streams.probe_metrics import ProbeMetrics

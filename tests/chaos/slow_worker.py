@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from schemas import TOPICS, Ticket, Verdict
-from streams.delivery.service import Connection, StageService
+from streams.delivery.connection import Connection
+from streams.delivery.service import StageService
 from streams.delivery.stage import Delivery, Stage
 from streams.errors import StopWorker
 

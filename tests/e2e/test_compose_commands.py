@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas import Review, Routed
 from streams.agents.review_store import ReviewStore
 from streams.consume import decode, reader
-from streams.delivery.service import Connection
+from streams.delivery.connection import Connection
 from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess

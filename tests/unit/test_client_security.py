@@ -12,8 +12,9 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError,
 from pydantic import ValidationError
 
 from streams.delivery.client_security import ClientSecurity
+from streams.delivery.connection import Connection
 from streams.delivery.reach import dial, refusal
-from streams.delivery.service import Connection, _credentials
+from streams.delivery.service import _credentials
 from streams.errors import SettingsError, StopWorker
 from streams.sandbox.ports import ReservedPort
 from streams.settings import check_settings, load_settings

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
-from tests.unit.test_delivery_driver import Bench, FakeThread, HereThread, Rig, answer
+from tests.records import Bench, answer
+from tests.rigs import FakeThread, Rig
+from tests.unit.test_delivery_driver import HereThread
 
 
 class RefusedThread(FakeThread):

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from streams.core.policy import Policy
-from streams.delivery.service import Connection
+from streams.delivery.connection import Connection
 from streams.demo.run import DemoOptions, demo_settings, read_lines, run_demo, write_report
 from streams.errors import SettingsError
 

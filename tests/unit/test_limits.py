@@ -13,7 +13,7 @@ from schemas import MAX_NAME, MAX_TEXT, InvalidMessage, Reason, Ticket
 from schemas.registry import TICKET_BYTES
 from streams import line_files, yaml_files
 from streams.core.labels import MAX_LABELS, LabelSet
-from streams.delivery.service import MAX_REQUEST_BYTES
+from streams.delivery.producers import MAX_REQUEST_BYTES
 from streams.errors import SettingsError
 from streams.line_files import MAX_LINE_BYTES, bounded_lines, file_lines
 from streams.models import exchange

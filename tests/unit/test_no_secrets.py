@@ -18,7 +18,7 @@ from schemas import Call
 from streams.agents.review_store import ReviewStore
 from streams.app import Worker, configure_logging
 from streams.core.redact import Redaction
-from streams.delivery.service import start_producer
+from streams.delivery.producers import start_producer
 from streams.errors import HedgerowError
 from streams.metrics import MetricsObserver
 from streams.models.client import ModelClient
