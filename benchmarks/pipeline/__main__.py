@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Options:
 
 async def run(options: Options) -> dict[str, Any]:
     """Run every round and return the report."""
-    raw = Raw()
+    raw = Raw(load_average=[os.getloadavg()[0]])
     quix = quixstreams(options.quixstreams_python)
     arms = [OURS, BY_HAND] if quix is None else [OURS, BY_HAND, quix]
     with tempfile.TemporaryDirectory(prefix="hedgerow-pipeline-") as folder:
@@ -60,6 +61,7 @@ async def run(options: Options) -> dict[str, Any]:
                 raw.soak = _say("soak", await rounds.soak(stand, options.soak))
             if options.profile is not None:
                 await profile(stand, options.tickets, options.profile)
+    raw.load_average.append(os.getloadavg()[0])
     return report(raw, options.tickets, options.rounds)
 
 

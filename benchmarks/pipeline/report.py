@@ -26,6 +26,8 @@ class Raw:
     overhead: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
     scale: list[float] = field(default_factory=list)
     soak: Mapping[str, Any] | None = None
+    load_average: list[float] = field(default_factory=list)
+    """Of the machine over a minute, before and after: above the number of cores, others had their share of the time."""
 
     def median(self, arm: str, figure: str) -> float | None:
         """Return the median of one throughput figure of one arm."""
@@ -60,6 +62,7 @@ def report(raw: Raw, tickets: int, rounds: int) -> dict[str, Any]:
             "overhead": raw.overhead,
             "scale_2_workers": raw.scale,
             "soak": raw.soak,
+            "load_average": raw.load_average,
         },
     }
 

@@ -25,13 +25,14 @@ _SOAK_PATIENCE_S = 60.0
 async def throughput(stand: Stand, arm: Arm, count: int) -> dict[str, Any]:
     """Send all tickets at once; from the first one's sending to the last outcome, with the reviews stored."""
     async with stand.running(arm, latency_ms=MODEL_MS, in_flight=LIMIT_IN_FLIGHT) as running:
-        rss, cpu, began = running.rss_mb, running.cpu_seconds, time.perf_counter()
+        rss, cpu, broker, began = running.rss_mb, running.cpu_seconds, stand.broker_cpu_seconds, time.perf_counter()
         await running.send_all(tickets(count))
         seconds = await running.finished(count) - began
         cpu = running.cpu_seconds - cpu
         return {
             "tickets_per_second": count / seconds,
             "tickets_per_cpu_second": count / cpu,
+            "tickets_per_broker_cpu_second": count / (stand.broker_cpu_seconds - broker),
             "rss_mb_start": rss,
             "rss_mb_end": running.rss_mb,
             "routes": dict(sorted(running.outcomes.routes.items())),
@@ -73,8 +74,14 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
     async with stand.running(arm, latency_ms=MODEL_MS, in_flight=LIMIT_IN_FLIGHT) as running:
         settle = tickets(int(per_second), "settle")  # a second to find its pace
         await running.pace(settle, per_second)
+        cpu, broker, began = running.cpu_seconds, stand.broker_cpu_seconds, time.perf_counter()
         await running.pace(tickets(count), per_second)
         await running.finished(count + len(settle))
+        wall = time.perf_counter() - began
+        busy = {
+            "cores_used": (running.cpu_seconds - cpu) / wall,
+            "broker_cores_used": (stand.broker_cpu_seconds - broker) / wall,
+        }
         for ticket in settle:
             del running.outcomes.tickets[ticket.ticket_id]
         beyond = [
@@ -82,7 +89,7 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
             for ticket, outcome in running.outcomes.tickets.items()
         ]
     cuts = statistics.quantiles(beyond, n=100, method="inclusive")
-    return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98]}
+    return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98], **busy}
 
 
 async def soak(stand: Stand, count: int) -> dict[str, Any]:

@@ -115,11 +115,17 @@ class Running:
 class Stand:
     """The broker and the model server; ``running`` starts an arm."""
 
-    def __init__(self, connection: Connection, model_port: int, folder: Path) -> None:
-        self.connection = connection
+    def __init__(self, broker: LocalKafka, model_port: int, folder: Path) -> None:
+        self.connection = local_connection(broker)
+        self._broker = broker
         self._model_port = model_port
         self._folder = folder
         self._numbers = itertools.count()
+
+    @property
+    def broker_cpu_seconds(self) -> float:
+        """The broker's CPU time so far."""
+        return sum(cpu_seconds(pid) for pid in self._broker.pids)
 
     @asynccontextmanager
     async def running(
@@ -207,7 +213,7 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
         models = ChildProcess(command, output=folder / "models.log", env=_environment())
         stack.push_async_callback(models.stop, 5.0)
         await _listening(port.number, models)
-        yield Stand(local_connection(broker), port.number, folder)
+        yield Stand(broker, port.number, folder)
 
 
 async def _listening(port: int, process: ChildProcess) -> None:
