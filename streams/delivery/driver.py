@@ -61,7 +61,8 @@ class Consumer(stock.Consumer):
         self._refused: TopicAuthorizationFailedError | None = None
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        # A loop of the worker's own kind, which is uvloop's where there is one: faust would take asyncio's.
+        return ConsumerThread(self, loop=self.loop, thread_loop=type(self.loop)(), beacon=self.beacon)
 
     # Fetching.
 

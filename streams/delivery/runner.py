@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 #: Topic, partition and offset of a record.
 Place = tuple[str, int, int]
 #: A batch stage yields to the event loop after this many records.
-_CHUNK = 256
+_CHUNK = 1024
 
 
 def _is_letter(outputs: Sequence[Message]) -> bool:

@@ -386,10 +386,10 @@ async def test_step_9_finish_needs_no_output() -> None:
 
 async def test_a_stage_that_only_computes_sends_whole_chunks() -> None:
     bench = Bench(compute)
-    await bench.run(records(range(700)))
-    assert [len(call) for call in bench.sender.calls] == [256, 256, 188]
-    assert bench.sender.ticket_ids == [f"0-{i}" for i in range(700)]
-    assert bench.low == 700
+    await bench.run(records(range(2500)))
+    assert [len(call) for call in bench.sender.calls] == [1024, 1024, 452]
+    assert bench.sender.ticket_ids == [f"0-{i}" for i in range(2500)]
+    assert bench.low == 2500
 
 
 async def test_a_chunk_with_one_dead_letter_keeps_its_order() -> None:
