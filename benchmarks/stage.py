@@ -14,6 +14,7 @@ import gc
 import json
 import secrets
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas import TOPICS, Attempt, Call, Classification, Message, Scored, Ticket, topic_of
 from streams.agents.score import score
-from streams.app import configure_logging, spare_collector
+from streams.app import configure_logging, tune_interpreter
 from streams.core.policy import Policy
 from streams.delivery.connection import Connection
 from streams.delivery.observer import Observer
@@ -96,10 +97,10 @@ class _Timer(Observer):
 
 
 async def ours(connection: Connection, prefix: str, total: int) -> Clock:
-    """Run the stage as a worker does, its garbage collector spared too."""
+    """Run the stage as a worker does, with an interpreter that is tuned like a worker's."""
     clock = Clock(total)
-    thresholds = gc.get_threshold()
-    spare_collector()
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    tune_interpreter()
     handler = score(Policy(), len(_LABELS))
 
     def timed(message: Classification) -> Sequence[Message]:
@@ -114,6 +115,7 @@ async def ours(connection: Connection, prefix: str, total: int) -> Clock:
     await service.stop()
     gc.unfreeze()
     gc.set_threshold(*thresholds)
+    sys.setswitchinterval(interval)
     return clock
 
 
