@@ -241,7 +241,7 @@ def tune_interpreter() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 10, 10)
     sys.setswitchinterval(0.0005)
 
 
