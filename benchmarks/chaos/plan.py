@@ -27,7 +27,7 @@ def plan(seed: int, worker_kills: int, broker_kills: int) -> list[Step]:
     rng = random.Random(seed)
     acts: list[Act] = ["kill_worker"] * worker_kills + ["kill_broker"] * broker_kills
     acts += ["freeze_worker"] * (1 + worker_kills // 4) + ["add_worker", "remove_worker"] * (1 + worker_kills // 6)
-    acts += ["freeze_broker"] * -(-broker_kills // 3) + ["cut_models"]
+    acts += ["freeze_broker"] * ((broker_kills + 1) // 3) + ["cut_models"]
     rng.shuffle(acts)
     places = sorted(rng.uniform(0.03, 0.9) for _ in acts)
     return [Step(at, act, rng.random(), rng.uniform(1.0, 8.0)) for at, act in zip(places, acts, strict=True)]
