@@ -17,6 +17,8 @@ def report(figures: Mapping[str, Any]) -> str:
         _noise(figures["noise"]),
         "### All detectors\n",
         _detectors(figures),
+        "### With more noise\n",
+        _noisier(figures["noisier"]),
         "### By family\n",
         _families(figures),
         "### By level\n",
@@ -50,6 +52,17 @@ def _detectors(figures: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     head = ("detector", f"AUC, {paper} of the paper's", f"AUC, all {count} variants", f"AUC, the {hard} hard ones",
             "tokens a round", "USD a year")  # fmt: skip
+    return table(head, rows)
+
+
+def _noisier(found: Sequence[Mapping[str, Any]]) -> str:
+    names = list(found[0]["detectors"])
+    rows = [
+        [f"{one['added_nats']:g}", *(_interval(one["detectors"][name]["all"]) for name in names), len(one["hard"]),
+         *(_interval(one["detectors"][name]["hard"]) for name in names)]
+        for one in found
+    ]  # fmt: skip
+    head = ("noise added, nats", *(f"{name}, all" for name in names), "hard ones", *(f"{name}, hard" for name in names))
     return table(head, rows)
 
 

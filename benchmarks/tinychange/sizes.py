@@ -6,7 +6,17 @@ import zlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_DRAWN_LATER = ("tests", "resamples", "references", "window", "reference", "met_samples", "answers", "quiet_rows")
+_DRAWN_LATER = (
+    "tests",
+    "resamples",
+    "references",
+    "window",
+    "reference",
+    "met_samples",
+    "answers",
+    "quiet_rows",
+    "added_nats",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,9 @@ class Sizes:
     quiet_rows: int
     """Rows of the unchanged model that the running detectors see, for their false alarms."""
 
+    added_nats: tuple[float, ...]
+    """Deviations of noise added to recorded logprobs, one table line each: servers less exact than the recorded one."""
+
     k: int = 20
     window: int = 10
     """Rows on each side of a test."""
@@ -74,11 +87,11 @@ class Sizes:
 SMALL = Sizes(
     history=400, original_rows=600, rows=200, prompts=6, original_samples=32, samples=16, tokens=12, questions=40,
     original_readings=4, readings=2, tests=60, resamples=60, references=3,
-    quiet_rows=1000,
+    quiet_rows=1000, added_nats=(0.05,),
 )  # fmt: skip
 
 FULL = Sizes(
     history=400, original_rows=1000, rows=300, prompts=5, original_samples=24, samples=8, tokens=10, questions=30,
-    original_readings=4, readings=1, tests=1000, resamples=1000, references=10, quiet_rows=10_000,
+    original_readings=4, readings=1, tests=1000, resamples=1000, references=10, quiet_rows=10_000, added_nats=(0.02, 0.05, 0.1, 0.2),
     met_samples=6,
 )  # fmt: skip

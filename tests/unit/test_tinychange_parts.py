@@ -15,7 +15,7 @@ from benchmarks.tinychange.auc import auc, interval
 from benchmarks.tinychange.detectors import LT, MET, QUESTIONS, _mmd
 from benchmarks.tinychange.edits import edited, noisy, without_smallest, without_some
 from benchmarks.tinychange.recording import Recording
-from benchmarks.tinychange.result import cost, hard_variants
+from benchmarks.tinychange.result import cost, hard_variants, with_noise
 from benchmarks.tinychange.run import recorded
 from benchmarks.tinychange.sizes import SMALL
 from benchmarks.tinychange.small.network import ATTENTION, CONTEXT, forward, gradient, loss, single_samples, trained
@@ -157,14 +157,14 @@ class TestStatistics:
     def test_every_detector_sees_a_large_change_and_none_its_absence(self) -> None:
         original = recording(0, rows=270, samples=16)
         changed = {"same": recording(1, rows=20, samples=8), "other": recording(2, rows=20, samples=8, shift=-1.0)}
-        for name, one in detectors.tested(original, changed, SIZES, 0).items():
+        for name, one in detectors.examined(original, changed, SIZES, 0).items():
             assert len(one.null) == SIZES.tests, name
             assert auc(one.null, one.changed["other"]) > 0.99, name
             assert 0.1 < auc(one.null, one.changed["same"]) < 0.9, name
 
     def test_the_same_seed_draws_the_same_tests(self) -> None:
         original, changed = recording(0, rows=270, samples=16), {"other": recording(2, rows=20, samples=8)}
-        first, second = (detectors.tested(original, changed, SIZES, 3) for _ in range(2))
+        first, second = (detectors.examined(original, changed, SIZES, 3) for _ in range(2))
         assert all(np.array_equal(first[name].changed["other"], second[name].changed["other"]) for name in first)
 
     def test_a_hard_variant_is_seen_by_some_and_not_at_once_by_all(self) -> None:
@@ -174,6 +174,22 @@ class TestStatistics:
             "Mahalanobis": {"gone": 0.99, "hard": 0.8, "none": 0.5},
         }
         assert hard_variants(areas, ("gone", "hard", "none")) == ["hard"]
+
+
+class TestMoreNoise:
+    def test_every_logprob_gets_its_own_and_rows_stay_rows(self) -> None:
+        plain = recording(0, rows=200, samples=2)
+        noisy = with_noise(plain, 1.0, 0, "a")
+        assert (np.diff(noisy.logprobs, axis=1) <= 0).all()
+        assert (noisy.logprobs <= 0).all()
+        moved = [
+            dict(zip(a.tokens, a.logprobs, strict=True))[token] - logprob
+            for a, b in zip(noisy.rows, plain.rows, strict=True)
+            for token, logprob in list(zip(b.tokens, b.logprobs, strict=True))[3:]
+        ]
+        assert np.std(moved) == pytest.approx(1.0, abs=0.1)
+        assert with_noise(plain, 1.0, 0, "a").rows == noisy.rows
+        assert with_noise(plain, 1.0, 0, "b").rows != noisy.rows
 
 
 class TestCost:
