@@ -76,14 +76,16 @@ def run_prober(
 
 async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_json: bool) -> None:
     from streams.metrics import MetricsObserver
-    from streams.pages import serve_metrics
+    from streams.pages import Answer, serve_metrics
     from streams.probe_metrics import ProbeMetrics
     from streams.prober import Prober
 
     observer = MetricsObserver()
     metrics = ProbeMetrics(observer.registry)
     prober = Prober(settings, endpoints, metrics=metrics, told=lambda probe: _print(probe, as_json=as_json))
-    async with serve_metrics(settings.metrics, observer):
+    # A prober that can go on no more ends its process, so whoever is asked is alive.
+    pages = {"/health": lambda: Answer(True, {}, {}), "/ready": lambda: Answer(prober.ready.is_set(), {}, {})}
+    async with serve_metrics(settings.metrics, observer, pages):
         task = asyncio.create_task(prober.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -26,11 +27,12 @@ from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO
-from streams.settings import AGENTS, AgentName
+from streams.settings import AGENTS, WATCHERS
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 OURS = {name: service["command"] for name, service in SERVICES.items() if service["image"].startswith("hedgerow:")}
+STAYING = (*AGENTS, "prober", "watch")
 #: The image's entry point, and its working directory, where hedgerow.yaml is.
 HEDGEROW = str(Path(sys.executable).with_name("hedgerow"))
 WORKDIR = ROOT / "deploy" / "docker"
@@ -77,11 +79,19 @@ async def fetch(url: str) -> str | None:
         return None
 
 
-async def sample(port: int, name: str, agent: str) -> float:
-    """Return one sample of a worker's /metrics; 0 where it is not there yet."""
+async def sample(port: int, name: str, agent: str | None = None) -> float:
+    """Return one sample of a process's /metrics; 0 where it is not there yet."""
     page = await fetch(f"http://127.0.0.1:{port}/metrics") or ""
     samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     return sum(one.value for one in samples if one.name == name and one.labels.get("agent") == agent)
+
+
+async def is_at_work(service: str, port: int) -> bool:
+    """Tell whether a prober leads, and whether every agent of a worker has its partitions."""
+    if service == "prober":
+        return await sample(port, "hedgerow_prober_leads") == 1
+    agents = WATCHERS if service == "watch" else (service,)
+    return all([await sample(port, "hedgerow_rebalances_total", agent) > 0 for agent in agents])
 
 
 @asynccontextmanager
@@ -114,29 +124,26 @@ async def is_down(port: int) -> bool:
 
 @asynccontextmanager
 async def workers(env: Environment) -> AsyncIterator[dict[str, int]]:
-    """Run the command of every worker service until its agent has partitions; yield the ports of their /metrics.
+    """Run the command of every service that stays until it is at work; yield the ports of their /metrics.
 
     At the end each gets SIGTERM and has to end well.
     """
-    ports = {agent: ReservedPort() for agent in AGENTS}
+    ports = {service: ReservedPort() for service in STAYING}
     children = {
-        agent: ChildProcess(
-            [HEDGEROW, *OURS[agent]], env={**env, "HEDGEROW_METRICS__PORT": str(port.number)}, cwd=WORKDIR
+        service: ChildProcess(
+            [HEDGEROW, *OURS[service]], env={**env, "HEDGEROW_METRICS__PORT": str(port.number)}, cwd=WORKDIR
         )
-        for agent, port in ports.items()
+        for service, port in ports.items()
     }
     try:
-        for agent, child in children.items():
-
-            async def ready(agent: AgentName = agent) -> bool:
-                return await sample(ports[agent].number, "hedgerow_rebalances_total", agent) > 0
-
-            await until(ready, f"the {agent} worker", child)
-        yield {agent: port.number for agent, port in ports.items()}
+        for service, child in children.items():
+            await until(partial(is_at_work, service, ports[service].number), f"the service {service}", child)
+            assert await fetch(f"http://127.0.0.1:{ports[service].number}/health") is not None
+        yield {service: port.number for service, port in ports.items()}
         for child in children.values():
             os.kill(child.pid, signal.SIGTERM)
-        for agent, child in children.items():
-            assert await child.wait(STOP_S) == 0, f"{agent}: {child.tail()}"
+        for service, child in children.items():
+            assert await child.wait(STOP_S) == 0, f"{service}: {child.tail()}"
     finally:
         for child in children.values():
             await child.kill()
@@ -164,7 +171,7 @@ def one_ticket_of_each_slice() -> dict[str, str]:
 
 
 async def test_commands_carry_tickets_as_plain_processes(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
-    assert OURS.keys() == {"topics", "models", *AGENTS}
+    assert OURS.keys() == {"topics", "models", *STAYING}
     prefix = f"compose-{uuid.uuid4().hex[:6]}."
     reviews = f"sqlite:///{tmp_path / 'reviews.db'}"
     env = {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_")} | {
@@ -187,6 +194,9 @@ async def test_commands_carry_tickets_as_plain_processes(embedded_broker: Embedd
     await asyncio.to_thread(wait_for_topics_as_a_pod_does, env)
     async with model_server(env) as url:
         env |= {f"HEDGEROW_TIERS__{tier}__BASE_URL": url for tier in ("CHEAP", "BIG")}
+        probed = yaml.safe_load((WORKDIR / "endpoints.yaml").read_text())["endpoints"]
+        probed = [{**endpoint, "base_url": url, "interval_s": 1} for endpoint in probed]
+        env["HEDGEROW_ENDPOINTS"] = json.dumps({"endpoints": probed})
         async with workers(env) as ports:
             await asyncio.to_thread(run_to_end, ["produce", str(file)], env)
             ends = await outcomes(Connection(embedded_broker.bootstrap), prefix, set(tickets))
@@ -197,6 +207,11 @@ async def test_commands_carry_tickets_as_plain_processes(embedded_broker: Embedd
                 return await sample(ports["review"], name, "review") >= len(in_review)
 
             await until(stored, "the end of the review queue's work")
+
+            async def watched() -> bool:
+                return await sample(ports["watch"], "hedgerow_handling_seconds_count", "drift") >= len(probed)
+
+            await until(watched, "a probe of each endpoint at the drift agent")
             for agent in ("classify", "score"):
                 assert await sample(ports[agent], "hedgerow_handling_seconds_count", agent) == len(tickets)
 

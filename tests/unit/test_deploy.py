@@ -19,7 +19,7 @@ from streams.hard_stop import stop_bound_s
 from streams.metrics import MetricsObserver
 from streams.sandbox.model.training import read_training_set
 from streams.sandbox.tickets import TRAIN
-from streams.settings import AGENTS, check_settings, load_settings
+from streams.settings import AGENTS, WATCHERS, check_settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -67,7 +67,7 @@ def assert_cli_takes(arguments: list[str]) -> None:
     asked = CliRunner().invoke(app, [*arguments, "--help"])
     assert asked.exit_code == 0, asked.output
     if "--agents" in arguments:
-        assert arguments[arguments.index("--agents") + 1] in AGENTS
+        assert set(arguments[arguments.index("--agents") + 1].split(",")) <= {*AGENTS, *WATCHERS}
 
 
 # docker-compose.
@@ -99,7 +99,7 @@ def test_compose_commands_are_commands_of_the_cli(name: str) -> None:
 
 def test_compose_has_a_worker_service_for_each_agent() -> None:
     agents = {name: command[2] for name, command in our_services().items() if command[:2] == ["worker", "--agents"]}
-    assert agents == {agent: agent for agent in AGENTS}
+    assert agents == {agent: agent for agent in AGENTS} | {"watch": ",".join(WATCHERS)}
     for agent in agents:
         assert "ports" not in SERVICES[agent], "a published port would keep it from having replicas"
         assert "container_name" not in SERVICES[agent]
@@ -118,6 +118,7 @@ def test_compose_settings_fit_the_other_services() -> None:
     port = SERVICES["models"]["command"][-1]
     for endpoint in (settings.tiers.cheap, settings.tiers.big):
         assert endpoint.base_url == f"http://models:{port}/v1"
+    assert [settings.probed_names(tier) for tier in ("cheap", "big")] == [("cheap",), ("big",)]
     assert f"http://127.0.0.1:{port}/" in SERVICES["models"]["healthcheck"]["test"][-1]
     volumes = dict(volume.split(":")[:2] for volume in SERVICES["review"]["volumes"])
     assert Path(settings.review.url.removeprefix("sqlite:///")).parent == Path(volumes["reviews"])
@@ -185,7 +186,11 @@ def test_the_image_runs_hedgerow_and_not_as_root() -> None:
 
 def test_kubernetes_settings_are_accepted() -> None:
     (config,) = of_kind("ConfigMap")
-    settings = check_settings(yaml.safe_load(config["data"]["hedgerow.yaml"]), "config.yaml")
+    values = yaml.safe_load(config["data"]["hedgerow.yaml"])
+    assert values["endpoints"] in config["data"]
+    values["endpoints"] = yaml.safe_load(config["data"][values["endpoints"]])
+    settings = check_settings(values, "config.yaml")
+    assert [settings.probed_names(tier) for tier in ("cheap", "big")] == [("cheap",), ("big",)]
     assert settings.metrics.host == "0.0.0.0"
     for deployment in of_kind("Deployment"):
         pod = deployment["spec"]["template"]["spec"]
@@ -210,7 +215,10 @@ def test_kubernetes_has_a_deployment_for_each_agent_and_a_job_for_the_topics() -
         deployment["metadata"]["labels"]["component"]: deployment["spec"]["template"]["spec"]["containers"][0]["args"]
         for deployment in of_kind("Deployment")
     }
-    assert {component: args[2] for component, args in arguments.items()} == {agent: agent for agent in AGENTS}
+    assert arguments.pop("prober")[:2] == ["probe", "run"]
+    assert {component: args[2] for component, args in arguments.items()} == {agent: agent for agent in AGENTS} | {
+        "watch": ",".join(WATCHERS)
+    }
     assert [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in of_kind("Job")] == [
         ["topics", "create"]
     ]
@@ -276,7 +284,7 @@ def test_prometheus_asks_every_worker_service() -> None:
     prometheus = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (job,) = prometheus["scrape_configs"]
     (found,) = job["dns_sd_configs"]
-    assert tuple(found["names"]) == AGENTS
+    assert tuple(found["names"]) == (*AGENTS, "prober", "watch")
     assert found["port"] == load_settings(SETTINGS_FILE).metrics.port
 
 
