@@ -118,8 +118,9 @@ class Stand:
         self._after(step.seconds, mend)
 
     async def _break_worker(self, step: Step) -> None:
-        free = [slot for slot in self.slots if slot.number not in self._busy and slot.process and slot.process.alive]
-        if not free or (step.act == "remove_worker" and len(free) < 2):
+        while not (free := self._free()):
+            await asyncio.sleep(_RESTART_S)
+        if step.act == "remove_worker" and len(free) < 2:
             return
         slot = free[int(step.victim * len(free))]
         process = slot.process
@@ -139,6 +140,9 @@ class Stand:
         else:
             self.kills["worker"] += 1
             await process.kill()
+
+    def _free(self) -> list[WorkerSlot]:
+        return [slot for slot in self.slots if slot.number not in self._busy and slot.process and slot.process.alive]
 
     def _after(self, seconds: float, undo: Callable[[], Awaitable[None]]) -> None:
         async def later() -> None:
