@@ -13,6 +13,7 @@ import httpx
 import yaml
 
 from benchmarks.chaos.plan import Step
+from streams.delivery.changes import Changes
 from streams.sandbox.broker import Broker
 from streams.sandbox.kafka import LocalKafka
 from streams.sandbox.model.process import ModelServer
@@ -67,6 +68,7 @@ class Stand:
     _busy: set[int] = field(default_factory=set)
     _busy_nodes: set[int] = field(default_factory=set)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
+    _changes: Changes = field(default_factory=Changes)
 
     async def tend(self) -> None:
         """Start workers again that have ended, and look at what they count, until this is cancelled."""
@@ -79,6 +81,7 @@ class Stand:
         for slot in self.slots:
             if slot.number not in self._busy and slot.process is not None and not slot.process.alive:
                 slot.start()
+                self._changes.note()
 
     async def do(self, step: Step) -> None:
         """Do one step; what it undoes later is awaited by ``settle``."""
@@ -119,7 +122,7 @@ class Stand:
 
     async def _break_worker(self, step: Step) -> None:
         while not (free := self._free()):
-            await asyncio.sleep(_RESTART_S)
+            await self._changes.next()
         if step.act == "remove_worker" and len(free) < 2:
             return
         slot = free[int(step.victim * len(free))]
@@ -132,6 +135,7 @@ class Stand:
             async def thaw() -> None:
                 process.resume()
                 self._busy.discard(slot.number)
+                self._changes.note()
 
             self._after(step.seconds + 5, thaw)
         elif step.act == "remove_worker":
