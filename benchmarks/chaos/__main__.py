@@ -163,6 +163,9 @@ async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
             await watched.changes.next()
         print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
         if step.act == "cut_models":
+            await stand.models.set_faults(
+                ["server_error=1.0"]
+            )  # charges nothing any more, so that the count is complete
             watched.calls += charged(await stand.models.stats())
         await stand.do(step)
 
