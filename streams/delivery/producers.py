@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams.delivery.connection import Connection
 from streams.delivery.outbox import FINAL
-from streams.delivery.reach import unreachable
+from streams.delivery.reach import refusal, unreachable
 from streams.errors import StopWorker
 
 #: A dead letter carries up to 1 MiB of original bytes in base64.
@@ -49,7 +49,8 @@ async def start_producer(connection: Connection, transactional_id: str | None = 
             # The embedded broker answers InitProducerId with UnknownError: a plain producer is what it offers.
             await _discard(producer)
             if isinstance(error, FINAL):
-                raise StopWorker(f"the broker refuses this worker: {type(error).__name__}: {error}") from error
+                refused = refusal(error, connection.security)
+                raise StopWorker(refused or f"the broker refuses this worker: {type(error).__name__}") from error
             if transactional_id is not None:
                 raise StopWorker(
                     f"delivery: exactly_once needs transactions, which the broker at {connection.bootstrap} does not have"

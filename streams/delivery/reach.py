@@ -6,6 +6,7 @@ import ssl
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
@@ -64,11 +65,14 @@ async def unreachable(bootstrap: str, security: ClientSecurity, error: BaseExcep
 
 def refusal(error: BaseException, security: ClientSecurity | None = None) -> str | None:
     """Return the line for a right that the user, named where ``security`` is given, does not have; None for other errors."""
+    user = "this user" if security is None else _user(security)
+    if isinstance(error, ClusterAuthorizationFailedError):
+        # What Kafka answers to a producer that may write nowhere: the right on any one topic would do.
+        return f"Kafka lets {user} write to no topic at all: see deploy/kafka-rights.yaml"
     what = next((name for kind, name in _RIGHTS.items() if isinstance(error, kind)), None)
     if what is None:
         return None
     named = ", ".join(sorted(map(str, error.args[0]))) if error.args and _is_names(error.args[0]) else _first(error)
-    user = "this user" if security is None else _user(security)
     return (
         f"Kafka does not give {user} the rights on {what}{f' {named}' if named else ''} that this needs: "
         f"see deploy/kafka-rights.yaml"

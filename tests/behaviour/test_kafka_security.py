@@ -52,6 +52,7 @@ SHORT = (
     UserRights(user="no-group", read=ALL, write=ALL),
     UserRights(user="no-read", write=ALL, groups=("classify",)),
     UserRights(user="no-write", read=ALL, groups=("classify",)),
+    UserRights(user="no-output", read=ALL, write=("dead-letters",), groups=("classify",)),
     UserRights(user="prober-no-group", read=("probes",), write=("probes",)),
     UserRights(user="no-topic", read=("tickets",), write=ALL[2:], groups=("classify",)),
 )
@@ -196,7 +197,8 @@ REFUSALS = {
     "untrusted certificate": ("classify", {"ca_file": None}, "certificate that is not trusted"),
     "no group": ("no-group", {}, "user no-group the rights on group short.classify"),
     "no read": ("no-read", {}, "user no-read the rights on topic short.tickets"),
-    "no write": ("no-write", {}, "this user the rights on topic short.classifications"),
+    "no write": ("no-write", {}, "lets user no-write write to no topic"),
+    "no output": ("no-output", {}, "this user the rights on topic short.classifications"),
 }
 
 
