@@ -21,6 +21,7 @@ from schemas import Call, Reason, Review, Ticket, Unscorable
 from streams.agents.review import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.agents.review_store import STORE_VERSION, Counts, ReviewStore
 from streams.errors import SettingsError, TryAgain
+from tests.postgres import postgres, programs
 
 POSTGRES = "HEDGEROW_TEST_POSTGRES"
 ODD_IDS = [
@@ -66,14 +67,24 @@ def postgres_schema(base: str) -> Iterator[str]:
         engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """Name another server in HEDGEROW_TEST_POSTGRES to use that."""
+    if POSTGRES in os.environ:
+        yield os.environ[POSTGRES]
+    elif (folder := programs()) is None:
+        pytest.skip("PostgreSQL is not installed")
+    else:
+        with postgres(folder) as url:
+            yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/reviews.db"
-    elif POSTGRES not in os.environ:
-        pytest.skip(f"{POSTGRES} names no PostgreSQL (postgresql+psycopg://...)")
     else:
-        yield from postgres_schema(os.environ[POSTGRES])
+        yield from postgres_schema(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture
