@@ -26,8 +26,9 @@ demo: setup
 	$(BIN)/hedgerow demo
 
 # Every test, those of the language model only after make llm; make check has the style, types and import direction.
+# Two at a time, a file each: most of the time goes into waiting for brokers.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
