@@ -100,8 +100,8 @@ class TxnOffsetCommitRequest(Request[TxnOffsetCommitRequest_v3]):
         """``producer`` is its id and epoch, ``member`` the generation and the member's id, ``commits`` by (topic, partition)."""
         self._head = (transactional_id, group_id, *producer, *member, None)
         self._topics: list[tuple[str, list[tuple[int, int, int, str, dict[int, bytes]]], dict[int, bytes]]] = [
-            (topic, [(partition, at.offset, _NO_LEADER_EPOCH, at.metadata, {}) for partition, at in places], {})
-            for topic, places in _by_topic(commits).items()
+            (topic, [_place(partition, commits[topic, partition]) for partition in partitions], {})
+            for topic, partitions in by_topic(commits).items()
         ]
 
     def build(self, request_struct_class: type[TxnOffsetCommitRequest_v3]) -> TxnOffsetCommitRequest_v3:
@@ -186,8 +186,5 @@ def by_topic(partitions: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     return found
 
 
-def _by_topic(commits: Mapping[tuple[str, int], Commit]) -> dict[str, list[tuple[int, Commit]]]:
-    found: dict[str, list[tuple[int, Commit]]] = {}
-    for (topic, partition), commit in commits.items():
-        found.setdefault(topic, []).append((partition, commit))
-    return found
+def _place(partition: int, commit: Commit) -> tuple[int, int, int, str, dict[int, bytes]]:
+    return partition, commit.offset, _NO_LEADER_EPOCH, commit.metadata, {}
