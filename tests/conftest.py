@@ -1,17 +1,22 @@
-"""Fixtures for every test: the brokers, each started once per test run and only when a test asks for it."""
+"""Fixtures for every test: the brokers, each started once per test run and only when a test asks for it; the command line."""
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
+from streams.cli.main import main
 from streams.sandbox.broker import Broker
 from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.kafka import LocalKafka
 from streams.sandbox.model.process import ModelServer
 from streams.sandbox.tickets import TRAIN
 from tests.brokers import require_kafka, run_apart
+from tests.commands import Hedgerow, Said
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +52,22 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     """Either broker: a test that takes this runs once on each."""
     chosen: Broker = request.getfixturevalue(f"{request.param}_broker")
     return chosen
+
+
+@pytest.fixture
+def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Hedgerow]:
+    """Run a command in this process, as the installed script would."""
+
+    def run(*arguments: object, stdin: bytes | None = None) -> Said:
+        monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsysbinary.readouterr()
+        return Said(int(ended.value.code or 0), captured.out.decode(), captured.err.decode())
+
+    yield run
+    # A worker's log goes to standard error, which is this test's own.
+    structlog.reset_defaults()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 import typer
 import yaml
 from click import Command
@@ -23,52 +20,17 @@ from typer.testing import CliRunner
 
 from schemas import TOPICS, Review, Routed, Verdict
 from streams.agents.review_store import ReviewStore
-from streams.cli.main import app, main
+from streams.cli.main import app
 from streams.demo.run import local_connection
 from streams.doctor import examine
 from streams.sandbox.embedded import EmbeddedBroker
 from streams.sandbox.model.process import ModelServer
 from streams.settings import Settings, load_settings
 from tests.brokers import run_apart
+from tests.commands import Hedgerow, Said
 from tests.messages import call, review, scored, ticket, unscorable
 
 NOWHERE = "127.0.0.1:1"
-
-
-@dataclass
-class Said:
-    """What a command printed, and its exit status."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        # Not splitlines: JSON text may hold the other line ends as they are.
-        return [json.loads(line) for line in self.out.split("\n") if line]
-
-
-Hedgerow = Callable[..., Said]
-
-
-@pytest.fixture
-def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Hedgerow]:
-    """Run a command in this process, as the installed script would."""
-
-    def run(*arguments: object, stdin: bytes | None = None) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsysbinary.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsysbinary.readouterr()
-        return Said(int(ended.value.code or 0), captured.out.decode(), captured.err.decode())
-
-    yield run
-    # A worker's log goes to standard error, which is this test's own.
-    structlog.reset_defaults()
 
 
 def started(*arguments: object) -> subprocess.Popen[bytes]:

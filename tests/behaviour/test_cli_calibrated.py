@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from streams.app import Worker
-from streams.cli.main import main
 from streams.core.calibrate.records import Record
 from streams.errors import SettingsError
 from streams.record_file import read_records
@@ -23,40 +18,12 @@ from streams.settings import check_settings, load_policy
 from tests import bodies
 from tests.answers import records, underconfident
 from tests.bodies import Tok
+from tests.commands import Hedgerow
 
 FIGURES = (
     "saving accuracy accuracy_all_cheap accuracy_all_big accepted_error ece review_rate escalation_rate cost_usd "
     "cost_per_correct"
 ).split()
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Hedgerow = Callable[..., Said]
-
-
-@pytest.fixture
-def hedgerow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Hedgerow:
-    """Run a command in this process, as the installed script would."""
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return run
 
 
 def write(path: Path, rows: list[Record]) -> Path:

@@ -7,19 +7,15 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import structlog
 import yaml
 
 from schemas import TOPICS, Alert, Probe
-from streams.cli.main import main
 from streams.core.drift.simulate import Endpoint, probe_rows
 from streams.publish import publish
 from streams.sandbox.embedded import EmbeddedBroker
@@ -27,39 +23,8 @@ from streams.sandbox.model.process import ModelServer
 from streams.settings import load_settings
 from streams.topics import create_topics
 from tests.brokers import run_apart
+from tests.commands import Hedgerow
 from tests.probes import probes
-
-
-@dataclass
-class Said:
-    """What a command printed, and its exit status."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.split("\n") if line]
-
-
-Hedgerow = Callable[..., Said]
-
-
-@pytest.fixture
-def hedgerow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Hedgerow]:
-    """Run a command in this process, as the installed script would."""
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Said(int(ended.value.code or 0), captured.out, captured.err)
-
-    yield run
-    structlog.reset_defaults()
 
 
 def lines_of(path: Path, rows: list[Any]) -> Path:
