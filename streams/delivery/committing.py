@@ -7,9 +7,9 @@ from typing import Protocol
 
 from faust.types import TP
 
-from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.dispatch import Dispatch
 from streams.delivery.ledger import Commit
+from streams.delivery.loop_consumer import LoopConsumer
 from streams.delivery.outbox import TransactionLost
 from streams.delivery.stage import Limits
 from streams.delivery.transactions import Member, Transactions
@@ -25,10 +25,10 @@ class Committing(Protocol):
     def interval_s(self, asked_s: float) -> float:
         """Return how long after one commit the next one is made, where so much is asked for."""
 
-    async def begin(self, thread: ConsumerThread) -> None:
+    async def begin(self, consumer: LoopConsumer) -> None:
         """An assignment begins: called before its commits are read back."""
 
-    async def commit(self, thread: ConsumerThread, moved: Moved) -> Mapping[TP, Commit]:
+    async def commit(self, consumer: LoopConsumer, moved: Moved) -> Mapping[TP, Commit]:
         """Commit what has moved and return it, or nothing where that is left to the next commit.
 
         Raises TransactionLost where outputs were lost: the assignment has to begin anew.
@@ -48,13 +48,13 @@ class AtLeastOnce:
         """Return what is asked for: nobody waits for a commit."""
         return asked_s
 
-    async def begin(self, thread: ConsumerThread) -> None:
+    async def begin(self, consumer: LoopConsumer) -> None:
         """Nothing is open."""
 
-    async def commit(self, thread: ConsumerThread, moved: Moved) -> Mapping[TP, Commit]:
+    async def commit(self, consumer: LoopConsumer, moved: Moved) -> Mapping[TP, Commit]:
         """Commit the offsets."""
         commits = moved()
-        if commits and await thread.commit_ledgers(commits, self._limits.commit_wait_s):
+        if commits and await consumer.commit_ledgers(commits, self._limits.commit_wait_s):
             return commits
         return {}
 
@@ -83,14 +83,14 @@ class ExactlyOnce:
         """Return a fifth of a second at most: every output waits for the next commit."""
         return min(asked_s, _LONGEST_TRANSACTION_S)
 
-    async def begin(self, thread: ConsumerThread) -> None:
+    async def begin(self, consumer: LoopConsumer) -> None:
         """Step f: decide the last transaction, if it was lost, and note for which generation the next ones are."""
         await self._transactions.begin()
-        self._member = thread.member()
+        self._member = consumer.member()
 
-    async def commit(self, thread: ConsumerThread, moved: Moved) -> Mapping[TP, Commit]:
+    async def commit(self, consumer: LoopConsumer, moved: Moved) -> Mapping[TP, Commit]:
         """Steps a to e."""
-        del thread
+        del consumer
         dispatch = self._dispatch
         try:
             self._transactions.producer()

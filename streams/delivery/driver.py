@@ -1,6 +1,6 @@
 """A faust transport whose consumer hands over whole batches and commits from ledgers.
 
-faust keeps group membership, rebalances, the heartbeat thread, the commit timer and the agents. What differs from its own driver:
+faust keeps group membership, rebalances, the commit timer and the agents. What differs from its own driver:
 
 - ``_drain_messages`` hands all batches of a fetch on as one event, and never awaits between the check that the
   fetch belongs to the present assignment and the ledger that takes it (steps 1 and 2 of the runner);
@@ -26,9 +26,9 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from streams.delivery.committing import AtLeastOnce, Committing
-from streams.delivery.consumer_thread import ConsumerThread
 from streams.delivery.dispatch import Partition
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
+from streams.delivery.loop_consumer import LoopConsumer
 from streams.delivery.observer import Observer
 from streams.delivery.outbox import TransactionLost
 from streams.delivery.runner import Runner
@@ -45,7 +45,7 @@ _ASK_AGAIN_S = 0.5
 class Consumer(stock.Consumer):
     """The consumer of one stage; ``runner`` and ``limits`` come from the transport."""
 
-    _thread: ConsumerThread
+    _thread: LoopConsumer
 
     def __init__(self, transport: LedgerTransport, *args: Any, **kwargs: Any) -> None:
         super().__init__(transport, *args, **kwargs)
@@ -60,9 +60,8 @@ class Consumer(stock.Consumer):
         self._rebalance_began: float | None = None
         self._refused: TopicAuthorizationFailedError | None = None
 
-    def _new_consumer_thread(self) -> ConsumerThread:
-        # A loop of the worker's own kind, which is uvloop's where there is one: faust would take asyncio's.
-        return ConsumerThread(self, loop=self.loop, thread_loop=type(self.loop)(), beacon=self.beacon)
+    def _new_consumer_thread(self) -> LoopConsumer:
+        return LoopConsumer(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     # Fetching.
 
@@ -138,11 +137,11 @@ class Consumer(stock.Consumer):
         for channel in self._channels(first.topic):
             channel.queue.put_nowait(event)
 
-    async def check_group(self) -> None:
+    def check_group(self) -> None:
         """Raise the KafkaError that keeps this consumer out of its group or from its topic, if there is one."""
         if self._refused is not None:
             raise self._refused
-        await self._thread.check_group()
+        self._thread.check_group()
 
     # Rebalances.
 

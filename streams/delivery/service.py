@@ -152,7 +152,7 @@ class StageService:
         while True:
             await asyncio.sleep(_GROUP_CHECK_S)
             try:
-                await consumer.check_group()
+                consumer.check_group()
             except KafkaError as error:
                 if refused := refusal(error, self._connection.security):
                     self._stop(StopWorker(refused))

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from schemas import Message, Ticket
-from streams.delivery import consumer_thread, producers
-from streams.delivery.consumer_thread import ConsumerThread
+from streams.delivery import loop_consumer, producers
+from streams.delivery.loop_consumer import LoopConsumer
 from streams.delivery.stage import Limits
 from streams.errors import StopWorker
 from streams.sandbox.broker import Broker
@@ -295,7 +295,7 @@ async def test_a_worker_that_cannot_restore_its_ledgers_ends(
     async def silent(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(ConsumerThread, "committed", silent)
+    monkeypatch.setattr(LoopConsumer, "committed", silent)
     stops: list[StopWorker] = []
     stopped = asyncio.Event()
 
@@ -312,7 +312,7 @@ async def test_a_worker_that_cannot_restore_its_ledgers_ends(
 
 async def test_stopping_ends_inside_its_bound_though_the_broker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits that are given, and so much each for the group and for the producer."""
-    monkeypatch.setattr(consumer_thread, "_STOP_S", 0.1)
+    monkeypatch.setattr(loop_consumer, "_STOP_S", 0.1)
     monkeypatch.setattr(producers, "_PRODUCER_STOP_S", 0.1)
     release = asyncio.Event()
 

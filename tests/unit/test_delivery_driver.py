@@ -18,9 +18,9 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
-from streams.delivery import consumer_thread
-from streams.delivery.consumer_thread import ConsumerThread
+from streams.delivery import loop_consumer
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger, encode_finished
+from streams.delivery.loop_consumer import LoopConsumer
 from streams.delivery.stage import Limits
 from tests.records import P0, TICKETS, Bench, Held, answer, loop_turns, records
 from tests.rigs import TP0, Rig
@@ -217,7 +217,7 @@ async def test_waiting_at_a_revocation_is_bounded(tmp_path: Path) -> None:
 
 
 class FakeKafka:
-    """The aiokafka consumer inside the thread, as far as ConsumerThread uses it."""
+    """The aiokafka consumer, as far as LoopConsumer uses it."""
 
     def __init__(self, *refusals: Exception | None) -> None:
         self.refusals = list(refusals)
@@ -254,56 +254,53 @@ class FakeKafka:
         self.beginnings.extend(partitions)
 
 
-class HereThread(ConsumerThread):  # type: ignore[misc]
-    """Runs the thread's work in the test's own loop."""
+class OverFake(LoopConsumer):  # type: ignore[misc]
+    """Over the fake, not started."""
 
     def __init__(self, kafka: FakeKafka) -> None:
         self._consumer = kafka
 
-    async def call_thread(self, work: Any, *args: Any, **kwargs: Any) -> Any:
-        return await work(*args, **kwargs)
 
-
-class TestConsumerThread:
+class TestLoopConsumer:
     async def test_commits_offset_and_metadata_of_what_is_still_assigned(self) -> None:
         kafka = FakeKafka()
         lost = TP(TICKETS, 7)
-        assert await HereThread(kafka).commit_ledgers({TP0: Commit(5, "m"), lost: Commit(9, "")}, 1)
+        assert await OverFake(kafka).commit_ledgers({TP0: Commit(5, "m"), lost: Commit(9, "")}, 1)
         assert kafka.committed == [{TopicPartition(TICKETS, 0): OffsetAndMetadata(5, "m")}]
 
     async def test_nothing_assigned_is_no_commit(self) -> None:
         kafka = FakeKafka()
-        assert not await HereThread(kafka).commit_ledgers({TP(TICKETS, 7): Commit(9, "")}, 1)
+        assert not await OverFake(kafka).commit_ledgers({TP(TICKETS, 7): Commit(9, "")}, 1)
         assert not kafka.committed
 
     @pytest.mark.parametrize(
         "error", [CommitFailedError("rebalanced"), IllegalStateError("not assigned"), KafkaConnectionError("away")]
     )
     async def test_a_commit_that_fails_is_left_to_the_next(self, error: Exception) -> None:
-        assert not await HereThread(FakeKafka(error)).commit_ledgers({TP0: Commit(5, "")}, 1)
+        assert not await OverFake(FakeKafka(error)).commit_ledgers({TP0: Commit(5, "")}, 1)
 
     async def test_a_commit_that_is_not_answered_is_given_up(self) -> None:
         kafka = FakeKafka()
         kafka.hang = True
-        assert not await HereThread(kafka).commit_ledgers({TP0: Commit(5, "")}, 0.01)
+        assert not await OverFake(kafka).commit_ledgers({TP0: Commit(5, "")}, 0.01)
 
     async def test_a_broker_with_little_room_for_metadata_gets_the_offsets_alone(self) -> None:
         kafka = FakeKafka(OffsetMetadataTooLargeError())
-        assert await HereThread(kafka).commit_ledgers({TP0: Commit(5, "m" * 4000)}, 1)
+        assert await OverFake(kafka).commit_ledgers({TP0: Commit(5, "m" * 4000)}, 1)
         assert kafka.committed == [{TopicPartition(TICKETS, 0): OffsetAndMetadata(5, "")}]
 
     @pytest.mark.parametrize("how", ["lets a cancellation of its own out", "hangs"])
     async def test_stops_though_aiokafka_does_not(self, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(consumer_thread, "_STOP_S", 0.01)
+        monkeypatch.setattr(loop_consumer, "_STOP_S", 0.01)
         kafka = FakeKafka()
         kafka.hang = how == "hangs"
-        await HereThread(kafka).on_thread_stop()
+        await OverFake(kafka).on_thread_stop()
         assert kafka.closed == ["client"]
 
-    async def test_the_cancellation_of_the_thread_itself_passes_through(self) -> None:
+    async def test_the_cancellation_of_the_stop_itself_passes_through(self) -> None:
         kafka = FakeKafka()
         kafka.hang = True
-        stopping = asyncio.create_task(HereThread(kafka).on_thread_stop())
+        stopping = asyncio.create_task(OverFake(kafka).on_thread_stop())
         await loop_turns()
         stopping.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -311,7 +308,7 @@ class TestConsumerThread:
 
     async def test_rewinds_to_offsets_and_to_the_beginning(self) -> None:
         kafka = FakeKafka()
-        await HereThread(kafka).rewind({TP0: 4, TP1: None, TP(TICKETS, 7): 1, TP(TICKETS, 8): None})
+        await OverFake(kafka).rewind({TP0: 4, TP1: None, TP(TICKETS, 7): 1, TP(TICKETS, 8): None})
         assert kafka.sought == [(TopicPartition(TICKETS, 0), 4)]
         assert kafka.beginnings == [TopicPartition(TICKETS, 1)]
 

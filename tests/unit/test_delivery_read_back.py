@@ -9,9 +9,9 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
 from faust.types import TP
 
-from streams.delivery import consumer_thread as module
-from streams.delivery.consumer_thread import read_back
+from streams.delivery import loop_consumer as module
 from streams.delivery.ledger import Commit
+from streams.delivery.loop_consumer import read_back
 
 P0, P1 = TP("tickets", 0), TP("tickets", 1)
 

@@ -13,7 +13,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 
 from tests.records import Bench, answer
 from tests.rigs import FakeThread, Rig
-from tests.unit.test_delivery_driver import HereThread
+from tests.unit.test_delivery_driver import OverFake
 
 
 class RefusedThread(FakeThread):
@@ -21,21 +21,21 @@ class RefusedThread(FakeThread):
         self.asked.set()
         raise TopicAuthorizationFailedError("tickets")
 
-    async def check_group(self) -> None:
+    def check_group(self) -> None:
         return None
 
 
 async def test_a_fetch_that_is_refused_is_told_to_who_asks(tmp_path: Path) -> None:
     rig = Rig(tmp_path, Bench(answer))
     rig.consumer._thread = RefusedThread()  # type: ignore[assignment]
-    await rig.consumer.check_group()
+    rig.consumer.check_group()
     fetcher = SimpleNamespace(should_stop=False)
     draining = asyncio.create_task(rig.consumer._drain_messages(fetcher))
     await rig.consumer._thread.asked.wait()  # type: ignore[attr-defined]
     for _ in range(10):
         await asyncio.sleep(0)
     with pytest.raises(TopicAuthorizationFailedError):
-        await rig.consumer.check_group()
+        rig.consumer.check_group()
     assert not draining.done(), "faust would start a fetcher that ends again"
     fetcher.should_stop = True
     await draining
@@ -47,9 +47,9 @@ async def test_what_keeps_a_consumer_out_of_its_group_is_raised() -> None:
 
     kafka: Any = SimpleNamespace(_coordinator=SimpleNamespace(check_errors=check_errors))
     with pytest.raises(GroupAuthorizationFailedError):
-        await HereThread(kafka).check_group()
+        OverFake(kafka).check_group()
 
 
 @pytest.mark.parametrize("kafka", [None, SimpleNamespace(_coordinator=None)])
 async def test_before_there_is_a_group_there_is_nothing_to_say(kafka: Any) -> None:
-    await HereThread(kafka).check_group()
+    OverFake(kafka).check_group()

@@ -1,12 +1,15 @@
-"""The thread that owns the aiokafka consumer: it commits with metadata, reads commits back, and seeks.
+"""Owns the aiokafka consumer, on the agent's own event loop: it commits with metadata, reads commits back, and seeks.
 
-Every method is called from the agent's event loop and does its work in the thread's own.
+faust gives each consumer a thread with a loop of its own, so that heartbeats go out while an agent blocks the other loop. Here no
+agent blocks, a loop that stands still is ended from outside, and the hand-overs between the threads were most of what a
+message waited for (``docs/throughput.md``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -32,14 +35,28 @@ log = structlog.get_logger(__name__)
 
 #: An idle fetch is answered after this long; faust's 1500 ms would be the wait of a partition that was left out of one.
 FETCH_WAIT_MS = 100
-#: How long a thread that stops may wait for a broker that is away.
+#: How long a stop may wait for a broker that is away.
 _STOP_S = 5.0
 #: Until a coordinator is asked again that moves, loads, or has offsets in a transaction that is not decided.
 _ASK_AGAIN_S = 0.1
 
 
-class ConsumerThread(stock.AIOKafkaConsumerThread):
-    """faust's consumer thread with commits that carry metadata."""
+class LoopConsumer(stock.AIOKafkaConsumerThread):
+    """faust's consumer thread without the thread, and with commits that carry metadata."""
+
+    async def start(self) -> None:
+        """Start in this loop; raises the KafkaError that keeps the consumer from its broker."""
+        self._thread_started.set()
+        await self._default_start()
+
+    async def on_stop(self) -> None:
+        """Do what the thread would do at its end."""
+        await self._shutdown_thread()
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Do at once what faust would send into the thread."""
+        result = fun(*args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -57,8 +74,7 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
             log.warning("the broker did not answer to leaving the group")
             await self._close_client()
         except asyncio.CancelledError:
-            # aiokafka lets the cancellation of a fetch of its own out when it stops while its broker is away. For faust
-            # the thread would have died without a word, and be waited for a minute.
+            # aiokafka lets the cancellation of a fetch of its own out when it stops while its broker is away.
             if is_cancelled():
                 raise
             await self._close_client()
@@ -69,14 +85,6 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
 
     async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
         """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it within ``wait_s``."""
-        try:
-            async with asyncio.timeout(wait_s):
-                return bool(await self.call_thread(self._commit_ledgers, commits, wait_s))
-        except TimeoutError:
-            log.warning("commit not answered in time, the next one tries again")
-            return False
-
-    async def _commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         offsets = {
@@ -100,11 +108,8 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
 
     async def committed(self, partitions: Iterable[TP]) -> dict[TP, Commit]:
         """Read back what was committed for these partitions."""
-        found: dict[TP, Commit] = await self.call_thread(self._committed, list(partitions))
-        return found
-
-    async def _committed(self, partitions: Sequence[TP]) -> dict[TP, Commit]:
-        return await read_back(self._ensure_consumer()._coordinator, partitions) if partitions else {}
+        wanted = list(partitions)
+        return await read_back(self._ensure_consumer()._coordinator, wanted) if wanted else {}
 
     def member(self) -> Member:
         """Return which member of the group this consumer is, and in which generation."""
@@ -120,23 +125,17 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
         position: int | None = assignment.state_value(partition)._position
         return position
 
-    async def check_group(self) -> None:
+    def check_group(self) -> None:
         """Raise the KafkaError that the group's membership waits with, if there is one.
 
         faust never asks for it: a worker without a right on its group would stand still for ever.
         """
-        await self.call_thread(self._check_group)
-
-    async def _check_group(self) -> None:
         coordinator = None if self._consumer is None else self._consumer._coordinator
         if coordinator is not None:
             coordinator.check_errors()
 
     async def rewind(self, positions: Mapping[TP, int | None]) -> None:
         """Read on from these offsets; from the beginning where there is none."""
-        await self.call_thread(self._rewind, positions)
-
-    async def _rewind(self, positions: Mapping[TP, int | None]) -> None:
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         unknown = []
