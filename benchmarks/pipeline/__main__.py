@@ -1,7 +1,7 @@
 """Our four stages, the hand-written program and quixstreams, in one run on one local Apache Kafka and one model server.
 
 ``python -m benchmarks.pipeline --tickets N --report FILE [--rounds R] [--only PART ...] [--soak MESSAGES]
-[--quixstreams-python PYTHON] [--profile FOLDER]``. All arms use the same HTTP transport, messages and decision, and await
+[--warm-up SECONDS] [--quixstreams-python PYTHON] [--profile FOLDER]``. All arms use the same HTTP transport, messages and decision, and await
 delivery before they commit. The order of the arms alternates from round to round, and the figures are medians. ``--soak``
 runs that many messages through the score stage for the memory figures; without it they are those of the throughput rounds.
 quixstreams pins an older pydantic, so it may live in an environment of its own; where the interpreter has none, its figures
@@ -41,6 +41,7 @@ class Options:
     rounds: int
     only: tuple[str, ...] = PARTS
     soak: int = 0
+    warm_up: float = 0.0
     quixstreams_python: str = sys.executable
     profile: Path | None = None
 
@@ -52,6 +53,7 @@ async def run(options: Options) -> dict[str, Any]:
     arms = [OURS, BY_HAND] if quix is None else [OURS, BY_HAND, quix]
     with tempfile.TemporaryDirectory(prefix="hedgerow-pipeline-") as folder:
         async with standing(Path(folder)) as stand:
+            await rounds.warm_up(stand, options.warm_up)
             for number in range(options.rounds):
                 await _round(raw, stand, arms if number % 2 else arms[::-1], options)
             if "scale" in options.only:
@@ -93,6 +95,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--soak", type=int, default=0, metavar="MESSAGES")
+    parser.add_argument("--warm-up", type=float, default=45.0, metavar="SECONDS", help="of the broker (default: 45)")
     parser.add_argument("--quixstreams-python", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--profile", type=Path, metavar="FOLDER")
     parser.add_argument("--report", type=Path)

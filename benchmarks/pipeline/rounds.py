@@ -18,8 +18,15 @@ LIMIT_MS = 500.0
 #: So many waves of calls: the longer the run, the less its ragged end counts.
 LIMIT_WAVES = 20
 _SCALE_IN_FLIGHT = 96
+_WARM_UP_PER_SECOND = 400.0
 _SOAK_CHUNK = 20_000
 _SOAK_PATIENCE_S = 60.0
+
+
+async def warm_up(stand: Stand, seconds: float) -> None:
+    """Let the broker run for a while: until its code is compiled, it costs twice as much, and every arm is slower."""
+    if seconds > 0:
+        await overhead(stand, OURS, _WARM_UP_PER_SECOND, seconds)
 
 
 async def throughput(stand: Stand, arm: Arm, count: int) -> dict[str, Any]:

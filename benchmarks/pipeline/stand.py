@@ -27,6 +27,7 @@ from streams.delivery.connection import Connection
 from streams.delivery.producers import start_producer
 from streams.demo.run import local_connection
 from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.kafka_jars import LONG_RUN
 from streams.sandbox.model.served import BIG, CHEAP
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
@@ -207,7 +208,7 @@ def _environment() -> dict[str, str]:
 async def standing(folder: Path) -> AsyncIterator[Stand]:
     """Yield a stand on one local Apache Kafka and one model server, which are gone afterwards."""
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(LocalKafka())
+        broker = await stack.enter_async_context(LocalKafka(jvm_flags=LONG_RUN))
         port = stack.enter_context(ReservedPort())
         command = [sys.executable, "-m", "benchmarks.pipeline.model_server", "--port", str(port.number)]
         models = ChildProcess(command, output=folder / "models.log", env=_environment())

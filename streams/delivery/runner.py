@@ -80,6 +80,7 @@ class Runner:
         )
         self._queue: deque[Record] = deque()
         self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._delivering = 0  # how many of them are past their handler
         self._ids_in_progress: dict[bytes, asyncio.Event] = {}
         self._remembered: set[Partition] = set()  # what the stage's memory has caught up with in this assignment
         self._halted = False  # nothing begins any more: the worker is to stop
@@ -171,13 +172,21 @@ class Runner:
     def _start_queued(self) -> None:
         if self._halted:
             self._queue.clear()
-        while self._queue and len(self._tasks) < self.stage.in_flight:
+        while self._queue and self._has_place():
             record = self._queue.popleft()
             place = (record.topic, record.partition, record.offset)
             if place in self._tasks or not self._is_ours(record):
                 continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
             self._begin(place, self._run_one(record))
-        self._observer.in_flight(self.stage.agent, len(self._tasks), len(self._queue))
+        self._observer.in_flight(self.stage.agent, len(self._tasks) - self._delivering, len(self._queue))
+
+    def _has_place(self) -> bool:
+        """Return whether another record may begin.
+
+        One that waits for the broker takes no place of one that waits for a model, until there are as many again.
+        """
+        limit = self.stage.in_flight
+        return len(self._tasks) - self._delivering < limit and len(self._tasks) < 2 * limit
 
     def _begin(self, place: Place, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -189,7 +198,7 @@ class Runner:
         lost = self.dispatch.take_lost()
         began = time.perf_counter()
         for result in () if self.stage.computes_only or self._halted else lost:
-            self._begin((*result.partition, result.record.offset), self.dispatch.deliver([result], began))
+            self._begin((*result.partition, result.record.offset), self._deliver(result, began))
 
     def _is_ours(self, record: Record) -> bool:
         ledger = self.ledger((record.topic, record.partition))
@@ -217,14 +226,14 @@ class Runner:
         began = time.perf_counter()
         message, outputs = self._handling.decode(record)
         if message is None:
-            await self.dispatch.deliver([Result(record, outputs)], began)
+            await self._deliver(Result(record, outputs), began)
             return
         message_id = self._id(message)
         while message_id is not None and (first := self._ids_in_progress.get(message_id)) is not None:
             await first.wait()  # the same ticket is in progress: one call answers both
         if message_id is not None and message_id in self._finished:
             self._observer.skipped(self.stage.agent, "known_id", 1)
-            await self.dispatch.deliver([Result(record, ())], began)
+            await self._deliver(Result(record, ()), began)
             return
         mark = asyncio.Event()
         if message_id is not None:
@@ -232,11 +241,20 @@ class Runner:
         try:
             outputs = await self._handling.call(record, message)
             remembered = None if _is_letter(outputs) else message_id
-            await self.dispatch.deliver([Result(record, outputs, remembered)], began)
+            await self._deliver(Result(record, outputs, remembered), began)
         finally:
             if message_id is not None:
                 del self._ids_in_progress[message_id]
             mark.set()
+
+    async def _deliver(self, result: Result, began: float) -> None:
+        self._delivering += 1
+        self._start_queued()
+        self._changes.note()
+        try:
+            await self.dispatch.deliver([result], began)
+        finally:
+            self._delivering -= 1
 
     # Stages that only compute: a chunk in one go.
 

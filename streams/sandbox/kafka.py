@@ -24,7 +24,7 @@ from streams.sandbox.kafka_config import (
     scram_arguments,
     server_properties,
 )
-from streams.sandbox.kafka_jars import KafkaDistribution, kafka_distribution
+from streams.sandbox.kafka_jars import QUICK_START, KafkaDistribution, kafka_distribution
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.readiness import cluster_view
@@ -49,7 +49,9 @@ class _Node:
     process: ChildProcess | None = None
 
     async def format(self, options: Sequence[str]) -> None:
-        command = self.distribution.command("kafka.tools.StorageTool", "format", "-c", "server.properties", *options)
+        command = self.distribution.command(
+            "kafka.tools.StorageTool", "format", "-c", "server.properties", *options, flags=QUICK_START
+        )
         formatter = ChildProcess(command, output=self.directory / "output.log", cwd=self.directory)
         try:
             if await formatter.wait(_FORMAT_SECONDS) != 0:
@@ -82,14 +84,14 @@ class LocalKafka:
         port: int | None = None,
         security: KafkaSecurity | None = None,
         extra: Mapping[str, str] | None = None,
-        jvm_flags: Sequence[str] = (),
+        jvm_flags: Sequence[str] = QUICK_START,
     ) -> None:
         """Nothing runs before `start`; raises SandboxError unless ``nodes`` is 1 or 3.
 
         ``directory``: an empty or absent folder for the data and ``output.log`` of each node, kept afterwards; without
         one a temporary folder, removed by `stop`. ``port``: the client port of node 0, the next nodes take the ones
-        that follow; without it, free ports. ``extra``: more server properties. ``jvm_flags``: more flags for each JVM,
-        such as a larger heap.
+        that follow; without it, free ports. ``extra``: more server properties. ``jvm_flags``: how each JVM
+        compiles and collects; without them, for a quick start.
         """
         if nodes not in (1, 3):
             raise SandboxError(f"a local Apache Kafka has 1 or 3 nodes, not {nodes}")
