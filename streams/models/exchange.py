@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
+from typing import cast
 
 import aiohttp
 import httpx
@@ -131,8 +133,8 @@ class Exchange:
         async with self._slots:
             at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
             try:
-                response = await self._post(path, body)
-                refusal = None if response.is_success else judge(response, self._secret)
+                response, content = await self._post(path, body)
+                refusal = None if response.is_success else judge(_whole(response, content), self._secret)
             except Passing as error:
                 failed.append(_failed(error.outcome, at_ms, began))
                 raise
@@ -140,13 +142,13 @@ class Exchange:
                 # Seen only where the deadline cancels: then the failure is returned and the attempt with it.
                 failed.append(_failed("deadline", at_ms, began))
                 raise
-        if len(response.content) > MAX_BODY_BYTES:
+        if len(content) > MAX_BODY_BYTES:
             refusal = Refusal("body_too_long", Reason.NO_ANSWER, f"the body is longer than {MAX_BODY_BYTES} bytes")
         if isinstance(refusal, Refusal):
             failed.append(_failed(refusal.outcome, at_ms, began))
             return Unanswered(refusal.reason, refusal.detail, tuple(failed))
         latency_ms = (time.perf_counter() - began) * 1000
-        return Answered(self._without_key(response.content), at_ms, latency_ms, tuple(failed))
+        return Answered(self._without_key(content), at_ms, latency_ms, tuple(failed))
 
     def _pause_after(self, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and for how long the provider asked to be left alone.
@@ -158,9 +160,10 @@ class Exchange:
             return False
         return True if error.after is None else min(max(error.after, _SHORTEST_PAUSE_S), self._endpoint.deadline_s)
 
-    async def _post(self, path: str, body: bytes) -> httpx.Response:
-        """Send one request and read the response, to one byte over MAX_BODY_BYTES at most; raises Passing where either
-        fails on the way.
+    async def _post(self, path: str, body: bytes) -> tuple[httpx.Response, bytes]:
+        """Send one request and return the response beside its body, of which one byte over MAX_BODY_BYTES is read at most.
+
+        Raises Passing where either fails on the way.
         """
         timeout_s = self._endpoint.timeout_s
         try:
@@ -181,11 +184,11 @@ class Exchange:
             url = self._urls[path] = httpx.URL(self._base + path)
         return httpx.Request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         response = await self._transport.handle_async_request(request)
         response.request = request
         try:
-            return await _bounded(response)
+            return response, await _bounded(response)
         finally:
             await response.aclose()  # with half a body unread, its connection is not used again
 
@@ -196,21 +199,22 @@ class Exchange:
         return content.replace(self._secret.encode(), b"[key]")
 
 
-async def _bounded(response: httpx.Response) -> httpx.Response:
-    """Return the response with its body, of which no more is read than shows that it is too long."""
+async def _bounded(response: httpx.Response) -> bytes:
+    """Return the body, of which no more is read than shows that it is too long."""
     content = bytearray()
-    async for piece in response.aiter_bytes():
+    # What is not compressed goes past httpx's decoders.
+    pieces = response.aiter_bytes() if "content-encoding" in response.headers else response.stream
+    async for piece in cast(AsyncIterable[bytes], pieces):
         content += piece
         if len(content) > MAX_BODY_BYTES:
             break
-    # Its length and its compression are no longer what the headers say.
+    return bytes(content[: MAX_BODY_BYTES + 1])
+
+
+def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
+    """Return a response that has its body; its length and its compression are no longer what the headers say."""
     headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
-    return httpx.Response(
-        response.status_code,
-        headers=headers,
-        content=bytes(content[: MAX_BODY_BYTES + 1]),
-        request=response.request,
-    )
+    return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
 
 
 def _broken(error: Exception) -> bool:
