@@ -47,13 +47,15 @@ async def throughput(stand: Stand, arm: Arm, count: int) -> dict[str, Any]:
         }
 
 
-async def latency_bound(stand: Stand, arm: Arm, *, workers: int, in_flight: int, waves: int) -> float:
+async def latency_bound(
+    stand: Stand, arm: Arm, *, workers: int, in_flight: int, waves: int, apart: bool = True
+) -> float:
     """Return tickets a second against a slow model: from the first one's sending to the last result by the cheap tier.
 
     The workers' limits on calls in flight allow all of them in ``waves`` times the model's latency.
     """
     count = waves * in_flight * workers
-    async with stand.running(arm, workers=workers, latency_ms=LIMIT_MS, in_flight=in_flight) as running:
+    async with stand.running(arm, workers=workers, latency_ms=LIMIT_MS, in_flight=in_flight, apart=apart) as running:
         began = time.perf_counter()
         await running.send_all(tickets(count))
         await running.finished(count)
@@ -70,7 +72,8 @@ async def share_of_limit(stand: Stand, arm: Arm) -> float:
 async def scale(stand: Stand, waves: int = LIMIT_WAVES) -> float:
     """Return how much faster two workers are than one, where the model's latency is the bound."""
     one, two = [
-        await latency_bound(stand, OURS, workers=workers, in_flight=_SCALE_IN_FLIGHT, waves=waves) for workers in (1, 2)
+        await latency_bound(stand, OURS, workers=workers, in_flight=_SCALE_IN_FLIGHT, waves=waves, apart=False)
+        for workers in (1, 2)
     ]
     return two / one
 

@@ -116,11 +116,12 @@ class Running:
 class Stand:
     """The broker and the model server; ``running`` starts an arm."""
 
-    def __init__(self, broker: LocalKafka, model_port: int, folder: Path) -> None:
+    def __init__(self, broker: LocalKafka, model_port: int, folder: Path, cores: Sequence[int]) -> None:
         self.connection = local_connection(broker)
         self._broker = broker
         self._model_port = model_port
         self._folder = folder
+        self._cores = cores
         self._numbers = itertools.count()
 
     @property
@@ -130,9 +131,19 @@ class Stand:
 
     @asynccontextmanager
     async def running(
-        self, arm: Arm, *, workers: int = 1, latency_ms: float = 20.0, in_flight: int = 256, warm: bool = True
+        self,
+        arm: Arm,
+        *,
+        workers: int = 1,
+        latency_ms: float = 20.0,
+        in_flight: int = 256,
+        warm: bool = True,
+        apart: bool = True,
     ) -> AsyncIterator[Running]:
-        """Run so many processes of an arm on fresh topics, through which a few tickets have gone already."""
+        """Run so many processes of an arm on fresh topics, through which a few tickets have gone already.
+
+        ``apart``: on the core that nothing else runs on; else on all of them.
+        """
         folder = self._folder / f"{next(self._numbers)}-{arm.name}"
         folder.mkdir()
         prefix = f"{folder.name}."
@@ -147,6 +158,7 @@ class Stand:
             processes = []
             for number in range(workers):
                 process = ChildProcess(arm.command(config), output=folder / f"{number}.log", env=_environment())
+                os.sched_setaffinity(process.pid, {self._cores[-1]} if apart else self._cores)
                 stack.push_async_callback(process.stop, 15.0)
                 processes.append(process)
             running = Running(self.connection, prefix, processes, outcomes, producer, folder / "reviews.db")
@@ -206,15 +218,21 @@ def _environment() -> dict[str, str]:
 
 @asynccontextmanager
 async def standing(folder: Path) -> AsyncIterator[Stand]:
-    """Yield a stand on one local Apache Kafka and one model server, which are gone afterwards."""
+    """Yield a stand on one local Apache Kafka and one model server, which are gone afterwards.
+
+    One core is left to the arms, as in a cluster the broker and the models run on machines of their own.
+    """
+    cores = sorted(os.sched_getaffinity(0))
     async with AsyncExitStack() as stack:
+        os.sched_setaffinity(0, cores[:-1] or cores)
+        stack.callback(os.sched_setaffinity, 0, cores)
         broker = await stack.enter_async_context(LocalKafka(jvm_flags=LONG_RUN))
         port = stack.enter_context(ReservedPort())
         command = [sys.executable, "-m", "benchmarks.pipeline.model_server", "--port", str(port.number)]
         models = ChildProcess(command, output=folder / "models.log", env=_environment())
         stack.push_async_callback(models.stop, 5.0)
         await _listening(port.number, models)
-        yield Stand(broker, port.number, folder)
+        yield Stand(broker, port.number, folder, cores)
 
 
 async def _listening(port: int, process: ChildProcess) -> None:
