@@ -68,8 +68,11 @@ class MetricsSettings(_Section):
 class WorkerSettings(_Section):
     """How much a worker does at once, and how long it waits (seconds)."""
 
-    in_flight: Annotated[int, Field(ge=1, le=5000)] = 128
-    """Messages in progress at once, for each agent that calls out."""
+    in_flight: Annotated[int, Field(ge=1, le=5000)] = 160
+    """Messages in a handler at once, for each agent that calls out.
+
+    A quarter more than an endpoint's ``concurrency``, so that the next request is ready where a connection falls free.
+    """
     handler_deadline_s: Seconds = 120.0
     handler_attempts: Annotated[int, Field(ge=1, le=20)] = 4
     revoke_wait_s: Seconds = 3.0

@@ -59,6 +59,21 @@ def compute(ticket: Ticket) -> Sequence[Message]:
     return [verdict(ticket.ticket_id)]
 
 
+@dataclass
+class FakeBatch:
+    """One of a producer's batches, with room for so many messages."""
+
+    room: int = 10_000
+    messages: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    def append(self, *, timestamp: None, key: bytes, value: bytes) -> object | None:
+        del timestamp
+        if len(self.messages) == self.room:
+            return None
+        self.messages.append((key, value))
+        return object()
+
+
 class FakeSender:
     """Takes outputs in memory; ``acknowledge`` is the broker's answer, ``refusals`` are raised one per call, oldest first."""
 
@@ -67,6 +82,7 @@ class FakeSender:
     def __init__(self) -> None:
         self.sent: list[Message] = []
         self.calls: list[list[Message]] = []
+        self.calls_apart = 0
         self.refusals: deque[Exception] = deque()
         self.refuse: Callable[[Message], Exception | None] = lambda _: None
         self.acknowledge = asyncio.Event()
@@ -83,6 +99,10 @@ class FakeSender:
             if (refusal := self.refuse(message)) is not None:
                 raise refusal
         self.sent.extend(messages)
+
+    async def send_apart(self, messages: Sequence[Message]) -> None:
+        self.calls_apart += 1
+        await self.send(messages)
 
     @property
     def ticket_ids(self) -> list[str]:

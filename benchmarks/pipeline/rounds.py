@@ -16,7 +16,7 @@ MODEL_MS = 20.0
 LIMIT_IN_FLIGHT = 256
 LIMIT_MS = 500.0
 #: So many waves of calls: the longer the run, the less its ragged end counts.
-LIMIT_WAVES = 20
+LIMIT_WAVES = 40
 _SCALE_IN_FLIGHT = 96
 _WARM_UP_PER_SECOND = 400.0
 _SOAK_CHUNK = 20_000

@@ -196,7 +196,8 @@ class Stand:
             "labels": sorted({row["label"] for row in map(orjson.loads, TRAIN.read_bytes().splitlines())}),
             "tiers": {"cheap": {**tier, "model": CHEAP}, "big": {**tier, "model": BIG}},
             "review": {"url": f"sqlite:///{folder / 'reviews.db'}"},
-            "worker": {"in_flight": in_flight, "stop_wait_s": 5.0},
+            # As the defaults: a quarter more than the endpoint takes.
+            "worker": {"in_flight": in_flight * 5 // 4, "stop_wait_s": 5.0},
         }
         return check_settings(values, "benchmark")
 

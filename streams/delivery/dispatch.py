@@ -14,6 +14,7 @@ from typing import Protocol
 
 from schemas import DeadLetter, Message
 from streams.delivery.changes import Changes
+from streams.delivery.dead_letters import shortened
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
@@ -28,7 +29,13 @@ class Sender(Protocol):
     """Where outputs go; the Outbox is one."""
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Send and await all acknowledgements."""
+        """Send and await all acknowledgements.
+
+        Raises GiveUp where one is refused, or another one that is being sent; TransactionLost where nothing of it stays.
+        """
+
+    async def send_apart(self, messages: Sequence[Message]) -> None:
+        """As send, while nothing else is sent: a refusal is for one of these."""
 
     @property
     def final(self) -> bool:
@@ -43,8 +50,8 @@ class Result:
     outputs: Sequence[Message]
     message_id: bytes | None = None
     """What is remembered as finished with it, where the stage's keys occur once."""
-    alone: bool = False
-    """Whether it is sent by itself, because the broker refused something of what was sent together."""
+    apart: bool = False
+    """Whether its outputs are sent apart, because the broker refused something of what was sent together."""
 
     @property
     def partition(self) -> Partition:
@@ -167,31 +174,33 @@ class Dispatch:
 
     async def _send(self, results: Sequence[Result]) -> None:
         """Step 8. A record whose outputs are refused sends its dead letter instead, from then on."""
-        together = [result for result in results if not result.alone]
+        together = [result for result in results if not result.apart]
         outputs = [message for result in together for message in result.outputs]
         try:
             if outputs:
                 await self._sender.send(outputs)
-        except GiveUp as refused:
-            if len(together) == 1:
-                await self._send_letter(together[0], refused)
-            else:
-                # Nobody knows which input the refused output came from, so each is sent alone.
-                for result in together:
-                    result.alone = True
+        except GiveUp:
+            # Nobody knows which output is meant, or whether it is one that another task sent at the same time.
+            for result in together:
+                result.apart = True
         for result in results:
-            if result.alone and result.outputs:
+            while result.apart and result.outputs:
                 try:
-                    await self._sender.send(result.outputs)
+                    await self._sender.send_apart(result.outputs)
+                    break
                 except GiveUp as refused:
-                    await self._send_letter(result, refused)
+                    result.outputs = [self._instead(result, refused)]
 
-    async def _send_letter(self, result: Result, refused: GiveUp) -> None:
-        result.outputs = [self._letter(result.record, refused)]
-        try:
-            await self._sender.send(result.outputs)
-        except GiveUp as again:
-            raise StopWorker(f"dead-letters takes no letter of this size: {again}") from again
+    def _instead(self, result: Result, refused: GiveUp) -> Message:
+        """Return what goes out instead of outputs that are refused: the record's dead letter, and instead of that, it cut."""
+        match result.outputs:
+            case [DeadLetter() as letter]:
+                cut = shortened(letter)
+                if cut == letter:
+                    raise StopWorker(f"dead-letters takes no letter of this size: {refused}") from refused
+                return cut
+            case _:
+                return self._letter(result.record, refused)
 
     def _finish(self, results: Sequence[Result]) -> None:
         """Step 9. With no await since the last acknowledgement: no commit comes between."""

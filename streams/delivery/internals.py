@@ -151,6 +151,8 @@ INTERNALS: tuple[Internal, ...] = (
              "waits for all batches of _message_accumulator, without end where the broker is away"),
     Internal("aiokafka.producer.message_accumulator:MessageAccumulator._pop_batch", "88bdd0ad273f",
              "numbers a batch once, so that a refused one leaves a gap"),
+    Internal("aiokafka.producer.message_accumulator:MessageAccumulator.add_batch", "b5cd2a3d8934",
+             "waits for its turn, and appends though the producer was _closed meanwhile"),
     Internal("aiokafka.producer.sender:Sender.close", "2f5ba268bcf9",
              "ends the task of _sender"),
     Internal("aiokafka.producer.sender:SendProduceReqHandler._can_retry", "60bcffef456e",

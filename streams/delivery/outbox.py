@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,8 +19,8 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from schemas import DeadLetter, Message, topic_of
-from streams.delivery.dead_letters import shortened
+from schemas import Message, topic_of
+from streams.delivery.batches import begin
 from streams.delivery.reach import refusal
 from streams.errors import GiveUp, StopWorker
 
@@ -75,6 +75,9 @@ class Outbox:
         self._line = line
         self._prefix = prefix
         self._retried = retried
+        self._sending = 0
+        self._idle = asyncio.Event()
+        self._apart = asyncio.Lock()
 
     @property
     def final(self) -> bool:
@@ -84,21 +87,40 @@ class Outbox:
     async def send(self, messages: Sequence[Message]) -> None:
         """Send and await the acknowledgement of all.
 
-        Raises GiveUp for a message that cannot be encoded or that the broker will never take for its size, StopWorker where it
-        will never take any. All acknowledgements are awaited before either is raised. Raises TransactionLost where
-        nothing of it will be committed.
+        Raises GiveUp where a message cannot be encoded, and where the broker will never take a batch for its size: unless it is
+        sent apart, that may be for the sake of another one in the same batch. Raises StopWorker where it will never take any.
+        All acknowledgements are awaited before either is raised. Raises TransactionLost where nothing of it will be committed.
         """
-        left = [self._packed(message) for message in messages]
+        if self._apart.locked():
+            async with self._apart:
+                pass
+        self._sending += 1
+        try:
+            await self._send([self._packed(message) for message in messages])
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._idle.set()
+
+    async def send_apart(self, messages: Sequence[Message]) -> None:
+        """As send, one message after the other and while nothing else is sent: a refusal is for that very message."""
+        async with self._apart:
+            while self._sending:
+                self._idle.clear()
+                await self._idle.wait()
+            for message in messages:
+                await self._send([self._packed(message)])
+
+    async def _send(self, left: Sequence[_Parcel]) -> None:
         pause = _SHORTEST_PAUSE_S
         producer = self._line.producer()
-        while True:
+        while left:
             left, error = await self._try(producer, left)
             producer = self._line.producer(producer)
-            if error is None:
-                return
-            self._retried(type(error).__name__)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            if error is not None:
+                self._retried(type(error).__name__)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     def _packed(self, message: Message) -> _Parcel:
         try:
@@ -113,12 +135,7 @@ class Outbox:
         self, producer: AIOKafkaProducer, parcels: Sequence[_Parcel]
     ) -> tuple[list[_Parcel], KafkaError | None]:
         """Send once; return what to send next time and the last error."""
-        begun: list[Awaitable[object] | KafkaError] = []
-        for parcel in parcels:
-            try:
-                begun.append(await producer.send(parcel.topic, key=parcel.key, value=parcel.value))
-            except KafkaError as refused:
-                begun.append(refused)
+        begun = await begin(producer, parcels)
         failed: list[tuple[_Parcel, KafkaError]] = []
         for parcel, acknowledgement in zip(parcels, begun, strict=True):
             try:
@@ -127,7 +144,8 @@ class Outbox:
                 else:
                     await acknowledgement
             except KafkaError as refused:
-                failed.append((parcel, refused))
+                # A batch has one error for all of its messages, which would carry a traceback from every one of them.
+                failed.append((parcel, refused.with_traceback(None)))
         # What failed may be on the topic all the same, and in a transaction a second one beside it would be seen.
         usable = self._line.final and all(error.retriable or isinstance(error, _KEEPS) for _, error in failed)
         if failed and not usable:
@@ -141,10 +159,7 @@ class Outbox:
 
     def _again(self, parcel: _Parcel, error: KafkaError) -> _Parcel:
         """Return what to send next time instead of the message that failed, or raise where there is no next time."""
-        message = parcel.message
         if isinstance(error, MessageSizeTooLargeError):
-            if isinstance(message, DeadLetter) and (shorter := shortened(message)) != message:
-                return self._packed(shorter)
             raise GiveUp(
                 f"the broker refuses a message of {len(parcel.value)} bytes on {parcel.topic}",
                 reason="output_too_large",

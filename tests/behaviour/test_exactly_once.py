@@ -66,23 +66,6 @@ async def test_workers_that_join_and_leave_repeat_nothing(kafka_broker: LocalKaf
         assert sorted(await topics.verdicts(1500)) == sorted(names(1500))
 
 
-@pytest.mark.kafka
-async def test_an_output_too_large_for_its_topic_becomes_a_letter(kafka_broker: LocalKafka) -> None:
-    """A refused batch costs the transaction, and is not tried in the next one."""
-    small = {"verdicts": {"max.message.bytes": "2000"}}
-
-    async def verbose(ticket: Ticket) -> Sequence[Message]:
-        long = verdict(ticket).model_copy(update={"label": "x" * 4000}) if ticket.ticket_id == "3" else verdict(ticket)
-        return [long]
-
-    async with topics_on(kafka_broker, partitions=1, configs=small) as topics:
-        await topics.produce(names(20))
-        async with topics.service(verbose, delivery="exactly_once", in_flight=1) as (_, watch):
-            await watch.until(lambda: watch.low == topics.ends)
-        assert sorted(await topics.verdicts(19)) == sorted(set(names(20)) - {"3"})
-        assert [letter.reason for letter in await topics.letters(1)] == ["output_too_large"]
-
-
 def start(topics: Topics, file: Path, slow: str, seconds: float, others: float) -> ChildProcess:
     arguments = [topics.broker.bootstrap, topics.prefix, slow, str(seconds), str(file), "exactly_once", str(others)]
     return ChildProcess([sys.executable, "-m", "tests.chaos.slow_worker", *arguments])

@@ -18,9 +18,8 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from schemas import Alert, DeadLetter, Message
+from schemas import Alert, DeadLetter, Message, Verdict
 from streams.delivery import outbox as module
-from streams.delivery.dead_letters import CUT_TO
 from streams.delivery.lines import PlainLine
 from streams.delivery.outbox import Outbox, TransactionLost
 from streams.errors import GiveUp, StopWorker
@@ -139,21 +138,22 @@ async def test_an_output_that_is_too_large_is_given_up(at_once: bool) -> None:
     assert len(producer.sent) == 1
 
 
-async def test_a_dead_letter_that_is_too_large_is_cut() -> None:
-    producer = FakeProducer(MessageSizeTooLargeError())
-    await outbox(producer).send([letter(3 * CUT_TO)])
-    (accepted,) = producer.accepted
-    arrived = DeadLetter.decode(accepted)
-    assert (len(arrived.original), arrived.original_size) == (CUT_TO, 3 * CUT_TO)
-
-
-@pytest.mark.parametrize("size", [10, CUT_TO, 3 * CUT_TO])
-async def test_a_dead_letter_that_is_too_large_even_cut_is_given_up(size: int) -> None:
-    """Not tried again for ever."""
-    producer = FakeProducer(*[MessageSizeTooLargeError()] * 10)
-    with pytest.raises(GiveUp):
-        await outbox(producer).send([letter(size)])
-    assert len(producer.sent) == (2 if size > CUT_TO else 1)
+async def test_apart_means_while_nothing_else_is_sent() -> None:
+    """Or its batch could be refused for the sake of another message."""
+    producer = FakeProducer(None, None, None)
+    box = outbox(producer)
+    before = asyncio.create_task(box.send([verdict("before")]))
+    await until(lambda: len(producer.held) == 1, producer.was_sent.wait)
+    apart = asyncio.create_task(box.send_apart([verdict("apart"), verdict("too")]))
+    await loop_turns()
+    after = asyncio.create_task(box.send([verdict("after")]))
+    await loop_turns()
+    for sent in range(1, 4):
+        assert len(producer.sent) == sent, "one at a time"
+        producer.held[sent - 1].set_result(None)
+        await loop_turns()
+    await asyncio.gather(before, apart, after)
+    assert [Verdict.decode(value).ticket_id for _, _, value in producer.sent] == ["before", "apart", "too", "after"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 import stamina
 
-from schemas import DeadLetter, Message, Ticket
+from schemas import DeadLetter, Message, Ticket, Verdict
+from streams.delivery.dead_letters import CUT_TO
 from streams.delivery.ledger import Commit, Ledger, decode_finished
 from streams.errors import GiveUp, StopWorker, TryAgain
 from tests.records import P0, Bench, FakeRecord, Held, answer, compute, loop_turns, record, records, verdict
@@ -302,13 +303,23 @@ async def test_step_8_send_waits_for_every_acknowledgement() -> None:
 
 async def test_step_8_send_of_an_output_that_is_too_large_becomes_a_dead_letter() -> None:
     bench = Bench(answer)
-    bench.sender.refusals.append(GiveUp("too large", reason="output_too_large"))
+    bench.sender.refuse = lambda m: GiveUp("too large", reason="output_too_large") if isinstance(m, Verdict) else None
     await bench.run([record(0)])
     (letter,) = bench.sender.letters
     assert (letter.reason, letter.original) == ("output_too_large", record(0).value)
     assert bench.low == 1
     assert bench.tally.counts["letter output_too_large"] == 1
     assert bench.tally.counts["handled"] == bench.tally.counts["outputs"] == 1
+
+
+async def test_step_8_send_gives_an_output_that_was_refused_for_its_company_another_chance() -> None:
+    """Two tasks' outputs may share a batch, and the broker refuses it for the size of one."""
+    bench = Bench(answer)
+    bench.sender.refusals.append(GiveUp("too large", reason="output_too_large"))
+    await bench.run([record(0)])
+    assert bench.sender.ticket_ids == ["0-0"]
+    assert (len(bench.sender.calls), bench.sender.calls_apart) == (2, 1)
+    assert not bench.sender.letters
 
 
 async def test_step_8_send_finds_the_one_output_of_a_chunk_that_is_too_large() -> None:
@@ -329,6 +340,21 @@ async def test_step_8_send_stops_the_worker_where_even_the_letter_is_refused() -
     await bench.run([record(0)])
     assert "dead-letters takes no letter" in str(bench.stops[0])
     assert bench.low == 0
+
+
+async def test_step_8_send_cuts_a_letter_that_is_too_large() -> None:
+    bench = Bench(answer)
+    original = b"no message" + b" " * (2 * CUT_TO)
+
+    def refuse(message: Message) -> Exception | None:
+        too_large = isinstance(message, DeadLetter) and len(message.original) > CUT_TO
+        return GiveUp("too large", reason="output_too_large") if too_large else None
+
+    bench.sender.refuse = refuse
+    await bench.run([FakeRecord(0, original)])
+    (letter,) = bench.sender.letters
+    assert (letter.original, letter.original_size) == (original[:CUT_TO], len(original))
+    assert bench.low == 1
 
 
 @pytest.mark.parametrize("handler", [answer, compute])

@@ -66,7 +66,7 @@ class TestValues:
         settings = check_settings(valid(), "x")
         assert settings.label_set.labels == ("refund", "shipping")
         assert settings.policy == Policy()
-        assert (settings.topics.partitions, settings.worker.in_flight, settings.metrics.port) == (8, 128, None)
+        assert (settings.topics.partitions, settings.worker.in_flight, settings.metrics.port) == (8, 160, None)
         assert AGENTS == ("classify", "score", "escalate", "review")
 
     def test_are_frozen(self) -> None:
