@@ -22,9 +22,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -33,6 +31,7 @@ from streams.delivery.changes import Changes
 from streams.delivery.dispatch import Dispatch, Partition, Result, Sender
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.handling import Handling
+from streams.delivery.in_progress import InProgress
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
 from streams.delivery.stage import Record, Stage
@@ -40,8 +39,6 @@ from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
 
-#: Topic, partition and offset of a record.
-Place = tuple[str, int, int]
 #: A batch stage yields to the event loop after this many records.
 _CHUNK = 1024
 
@@ -79,8 +76,7 @@ class Runner:
             changes=self._changes,
         )
         self._queue: deque[Record] = deque()
-        self._tasks: dict[Place, asyncio.Task[None]] = {}
-        self._delivering = 0  # how many of them are past their handler
+        self._tasks = InProgress(stage.in_flight, self._ended)
         self._ids_in_progress: dict[bytes, asyncio.Event] = {}
         self._remembered: set[Partition] = set()  # what the stage's memory has caught up with in this assignment
         self._halted = False  # nothing begins any more: the worker is to stop
@@ -131,8 +127,7 @@ class Runner:
     def cancel(self) -> None:
         """Cancel everything in progress, for good; it is handled again by the partition's next owner."""
         self._halted = True
-        for task in self._tasks.values():
-            task.cancel()
+        self._tasks.cancel()
 
     def accept(self, partition: Partition, records: Sequence[Record]) -> Sequence[Record]:
         """Step 2: enter a batch into the ledger and return the records to handle; called with no await since the fetch."""
@@ -172,52 +167,32 @@ class Runner:
     def _start_queued(self) -> None:
         if self._halted:
             self._queue.clear()
-        while self._queue and self._has_place():
+        while self._queue and self._tasks.has_place:
             record = self._queue.popleft()
             place = (record.topic, record.partition, record.offset)
             if place in self._tasks or not self._is_ours(record):
                 continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
-            self._begin(place, self._run_one(record))
-        self._observer.in_flight(self.stage.agent, len(self._tasks) - self._delivering, len(self._queue))
-
-    def _has_place(self) -> bool:
-        """Return whether another record may begin.
-
-        One that waits for the broker takes no place of one that waits for a model, until there are as many again.
-        """
-        limit = self.stage.in_flight
-        return len(self._tasks) - self._delivering < limit and len(self._tasks) < 2 * limit
-
-    def _begin(self, place: Place, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks[place] = task
-        task.add_done_callback(partial(self._done, place))
+            self._tasks.begin(place, self._run_one(record))
+        self._observer.in_flight(self.stage.agent, self._tasks.handling, len(self._queue))
 
     def _send_again(self) -> None:
         """Send what was lost with a transaction; a stage that only computes reads it again instead."""
         lost = self.dispatch.take_lost()
         began = time.perf_counter()
         for result in () if self.stage.computes_only or self._halted else lost:
-            self._begin((*result.partition, result.record.offset), self._deliver(result, began))
+            self._tasks.begin((*result.partition, result.record.offset), self._deliver(result, began))
 
     def _is_ours(self, record: Record) -> bool:
         ledger = self.ledger((record.topic, record.partition))
         return ledger is not None and ledger.is_open(record.offset)
 
     def _abandon(self, partition: Partition) -> None:
-        """Cancel what is in progress from a log that is gone: its offsets belong to other messages now."""
         log.warning("a log was reset below what was finished; it is read as a new one", partition=partition)
         self._queue = deque(r for r in self._queue if (r.topic, r.partition) != partition)
-        for place in [place for place in self._tasks if place[:2] == partition]:
-            self._tasks.pop(place).cancel()
+        self._tasks.abandon(partition)
 
-    def _done(self, place: Place, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(place) is task:
-            del self._tasks[place]
-        if task.cancelled():
-            if not task.cancelling():  # nobody asked for it: something that it awaited was cancelled
-                self.fail(asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
+    def _ended(self, error: BaseException | None) -> None:
+        if error is not None:
             self.fail(error)
         self._start_queued()
         self._changes.note()
@@ -248,13 +223,10 @@ class Runner:
             mark.set()
 
     async def _deliver(self, result: Result, began: float) -> None:
-        self._delivering += 1
-        self._start_queued()
-        self._changes.note()
-        try:
+        with self._tasks.delivering():
+            self._start_queued()
+            self._changes.note()
             await self.dispatch.deliver([result], began)
-        finally:
-            self._delivering -= 1
 
     # Stages that only compute: a chunk in one go.
 

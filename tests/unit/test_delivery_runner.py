@@ -131,6 +131,19 @@ async def test_step_4_recall_is_off_where_a_key_may_come_again(handler: object) 
     assert bench.low == 3
 
 
+async def test_step_5_handle_gives_its_place_away_while_it_waits_for_the_broker() -> None:
+    bench = Bench(answer, in_flight=2)
+    bench.sender.acknowledge.clear()
+    await bench.feed(records(range(10)))
+    await loop_turns()
+    assert bench.runner.in_progress == len(bench.sender.calls) == 4, (
+        "as many again, and no more: the broker may be away"
+    )
+    bench.sender.acknowledge.set()
+    await bench.runner.wait_idle(10)
+    assert bench.low == 10
+
+
 async def test_step_5_handle_stays_within_the_in_flight_limit() -> None:
     held = Held()
     bench = Bench(held, in_flight=4)
