@@ -23,7 +23,7 @@ class Raw:
 
     throughput: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     share: dict[str, list[float]] = field(default_factory=dict)
-    overhead: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
+    overhead: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     scale: list[float] = field(default_factory=list)
     soak: Mapping[str, Any] | None = None
     load_average: list[float] = field(default_factory=list)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from benchmarks.pipeline.arms import OURS, SCORE_ALONE, Arm
+from benchmarks.pipeline.hops import hops, moments
 from benchmarks.pipeline.stand import Stand
 from benchmarks.pipeline.tickets import tickets
 from benchmarks.stage import classification
@@ -78,7 +79,7 @@ async def scale(stand: Stand, waves: int = LIMIT_WAVES) -> float:
     return two / one
 
 
-async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8.0) -> dict[str, float]:
+async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8.0) -> dict[str, Any]:
     """Send at an even rate; return the time from sending to outcome beyond the model's own, milliseconds."""
     count = int(per_second * seconds)
     async with stand.running(arm, latency_ms=MODEL_MS, in_flight=LIMIT_IN_FLIGHT) as running:
@@ -98,8 +99,9 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
             (outcome.at - running.sent[ticket]) * 1000 - outcome.calls * MODEL_MS
             for ticket, outcome in running.outcomes.tickets.items()
         ]
+        between = hops(await moments(stand.connection, running.prefix), running.outcomes.tickets, MODEL_MS)
     cuts = statistics.quantiles(beyond, n=100, method="inclusive")
-    return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98], **busy}
+    return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98], **busy, "hops": between}
 
 
 async def soak(stand: Stand, count: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from benchmarks.pipeline.hops import hops
 from benchmarks.pipeline.model_server import Connection, canned
 from benchmarks.pipeline.outcomes import Outcomes
 from benchmarks.pipeline.profile import shares
@@ -68,6 +69,19 @@ def test_a_profile_counts_the_innermost_frame_and_every_part_on_the_way() -> Non
     assert found["streams.core"] == {"self": 0.75, "through": 0.75}
     assert found["streams.models"] == {"self": 0.0, "through": 0.75}
     assert found["other"] == {"self": 0.25, "through": 0.25}
+
+
+def test_hops_are_from_one_topic_to_the_next_less_the_model() -> None:
+    sent = {
+        "tickets": {"a": 0, "b": 10, "straight": 20},
+        "classifications": {"a": 25, "b": 31},
+        "escalations": {"b": 40, "straight": 22},
+        "routed": {"a": 29, "straight": 47},
+        "reviews": {"b": 65},
+    }
+    found = hops(sent, ["a", "b", "straight"], 20.0)
+    assert {name: hop["p50_ms"] for name, hop in found.items()} == {"classify": 3.0, "score": 6.5, "escalate": 5.0}
+    assert found["classify"]["p99_ms"] == pytest.approx(4.96)
 
 
 def test_tickets_have_ids_of_their_own() -> None:

@@ -1,0 +1,45 @@
+"""Where the time of a paced round went: from one topic to the next, by the moments at which the messages were sent."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from streams.consume import reader, to_the_end
+from streams.delivery.connection import Connection
+
+#: When a ticket's message was sent to each topic, milliseconds.
+Moments = Mapping[str, Mapping[str, int]]
+_TOPICS = ("tickets", "classifications", "escalations", "routed", "reviews")
+
+
+async def moments(connection: Connection, prefix: str) -> Moments:
+    """Return when each ticket's first message was sent to each topic, by the clock of whoever sent it."""
+    found: dict[str, dict[str, int]] = {topic: {} for topic in _TOPICS}
+    async with reader(_TOPICS, connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            message = orjson.loads(record.value)
+            ticket = message.get("ticket_id") or message["ticket"]["ticket_id"]
+            found[record.topic.removeprefix(prefix)].setdefault(ticket, record.timestamp)
+    return found
+
+
+def hops(sent: Moments, tickets: Iterable[str], model_ms: float) -> dict[str, dict[str, float]]:
+    """Return the median and the 99th percentile of each hop of these tickets, less the model's own time."""
+    ends = {**sent["routed"], **sent["reviews"]}
+    waits: dict[str, list[float]] = {"classify": [], "score": [], "escalate": []}
+    for ticket in tickets:
+        begun, classified = sent["tickets"][ticket], sent["classifications"].get(ticket)
+        escalated = sent["escalations"].get(ticket)
+        if classified is not None:
+            waits["classify"].append(classified - begun - model_ms)
+            waits["score"].append((escalated or ends[ticket]) - classified)
+        if escalated is not None:
+            waits["escalate"].append(ends[ticket] - escalated - model_ms)
+    return {
+        name: {"p50_ms": statistics.median(wait), "p99_ms": statistics.quantiles(wait, n=100, method="inclusive")[98]}
+        for name, wait in waits.items()
+        if len(wait) > 1
+    }
