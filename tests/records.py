@@ -11,9 +11,10 @@ from schemas import TOPICS, DeadLetter, Message, Ticket, Verdict
 from streams.delivery.dispatch import Partition
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
+from streams.delivery.outbox import Refused
 from streams.delivery.runner import Runner
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
-from streams.errors import StopWorker
+from streams.errors import GiveUp, StopWorker
 
 TICKETS = "tickets"
 P0: Partition = (TICKETS, 0)
@@ -93,11 +94,11 @@ class FakeSender:
         self.calls.append(list(messages))
         self.called.set()
         await self.acknowledge.wait()
-        if self.refusals:
-            raise self.refusals.popleft()
-        for message in messages:
-            if (refusal := self.refuse(message)) is not None:
-                raise refusal
+        refusals = [self.refusals.popleft()] if self.refusals else [self.refuse(message) for message in messages]
+        for refusal in filter(None, refusals):
+            if isinstance(refusal, GiveUp) and not isinstance(refusal, Refused):
+                raise Refused(str(refusal), messages, refusal.reason)
+            raise refusal
         self.sent.extend(messages)
 
     async def send_apart(self, messages: Sequence[Message]) -> None:

@@ -18,7 +18,7 @@ from streams.delivery.dead_letters import shortened
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
-from streams.delivery.outbox import TransactionLost
+from streams.delivery.outbox import Refused, TransactionLost
 from streams.delivery.stage import Record
 from streams.errors import GiveUp, StopWorker
 
@@ -31,7 +31,8 @@ class Sender(Protocol):
     async def send(self, messages: Sequence[Message]) -> None:
         """Send and await all acknowledgements.
 
-        Raises GiveUp where one is refused, or another one that is being sent; TransactionLost where nothing of it stays.
+        Raises Refused for those that are refused, maybe for another one that is being sent; what it does not name is
+        acknowledged. Raises TransactionLost where nothing of it stays.
         """
 
     async def send_apart(self, messages: Sequence[Message]) -> None:
@@ -179,17 +180,18 @@ class Dispatch:
         try:
             if outputs:
                 await self._sender.send(outputs)
-        except GiveUp:
-            # Nobody knows which output is meant, or whether it is one that another task sent at the same time.
+        except Refused as refused:
+            # Nobody knows which of them is meant, or whether it is one that another task sent at the same time.
+            unsent = {id(message) for message in refused.messages}
             for result in together:
-                result.apart = True
+                result.apart = any(id(message) in unsent for message in result.outputs)
         for result in results:
             while result.apart and result.outputs:
                 try:
                     await self._sender.send_apart(result.outputs)
                     break
-                except GiveUp as refused:
-                    result.outputs = [self._instead(result, refused)]
+                except Refused as refused:
+                    result.outputs, result.message_id = [self._instead(result, refused)], None
 
     def _instead(self, result: Result, refused: GiveUp) -> Message:
         """Return what goes out instead of outputs that are refused: the record's dead letter, and instead of that, it cut."""

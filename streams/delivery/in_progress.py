@@ -24,7 +24,7 @@ class InProgress:
         self._limit = limit
         self._ended = ended
         self._tasks: dict[Place, asyncio.Task[None]] = {}
-        self._delivering = 0
+        self._delivering: set[asyncio.Task[None] | None] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -35,7 +35,7 @@ class InProgress:
     @property
     def handling(self) -> int:
         """How many are in their handlers."""
-        return len(self._tasks) - self._delivering
+        return len(self._tasks) - len(self._delivering)
 
     @property
     def has_place(self) -> bool:
@@ -51,11 +51,12 @@ class InProgress:
     @contextmanager
     def delivering(self) -> Iterator[None]:
         """While this task waits for the broker."""
-        self._delivering += 1
+        task = asyncio.current_task()
+        self._delivering.add(task)
         try:
             yield
         finally:
-            self._delivering -= 1
+            self._delivering.discard(task)
 
     def cancel(self) -> None:
         """Cancel everything."""
@@ -65,7 +66,9 @@ class InProgress:
     def abandon(self, partition: Partition) -> None:
         """Cancel and forget what is in progress from a log that is gone: its offsets belong to other messages now."""
         for place in [place for place in self._tasks if place[:2] == partition]:
-            self._tasks.pop(place).cancel()
+            task = self._tasks.pop(place)
+            self._delivering.discard(task)
+            task.cancel()
 
     def _done(self, place: Place, task: asyncio.Task[None]) -> None:
         if self._tasks.get(place) is task:

@@ -80,8 +80,19 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
             await self._close_client()
 
     async def _close_client(self) -> None:
-        if self._consumer is not None:
-            await self._consumer._client.close()
+        consumer = self._consumer
+        if consumer is None:
+            return
+        # What aiokafka's stop would have ended had it come that far: these would connect again.
+        coordinator, fetcher = consumer._coordinator, consumer._fetcher
+        left = [
+            coordinator and coordinator._heartbeat_task,
+            coordinator and coordinator._commit_refresh_task,
+            fetcher and fetcher._fetch_task,
+        ]
+        for task in filter(None, left):
+            task.cancel()
+        await consumer._client.close()
 
     async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
         """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it within ``wait_s``."""

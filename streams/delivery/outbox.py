@@ -20,6 +20,7 @@ from aiokafka.errors import (
 )
 
 from schemas import Message, topic_of
+from streams.delivery.alone import SharedOrAlone
 from streams.delivery.batches import begin
 from streams.delivery.reach import refusal
 from streams.errors import GiveUp, StopWorker
@@ -45,6 +46,14 @@ class _Parcel:
 
 class TransactionLost(Exception):
     """What was sent in the open transaction will not be committed: it has to be sent again in the next one."""
+
+
+class Refused(GiveUp):
+    """What cannot be sent, or was not sent beside something that cannot: ``messages``, in an order of no meaning."""
+
+    def __init__(self, message: str, messages: Sequence[Message], reason: str) -> None:
+        super().__init__(message, reason=reason)
+        self.messages = messages
 
 
 class Line(Protocol):
@@ -75,9 +84,7 @@ class Outbox:
         self._line = line
         self._prefix = prefix
         self._retried = retried
-        self._sending = 0
-        self._idle = asyncio.Event()
-        self._apart = asyncio.Lock()
+        self._access = SharedOrAlone()
 
     @property
     def final(self) -> bool:
@@ -87,48 +94,43 @@ class Outbox:
     async def send(self, messages: Sequence[Message]) -> None:
         """Send and await the acknowledgement of all.
 
-        Raises GiveUp where a message cannot be encoded, and where the broker will never take a batch for its size: unless it is
-        sent apart, that may be for the sake of another one in the same batch. Raises StopWorker where it will never take any.
+        Raises Refused where a message cannot be encoded, and where the broker will never take a batch for its size: unless it
+        is sent apart, that may be for the sake of another one in the same batch. Raises StopWorker where it will never take any.
         All acknowledgements are awaited before either is raised. Raises TransactionLost where nothing of it will be committed.
         """
-        if self._apart.locked():
-            async with self._apart:
-                pass
-        self._sending += 1
-        try:
-            await self._send([self._packed(message) for message in messages])
-        finally:
-            self._sending -= 1
-            if not self._sending:
-                self._idle.set()
+        pinned = self._line.producer()  # before any wait: what comes after it may be another assignment's transaction
+        async with self._access.shared():
+            await self._send(pinned, messages)
 
     async def send_apart(self, messages: Sequence[Message]) -> None:
         """As send, one message after the other and while nothing else is sent: a refusal is for that very message."""
-        async with self._apart:
-            while self._sending:
-                self._idle.clear()
-                await self._idle.wait()
+        pinned = self._line.producer()
+        async with self._access.alone():
             for message in messages:
-                await self._send([self._packed(message)])
+                await self._send(pinned, [message])
 
-    async def _send(self, left: Sequence[_Parcel]) -> None:
+    async def _send(self, pinned: AIOKafkaProducer, messages: Sequence[Message]) -> None:
+        left: Sequence[_Parcel] = [self._packed(message, messages) for message in messages]
         pause = _SHORTEST_PAUSE_S
-        producer = self._line.producer()
-        while left:
+        while True:
+            producer = self._line.producer(pinned)
             left, error = await self._try(producer, left)
-            producer = self._line.producer(producer)
-            if error is not None:
-                self._retried(type(error).__name__)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            self._line.producer(pinned)  # what a transaction acknowledged is lost with it
+            if error is None:
+                return
+            self._retried(type(error).__name__)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    def _packed(self, message: Message) -> _Parcel:
+    def _packed(self, message: Message, unsent: Sequence[Message]) -> _Parcel:
         try:
             topic = topic_of(message)
             return _Parcel(message, self._prefix + topic.name, topic.key_of(message), message.encode())
         except (KeyError, ValueError) as defect:
-            raise GiveUp(
-                f"an output of type {type(message).__name__} cannot be sent: {defect}", reason="output_not_encodable"
+            raise Refused(
+                f"an output of type {type(message).__name__} cannot be sent: {defect}",
+                unsent,
+                "output_not_encodable",
             ) from defect
 
     async def _try(
@@ -146,6 +148,8 @@ class Outbox:
             except KafkaError as refused:
                 # A batch has one error for all of its messages, which would carry a traceback from every one of them.
                 failed.append((parcel, refused.with_traceback(None)))
+        if failed:
+            self._line.producer(producer)  # a transaction that is lost already says nothing about its messages
         # What failed may be on the topic all the same, and in a transaction a second one beside it would be seen.
         usable = self._line.final and all(error.retriable or isinstance(error, _KEEPS) for _, error in failed)
         if failed and not usable:
@@ -154,17 +158,18 @@ class Outbox:
             except StopWorker as away:
                 # The broker is away just now: the next attempt fails like this one, and asks again.
                 self._retried(type(away).__name__)
-        left = [self._again(parcel, error) for parcel, error in failed]
-        return left, failed[-1][1] if failed else None
+        for parcel, error in failed:
+            self._check(parcel, error, [each.message for each, _ in failed])
+        return [parcel for parcel, _ in failed], failed[-1][1] if failed else None
 
-    def _again(self, parcel: _Parcel, error: KafkaError) -> _Parcel:
-        """Return what to send next time instead of the message that failed, or raise where there is no next time."""
+    def _check(self, parcel: _Parcel, error: KafkaError, unsent: Sequence[Message]) -> None:
+        """Raise where there is no next time."""
         if isinstance(error, MessageSizeTooLargeError):
-            raise GiveUp(
+            raise Refused(
                 f"the broker refuses a message of {len(parcel.value)} bytes on {parcel.topic}",
-                reason="output_too_large",
+                unsent,
+                "output_too_large",
             ) from error
         if isinstance(error, FINAL):
             refused = refusal(error) or f"the broker refuses this worker: {type(error).__name__}: {error}"
             raise StopWorker(refused) from error
-        return parcel

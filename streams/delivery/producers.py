@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 
 from streams.delivery.connection import Connection
 from streams.delivery.outbox import FINAL
@@ -77,6 +77,8 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
             async with asyncio.timeout(1.0):
                 await producer.client.close()
                 await producer._sender.close()
+        # Whoever still waits for an acknowledgement would wait for ever.
+        producer._message_accumulator.fail_all(ProducerClosed())
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

@@ -157,6 +157,7 @@ class Runner:
                 if not self._halted:
                     await self._catch_up(chunk)
                     await self._run_chunk([r for r in chunk if self._is_ours(r)])
+                    await asyncio.sleep(0)  # a chunk without outputs would wait for nothing
         except Exception as error:  # noqa: BLE001 - faust would restart the agent without this batch
             self.fail(error)
         finally:

@@ -227,6 +227,11 @@ class FakeKafka:
         self.hang = False
         self.closed: list[str] = []
         self._client = SimpleNamespace(close=self._close_client)
+        self.ended: list[str] = []
+        self._coordinator = SimpleNamespace(
+            _heartbeat_task=SimpleNamespace(cancel=lambda: self.ended.append("heartbeat")), _commit_refresh_task=None
+        )
+        self._fetcher = SimpleNamespace(_fetch_task=SimpleNamespace(cancel=lambda: self.ended.append("fetch")))
 
     async def _close_client(self) -> None:
         self.closed.append("client")
@@ -296,6 +301,7 @@ class TestLoopConsumer:
         kafka.hang = how == "hangs"
         await OverFake(kafka).on_thread_stop()
         assert kafka.closed == ["client"]
+        assert kafka.ended == ["heartbeat", "fetch"], "they would connect again"
 
     async def test_the_cancellation_of_the_stop_itself_passes_through(self) -> None:
         kafka = FakeKafka()

@@ -285,6 +285,24 @@ class TestInATransaction:
         with pytest.raises(TransactionLost):
             await box.send([letter(3)])
 
+    @pytest.mark.parametrize("apart", [False, True])
+    async def test_who_waits_for_another_does_not_slip_into_the_next_transaction(self, apart: bool) -> None:
+        """It may be one of an assignment without the partition that the message came from."""
+        producer = FakeProducer(None)
+        line = self.Line(producer)
+        box = Outbox(line, "p.")
+        first = asyncio.create_task(box.send([verdict("a")]) if apart else box.send_apart([verdict("a")]))
+        await producer.was_sent.wait()
+        second = asyncio.create_task(box.send_apart([verdict("b")]) if apart else box.send([verdict("b")]))
+        await loop_turns()
+        await line.broken(producer)
+        line.open = following = FakeProducer()
+        producer.held[0].set_result(None)
+        for sending in (first, second):
+            with pytest.raises(TransactionLost):
+                await sending
+        assert not following.sent
+
     async def test_what_is_acknowledged_after_the_transaction_was_lost_is_lost(self) -> None:
         producer = FakeProducer(None)
         line = self.Line(producer)

@@ -11,6 +11,7 @@ import stamina
 from schemas import DeadLetter, Message, Ticket, Verdict
 from streams.delivery.dead_letters import CUT_TO
 from streams.delivery.ledger import Commit, Ledger, decode_finished
+from streams.delivery.outbox import Refused
 from streams.errors import GiveUp, StopWorker, TryAgain
 from tests.records import P0, Bench, FakeRecord, Held, answer, compute, loop_turns, record, records, verdict
 
@@ -333,6 +334,14 @@ async def test_step_8_send_gives_an_output_that_was_refused_for_its_company_anot
     assert bench.sender.ticket_ids == ["0-0"]
     assert (len(bench.sender.calls), bench.sender.calls_apart) == (2, 1)
     assert not bench.sender.letters
+
+
+async def test_step_8_send_repeats_nothing_that_a_refusal_does_not_name() -> None:
+    bench = Bench(compute)
+    bench.sender.refuse = lambda m: Refused("too large", [m], "output_too_large") if m == verdict("0-3") else None
+    await bench.run(records(range(6)))
+    assert [len(call) for call in bench.sender.calls] == [6, 1, 1], "all, the one that is named, and its letter"
+    assert bench.low == 6
 
 
 async def test_step_8_send_finds_the_one_output_of_a_chunk_that_is_too_large() -> None:

@@ -1,0 +1,37 @@
+"""A producer that is stopped while its broker is away: within bounds, and nobody waits for it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import ProducerClosed
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.structs import TopicPartition
+
+from streams.delivery import producers
+from streams.delivery.producers import stop_producer
+
+
+async def test_whoever_waits_for_an_acknowledgement_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producers, "_PRODUCER_STOP_S", 0.01)
+    accumulator = MessageAccumulator(SimpleNamespace(), 1000, 0, 30.0)
+    waiting = await accumulator.add_message(TopicPartition("routed", 0), b"k", b"v", 1.0)
+
+    async def nothing() -> None:
+        return
+
+    async def without_end() -> None:
+        await asyncio.Event().wait()
+
+    producer: Any = SimpleNamespace(
+        stop=without_end,
+        client=SimpleNamespace(close=nothing),
+        _sender=SimpleNamespace(close=nothing),
+        _message_accumulator=accumulator,
+    )
+    await stop_producer(producer)
+    with pytest.raises(ProducerClosed):
+        await waiting
