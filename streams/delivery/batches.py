@@ -41,14 +41,14 @@ async def begin(producer: AIOKafkaProducer, parcels: Sequence[Parcel]) -> Sequen
     if len(parcels) < MANY:
         return [await _one(producer, parcel) for parcel in parcels]
     begun: dict[int, Begun] = {}
-    together: dict[str, list[int]] = {}
+    together: dict[str, list[tuple[int, Parcel]]] = {}
     for number, parcel in enumerate(parcels):
         if len(parcel.value) > _LARGE_BYTES:
             begun[number] = await _one(producer, parcel)
         else:
-            together.setdefault(parcel.topic, []).append(number)
-    for topic, numbers in together.items():
-        await _of_topic(producer, topic, [(number, parcels[number]) for number in numbers], begun)
+            together.setdefault(parcel.topic, []).append((number, parcel))
+    for topic, numbered in together.items():
+        await _of_topic(producer, topic, numbered, begun)
     return [begun[number] for number in range(len(parcels))]
 
 

@@ -34,7 +34,7 @@ _SHORTEST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Parcel:
     """One message as it goes to the producer, encoded once for all its attempts."""
 

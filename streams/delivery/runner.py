@@ -45,7 +45,7 @@ _CHUNK = 1024
 
 def _is_letter(outputs: Sequence[Message]) -> bool:
     """Return whether this ended as a dead letter: its id may come again, mended, and is to be handled then."""
-    return any(isinstance(output, DeadLetter) for output in outputs)
+    return len(outputs) == 1 and isinstance(outputs[0], DeadLetter)
 
 
 class Runner:
