@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -54,9 +55,17 @@ async def begin(producer: AIOKafkaProducer, parcels: Sequence[Parcel]) -> Sequen
 
 async def _one(producer: AIOKafkaProducer, parcel: Parcel) -> Begun:
     try:
-        return await producer.send(parcel.topic, key=parcel.key, value=parcel.value)
+        acknowledgement: asyncio.Future[object] = await producer.send(parcel.topic, key=parcel.key, value=parcel.value)
     except KafkaError as refused:
         return refused
+    acknowledgement.add_done_callback(_seen)
+    return acknowledgement
+
+
+def _seen(acknowledgement: asyncio.Future[object]) -> None:
+    """Look at an error for a sender that was cancelled meanwhile: asyncio prints those that nobody looks at."""
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()
 
 
 async def _of_topic(
