@@ -252,7 +252,7 @@ async def test_a_broker_that_dies_under_load_and_comes_back_loses_nothing(own_ka
         async with topics.service(slowly, in_flight=16) as (_, watch):
             await watch.until(lambda: watch.handled_count > 300)
             await own_kafka.kill(0)
-            await watch.until(lambda: watch.in_progress == 0)  # every place is taken by an output that waits for the broker
+            await watch.until(lambda: watch.in_progress == 0)  # all that is left waits for the broker
             await own_kafka.restart(0)
             await own_kafka.wait_ready()
             await watch.until(lambda: watch.low == topics.ends)
