@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import DefaultPartitioner
+
+from schemas import Message
 
 #: From so many messages on, an acknowledgement for each costs more than finding their partitions here.
 MANY = 64
@@ -21,20 +24,14 @@ Begun: TypeAlias = Awaitable[object] | KafkaError
 _partition_of = DefaultPartitioner()
 
 
-class Parcel(Protocol):
-    """One encoded message."""
+@dataclass(slots=True)
+class Parcel:
+    """One message as it goes to the producer, encoded once for all its attempts."""
 
-    @property
-    def topic(self) -> str:
-        """Physical topic name."""
-
-    @property
-    def key(self) -> bytes:
-        """Key bytes."""
-
-    @property
-    def value(self) -> bytes:
-        """Value bytes."""
+    message: Message
+    topic: str
+    key: bytes
+    value: bytes
 
 
 async def begin(producer: AIOKafkaProducer, parcels: Sequence[Parcel]) -> Sequence[Begun]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -21,7 +20,7 @@ from aiokafka.errors import (
 
 from schemas import Message, topic_of
 from streams.delivery.alone import SharedOrAlone
-from streams.delivery.batches import begin
+from streams.delivery.batches import Parcel, begin
 from streams.delivery.reach import refusal
 from streams.errors import GiveUp, StopWorker
 
@@ -32,16 +31,6 @@ FINAL = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError, Transac
 _KEEPS = (*FINAL, KafkaTimeoutError, ProducerClosed)
 _SHORTEST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
-
-
-@dataclass(slots=True)
-class _Parcel:
-    """One message as it goes to the producer, encoded once for all its attempts."""
-
-    message: Message
-    topic: str
-    key: bytes
-    value: bytes
 
 
 class TransactionLost(Exception):
@@ -110,7 +99,7 @@ class Outbox:
                 await self._send(pinned, [message])
 
     async def _send(self, pinned: AIOKafkaProducer, messages: Sequence[Message]) -> None:
-        left: Sequence[_Parcel] = [self._packed(message, messages) for message in messages]
+        left: Sequence[Parcel] = [self._packed(message, messages) for message in messages]
         pause = _SHORTEST_PAUSE_S
         while True:
             producer = self._line.producer(pinned)
@@ -122,10 +111,10 @@ class Outbox:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    def _packed(self, message: Message, unsent: Sequence[Message]) -> _Parcel:
+    def _packed(self, message: Message, unsent: Sequence[Message]) -> Parcel:
         try:
             topic = topic_of(message)
-            return _Parcel(message, self._prefix + topic.name, topic.key_of(message), message.encode())
+            return Parcel(message, self._prefix + topic.name, topic.key_of(message), message.encode())
         except (KeyError, ValueError) as defect:
             raise Refused(
                 f"an output of type {type(message).__name__} cannot be sent: {defect}",
@@ -134,11 +123,11 @@ class Outbox:
             ) from defect
 
     async def _try(
-        self, producer: AIOKafkaProducer, parcels: Sequence[_Parcel]
-    ) -> tuple[list[_Parcel], KafkaError | None]:
+        self, producer: AIOKafkaProducer, parcels: Sequence[Parcel]
+    ) -> tuple[list[Parcel], KafkaError | None]:
         """Send once; return what to send next time and the last error."""
         begun = await begin(producer, parcels)
-        failed: list[tuple[_Parcel, KafkaError]] = []
+        failed: list[tuple[Parcel, KafkaError]] = []
         for parcel, acknowledgement in zip(parcels, begun, strict=True):
             try:
                 if isinstance(acknowledgement, KafkaError):
@@ -162,7 +151,7 @@ class Outbox:
             self._check(parcel, error, [each.message for each, _ in failed])
         return [parcel for parcel, _ in failed], failed[-1][1] if failed else None
 
-    def _check(self, parcel: _Parcel, error: KafkaError, unsent: Sequence[Message]) -> None:
+    def _check(self, parcel: Parcel, error: KafkaError, unsent: Sequence[Message]) -> None:
         """Raise where there is no next time."""
         if isinstance(error, MessageSizeTooLargeError):
             raise Refused(

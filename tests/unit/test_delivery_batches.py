@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,19 +15,12 @@ from hypothesis import strategies as st
 
 from schemas import Message
 from streams.delivery import outbox as outbox_module
-from streams.delivery.batches import MANY, begin
+from streams.delivery.batches import MANY, Parcel, begin
 from streams.delivery.lines import PlainLine
 from streams.delivery.outbox import Outbox
 from tests.records import FakeBatch, verdict
 
 PARTITIONS = {"p.routed": 3, "p.escalations": 2}
-
-
-@dataclass(frozen=True)
-class Parcel:
-    topic: str
-    key: bytes
-    value: bytes = b"v"
 
 
 class FakeProducer:
@@ -77,13 +69,17 @@ class FakeProducer:
         return self.alone + together
 
 
+def parcel(topic: str, key: bytes, value: bytes = b"v") -> Parcel:
+    return Parcel(verdict("any"), topic, key, value)
+
+
 def parcels(count: int, topic: str = "p.routed") -> list[Parcel]:
-    return [Parcel(topic, f"t-{number}".encode()) for number in range(count)]
+    return [parcel(topic, f"t-{number}".encode()) for number in range(count)]
 
 
-def partition_of(parcel: Parcel) -> int:
-    partitions = list(range(PARTITIONS[parcel.topic]))
-    return int(DefaultPartitioner()(parcel.key, partitions, partitions))
+def partition_of(sent: Parcel) -> int:
+    partitions = list(range(PARTITIONS[sent.topic]))
+    return int(DefaultPartitioner()(sent.key, partitions, partitions))
 
 
 async def begun(producer: FakeProducer, wanted: Sequence[Parcel]) -> list[Any]:
@@ -106,7 +102,7 @@ async def test_many_go_in_one_batch_for_each_partition() -> None:
         [("p.routed", 0), ("p.routed", 1), ("p.routed", 2), ("p.escalations", 0), ("p.escalations", 1)]
     )
     for topic, partition, batch in producer.batches:
-        keys = [parcel.key for parcel in wanted if parcel.topic == topic and partition_of(parcel) == partition]
+        keys = [each.key for each in wanted if each.topic == topic and partition_of(each) == partition]
         assert [key for key, _ in batch.messages] == keys, "the producer's own partition, in order"
 
 
@@ -115,14 +111,14 @@ async def test_many_go_in_one_batch_for_each_partition() -> None:
 )
 async def test_every_message_goes_once_however_small_the_batches(rows: list[tuple[str, bytes]], room: int) -> None:
     producer = FakeProducer(room)
-    acknowledgements = await begun(producer, [Parcel(topic, key) for topic, key in rows])
+    acknowledgements = await begun(producer, [parcel(topic, key) for topic, key in rows])
     assert len(acknowledgements) == len(rows)
     assert Counter(producer.sent) == Counter(rows)
 
 
 async def test_a_large_message_goes_by_itself() -> None:
     producer = FakeProducer()
-    large = Parcel("p.routed", b"large", b"x" * 100_000)
+    large = parcel("p.routed", b"large", b"x" * 100_000)
     await begun(producer, [*parcels(MANY), large])
     assert producer.alone == [("p.routed", b"large")]
     assert len(producer.sent) == MANY + 1
