@@ -23,6 +23,9 @@ TRAILING = _SPACE + _QUOTES + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff
 #: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
 MAX_LABELS = 1_000
 _MAX_BYTES = 100_000
+#: Tokens come again and again: so many texts, each of so few characters, are looked up once.
+_REMEMBERED = 4_096
+_SHORT = 64
 
 
 def fold(text: str) -> str:
@@ -47,6 +50,7 @@ class LabelSet:
     answers: tuple[str, ...] = ()
     _whole: dict[str, str] = field(init=False, repr=False, compare=False)
     _prefixes: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _known: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __init__(self, labels: Sequence[str], answers: Sequence[str] = ()) -> None:
         if isinstance(labels, str):
@@ -61,6 +65,7 @@ class LabelSet:
                 prefixes[key[:end]] = (*prefixes.get(key[:end], ()), label)
         object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_prefixes", prefixes)
+        object.__setattr__(self, "_known", {})
 
     @classmethod
     def aliased(cls, labels: Sequence[str]) -> Self:
@@ -95,6 +100,16 @@ class LabelSet:
         Space and quotes before the text do not count. A text that is a whole label and then only space, quotes and
         punctuation (``refund"}``) belongs to that label; one that goes on (``refunds``) does not.
         """
+        known = self._known.get(text)
+        if known is None:
+            known = self._owners(text)
+            if len(text) <= _SHORT:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[text] = known
+        return known
+
+    def _owners(self, text: str) -> tuple[str, ...]:
         key = fold(text.lstrip(LEADING))
         owners = self._prefixes.get(key)
         if owners is not None:

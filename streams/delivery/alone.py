@@ -11,26 +11,24 @@ _PATIENCE_S = 2.0
 
 
 class SharedOrAlone:
-    """Held by any number of tasks at once in ``shared``, or by one in ``alone``."""
+    """Held by any number of tasks at once in ``async with lock``, or by one in ``async with lock.alone()``."""
 
     def __init__(self) -> None:
         self._sharing = 0
         self._empty = asyncio.Event()
         self._gate = asyncio.Lock()
 
-    @asynccontextmanager
-    async def shared(self) -> AsyncIterator[None]:
+    async def __aenter__(self) -> None:
         """Hold it beside others, as soon as nobody has it alone or is about to."""
         if self._gate.locked():
             async with self._gate:
                 pass
         self._sharing += 1
-        try:
-            yield
-        finally:
-            self._sharing -= 1
-            if not self._sharing:
-                self._empty.set()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._sharing -= 1
+        if not self._sharing:
+            self._empty.set()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

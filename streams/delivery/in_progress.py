@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -48,15 +47,9 @@ class InProgress:
         self._tasks[place] = task
         task.add_done_callback(partial(self._done, place))
 
-    @contextmanager
-    def delivering(self) -> Iterator[None]:
-        """While this task waits for the broker."""
-        task = asyncio.current_task()
-        self._delivering.add(task)
-        try:
-            yield
-        finally:
-            self._delivering.discard(task)
+    def delivers(self) -> None:
+        """Note that this task is through with its handler: from now to its end it waits for the broker."""
+        self._delivering.add(asyncio.current_task())
 
     def cancel(self) -> None:
         """Cancel everything."""
@@ -71,6 +64,7 @@ class InProgress:
             task.cancel()
 
     def _done(self, place: Place, task: asyncio.Task[None]) -> None:
+        self._delivering.discard(task)
         if self._tasks.get(place) is task:
             del self._tasks[place]
         if not task.cancelled():

@@ -224,10 +224,10 @@ class Runner:
             mark.set()
 
     async def _deliver(self, result: Result, began: float) -> None:
-        with self._tasks.delivering():
-            self._start_queued()
-            self._changes.note()
-            await self.dispatch.deliver([result], began)
+        self._tasks.delivers()
+        self._start_queued()
+        self._changes.note()
+        await self.dispatch.deliver([result], began)
 
     # Stages that only compute: a chunk in one go.
 

@@ -22,6 +22,8 @@ _CONNECT_TIMEOUT_S = 10.0
 _SHORTEST_KEY = 16
 #: The longest body that is read, bytes: the logprobs of the longest text with all that may stand beside them.
 MAX_BODY_BYTES = 32 * 1024 * 1024
+#: Any bytes are that; httpx would try three encodings on all headers for each look at one.
+_HEADER_ENCODING = "latin-1"
 _OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 #: A provider that asks for no wait at all (or for a moment that our clock has passed) gets this one.
 _SHORTEST_PAUSE_S = 0.2
@@ -77,14 +79,14 @@ class Exchange:
         self._secret = None if key is None else key.get_secret_value()
         limits = httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency)
         self._transport = transport or httpx_aiohttp.AiohttpTransport(limits=limits)
-        # The client's own, for its name and the encodings that it can decode.
+        # The client's own, for its name and the encodings that it can decode. All requests share them.
         self._headers = httpx.AsyncClient(
             transport=self._transport,
             headers={"content-type": "application/json"}
             | ({"authorization": f"Bearer {self._secret}"} if self._secret else {}),
         ).headers
-        timeout = httpx.Timeout(endpoint.timeout_s, connect=min(_CONNECT_TIMEOUT_S, endpoint.timeout_s))
-        self._extensions = {"timeout": timeout.as_dict()}
+        # An attempt's own time-out bounds the rest, which the transport would watch with timers of its own.
+        self._extensions = {"timeout": {"connect": min(_CONNECT_TIMEOUT_S, endpoint.timeout_s)}}
         self._base = endpoint.base_url.rstrip("/")
         self._urls: dict[str, httpx.URL] = {}
 
@@ -98,12 +100,13 @@ class Exchange:
         Raises StopWorker for a key or a model that the endpoint does not know.
         """
         failed: list[Attempt] = []
+        deadline = asyncio.get_running_loop().time() + self._endpoint.deadline_s
         try:
-            async with asyncio.timeout(self._endpoint.deadline_s):
-                try:
-                    return await self._attempt(path, body, failed)
-                except Passing as first:
-                    return await self._again(path, body, failed, first)
+            try:
+                return await self._attempt(path, body, failed, deadline)
+            except Passing as first:
+                async with asyncio.timeout_at(deadline):
+                    return await self._again(path, body, failed, deadline, first)
         except TimeoutError:
             detail = f"no answer within {self._endpoint.deadline_s:g} s"
             return Unanswered(Reason.NO_ANSWER, detail, tuple(failed))
@@ -111,7 +114,7 @@ class Exchange:
             return Unanswered(Reason.NO_ANSWER, str(last), tuple(failed))
 
     async def _again(
-        self, path: str, body: bytes, failed: list[Attempt], first: Passing | None
+        self, path: str, body: bytes, failed: list[Attempt], deadline: float, first: Passing | None
     ) -> Answered | Unanswered:
         """Go on after the first attempt, which failed; most requests never get here, and so never pay for this loop."""
         async for attempt in stamina.retry_context(
@@ -126,22 +129,35 @@ class Exchange:
                 if first is not None:
                     known, first = first, None
                     raise known
-                return await self._attempt(path, body, failed)
+                return await self._attempt(path, body, failed, deadline)
         raise AssertionError("stamina ends in a return or an error")
 
-    async def _attempt(self, path: str, body: bytes, failed: list[Attempt]) -> Answered | Unanswered:
-        async with self._slots:
-            at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
-            try:
+    async def _attempt(self, path: str, body: bytes, failed: list[Attempt], deadline: float) -> Answered | Unanswered:
+        """Send once. Raises Passing for what may pass, and TimeoutError at the deadline (seconds of the loop's clock)."""
+        at_ms, began, late = 0, 0.0, deadline
+        try:
+            # httpx counts the time between two pieces of a response, so that one that trickles would never be late.
+            async with asyncio.timeout_at(deadline) as limit, self._slots:
+                at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
+                late = asyncio.get_running_loop().time() + self._endpoint.timeout_s
+                limit.reschedule(min(late, deadline))
                 response, content = await self._post(path, body)
                 refusal = None if response.is_success else judge(_whole(response, content), self._secret)
-            except Passing as error:
-                failed.append(_failed(error.outcome, at_ms, began))
-                raise
-            except asyncio.CancelledError:
-                # Seen only where the deadline cancels: then the failure is returned and the attempt with it.
+        except Passing as error:
+            failed.append(_failed(error.outcome, at_ms, began))
+            raise
+        except TimeoutError as error:
+            if late < deadline:
+                failed.append(_failed("timeout", at_ms, began))
+                raise self._late() from error
+            if at_ms:  # else it waited for its turn
                 failed.append(_failed("deadline", at_ms, began))
-                raise
+            raise
+        except asyncio.CancelledError:
+            # Seen only where the deadline of all attempts cancels: then the failure is returned and the attempt with it.
+            if at_ms:
+                failed.append(_failed("deadline", at_ms, began))
+            raise
         if len(content) > MAX_BODY_BYTES:
             refusal = Refusal("body_too_long", Reason.NO_ANSWER, f"the body is longer than {MAX_BODY_BYTES} bytes")
         if isinstance(refusal, Refusal):
@@ -165,28 +181,32 @@ class Exchange:
 
         Raises Passing where either fails on the way.
         """
-        timeout_s = self._endpoint.timeout_s
         try:
-            # httpx counts the time between two pieces of a response, so that one that trickles would never be late.
-            async with asyncio.timeout(timeout_s):
-                return await self._answer(self._request(path, body))
+            return await self._answer(self._request(path, body))
         except (TimeoutError, httpx.TimeoutException) as error:
             if not _broken(error):
-                raise Passing("timeout", f"no answer within {timeout_s:g} s") from error
+                raise self._late() from error
             raise Passing("connection", f"connection failed: {type(error.__cause__).__name__}") from error
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             # The transport lets aiohttp's error through where a server does not speak HTTP.
             raise Passing("connection", f"connection failed: {type(error).__name__}") from error
 
+    def _late(self) -> Passing:
+        return Passing("timeout", f"no answer within {self._endpoint.timeout_s:g} s")
+
     def _request(self, path: str, body: bytes) -> httpx.Request:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = httpx.URL(self._base + path)
-        return httpx.Request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
+        request = httpx.Request("POST", url, stream=httpx.ByteStream(body), extensions=self._extensions)
+        request.read()
+        request.headers = self._headers
+        return request
 
     async def _answer(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         response = await self._transport.handle_async_request(request)
         response.request = request
+        response.headers.encoding = _HEADER_ENCODING
         try:
             return response, await _bounded(response)
         finally:
