@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 _SHORTEST_PAUSE_S = 0.2
 #: The longest wait between two attempts of a handler, seconds.
 LONGEST_PAUSE_S = 30.0
+_NO_ATTEMPT = TryAgain("the stage allows no attempt")
 
 
 class Handling:
@@ -43,7 +44,7 @@ class Handling:
     async def call(self, record: Record, message: Message) -> Sequence[Message]:
         """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times."""
         handler = cast(AsyncHandler, self._stage.handler)
-        error = TryAgain("the stage allows no attempt")
+        error = _NO_ATTEMPT
         for attempt in range(1, self._stage.attempts + 1):
             deadline = asyncio.timeout(self._stage.deadline_s)
             try:

@@ -79,6 +79,7 @@ class Runner:
         self._tasks = InProgress(stage.in_flight, self._ended)
         self._ids_in_progress: dict[bytes, asyncio.Event] = {}
         self._remembered: set[Partition] = set()  # what the stage's memory has caught up with in this assignment
+        self._told = (-1, -1)  # the counts that the observer knows
         self._halted = False  # nothing begins any more: the worker is to stop
 
     # What the driver asks and tells.
@@ -174,7 +175,10 @@ class Runner:
             if place in self._tasks or not self._is_ours(record):
                 continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
             self._tasks.begin(place, self._run_one(record))
-        self._observer.in_flight(self.stage.agent, self._tasks.handling, len(self._queue))
+        counts = self._tasks.handling, len(self._queue)
+        if counts != self._told:
+            self._told = counts
+            self._observer.in_flight(self.stage.agent, *counts)
 
     def _send_again(self) -> None:
         """Send what was lost with a transaction; a stage that only computes reads it again instead."""

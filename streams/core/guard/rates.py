@@ -32,7 +32,8 @@ class Rates:
         """Take the next call, and what happened in it."""
         entry = frozenset(names)
         self._window.append(entry)
-        self._counts.update(entry)
+        for name in entry:
+            self._counts[name] += 1
         if len(self._window) > self._size:
             self._leave(self._window.popleft(), learn=learn)
 
