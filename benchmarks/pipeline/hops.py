@@ -1,4 +1,4 @@
-"""Where the time of a paced round went: from one topic to the next, by the moments at which the messages were sent."""
+"""Where the time of a paced round went: from one topic to the next, by the moments at which the broker got the messages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import orjson
 from streams.consume import reader, to_the_end
 from streams.delivery.connection import Connection
 
-#: When a ticket's message was sent to each topic, milliseconds.
+#: When the broker got a ticket's message on each topic, milliseconds.
 Moments = Mapping[str, Mapping[str, int]]
 _TOPICS = ("tickets", "classifications", "escalations", "routed", "reviews")
 
 
 async def moments(connection: Connection, prefix: str) -> Moments:
-    """Return when each ticket's first message was sent to each topic, by the clock of whoever sent it."""
+    """Return when each ticket's first message was there on each topic, by the broker's clock."""
     found: dict[str, dict[str, int]] = {topic: {} for topic in _TOPICS}
     async with reader(_TOPICS, connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):

@@ -1,9 +1,8 @@
-"""Where every ticket ended and when, as a consumer of the outcomes sees it."""
+"""Where every ticket ended and when, by the broker's clock."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,11 +16,13 @@ from streams.delivery.connection import Connection
 
 _WATCHED = ("routed", "reviews", "dead-letters")
 _LOOK_S = 0.5
+#: Outcomes carry the broker's time, so they may be read seldom: fetches by whoever measures are load that no arm has made.
+_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One ticket's end: when it was seen (``time.perf_counter``), by whom it was decided, after how many model calls."""
+    """One ticket's end: when the broker got it (``time.time``), by whom it was decided, after how many model calls."""
 
     at: float
     route: str
@@ -58,20 +59,19 @@ class Outcomes:
     async def watch(self, consumer: Any, prefix: str) -> None:
         """Note what the consumer reads, until cancelled."""
         while True:
-            batches = await consumer.getmany(timeout_ms=500)
-            now = time.perf_counter()
-            for tp, records in batches.items():
+            for tp, records in (await consumer.getmany(timeout_ms=500)).items():
                 for record in records:
-                    self.see(tp.topic.removeprefix(prefix), orjson.loads(record.value), now)
+                    self.see(tp.topic.removeprefix(prefix), orjson.loads(record.value), record.timestamp / 1000)
                 self._more.set()
+            await asyncio.sleep(_PAUSE_S)
 
-    def see(self, topic: str, message: dict[str, Any], now: float) -> None:
-        """Note one message of a topic, seen at ``now``."""
+    def see(self, topic: str, message: dict[str, Any], at: float) -> None:
+        """Note one message of a topic, which the broker got at this moment."""
         ticket = message.get("ticket_id") or message.get("ticket", {}).get("ticket_id") or message["letter_id"]
         if ticket in self.tickets:
             self.repeated += 1
             return
-        self.tickets[ticket] = Outcome(now, message.get("decided_by", topic), len(message.get("calls", ())))
+        self.tickets[ticket] = Outcome(at, message.get("decided_by", topic), len(message.get("calls", ())))
 
 
 @asynccontextmanager
