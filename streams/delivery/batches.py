@@ -92,7 +92,8 @@ async def _submit(
 ) -> None:
     acknowledgement: Begun
     try:
-        acknowledgement = await producer.send_batch(batch, topic, partition=partition)
+        future = acknowledgement = await producer.send_batch(batch, topic, partition=partition)
+        future.add_done_callback(_seen)
         if producer._closed:
             acknowledgement = ProducerClosed()  # it was while the batch waited for its turn, which never comes now
     except KafkaError as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import chain
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
@@ -78,7 +79,10 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
                 await producer.client.close()
                 await producer._sender.close()
         # Whoever still waits for an acknowledgement would wait for ever.
-        producer._message_accumulator.fail_all(ProducerClosed())
+        accumulator = producer._message_accumulator
+        accumulator.fail_all(ProducerClosed())
+        for batch in chain(accumulator._pending_batches, *accumulator._batches.values()):
+            batch._drain_waiter.exception()  # asyncio prints those that nobody looks at
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

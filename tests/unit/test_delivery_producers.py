@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,17 @@ from streams.delivery import producers
 from streams.delivery.producers import stop_producer
 
 
-async def test_whoever_waits_for_an_acknowledgement_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_waits_for_an_acknowledgement_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(producers, "_PRODUCER_STOP_S", 0.01)
+    said: list[object] = []
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: said.append(context))
+        runner.run(_stop_with_somebody_waiting())
+    gc.collect()
+    assert not said, "an error is left that nobody has looked at, and asyncio prints it"
+
+
+async def _stop_with_somebody_waiting() -> None:
     accumulator = MessageAccumulator(SimpleNamespace(), 1000, 0, 30.0)
     waiting = await accumulator.add_message(TopicPartition("routed", 0), b"k", b"v", 1.0)
 
