@@ -22,7 +22,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.pipeline import rounds
-from benchmarks.pipeline.arms import BY_HAND, OURS, Arm, quixstreams
+from benchmarks.pipeline.arms import BARE, BY_HAND, OURS, Arm, quixstreams
 from benchmarks.pipeline.profile import profile
 from benchmarks.pipeline.report import Raw, report
 from benchmarks.pipeline.stand import Stand, standing
@@ -31,6 +31,7 @@ from streams.app import configure_logging
 PARTS = ("throughput", "share", "overhead", "scale")
 #: quixstreams calls out once a checkpoint, so it has no steady number in flight, and its latency is its commit interval.
 _TIMED = (OURS, BY_HAND)
+_QUIET_PER_SECOND = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,15 @@ async def _round(raw: Raw, stand: Stand, arms: list[Arm], options: Options) -> N
             share = await rounds.share_of_limit(stand, arm)
             raw.share.setdefault(arm.name, []).append(_say(f"{arm.name} share of the latency limit", share))
         rate = raw.median(arm.name, "tickets_per_second")
-        if "overhead" in options.only and rate is not None:
-            beyond = await rounds.overhead(stand, arm, rate / 2)
-            raw.overhead.setdefault(arm.name, []).append(_say(f"{arm.name} overhead", beyond))
+        if "overhead" not in options.only or rate is None:
+            continue
+        paced = [(arm.name, arm, rate / 2)]
+        if arm is OURS:
+            # Beside it: when there is nearly nothing to do, and what the broker alone takes at the same rate.
+            paced += [("ours_quiet", OURS, _QUIET_PER_SECOND), ("bare", BARE, rate / 2)]
+        for name, each, per_second in paced:
+            beyond = await rounds.overhead(stand, each, per_second)
+            raw.overhead.setdefault(name, []).append(_say(f"{name} overhead", beyond))
 
 
 def _say(what: str, value: Any) -> Any:

@@ -27,6 +27,7 @@ class Arm:
 OURS = Arm("ours", (sys.executable, "-m", "streams.cli", "worker", "--config"), ("--agents", ",".join(AGENTS)))
 SCORE_ALONE = Arm("score", OURS.before, ("--agents", "score"), group="score")
 BY_HAND = Arm("by_hand", (sys.executable, "-m", "benchmarks.pipeline.by_hand"))
+BARE = Arm("bare", (sys.executable, "-m", "benchmarks.pipeline.bare"), group="bare-tickets")
 
 
 def quixstreams(python: str) -> Arm | None:

@@ -33,6 +33,10 @@ class Raw:
         """Return the median of one throughput figure of one arm."""
         return _median([row[figure] for row in self.throughput.get(arm, ())])
 
+    def beyond(self, what: str, figure: str) -> float | None:
+        """Return the median of one figure of what was paced."""
+        return _median([row[figure] for row in self.overhead.get(what, ())])
+
 
 def report(raw: Raw, tickets: int, rounds: int) -> dict[str, Any]:
     """Return the report; None stands for what was not measured."""
@@ -47,8 +51,12 @@ def report(raw: Raw, tickets: int, rounds: int) -> dict[str, Any]:
         "cpu_ratio_vs_handwritten": _ratio(raw, "by_hand", "tickets_per_cpu_second"),
         "cpu_ratio_vs_quixstreams": _ratio(raw, "quixstreams", "tickets_per_cpu_second"),
         "share_of_latency_limit": _median(raw.share.get("ours", ())),
-        "p50_overhead_ms": _median([row["p50_ms"] for row in raw.overhead.get("ours", ())]),
-        "p99_overhead_ms": _median([row["p99_ms"] for row in raw.overhead.get("ours", ())]),
+        "p50_overhead_ms": raw.beyond("ours", "p50_ms"),
+        "p99_overhead_ms": raw.beyond("ours", "p99_ms"),
+        "p50_quiet_ms": raw.beyond("ours_quiet", "p50_ms"),
+        "p99_quiet_ms": raw.beyond("ours_quiet", "p99_ms"),
+        "p50_bare_ms": raw.beyond("bare", "p50_ms"),
+        "p99_bare_ms": raw.beyond("bare", "p99_ms"),
         "scale_2_workers": _median(raw.scale),
         "rss_mb_start": memory["rss_mb_start"],
         "rss_mb_end": memory["rss_mb_end"],

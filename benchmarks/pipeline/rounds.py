@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks.pipeline.arms import OURS, SCORE_ALONE, Arm
+from benchmarks.pipeline.arms import BARE, OURS, SCORE_ALONE, Arm
 from benchmarks.pipeline.hops import hops, moments
 from benchmarks.pipeline.stand import Stand
 from benchmarks.pipeline.tickets import tickets
@@ -99,7 +99,9 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
             (outcome.at - running.sent[ticket]) * 1000 - outcome.calls * MODEL_MS
             for ticket, outcome in running.outcomes.tickets.items()
         ]
-        between = hops(await moments(stand.connection, running.prefix), running.outcomes.tickets, MODEL_MS)
+        between = {}
+        if arm is not BARE:
+            between = hops(await moments(stand.connection, running.prefix), running.outcomes.tickets, MODEL_MS)
     cuts = statistics.quantiles(beyond, n=100, method="inclusive")
     return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98], **busy, "hops": between}
 

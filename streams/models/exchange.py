@@ -24,7 +24,7 @@ _SHORTEST_KEY = 16
 MAX_BODY_BYTES = 32 * 1024 * 1024
 #: Any bytes are that; httpx would try three encodings on all headers for each look at one.
 _HEADER_ENCODING = "latin-1"
-_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 #: A provider that asks for no wait at all (or for a moment that our clock has passed) gets this one.
 _SHORTEST_PAUSE_S = 0.2
 
@@ -187,8 +187,9 @@ class Exchange:
             if not _broken(error):
                 raise self._late() from error
             raise Passing("connection", f"connection failed: {type(error.__cause__).__name__}") from error
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
-            # The transport lets aiohttp's error through where a server does not speak HTTP.
+        except (httpx.HTTPError, aiohttp.ClientError, UnicodeError) as error:
+            # The transport lets aiohttp's error through where a server does not speak HTTP, and another one for a status
+            # line whose reason is no UTF-8.
             raise Passing("connection", f"connection failed: {type(error).__name__}") from error
 
     def _late(self) -> Passing:
@@ -210,7 +211,9 @@ class Exchange:
         try:
             return response, await _bounded(response)
         finally:
-            await response.aclose()  # with half a body unread, its connection is not used again
+            # With half a body unread, its connection is not used again. aiohttp waits for nothing here, which is why the
+            # time-out that led here needs no second one behind it.
+            await response.aclose()
 
     def _without_key(self, content: bytes) -> bytes:
         """Return a body without the key: a server that repeats its request must not bring it onto a topic."""
@@ -233,8 +236,10 @@ async def _bounded(response: httpx.Response) -> bytes:
 
 def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
     """Return a response that has its body; its length and its compression are no longer what the headers say."""
-    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
-    return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]
+    whole = httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
+    whole.headers.encoding = _HEADER_ENCODING
+    return whole
 
 
 def _broken(error: Exception) -> bool:

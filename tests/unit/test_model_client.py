@@ -520,6 +520,20 @@ class TestTransport:
         async with raw_server([broken]) as url:
             assert outcomes(await self.ask(url, attempts=1)) == ["connection"]
 
+    @pytest.mark.parametrize(
+        "header",
+        [b"server: \xff", b"x-foo: caf\xe9", b"retry-after: 1\xa0", b"x-ratelimit-reset-requests: 12\xc2\xb5s"],
+    )
+    async def test_any_bytes_in_the_headers_of_an_error(self, header: bytes) -> None:
+        limited = b"HTTP/1.1 429 Too Many\r\ncontent-length: 0\r\n" + header + b"\r\n\r\n"
+        async with raw_server([limited, limited]) as url:
+            assert outcomes(await self.ask(url, attempts=2)) == ["http_429"] * 2
+
+    @pytest.mark.parametrize("status", [b"200", b"429"])
+    async def test_a_reason_that_is_no_text(self, status: bytes) -> None:
+        async with raw_server([b"HTTP/1.1 " + status + b" caf\xe9\r\ncontent-length: 0\r\n\r\n"]) as url:
+            assert outcomes(await self.ask(url, attempts=1)) == ["connection"]
+
     async def test_a_response_that_trickles_is_late(self) -> None:
         """Each piece comes in time and the whole never does."""
 
