@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.pipeline.__main__ import Options, run
+from benchmarks.pipeline.arms import BARE
+from benchmarks.pipeline.rounds import overhead
+from benchmarks.pipeline.stand import standing
 from tests.brokers import require_kafka
 
 TICKETS = 300
@@ -28,3 +32,12 @@ async def test_all_arms_do_the_same_work() -> None:
     assert figures["tickets_per_cpu_second"] > 0
     assert figures["ratio_vs_handwritten"] > 0
     assert figures["p99_overhead_ms"] is None, "what was not measured is named so"
+
+
+@pytest.mark.kafka
+async def test_what_the_broker_alone_takes(tmp_path: Path) -> None:
+    require_kafka()
+    async with standing(tmp_path) as stand:
+        figures = await overhead(stand, BARE, 50.0, seconds=1.0)
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"], "every ticket has come out at the other end"
+    assert not figures["hops"], "there is no stage on the way"
