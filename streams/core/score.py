@@ -111,7 +111,7 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     A token that decides nothing between labels (the ``_`` of ``card_lost`` and ``card_stolen``) may stand alone in its
     list, as the only one a grammar allows: what it does not show is lost to every label.
     """
-    masses = dict.fromkeys(labels, 0.0)
+    masses = dict.fromkeys(labels.labels, 0.0)
     carried = 1.0
     left: tuple[str, ...] = ()
     shown: Alternatives | Unscorable = first
@@ -122,13 +122,13 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
         left = owners
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
-        for text, logprob in shown.others:
+        for text, probability in shown.others:
             if text is None:
                 continue
             whole = text.removeprefix(step.lead) if not step.before else from_bytes(step.before + to_bytes(text))
             others = labels.owners(whole)
             if len(others) == 1:
-                masses[others[0]] += carried * math.exp(logprob)
+                masses[others[0]] += carried * probability
         carried *= math.exp(shown.own)
         if len(owners) == 1:
             masses[owners[0]] += carried
@@ -143,7 +143,7 @@ def _alone(token: Token) -> Alternatives | Unscorable:
     shown = alternatives(token)
     if isinstance(shown, Alternatives) or shown.reason is not Reason.NO_ALTERNATIVES or token.logprob is None:
         return shown
-    return Alternatives(own=token.logprob, others=(), k=1, mass=math.exp(token.logprob))
+    return Alternatives(own=token.logprob, others=[], k=1, mass=math.exp(token.logprob))
 
 
 def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: list[_Step]) -> Scored | Unscorable:
@@ -153,7 +153,7 @@ def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: li
         return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no logprob of its own")
     # Rounding may bring the sum a little over one; then everything is scaled to it.
     scale = 1 / max(1.0, first.mass)
-    shown = [math.exp(first.own), *[math.exp(logprob) for _, logprob in first.others]]
+    shown = [math.exp(first.own), *[probability for _, probability in first.others]]
     top_k_mass = min(1.0, first.mass)
     probabilities = {name: mass / total for name, mass in masses.items()}
     best, second = sorted(probabilities.values(), reverse=True)[:2]

@@ -23,12 +23,13 @@ MASS_NOISE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Alternatives:
-    """The distribution that a response shows at one position, nats."""
+    """The distribution that a response shows at one position."""
 
     own: float
-    """Logprob of the token that was written."""
-    others: tuple[tuple[str | None, float], ...]
-    """Every other listed token with a usable logprob, each text once; None for a token without a readable text."""
+    """Logprob of the token that was written, nats."""
+    others: list[tuple[str | None, float]]
+    """Every other listed token with a usable logprob and its probability, each text once; None for a token without a
+    readable text."""
     k: int
     """How many tokens were listed with a usable logprob, the written one included if it was listed."""
     mass: float
@@ -69,8 +70,8 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
         return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no logprob of its own")
     if inside is not None and not abs(own - inside) <= _SAME_NATS + _SAME_SHARE * abs(inside):
         return Unscorable(reason=Reason.MISALIGNED, detail="a token's logprob contradicts its own list")
-    rest = (*others.items(), *unnamed)
-    mass = math.exp(own) + sum([math.exp(logprob) for _, logprob in rest])
+    rest = [(text, math.exp(logprob)) for text, logprob in (*others.items(), *unnamed)]
+    mass = math.exp(own) + sum([probability for _, probability in rest])
     shown = Alternatives(own, rest, len(rest) + (inside is not None), mass)
     return _refuse_impossible(shown, listed=inside is not None) or shown
 
