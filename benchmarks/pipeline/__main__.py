@@ -1,7 +1,9 @@
 """Our four stages, the hand-written program and quixstreams, in one run on one local Apache Kafka and one model server.
 
+Beside them a program without any work shows what the broker alone takes.
+
 ``python -m benchmarks.pipeline --tickets N --report FILE [--rounds R] [--only PART ...] [--soak MESSAGES]
-[--warm-up SECONDS] [--quixstreams-python PYTHON] [--profile FOLDER]``. All arms use the same HTTP transport, messages and decision, and await
+[--warm-up SECONDS] [--quixstreams-python PYTHON] [--profile FOLDER]``. The three use the same HTTP transport, messages and decision, and await
 delivery before they commit. The order of the arms alternates from round to round, and the figures are medians. ``--soak``
 runs that many messages through the score stage for the memory figures; without it they are those of the throughput rounds.
 quixstreams pins an older pydantic, so it may live in an environment of its own; where the interpreter has none, its figures
@@ -83,8 +85,12 @@ async def _round(raw: Raw, stand: Stand, arms: list[Arm], options: Options) -> N
             continue
         paced = [(arm.name, arm, rate / 2)]
         if arm is OURS:
-            # Beside it: when there is nearly nothing to do, and what the broker alone takes at the same rate.
-            paced += [("ours_quiet", OURS, _QUIET_PER_SECOND), ("bare", BARE, rate / 2)]
+            # Beside it: at half of what the slow model allows, with nearly nothing to do, and what the broker alone takes.
+            paced += [
+                ("ours_half_limit", OURS, rounds.LATENCY_LIMIT / 2),
+                ("ours_quiet", OURS, _QUIET_PER_SECOND),
+                ("bare", BARE, rate / 2),
+            ]
         for name, each, per_second in paced:
             beyond = await rounds.overhead(stand, each, per_second)
             raw.overhead.setdefault(name, []).append(_say(f"{name} overhead", beyond))

@@ -18,6 +18,7 @@ class Arm:
     before: tuple[str, ...]
     after: tuple[str, ...] = ()
     group: str = "classify"
+    has_stages: bool = True
 
     def command(self, settings: Path) -> list[str]:
         """Return the command line."""
@@ -27,7 +28,7 @@ class Arm:
 OURS = Arm("ours", (sys.executable, "-m", "streams.cli", "worker", "--config"), ("--agents", ",".join(AGENTS)))
 SCORE_ALONE = Arm("score", OURS.before, ("--agents", "score"), group="score")
 BY_HAND = Arm("by_hand", (sys.executable, "-m", "benchmarks.pipeline.by_hand"))
-BARE = Arm("bare", (sys.executable, "-m", "benchmarks.pipeline.bare"), group="bare-tickets")
+BARE = Arm("bare", (sys.executable, "-m", "benchmarks.pipeline.bare"), group="bare-tickets", has_stages=False)
 
 
 def quixstreams(python: str) -> Arm | None:

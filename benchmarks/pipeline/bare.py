@@ -14,6 +14,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.app import tune_interpreter
+from streams.delivery.producers import start_producer
 from streams.settings import Settings, load_settings
 
 _PATH = ("tickets", "classifications", "escalations", "routed")
@@ -38,8 +39,7 @@ async def hand_on(source: str, target: str, settings: Settings, producer: AIOKaf
 
 async def run(settings: Settings) -> None:
     """Hand everything on, from the first topic to the last."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.broker.bootstrap, acks="all", enable_idempotence=True)
-    await producer.start()
+    producer = await start_producer(settings.broker.connection)
     tune_interpreter()
     await asyncio.gather(*[hand_on(source, target, settings, producer) for source, target in pairwise(_PATH)])
 

@@ -66,7 +66,7 @@ class Outcomes:
             await asyncio.sleep(_PAUSE_S)
 
     def see(self, topic: str, message: dict[str, Any], at: float) -> None:
-        """Note one message of a topic, which the broker got at this moment."""
+        """Note one message of a topic, which the broker got at this moment (seconds, ``time.time``)."""
         ticket = message.get("ticket_id") or message.get("ticket", {}).get("ticket_id") or message["letter_id"]
         if ticket in self.tickets:
             self.repeated += 1

@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks.pipeline.arms import BARE, OURS, SCORE_ALONE, Arm
+from benchmarks.pipeline.arms import OURS, SCORE_ALONE, Arm
 from benchmarks.pipeline.hops import hops, moments
 from benchmarks.pipeline.stand import Stand
 from benchmarks.pipeline.tickets import tickets
@@ -16,6 +16,8 @@ from benchmarks.stage import classification
 MODEL_MS = 20.0
 LIMIT_IN_FLIGHT = 256
 LIMIT_MS = 500.0
+#: Tickets a second: 256 in flight at 500 ms.
+LATENCY_LIMIT = LIMIT_IN_FLIGHT * 1000 / LIMIT_MS
 #: So many waves of calls: the longer the run, the less its ragged end counts.
 LIMIT_WAVES = 40
 _SCALE_IN_FLIGHT = 96
@@ -67,7 +69,7 @@ async def latency_bound(
 async def share_of_limit(stand: Stand, arm: Arm) -> float:
     """Return the share of what the model's latency allows: 256 in flight at 500 ms are 512 tickets a second."""
     reached = await latency_bound(stand, arm, workers=1, in_flight=LIMIT_IN_FLIGHT, waves=LIMIT_WAVES)
-    return reached / (LIMIT_IN_FLIGHT * 1000 / LIMIT_MS)
+    return reached / LATENCY_LIMIT
 
 
 async def scale(stand: Stand, waves: int = LIMIT_WAVES) -> float:
@@ -100,7 +102,7 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
             for ticket, outcome in running.outcomes.tickets.items()
         ]
         between = {}
-        if arm is not BARE:
+        if arm.has_stages:
             between = hops(await moments(stand.connection, running.prefix), running.outcomes.tickets, MODEL_MS)
     cuts = statistics.quantiles(beyond, n=100, method="inclusive")
     return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98], **busy, "hops": between}

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from pydantic import ValidationError
 
 from schemas import Message, Review, Routed, Verdict, stable_id
+from streams.agents.group_commit import GroupCommit, ReviewQueue
 from streams.errors import GiveUp, HedgerowError
-
-
-class ReviewQueue(Protocol):
-    """Where reviews wait for a person; the ReviewStore is one."""
-
-    def add(self, review: Review) -> bool:
-        """Store one review durably before returning; one that is there already stays as it is."""
 
 
 def review(queue: ReviewQueue) -> Callable[[Review], Awaitable[Sequence[Message]]]:
@@ -26,13 +18,13 @@ def review(queue: ReviewQueue) -> Callable[[Review], Awaitable[Sequence[Message]
     Outputs follow when a person decides. What the queue raises passes through: TryAgain while its database is locked
     or away, StopWorker where no retry would help. Raises GiveUp for a review under an id that is not its ticket's.
     """
+    store = GroupCommit(queue)
 
     async def handle(message: Review) -> Sequence[Message]:
         if message.review_id != Review.id_for(message.ticket_id):
             # Under the id of another ticket's review it would be taken for that one, and nobody would ever see it.
             raise GiveUp("the review's id is not the one of its ticket", reason="wrong_review_id")
-        # A thread that outlives its deadline does no harm: storing twice changes nothing.
-        await asyncio.to_thread(queue.add, message)
+        await store.add(message)
         return ()
 
     return handle

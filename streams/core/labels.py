@@ -23,7 +23,7 @@ TRAILING = _SPACE + _QUOTES + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff
 #: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
 MAX_LABELS = 1_000
 _MAX_BYTES = 100_000
-#: Tokens come again and again: so many texts, each of so few characters, are looked up once.
+#: Tokens come again and again: up to so many texts of at most so many characters are remembered; then all are forgotten.
 _REMEMBERED = 4_096
 _SHORT = 64
 

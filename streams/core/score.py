@@ -143,7 +143,7 @@ def _alone(token: Token) -> Alternatives | Unscorable:
     shown = alternatives(token)
     if isinstance(shown, Alternatives) or shown.reason is not Reason.NO_ALTERNATIVES or token.logprob is None:
         return shown
-    return Alternatives(own=token.logprob, others=[], k=1, mass=math.exp(token.logprob))
+    return Alternatives(own=token.logprob, others=(), k=1, mass=math.exp(token.logprob))
 
 
 def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: list[_Step]) -> Scored | Unscorable:

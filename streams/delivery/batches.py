@@ -55,12 +55,12 @@ async def _one(producer: AIOKafkaProducer, parcel: Parcel) -> Begun:
         acknowledgement: asyncio.Future[object] = await producer.send(parcel.topic, key=parcel.key, value=parcel.value)
     except KafkaError as refused:
         return refused
-    acknowledgement.add_done_callback(_seen)
+    acknowledgement.add_done_callback(look_at)
     return acknowledgement
 
 
-def _seen(acknowledgement: asyncio.Future[object]) -> None:
-    """Look at an error for a sender that was cancelled meanwhile: asyncio prints those that nobody looks at."""
+def look_at(acknowledgement: asyncio.Future[object]) -> None:
+    """Look at the error of what nobody may wait for any more: asyncio prints those that nobody looks at."""
     if not acknowledgement.cancelled():
         acknowledgement.exception()
 
@@ -92,8 +92,9 @@ async def _submit(
 ) -> None:
     acknowledgement: Begun
     try:
-        future = acknowledgement = await producer.send_batch(batch, topic, partition=partition)
-        future.add_done_callback(_seen)
+        future: asyncio.Future[object] = await producer.send_batch(batch, topic, partition=partition)
+        future.add_done_callback(look_at)
+        acknowledgement = future
         if producer._closed:
             acknowledgement = ProducerClosed()  # it was while the batch waited for its turn, which never comes now
     except KafkaError as refused:

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 _SHORTEST_PAUSE_S = 0.2
 #: The longest wait between two attempts of a handler, seconds.
 LONGEST_PAUSE_S = 30.0
+#: One for all: an exception is dearer to make than the rest of a call that goes well.
 _NO_ATTEMPT = TryAgain("the stage allows no attempt")
 
 

@@ -88,7 +88,7 @@ class Outbox:
         All acknowledgements are awaited before either is raised. Raises TransactionLost where nothing of it will be committed.
         """
         pinned = self._line.producer()  # before any wait: what comes after it may be another assignment's transaction
-        async with self._access:
+        async with self._access.shared():
             await self._send(pinned, messages)
 
     async def send_apart(self, messages: Sequence[Message]) -> None:

@@ -9,6 +9,7 @@ from itertools import chain
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, ProducerClosed
 
+from streams.delivery.batches import look_at
 from streams.delivery.connection import Connection
 from streams.delivery.outbox import FINAL
 from streams.delivery.reach import refusal, unreachable
@@ -82,7 +83,7 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
         accumulator = producer._message_accumulator
         accumulator.fail_all(ProducerClosed())
         for batch in chain(accumulator._pending_batches, *accumulator._batches.values()):
-            batch._drain_waiter.exception()  # asyncio prints those that nobody looks at
+            look_at(batch._drain_waiter)
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:

@@ -79,7 +79,7 @@ class Runner:
         self._tasks = InProgress(stage.in_flight, self._ended)
         self._ids_in_progress: dict[bytes, asyncio.Event] = {}
         self._remembered: set[Partition] = set()  # what the stage's memory has caught up with in this assignment
-        self._told = (-1, -1)  # the counts that the observer knows
+        self._told: tuple[int, int] | None = None  # the counts that the observer knows
         self._halted = False  # nothing begins any more: the worker is to stop
 
     # What the driver asks and tells.

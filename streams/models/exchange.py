@@ -136,7 +136,6 @@ class Exchange:
         """Send once. Raises Passing for what may pass, and TimeoutError at the deadline (seconds of the loop's clock)."""
         at_ms, began, late = 0, 0.0, deadline
         try:
-            # httpx counts the time between two pieces of a response, so that one that trickles would never be late.
             async with asyncio.timeout_at(deadline) as limit, self._slots:
                 at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
                 late = asyncio.get_running_loop().time() + self._endpoint.timeout_s
@@ -146,17 +145,12 @@ class Exchange:
         except Passing as error:
             failed.append(_failed(error.outcome, at_ms, began))
             raise
-        except TimeoutError as error:
-            if late < deadline:
-                failed.append(_failed("timeout", at_ms, began))
-                raise self._late() from error
+        except (TimeoutError, asyncio.CancelledError) as error:
+            timed_out = isinstance(error, TimeoutError) and late < deadline
             if at_ms:  # else it waited for its turn
-                failed.append(_failed("deadline", at_ms, began))
-            raise
-        except asyncio.CancelledError:
-            # Seen only where the deadline of all attempts cancels: then the failure is returned and the attempt with it.
-            if at_ms:
-                failed.append(_failed("deadline", at_ms, began))
+                failed.append(_failed("timeout" if timed_out else "deadline", at_ms, began))
+            if timed_out:
+                raise self._late() from error
             raise
         if len(content) > MAX_BODY_BYTES:
             refusal = Refusal("body_too_long", Reason.NO_ANSWER, f"the body is longer than {MAX_BODY_BYTES} bytes")
@@ -199,6 +193,7 @@ class Exchange:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = httpx.URL(self._base + path)
+        # With ``content=`` it would copy the headers and add Host and Content-Length, which the transport does too.
         request = httpx.Request("POST", url, stream=httpx.ByteStream(body), extensions=self._extensions)
         request.read()
         request.headers = self._headers
@@ -211,8 +206,7 @@ class Exchange:
         try:
             return response, await _bounded(response)
         finally:
-            # With half a body unread, its connection is not used again. aiohttp waits for nothing here, which is why the
-            # time-out that led here needs no second one behind it.
+            # With half a body unread, its connection is not used again. aiohttp waits for nobody here, so nothing bounds it.
             await response.aclose()
 
     def _without_key(self, content: bytes) -> bytes:
@@ -237,9 +231,7 @@ async def _bounded(response: httpx.Response) -> bytes:
 def _whole(response: httpx.Response, content: bytes) -> httpx.Response:
     """Return a response that has its body; its length and its compression are no longer what the headers say."""
     headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]
-    whole = httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
-    whole.headers.encoding = _HEADER_ENCODING
-    return whole
+    return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
 
 
 def _broken(error: Exception) -> bool:

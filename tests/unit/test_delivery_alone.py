@@ -16,7 +16,7 @@ class Holder:
 
     def __init__(self, access: SharedOrAlone, *, alone: bool, log: list[str], name: str) -> None:
         self.release = asyncio.Event()
-        self.task = asyncio.create_task(self._hold(access.alone() if alone else access, log, name))
+        self.task = asyncio.create_task(self._hold(access.alone() if alone else access.shared(), log, name))
 
     async def _hold(self, access: object, log: list[str], name: str) -> None:
         async with access:  # type: ignore[attr-defined]

@@ -439,6 +439,25 @@ class TestLimits:
         assert call.signal == Unscorable(reason=Reason.NO_ANSWER, detail="no answer within 0.05 s")
         assert outcomes(call) == ["deadline"]
 
+    async def test_deadline_while_waiting_for_a_place_is_no_attempt(self) -> None:
+        async def handle(_: httpx.Request) -> httpx.Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        slow = endpoint(timeout_s=5.0, deadline_s=0.05, concurrency=1)
+        async with ModelClient("cheap", slow, LABELS, transport=httpx.MockTransport(handle)) as client:
+            calls = await asyncio.gather(client.ask("x"), client.ask("y"))
+        assert [outcomes(call) for call in calls] == [["deadline"], []]
+
+    async def test_deadline_in_the_second_attempt(self) -> None:
+        async def handle(_: httpx.Request) -> httpx.Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        slow = endpoint(timeout_s=0.3, deadline_s=0.5, attempts=5)
+        async with ModelClient("cheap", slow, LABELS, transport=httpx.MockTransport(handle)) as client:
+            assert outcomes(await client.ask("x")) == ["timeout", "deadline"]
+
     async def test_time_out_of_each_attempt(self) -> None:
         tries = 0
 

@@ -18,7 +18,8 @@ from streams.sandbox.model.served import CHEAP
 
 FIGURES = {
     "tickets_per_second", "tickets_per_cpu_second", "ratio_vs_handwritten", "ratio_vs_quixstreams", "share_of_latency_limit",
-    "p50_overhead_ms", "p99_overhead_ms", "scale_2_workers", "rss_mb_start", "rss_mb_end",
+    "p50_overhead_ms", "p99_overhead_ms", "p50_half_limit_ms", "p99_half_limit_ms", "p50_quiet_ms", "p99_quiet_ms",
+    "p50_bare_ms", "p99_bare_ms", "scale_2_workers", "rss_mb_start", "rss_mb_end",
 }  # fmt: skip
 
 
@@ -35,7 +36,12 @@ def test_the_report_holds_medians_and_ratios_of_medians() -> None:
             "by_hand": [throughput(n) for n in (400, 300, 500)],
         },
         share={"ours": [0.9]},
-        overhead={"ours": [{"p50_ms": 5.0, "p99_ms": 15.0}, {"p50_ms": 7.0, "p99_ms": 35.0}]},
+        overhead={
+            "ours": [{"p50_ms": 5.0, "p99_ms": 15.0}, {"p50_ms": 7.0, "p99_ms": 35.0}],
+            "ours_half_limit": [{"p50_ms": 4.0, "p99_ms": 11.0}],
+            "ours_quiet": [{"p50_ms": 3.0, "p99_ms": 9.0}],
+            "bare": [{"p50_ms": 1.0, "p99_ms": 4.0}],
+        },
         scale=[1.95],
     )
     figures = report(raw, 4000, 3)
@@ -43,6 +49,9 @@ def test_the_report_holds_medians_and_ratios_of_medians() -> None:
     assert (figures["tickets_per_second"], figures["ratio_vs_handwritten"]) == (800, 2.0)
     assert figures["ratio_vs_quixstreams"] is None
     assert (figures["p50_overhead_ms"], figures["p99_overhead_ms"]) == (6.0, 25.0)
+    assert (figures["p50_half_limit_ms"], figures["p99_half_limit_ms"]) == (4.0, 11.0)
+    assert (figures["p50_quiet_ms"], figures["p99_quiet_ms"]) == (3.0, 9.0)
+    assert (figures["p50_bare_ms"], figures["p99_bare_ms"]) == (1.0, 4.0)
     assert (figures["rss_mb_start"], figures["rss_mb_end"]) == (90.0, 100.0)
     assert [line.split()[0] for line in figures["bars_not_met"]] == ["share_of_latency_limit", "p99_overhead_ms"]
 

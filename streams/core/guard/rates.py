@@ -32,8 +32,7 @@ class Rates:
         """Take the next call, and what happened in it."""
         entry = frozenset(names)
         self._window.append(entry)
-        for name in entry:
-            self._counts[name] += 1
+        self._counts.update(entry)
         if len(self._window) > self._size:
             self._leave(self._window.popleft(), learn=learn)
 

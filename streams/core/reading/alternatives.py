@@ -27,7 +27,7 @@ class Alternatives:
 
     own: float
     """Logprob of the token that was written, nats."""
-    others: list[tuple[str | None, float]]
+    others: tuple[tuple[str | None, float], ...]
     """Every other listed token with a usable logprob and its probability, each text once; None for a token without a
     readable text."""
     k: int
@@ -70,7 +70,7 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
         return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no logprob of its own")
     if inside is not None and not abs(own - inside) <= _SAME_NATS + _SAME_SHARE * abs(inside):
         return Unscorable(reason=Reason.MISALIGNED, detail="a token's logprob contradicts its own list")
-    rest = [(text, math.exp(logprob)) for text, logprob in (*others.items(), *unnamed)]
+    rest = tuple([(text, math.exp(logprob)) for text, logprob in (*others.items(), *unnamed)])
     mass = math.exp(own) + sum([probability for _, probability in rest])
     shown = Alternatives(own, rest, len(rest) + (inside is not None), mass)
     return _refuse_impossible(shown, listed=inside is not None) or shown
