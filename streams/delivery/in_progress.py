@@ -23,7 +23,7 @@ class InProgress:
         self._limit = limit
         self._ended = ended
         self._tasks: dict[Place, asyncio.Task[None]] = {}
-        self._delivering: set[asyncio.Task[None] | None] = set()
+        self._delivering: set[Place] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -47,9 +47,10 @@ class InProgress:
         self._tasks[place] = task
         task.add_done_callback(partial(self._done, place))
 
-    def delivers(self) -> None:
-        """Note that this task is through with its handler: from now to its end it waits for the broker."""
-        self._delivering.add(asyncio.current_task())
+    def delivers(self, place: Place) -> None:
+        """Note that this record is through with its handler: from now to its end it waits for the broker."""
+        if place in self._tasks:
+            self._delivering.add(place)
 
     def cancel(self) -> None:
         """Cancel everything."""
@@ -59,14 +60,13 @@ class InProgress:
     def abandon(self, partition: Partition) -> None:
         """Cancel and forget what is in progress from a log that is gone: its offsets belong to other messages now."""
         for place in [place for place in self._tasks if place[:2] == partition]:
-            task = self._tasks.pop(place)
-            self._delivering.discard(task)
-            task.cancel()
+            self._delivering.discard(place)
+            self._tasks.pop(place).cancel()
 
     def _done(self, place: Place, task: asyncio.Task[None]) -> None:
-        self._delivering.discard(task)
         if self._tasks.get(place) is task:
             del self._tasks[place]
+            self._delivering.discard(place)
         if not task.cancelled():
             self._ended(task.exception())
         elif task.cancelling():

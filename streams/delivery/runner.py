@@ -228,7 +228,7 @@ class Runner:
             mark.set()
 
     async def _deliver(self, result: Result, began: float) -> None:
-        self._tasks.delivers()
+        self._tasks.delivers((*result.partition, result.record.offset))
         self._start_queued()
         self._changes.note()
         await self.dispatch.deliver([result], began)
