@@ -155,6 +155,8 @@ INTERNALS: tuple[Internal, ...] = (
              "waits for its turn, and appends though the producer was _closed meanwhile"),
     Internal("aiokafka.producer.message_accumulator:MessageAccumulator.fail_all", "036795fb4511",
              "answers everybody who waits for a producer that is gone: in _pending_batches and _batches, also each _drain_waiter"),
+    Internal("aiokafka.consumer.fetcher:Fetcher._update_fetch_positions", "1f34d685ce60",
+             "asks _proc_offset_request of the same node again, whatever it answers"),
     Internal("aiokafka.consumer.group_coordinator:GroupCoordinator.close", "14d6942b0be2",
              "ends _heartbeat_task and _commit_refresh_task, if it comes that far"),
     Internal("aiokafka.producer.sender:Sender.close", "2f5ba268bcf9",

@@ -49,6 +49,11 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
         self._thread_started.set()
         await self._default_start()
 
+    async def on_start(self) -> None:
+        """Start the consumer."""
+        await super().on_start()
+        follow_leaders(self._ensure_consumer())
+
     async def on_stop(self) -> None:
         """Do what the thread would do at its end."""
         await self._shutdown_thread()
@@ -158,6 +163,25 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
                 unknown.append(partition)
         if unknown:
             await consumer.seek_to_beginning(*unknown)
+
+
+def follow_leaders(consumer: Any) -> None:
+    """Let a started consumer look for a partition's leader where a node says that it is none.
+
+    aiokafka does so when it fetches, but asks the same node again and again for a partition's first offset: after brokers had
+    died, stages stood still until their metadata were five minutes old or the wait for a restored assignment was over.
+    """
+    client, ask = consumer._client, consumer._fetcher._proc_offset_request
+
+    async def ask_and_look(node_id: int, topics: Any) -> Any:
+        try:
+            return await ask(node_id, topics)
+        except KafkaError as error:
+            if error.invalid_metadata:
+                client.force_metadata_update()
+            raise
+
+    consumer._fetcher._proc_offset_request = ask_and_look
 
 
 async def _commit(consumer: Any, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
