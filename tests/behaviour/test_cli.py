@@ -41,7 +41,7 @@ def started(*arguments: object) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         # Tests that run in the background of a shell ignore it, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else happens in it
     )
 
 
