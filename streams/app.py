@@ -236,8 +236,8 @@ def tune_interpreter() -> None:
 
     The garbage collector looks less often, and never at what is there for good: messages hold no cycles, but thousands of them
     are alive at once, and with the default thresholds a third of the CPU time of the score stage went into looking through
-    them. Threads hand over ten times sooner
-    than by default: the review store and the metrics page have threads of their own, and while one is at work the event loop waits for its turn.
+    them. Threads hand over ten times sooner than by default: the review store and the metrics page have threads of their own,
+    and while one is at work the event loop waits for its turn.
     """
     gc.collect()
     gc.freeze()

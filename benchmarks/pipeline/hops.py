@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
+from benchmarks.pipeline.outcomes import ticket_of
 from streams.consume import reader, to_the_end
 from streams.delivery.connection import Connection
 
@@ -20,8 +21,7 @@ async def moments(connection: Connection, prefix: str) -> Moments:
     found: dict[str, dict[str, int]] = {topic: {} for topic in _TOPICS}
     async with reader(_TOPICS, connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
-            message = orjson.loads(record.value)
-            ticket = message.get("ticket_id") or message["ticket"]["ticket_id"]
+            ticket = ticket_of(orjson.loads(record.value))
             found[record.topic.removeprefix(prefix)].setdefault(ticket, record.timestamp)
     return found
 
@@ -38,8 +38,10 @@ def hops(sent: Moments, tickets: Iterable[str], model_ms: float) -> dict[str, di
             waits["score"].append((escalated or ends[ticket]) - classified)
         if escalated is not None:
             waits["escalate"].append(ends[ticket] - escalated - model_ms)
-    return {
-        name: {"p50_ms": statistics.median(wait), "p99_ms": statistics.quantiles(wait, n=100, method="inclusive")[98]}
-        for name, wait in waits.items()
-        if len(wait) > 1
-    }
+    return {name: percentiles(wait) for name, wait in waits.items() if len(wait) > 1}
+
+
+def percentiles(waits_ms: Sequence[float]) -> dict[str, float]:
+    """Return the median and the 99th percentile of at least two waits."""
+    cuts = statistics.quantiles(waits_ms, n=100, method="inclusive")
+    return {"p50_ms": statistics.median(waits_ms), "p99_ms": cuts[98]}

@@ -20,6 +20,11 @@ _LOOK_S = 0.5
 _PAUSE_S = 0.1
 
 
+def ticket_of(message: dict[str, Any]) -> str:
+    """Return the id of the ticket that a message is about, or of the letter where there is none."""
+    return str(message.get("ticket_id") or message.get("ticket", {}).get("ticket_id") or message["letter_id"])
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One ticket's end: when the broker got it (``time.time``), by whom it was decided, after how many model calls."""
@@ -67,7 +72,7 @@ class Outcomes:
 
     def see(self, topic: str, message: dict[str, Any], at: float) -> None:
         """Note one message of a topic, which the broker got at this moment (seconds, ``time.time``)."""
-        ticket = message.get("ticket_id") or message.get("ticket", {}).get("ticket_id") or message["letter_id"]
+        ticket = ticket_of(message)
         if ticket in self.tickets:
             self.repeated += 1
             return

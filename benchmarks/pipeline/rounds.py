@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import Any
 
 from benchmarks.pipeline.arms import OURS, SCORE_ALONE, Arm
-from benchmarks.pipeline.hops import hops, moments
+from benchmarks.pipeline.hops import hops, moments, percentiles
 from benchmarks.pipeline.stand import Stand
 from benchmarks.pipeline.tickets import tickets
 from benchmarks.stage import classification
@@ -104,8 +103,7 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
         between = {}
         if arm.has_stages:
             between = hops(await moments(stand.connection, running.prefix), running.outcomes.tickets, MODEL_MS)
-    cuts = statistics.quantiles(beyond, n=100, method="inclusive")
-    return {"per_second": per_second, "p50_ms": statistics.median(beyond), "p99_ms": cuts[98], **busy, "hops": between}
+    return {"per_second": per_second, **percentiles(beyond), **busy, "hops": between}
 
 
 async def soak(stand: Stand, count: int) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     A token that decides nothing between labels (the ``_`` of ``card_lost`` and ``card_stolen``) may stand alone in its
     list, as the only one a grammar allows: what it does not show is lost to every label.
     """
-    masses = dict.fromkeys(labels.labels, 0.0)
+    masses = dict.fromkeys(labels, 0.0)
     carried = 1.0
     left: tuple[str, ...] = ()
     shown: Alternatives | Unscorable = first

@@ -66,8 +66,8 @@ class Unanswered:
 class Exchange:
     """The connections to one endpoint. ``send`` never raises but StopWorker and cancellation.
 
-    httpx on the aiohttp transport: httpx's own spends some 8 ms of CPU a call with 64 calls in flight, this one half
-    a millisecond. Requests go to the transport as they are: all that httpx's client would do for each of them (merge URLs and
+    httpx on the aiohttp transport: httpx's own spends some 8 ms of CPU a call with 64 calls in flight, this one a small
+    part of that (``docs/throughput.md``). Requests go to the transport as they are: all that httpx's client would do for each of them (merge URLs and
     headers, look for cookies and redirects, log) is done once or is not wanted here. The semaphore is as large as the
     pool, so that no time-out is spent waiting for a connection.
     """

@@ -35,6 +35,11 @@ def endpoint(**changes: Any) -> Endpoint:
     return Endpoint(**({"base_url": "http://model.test/v1", "model": "gpt-4o-mini"} | changes))
 
 
+async def no_answer(_: httpx.Request) -> httpx.Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 class Script:
     """A transport that gives the replies of a script, the last one again and again, and keeps the requests."""
 
@@ -429,33 +434,21 @@ class TestLimits:
             assert isinstance((await client.ask("y")).signal, Scored)
 
     async def test_deadline_over_all_attempts(self) -> None:
-        async def handle(_: httpx.Request) -> httpx.Response:
-            await asyncio.Event().wait()
-            raise AssertionError
-
-        transport = httpx.MockTransport(handle)
+        transport = httpx.MockTransport(no_answer)
         async with ModelClient("cheap", endpoint(deadline_s=0.05), LABELS, transport=transport) as client:
             call = await client.ask("x")
         assert call.signal == Unscorable(reason=Reason.NO_ANSWER, detail="no answer within 0.05 s")
         assert outcomes(call) == ["deadline"]
 
     async def test_deadline_while_waiting_for_a_place_is_no_attempt(self) -> None:
-        async def handle(_: httpx.Request) -> httpx.Response:
-            await asyncio.Event().wait()
-            raise AssertionError
-
         slow = endpoint(timeout_s=5.0, deadline_s=0.05, concurrency=1)
-        async with ModelClient("cheap", slow, LABELS, transport=httpx.MockTransport(handle)) as client:
+        async with ModelClient("cheap", slow, LABELS, transport=httpx.MockTransport(no_answer)) as client:
             calls = await asyncio.gather(client.ask("x"), client.ask("y"))
         assert [outcomes(call) for call in calls] == [["deadline"], []]
 
     async def test_deadline_in_the_second_attempt(self) -> None:
-        async def handle(_: httpx.Request) -> httpx.Response:
-            await asyncio.Event().wait()
-            raise AssertionError
-
         slow = endpoint(timeout_s=0.3, deadline_s=0.5, attempts=5)
-        async with ModelClient("cheap", slow, LABELS, transport=httpx.MockTransport(handle)) as client:
+        async with ModelClient("cheap", slow, LABELS, transport=httpx.MockTransport(no_answer)) as client:
             assert outcomes(await client.ask("x")) == ["timeout", "deadline"]
 
     async def test_time_out_of_each_attempt(self) -> None:

@@ -35,10 +35,6 @@ def parse(body: object) -> dict[str, Any] | Unscorable:
 
 
 def _loads(data: bytes | bytearray | memoryview | str) -> object:
-    try:
-        return orjson.loads(data)
-    except ValueError:
-        pass  # anything else than plain JSON
     text = data if isinstance(data, str) else bytes(data).decode("utf-8-sig", "replace")
     if not text.strip():
         return None
