@@ -42,7 +42,7 @@ odd_rows = values | st.fixed_dictionaries(
     },
 )
 logprobs = st.dictionaries(st.sampled_from("abcdefghij"), st.floats(-50.0, 0.0), min_size=1, max_size=8)
-good_rows = st.builds(lambda listed: read_row({"logprobs": listed}), logprobs)
+good_rows = st.builds(lambda listed: read_row({"logprobs": {"z": -60.0, **listed}}), logprobs)
 
 
 @seeded

@@ -63,7 +63,16 @@ def test_what_is_no_sample_says_why(raw: object, reason: Reason) -> None:
 
 
 def test_a_certain_token_may_round_just_above_zero() -> None:
-    assert usable(row({"a": 1e-7})).k == 1
+    assert usable(row({"a": 1e-7, "b": -18.0})).k == 2
+
+
+@pytest.mark.parametrize("floors", [{}, {"b": -9999.0, "c": -100.0}])
+def test_a_lone_token_that_is_certain_says_nothing(floors: dict[str, float]) -> None:
+    for certain in (0.0, -1e-7, math.log(0.9999)):
+        read = read_row(row({"a": certain, **floors}))
+        assert isinstance(read, Unusable)
+        assert read.reason is Reason.ONE_HOT
+    assert usable(row({"a": math.log(0.97), **floors})).k == 1, "one that was not certain is a sample"
 
 
 @pytest.mark.parametrize("nothing", [None, "", False, 0, [], {}])

@@ -46,10 +46,8 @@ class EndpointMonitor:
         index = self.index
         self.index += 1
         row = self._in_time(read_row(raw))
-        alarms = self._missing.update(row)
+        alarms = self._missing.update(row) + self._contract.update(row)
         verdict: Verdict = row if isinstance(row, Unusable) else self._detector.update(row)
-        if isinstance(row, ProbeRow):
-            alarms += self._contract.update(row)
         if isinstance(verdict, Unusable):
             self.unusable[verdict.reason] += 1
         elif isinstance(verdict, Alarm):

@@ -9,15 +9,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from streams.core.drift.verdict import At, Reason, Unusable
+from streams.core.reading.numbers import ALMOST_CERTAIN, FLOOR, NOISE
 
 MAX_TOKENS: Final = 1000
 """More entries than any API returns for one position; a longer row is a fault, not a distribution."""
-
-FLOOR: Final = -100.0
-"""At or below this, a logprob says "not listed" (-100, -9999 and minus infinity are in use), not how likely a token is."""
-
-ROUNDING: Final = 1e-6
-"""A certain token's logprob may round to this much above zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +76,12 @@ def _read_logprobs(value: object) -> list[tuple[str, float]] | Reason:
             return Reason.MALFORMED
         if math.isnan(logprob):
             return Reason.NOT_FINITE
-        if logprob > ROUNDING:
+        if logprob > NOISE:
             return Reason.NOT_FINITE if math.isinf(logprob) else Reason.POSITIVE
         if logprob > FLOOR:
             listed.append((token, logprob))
+    if len(listed) == 1 and listed[0][1] >= ALMOST_CERTAIN:
+        return Reason.ONE_HOT
     return listed or Reason.EMPTY
 
 

@@ -15,6 +15,8 @@ class Reason(StrEnum):
     ERROR = "error"
     MISSING = "missing"
     EMPTY = "empty"
+    ONE_HOT = "one_hot"
+    """One token that is certain, and the others at floors or left out: the field is there and says nothing."""
     MALFORMED = "malformed"
     NOT_FINITE = "not_finite"
     POSITIVE = "positive"

@@ -21,8 +21,11 @@ class ContractWatcher:
         self._model: Settled[str] = Settled()
         self._fingerprint: Settled[str] = Settled()
 
-    def update(self, row: ProbeRow) -> list[Alarm]:
-        """Take the next usable row; the alarms that it confirms."""
+    def update(self, row: ProbeRow | Unusable) -> list[Alarm]:
+        """Take the next row and return the alarms that it confirms; of those that are no samples a lone token has a k."""
+        if isinstance(row, Unusable):
+            change = self._k.update(1) if row.reason is Reason.ONE_HOT else None
+            return [_alarm(Kind.K_CHANGE, change)] if change else []
         changes: list[tuple[Kind, Resettled[int] | Resettled[str] | None]] = [(Kind.K_CHANGE, self._k.update(row.k))]
         if row.model is not None:
             changes.append((Kind.MODEL_CHANGE, self._model.update(row.model)))
@@ -60,7 +63,7 @@ class MissingWatcher:
         """Take the next row, usable or not; one alarm when the run has lasted ``MISSING_RUN`` answers."""
         if isinstance(row, ProbeRow):
             self.run = 0
-        elif row.reason in {Reason.MISSING, Reason.EMPTY}:
+        elif row.reason in {Reason.MISSING, Reason.EMPTY, Reason.ONE_HOT}:
             self.run += 1
             if self.run == MISSING_RUN:
                 length = float(self.run)

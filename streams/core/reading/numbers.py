@@ -8,6 +8,8 @@ import math
 FLOOR = -100.0
 #: A probability of one may come back as a logprob this far above zero, from rounding.
 NOISE = 1e-6
+#: A lone token at or above this many nats was certain, or the others were left out: it says nothing about them.
+ALMOST_CERTAIN = math.log(0.999)
 #: Marks what cannot be a logprob: above zero, or text where a number belongs.
 IMPOSSIBLE = math.inf
 
