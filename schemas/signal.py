@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -56,6 +57,8 @@ class Reason(StrEnum):
     """A logprob above zero, or text where a number belongs."""
     IMPOSSIBLE_MASS = "impossible_mass"
     """The alternatives' probabilities sum to more than one."""
+    REASONING_ONLY = "reasoning_only"
+    """The text is a thought and no answer follows it. In messages it travels as ``not_a_label`` (``in_messages``)."""
     MISALIGNED = "misaligned"
     """Tokens do not spell the answer, or a token's logprob contradicts its own list."""
     UNREADABLE_TOKENS = "unreadable_tokens"
@@ -80,6 +83,9 @@ class Scored(Value):
     """The answered label's mass as returned, not renormalised: what the API did not show counts as doubt."""
     entropy: Nats
     """Of ``label_probs``."""
+    decision_entropy: Nats | None = None
+    """Of the labels and one more outcome, everything shown that counts for no label: what the policy compares. None in
+    messages that were written before it was there; ``decides`` computes it then."""
     token_confidence: Probability
     """exp(logprob of the first answer token)."""
     token_entropy: Nats
@@ -100,6 +106,22 @@ class Scored(Value):
     mean_logprob: LogProb
     """Mean logprob over the answer's span, nats."""
 
+    @property
+    def decides(self) -> float:
+        """The entropy that decides, nats."""
+        if self.decision_entropy is not None:
+            return self.decision_entropy
+        return entropy_with_none(self.entropy, 1 - self.out_of_label / self.top_k_mass if self.top_k_mass > 0 else 1.0)
+
+
+def entropy_with_none(label_entropy: float, share: float) -> float:
+    """Return the entropy in nats of the labels and one more outcome, "none of them".
+
+    ``share`` is what the labels have of the mass, and ``label_entropy`` the entropy of the labels by themselves.
+    """
+    share = min(1.0, max(0.0, share))
+    return share * label_entropy - sum(part * math.log(part) for part in (share, 1 - share) if part > 0)
+
 
 class Unscorable(Value):
     """One answer without a usable signal, and why."""
@@ -111,6 +133,12 @@ class Unscorable(Value):
     """One line for a person; never the ticket's text, never a secret."""
     label: Name | None = None
     """The label that the text names, if it names one: shown to a person, never accepted."""
+
+    def in_messages(self) -> Unscorable:
+        """Return the same for version 1 of the messages, whose readers do not know ``reasoning_only``."""
+        if self.reason is not Reason.REASONING_ONLY:
+            return self
+        return Unscorable(reason=Reason.NOT_A_LABEL, detail=f"{self.reason}: {self.detail}", label=self.label)
 
 
 Signal = Annotated[Scored | Unscorable, Field(discriminator="status")]

@@ -252,6 +252,78 @@ def gemini(tokens: list[Tok], text: str | None = None) -> Body:
     }
 
 
+def sglang(tokens: list[Tok], text: str | None = None) -> Body:
+    """SGLang's ``/generate`` with ``return_text_in_logprobs``."""
+    return {
+        "text": spelled(tokens) if text is None else text,
+        "meta_info": {
+            "id": "1",
+            "finish_reason": {"type": "stop", "matched": 2},
+            "prompt_tokens": 120,
+            "completion_tokens": len(tokens),
+            "output_token_logprobs": [[token.logprob, 7, token.text] for token in tokens],
+            "output_top_logprobs": [[[lp, 8, t] for t, lp in token.top.items()] for token in tokens],
+        },
+    }
+
+
+def tgi(tokens: list[Tok], text: str | None = None) -> Body:
+    """Text Generation Inference's ``/generate`` with ``details`` and ``top_n_tokens``."""
+    extra = {"id": 7, "special": False}
+    return {
+        "generated_text": spelled(tokens) if text is None else text,
+        "details": {
+            "finish_reason": "eos_token",
+            "generated_tokens": len(tokens),
+            "prefill": [],
+            "tokens": [{**extra, "text": token.text, "logprob": token.logprob} for token in tokens],
+            "top_tokens": [[{**extra, "text": t, "logprob": lp} for t, lp in tok.top.items()] for tok in tokens],
+        },
+    }
+
+
+def watsonx(tokens: list[Tok], text: str | None = None) -> Body:
+    """watsonx's text generation with generated tokens, their logprobs and the likeliest."""
+    rows = [
+        {
+            "text": token.text,
+            "logprob": token.logprob,
+            "rank": 1,
+            "top_tokens": [{"text": t, "logprob": lp} for t, lp in token.top.items()],
+        }
+        for token in tokens
+    ]
+    result = {
+        "generated_text": spelled(tokens) if text is None else text,
+        "generated_token_count": len(tokens),
+        "input_token_count": 120,
+        "stop_reason": "eos_token",
+        "generated_tokens": rows,
+    }
+    return {"model_id": "ibm/granite-3-8b-instruct", "results": [result]}
+
+
+def vllm_by_id(tokens: list[Tok], text: str | None = None) -> Body:
+    """Bedrock's imported models in vLLM's form: a dict by token id for each position, the written token first."""
+    rows = []
+    for number, token in enumerate(tokens):
+        others = {t: lp for t, lp in token.top.items() if t != token.text}
+        listed = [(token.text, token.logprob), *others.items()]
+        rows.append(
+            {
+                str(100 * number + place): {"logprob": lp, "rank": place + 1, "decoded_token": t}
+                for place, (t, lp) in enumerate(listed)
+            }
+        )
+    return {
+        "generation": spelled(tokens) if text is None else text,
+        "prompt_token_count": 120,
+        "generation_token_count": len(tokens),
+        "stop_reason": "stop",
+        "logprobs": rows,
+    }
+
+
 #: Every shape that shows the whole distribution at every token.
 SHAPES: dict[str, Callable[..., Body]] = {
     "openai_chat": chat,
@@ -274,6 +346,9 @@ SHAPES: dict[str, Callable[..., Body]] = {
     "ollama_chat": ollama,
     "ollama_generate": ollama_generate,
     "gemini": gemini,
+    "sglang": sglang,
+    "tgi": tgi,
+    "watsonx": watsonx,
 }
 
 

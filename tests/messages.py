@@ -42,7 +42,8 @@ def scored(label: str = "refund", **changes: Any) -> Scored:
         "min_logprob": -0.1,
         "mean_logprob": -0.05,
     }
-    return Scored(**(fields | changes))
+    fields |= changes
+    return Scored(**({"decision_entropy": fields["entropy"]} | fields))
 
 
 def unscorable(reason: Reason = Reason.LOGPROBS_NULL, label: str | None = None) -> Unscorable:

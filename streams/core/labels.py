@@ -13,12 +13,18 @@ from schemas.base import MAX_NAME
 from streams.core.reading.pieces import from_bytes, is_partial, to_bytes
 from streams.errors import SettingsError
 
-_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + "\u200b\u2060\ufeff"
+_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+#: Characters without a width: joiners, byte order marks, and the marks of right-to-left text.
+_SPACE += "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 _QUOTES = "\"'`*\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb\u300c\u300d\u300e\u300f"
 #: What may stand before a label without being part of it.
 LEADING = _SPACE + _QUOTES + "([\uff08\u3010"
 #: What may stand after a label without being part of it.
-TRAILING = _SPACE + _QUOTES + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff1b\uff1f\uff09\u3011"
+TRAILING = (
+    _SPACE
+    + _QUOTES
+    + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff1b\uff1f\uff09\u3011\u061f\u060c\u061b\u06d4\u0964\u2026"
+)
 
 #: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
 MAX_LABELS = 1_000
@@ -29,10 +35,16 @@ _SHORT = 64
 
 
 def fold(text: str) -> str:
-    """Return the text without the differences that do not count: case and the two ways to write an accent."""
+    """Return the text without the differences that do not count.
+
+    These are case, the ways to write a character that NFKC makes one (accents, full width, ligatures), and the dot of
+    the Turkish i: ``İade``, ``IADE`` and ``iade`` are the same.
+    """
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", text.casefold())
+    # Case folding can undo the normal form, and the normal form can bring capitals: Unicode's own rule does it twice.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return folded.replace("i\u0307", "i").replace("\u0131", "i")
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class LabelSet:
     _whole: dict[str, str] = field(init=False, repr=False, compare=False)
     _prefixes: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _known: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _spellings: dict[str, frozenset[bytes]] = field(init=False, repr=False, compare=False)
 
     def __init__(self, labels: Sequence[str], answers: Sequence[str] = ()) -> None:
         if isinstance(labels, str):
@@ -61,11 +74,15 @@ class LabelSet:
         _refuse_prefixes(whole)
         prefixes: dict[str, tuple[str, ...]] = {}
         for key, label in whole.items():
-            for end in range(1, len(key) + 1):
-                prefixes[key[:end]] = (*prefixes.get(key[:end], ()), label)
+            # A model may write an accent as a character after its letter, which another token then begins with.
+            apart = unicodedata.normalize("NFD", key)
+            for start in dict.fromkeys(way[:end] for way in (key, apart) for end in range(1, len(way) + 1)):
+                prefixes[start] = (*prefixes.get(start, ()), label)
         object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_prefixes", prefixes)
         object.__setattr__(self, "_known", {})
+        written = zip(whole.items(), self.answers, strict=True)
+        object.__setattr__(self, "_spellings", {label: _spellings(key, answer) for (key, label), answer in written})
 
     @classmethod
     def aliased(cls, labels: Sequence[str]) -> Self:
@@ -110,15 +127,16 @@ class LabelSet:
         return known
 
     def _owners(self, text: str) -> tuple[str, ...]:
-        key = fold(text.lstrip(LEADING))
+        bare = text.lstrip(LEADING)
+        key = fold(bare)
         owners = self._prefixes.get(key)
         if owners is not None:
             return owners
         label = self._whole.get(key.rstrip(TRAILING))
         if label is not None:
             return (label,)
-        if is_partial(key):
-            return self._owners_of_bytes(key)
+        if is_partial(bare):
+            return self._owners_of_bytes(bare)
         return ()
 
     def check_tokenizer(self, first_token: Callable[[str], str]) -> None:
@@ -140,12 +158,12 @@ class LabelSet:
             )
 
     def _owners_of_bytes(self, key: str) -> tuple[str, ...]:
-        # Half a character: only bytes can be compared. Folding the whole characters before it is all that can be done.
+        # Half a character: only bytes can be compared, with each way in which the label may be written.
         data = to_bytes(key)
         whole = from_bytes(data)
         if not is_partial(whole):
             return self._prefixes.get(fold(whole), ())
-        return tuple(label for answer, label in self._whole.items() if to_bytes(answer).startswith(data))
+        return tuple(label for label, ways in self._spellings.items() if any(way.startswith(data) for way in ways))
 
 
 def _checked(labels: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str]:
@@ -168,10 +186,19 @@ def _checked(labels: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str
         key = fold(answer.lstrip(LEADING).rstrip(TRAILING))
         if key in whole:
             raise SettingsError(
-                f"labels {whole[key]!r} and {label!r} differ only in case, quotes or punctuation: rename one"
+                f"labels {whole[key]!r} and {label!r} differ only in case, the way a character is written, quotes or "
+                "punctuation: rename one"
             )
         whole[key] = label
     return whole
+
+
+def _spellings(key: str, answer: str) -> frozenset[bytes]:
+    """Return the ways in which a model may write an answer whose characters its tokens cut through."""
+    bare = answer.lstrip(LEADING).rstrip(TRAILING)
+    ways = {key, bare, bare.lower(), bare.upper(), bare.title(), bare.capitalize()}
+    ways |= {unicodedata.normalize("NFD", way) for way in ways}
+    return frozenset(map(to_bytes, ways))
 
 
 def _refuse_prefixes(whole: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import Call, Scored, Signal, TextPerplexity, stable_id
-from schemas.signal import Probability
+from schemas.signal import Probability, entropy_with_none
 from streams.core.calibrate.maps import CalibrationMap
 from streams.core.fitted import Fitted
 from streams.core.perplexity import PerplexityRule, risk
@@ -101,7 +101,7 @@ class Decision:
 def numbers(signal: Scored, basis: Basis) -> tuple[float, float]:
     """Return (confidence, entropy in nats) on the policy's basis."""
     if basis == "label":
-        return signal.confidence, signal.entropy
+        return signal.confidence, signal.decides
     if basis == "token":
         return signal.token_confidence, signal.token_entropy
     logprob = signal.min_logprob if basis == "min" else signal.mean_logprob
@@ -173,10 +173,9 @@ def uncertainty(calls: Sequence[Call], label_count: int) -> float:
     signal = calls[-1].signal if calls else None
     if not isinstance(signal, Scored):
         return math.log(max(2, label_count))
-    shown = min(1.0, max(0.0, signal.top_k_mass - signal.out_of_label))
-    split = -sum(share * math.log(share) for share in (shown, 1 - shown) if share > 0)
+    doubt = entropy_with_none(signal.entropy, signal.top_k_mass - signal.out_of_label)
     named = {call.signal.label for call in calls if call.signal.label is not None}
-    return split + shown * signal.entropy + (math.log(2) if len(named) > 1 else 0.0)
+    return doubt + (math.log(2) if len(named) > 1 else 0.0)
 
 
 def _calibrated(calibration: CalibrationMap | None, shown: tuple[float, float]) -> tuple[float, float]:

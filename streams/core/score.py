@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from schemas.signal import Reason, Scored, Unscorable
+from schemas.signal import Reason, Scored, Unscorable, entropy_with_none
 from streams.core.labels import LabelSet
 from streams.core.locate import Located, could_become, locate
-from streams.core.reading import Alternatives, Answer, Token, align, alternatives, no_text, read_answer
-from streams.core.reading.pieces import from_bytes, to_bytes
+from streams.core.reading import Alternatives, Answer, Token, align, alternatives, answer_part, no_text, read_answer
+from streams.core.reading.pieces import from_byte_level, from_bytes, to_bytes
 
 _MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
+_CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
+_UNDECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
 _AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
 
 
@@ -45,8 +47,8 @@ def score(body: object, labels: LabelSet) -> Reading:
     An Unscorable carries the label that the text names, if it names one, for a person to see.
     """
     answer = read_answer(body)
-    found = locate(answer.text, labels) if answer.text else None
-    signal = _score(answer, found, labels)
+    text, part, found = _find(answer.text or "", labels)
+    signal = _score(answer, text, part, found, labels)
     if isinstance(signal, Unscorable) and found is not None:
         signal = Unscorable(reason=signal.reason, detail=signal.detail, label=found.label)
     return Reading(
@@ -54,35 +56,53 @@ def score(body: object, labels: LabelSet) -> Reading:
     )
 
 
+def _find(text: str, labels: LabelSet) -> tuple[str, tuple[int, int] | Unscorable, Located | None]:
+    """Return the text, where the answer stands in it, and the label.
+
+    A text that names no label as it stands is tried in the alphabet of byte-level BPE.
+    """
+    part = answer_part(text)
+    found = None if isinstance(part, Unscorable) else locate(text, part, labels)
+    if found is None and not isinstance(part, Unscorable):
+        plain = from_byte_level(text)
+        if plain is not None:
+            again, at, label = _find(plain, labels)
+            if label is not None:
+                return again, at, label
+    return text, part, found
+
+
 def entropy(probabilities: list[float]) -> float:
     """Return the Shannon entropy in nats of probabilities that sum to one."""
     return max(0.0, -sum([p * math.log(p) for p in probabilities if p > 0]))
 
 
-def _score(answer: Answer, found: Located | None, labels: LabelSet) -> Scored | Unscorable:
-    spelled = _spelled(answer)
-    if isinstance(spelled, Unscorable):
-        return spelled
+def _score(
+    answer: Answer, text: str, part: tuple[int, int] | Unscorable, found: Located | None, labels: LabelSet
+) -> Scored | Unscorable:
+    if isinstance(answer.tokens, Unscorable):
+        return answer.tokens
+    if not text.strip():
+        return no_text(answer.finish, answer.thought)
+    if isinstance(part, Unscorable):
+        return _CUT_OFF if answer.finish == "length" and part.reason is Reason.REASONING_ONLY else part
+    placed = align(text, part, answer.tokens, answer.thought)
+    if isinstance(placed, Unscorable):
+        return placed
     if found is None:
-        return _no_label(answer, labels)
-    steps = _steps(answer.text or "", found, spelled)
+        return _no_label(answer, text, part, labels)
+    steps = _steps(text, found, placed)
     first = alternatives(steps[0].token) if steps else _MISSING
     if isinstance(first, Unscorable):
         return first
     masses = _label_masses(steps, first, labels)
-    return masses if isinstance(masses, Unscorable) else _scored(found.label, masses, first, steps)
+    if isinstance(masses, Unscorable):
+        return masses
+    return _scored(found.label, masses, first, steps) if masses[found.label] > 0 else _MISSING
 
 
-def _spelled(answer: Answer) -> list[tuple[Token, int, int]] | Unscorable:
-    if isinstance(answer.tokens, Unscorable):
-        return answer.tokens
-    if answer.text is None or not answer.text.strip():
-        return no_text(answer.finish)
-    return align(answer.text, answer.tokens)
-
-
-def _no_label(answer: Answer, labels: LabelSet) -> Unscorable:
-    if answer.finish == "length" and could_become(answer.text or "", labels):
+def _no_label(answer: Answer, text: str, part: tuple[int, int], labels: LabelSet) -> Unscorable:
+    if answer.finish == "length" and could_become(text, part, labels):
         return Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut before its label was complete")
     return Unscorable(reason=Reason.NOT_A_LABEL, detail="the answer is none of the labels")
 
@@ -116,17 +136,21 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     left: tuple[str, ...] = ()
     shown: Alternatives | Unscorable = first
     for number, step in enumerate(steps):
+        if "\ufffd" in (step.token.text or ""):
+            return _UNDECODED
         owners = labels.owners(from_bytes(step.after))
         if number:
             shown = _alone(step.token) if owners == left else alternatives(step.token)
         left = owners
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
+        lead, before = step.lead, step.before
         for text, probability in shown.others:
             if text is None:
                 continue
-            whole = text.removeprefix(step.lead) if not step.before else from_bytes(step.before + to_bytes(text))
-            others = labels.owners(whole)
+            others = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead))
+            if not others and not text.isascii():
+                others = _byte_level_owners(text, step, labels)
             if len(others) == 1:
                 masses[others[0]] += carried * probability
         carried *= math.exp(shown.own)
@@ -136,6 +160,14 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
         if not owners:
             return _MISSING
     return _AMBIGUOUS
+
+
+def _byte_level_owners(text: str, step: _Step, labels: LabelSet) -> tuple[str, ...]:
+    """Return the labels that an alternative begins in the alphabet of byte-level BPE."""
+    plain = from_byte_level(text)
+    if plain is None:
+        return ()
+    return labels.owners(from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead))
 
 
 def _alone(token: Token) -> Alternatives | Unscorable:
@@ -155,18 +187,21 @@ def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: li
     scale = 1 / max(1.0, first.mass)
     shown = [math.exp(first.own), *[probability for _, probability in first.others]]
     top_k_mass = min(1.0, first.mass)
+    out_of_label = min(1.0, max(0.0, top_k_mass - total * scale))
     probabilities = {name: mass / total for name, mass in masses.items()}
     best, second = sorted(probabilities.values(), reverse=True)[:2]
+    label_entropy = entropy(list(probabilities.values()))
     return Scored(
         label=label,
         confidence=min(1.0, masses[label] * scale),
-        entropy=entropy(list(probabilities.values())),
+        entropy=label_entropy,
+        decision_entropy=entropy_with_none(label_entropy, 1 - out_of_label / top_k_mass),
         token_confidence=shown[0],
         token_entropy=entropy([p / first.mass for p in shown]),
         top_k_mass=top_k_mass,
         k=first.k,
         label_probs=probabilities,
-        out_of_label=min(1.0, max(0.0, top_k_mass - total * scale)),
+        out_of_label=out_of_label,
         margin=min(1.0, best - second),
         min_logprob=min(own),
         mean_logprob=sum(own) / len(own),

@@ -42,6 +42,7 @@ def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -
             "label": signal.label,
             "confidence": scored and scored.confidence,
             "entropy": scored and scored.entropy,
+            "decision_entropy": scored and scored.decision_entropy,
             "token_confidence": scored and scored.token_confidence,
             "token_entropy": scored and scored.token_entropy,
             "top_k_mass": scored and scored.top_k_mass,

@@ -143,3 +143,46 @@ def test_a_label_set_is_a_plain_value() -> None:
     assert (len(QUEUES), list(QUEUES)) == (4, list(QUEUES.labels))
     with pytest.raises(AttributeError):
         QUEUES.labels = ()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("label", "ways"),
+    [
+        ("İade", ["İade", "iade", "IADE", "ıade", "i\u0307ade", "I\u0307ADE", "İADE"]),
+        ("Kırık", ["kirik", "KIRIK", "KİRİK", "Kırık"]),
+        ("refund", ["ｒｅｆｕｎｄ", "ＲＥＦＵＮＤ", "refund\u200e", "\u200frefund"]),
+        ("profil", ["proﬁl"]),
+        ("Straße", ["STRASSE", "strasse", "straße", "STRAẞE"]),
+        ("Φόρος", ["ΦΌΡΟΣ", "φόρος", "φόροσ"]),
+        ("Rückgabe", ["RÜCKGABE", "Ru\u0308ckgabe"]),
+        ("استرداد", ["استرداد", "«استرداد»؟"]),
+        ("वापसी", ["वापसी।"]),
+        ("환불", ["환불", "\u1112\u116a\u11ab\u1107\u116e\u11af"]),
+        ("ログイン", ["ﾛｸﾞｲﾝ", "「ログイン」。"]),
+    ],
+)
+def test_labels_match_in_any_language(label: str, ways: list[str]) -> None:
+    labels = LabelSet([label, "something else"])
+    assert [labels.match(way) for way in ways] == [label] * len(ways)
+    assert [labels.owners(way) for way in ways] == [(label,)] * len(ways)
+
+
+@pytest.mark.parametrize(
+    "pair", [("İade", "iade"), ("Kırık", "KIRIK"), ("ﬁt", "fit"), ("Straße", "STRASSE"), ("Ａ", "a")]
+)
+def test_labels_that_are_one_in_another_spelling_are_refused(pair: tuple[str, str]) -> None:
+    with pytest.raises(SettingsError, match="the way a character is written"):
+        LabelSet(pair)
+
+
+def test_half_a_character_of_any_spelling_belongs_to_its_label() -> None:
+    labels = LabelSet(["İade", "Fatura"])
+    assert labels.owners("\uefc4") == ("İade",), "the first byte of İ"
+    assert LabelSet(["été", "fatura"]).owners("\uefc3") == ("été",)
+    assert LabelSet(["Été", "fatura"]).owners("\uefc3") == ("Été",)
+
+
+def test_a_letter_may_come_before_its_accent() -> None:
+    labels = LabelSet(["réclamation", "remboursement"])
+    assert labels.owners("re") == ("réclamation", "remboursement")
+    assert labels.owners("re\u0301") == labels.owners("ré") == ("réclamation",)

@@ -2,10 +2,23 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.signal import Unscorable
+from streams.core import locate as locating
 from streams.core.labels import LabelSet
-from streams.core.locate import MAX_ANSWER, could_become, locate
+from streams.core.locate import MAX_ANSWER, Located
+from streams.core.reading import answer_part
 
 LABELS = LabelSet(["refund", "billing", "card arrival"])
+
+
+def locate(text: str, labels: LabelSet) -> Located | None:
+    part = answer_part(text)
+    return None if isinstance(part, Unscorable) else locating.locate(text, part, labels)
+
+
+def could_become(text: str, labels: LabelSet) -> bool:
+    part = answer_part(text)
+    return not isinstance(part, Unscorable) and locating.could_become(text, part, labels)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +116,7 @@ def test_15_a_label_in_json_keeps_its_place() -> None:
         '"bil',
         "Label:",
         "Label: re",
-        "<think>hm",
+        "<think>hm</think>re",
         '{"label": "re',
         '{"la',
         "```json\n{",

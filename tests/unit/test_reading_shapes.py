@@ -153,7 +153,8 @@ def test_26_the_returned_model_and_a_null_fingerprint_are_recorded() -> None:
 @WRITTEN
 def test_27_usage_is_read_under_every_name(shape: Any) -> None:
     reading = score(shape(REFUND), LABELS)
-    assert (reading.prompt_tokens, reading.completion_tokens) == (120, 2)
+    told = None if shape is bodies.tgi else 120  # which counts the prompt only if it is asked to return it
+    assert (reading.prompt_tokens, reading.completion_tokens) == (told, 2)
 
 
 def test_27_absent_or_senseless_usage_is_none() -> None:
@@ -268,3 +269,109 @@ def test_several_choices_are_read_at_index_zero() -> None:
 @WRITTEN
 def test_26_29_the_same_body_always_gives_the_same_reading(shape: Any) -> None:
     assert score(shape(REFUND), LABELS) == score(shape(REFUND), LABELS)
+
+
+def test_sglang_gives_the_texts_of_tokens_only_if_asked() -> None:
+    body = bodies.sglang(REFUND)
+    for triple in body["meta_info"]["output_token_logprobs"]:
+        triple[2] = None
+    assert reason(body) is Reason.UNREADABLE_TOKENS
+    body["meta_info"]["output_top_logprobs"] = None
+    assert reason(body) is Reason.NO_ALTERNATIVES
+    del body["meta_info"]["output_token_logprobs"]
+    assert reason(body) is Reason.LOGPROBS_ABSENT
+
+
+def test_sglang_answers_with_a_list_or_with_chunks_of_all_so_far() -> None:
+    whole = score(bodies.sglang(REFUND), LABELS)
+    assert score([bodies.sglang(REFUND)], LABELS) == whole
+    assert score([bodies.sglang(REFUND[:1]), bodies.sglang(REFUND)], LABELS) == whole
+    assert (
+        reason([bodies.sglang(REFUND), bodies.sglang([Tok("billing", 0.9, {"refund": 0.05})])]) is Reason.UNKNOWN_SHAPE
+    )
+
+
+def test_tgi_answers_with_a_list_or_with_a_token_a_chunk() -> None:
+    body = bodies.tgi(REFUND)
+    whole = score(body, LABELS)
+    assert isinstance(whole.signal, Scored)
+    assert score([body], LABELS) == whole
+    details = body["details"]
+    chunks = [
+        {"index": n, "token": token, "top_tokens": top, "generated_text": None, "details": None}
+        for n, (token, top) in enumerate(zip(details["tokens"], details["top_tokens"], strict=True))
+    ]
+    assert reason(chunks) is Reason.TRUNCATED, "the stream broke off"
+    chunks[-1] |= {"generated_text": "refund", "details": {"finish_reason": "eos_token", "generated_tokens": 2}}
+    assert score(chunks, LABELS).signal == whole.signal
+
+
+def test_watsonx_and_bedrock_without_alternatives_are_no_signal() -> None:
+    body = bodies.watsonx(REFUND)
+    for row in body["results"][0]["generated_tokens"]:
+        del row["top_tokens"]
+    assert reason(body) is Reason.NO_ALTERNATIVES
+    assert reason(body | {"results": body["results"] * 2}) is Reason.UNKNOWN_SHAPE
+    body = bodies.watsonx(REFUND)
+    body["results"][0]["moderations"] = {"hap": [{"score": 0.99, "input": False, "position": {"start": 0, "end": 6}}]}
+    assert reason(body) is Reason.FILTERED
+    titan = {
+        "inputTextTokenCount": 9,
+        "results": [{"tokenCount": 1, "outputText": "refund", "completionReason": "FINISH"}],
+    }
+    converse = {"output": {"message": {"role": "assistant", "content": [{"text": "refund"}]}}, "stopReason": "end_turn"}
+    mistral = {"outputs": [{"text": "refund", "stop_reason": "stop"}]}
+    for body in (titan, converse, mistral):
+        assert reason(body) is Reason.LOGPROBS_ABSENT
+        assert score(body, LABELS).signal.label == "refund"
+    cohere = {"generations": [{"text": "refund", "token_likelihoods": [{"token": "refund", "likelihood": -0.1}]}]}
+    assert reason(cohere) is Reason.NO_ALTERNATIVES
+
+
+def test_bedrocks_imported_models_answer_by_token_id() -> None:
+    tokens = [Tok("refund", 0.9, {"billing": 0.06})]
+    signal = score(bodies.vllm_by_id(tokens), LABELS).signal
+    assert isinstance(signal, Scored)
+    assert signal.confidence == pytest.approx(0.9)
+    assert score(bodies.vllm_by_id(tokens), LABELS).completion_tokens == 1
+    ids = {"generation": "refund", "logprobs": [{"5": -0.1, "6": -2.5}], "stop_reason": "stop"}
+    assert reason(ids) is Reason.NO_ALTERNATIVES, "ids alone name nothing"
+
+
+def filtered(hate: bool) -> dict[str, Any]:
+    return {"hate": {"filtered": hate, "severity": "high" if hate else "safe"}, "error": {"code": "x"}}
+
+
+def test_azure_annotates_a_stream_and_the_model_is_still_known() -> None:
+    body = bodies.chat(REFUND)
+    choice = body["choices"][0]
+    head = {
+        "id": "",
+        "model": "",
+        "choices": [],
+        "prompt_filter_results": [{"content_filter_results": filtered(False)}],
+    }
+    delta = {"index": 0, "delta": {"content": "refund"}, "logprobs": choice["logprobs"], "finish_reason": None}
+    text = {"id": "c", "model": body["model"], "choices": [delta]}
+    end = {"id": "c", "model": body["model"], "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    note = {"id": "", "model": "", "choices": [{"index": 0, "content_filter_results": filtered(False)}]}
+    read = score([head, text, end, note], LABELS)
+    assert read.signal == score(body, LABELS).signal
+    assert read.model == body["model"]
+    bad = {"id": "", "model": "", "choices": [{"index": 0, "content_filter_results": filtered(True)}]}
+    assert reason([head, text, end, bad, note]) is Reason.FILTERED, "a later note does not take it back"
+    assert reason([head, text, note]) is Reason.TRUNCATED, "what the filter says may have been lost"
+    head["prompt_filter_results"][0]["content_filter_results"] = filtered(True)
+    assert reason([head, text, end]) is Reason.FILTERED
+
+
+def test_a_number_may_be_the_label_of_a_json_object() -> None:
+    labels = LabelSet(["7", "8", "refund"])
+    tokens = [Tok('{"label": ', 0.99, {"x": 0.005}), Tok("8", 0.8, {"7": 0.15}), Tok("}", 0.99, {"x": 0.005})]
+    signal = score(bodies.chat(tokens), labels).signal
+    assert isinstance(signal, Scored)
+    assert (signal.label, signal.confidence) == ("8", pytest.approx(0.8))
+    cut = score(bodies.chat(tokens[:2], finish="length"), labels).signal
+    assert isinstance(cut, Unscorable), "it could become 80"
+    for text in ('{"label": 8.0}', '{"label": true}', '{"label": [8]}', '{"label": 80}', '{"label": -8}'):
+        assert isinstance(score(bodies.chat([Tok(text, 0.9, {"x": 0.05})]), labels).signal, Unscorable)

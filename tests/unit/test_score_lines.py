@@ -14,7 +14,7 @@ from tests.bodies import Tok
 LABELS = LabelSet(["refund", "billing"])
 BODY = bodies.chat([Tok("refund", 0.8, {"billing": 0.1})])
 KEYS = [
-    "id", "status", "reason", "label", "confidence", "entropy", "token_confidence", "token_entropy", "top_k_mass",
+    "id", "status", "reason", "label", "confidence", "entropy", "decision_entropy", "token_confidence", "token_entropy", "top_k_mass",
     "label_probs", "decision", "reasons",
 ]  # fmt: skip
 

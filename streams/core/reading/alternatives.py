@@ -9,8 +9,8 @@ from typing import Any
 
 from schemas.signal import Reason, Unscorable
 from streams.core.reading.answer import Token
-from streams.core.reading.numbers import IMPOSSIBLE, log_probability
-from streams.core.reading.pieces import piece
+from streams.core.reading.numbers import ALMOST_CERTAIN, IMPOSSIBLE, log_probability
+from streams.core.reading.pieces import from_byte_level, is_partial, piece
 from streams.core.reading.tokens import entry_logprob, entry_piece
 
 #: A token's own logprob and its entry in its own list may differ this much: 0.02 nats, and 1 % for half precision.
@@ -31,7 +31,7 @@ class Alternatives:
     """Every other listed token with a usable logprob and its probability, each text once; None for a token without a
     readable text."""
     k: int
-    """How many tokens were listed with a usable logprob, the written one included if it was listed."""
+    """How many tokens were listed with a usable logprob, the written one included if it was listed; at least 1."""
     mass: float
     """Probability of everything shown, the written token included; above 1 by no more than rounding."""
 
@@ -41,46 +41,73 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
 
     The list may be shorter than asked for, unsorted, and without the written token. Floors are left out. It is
     refused where nothing but the written token has a usable logprob, where a number is impossible, or where the list
-    cannot belong to the token.
+    cannot belong to the token. A written token that was plainly not certain is taken alone if the others are floors.
     """
-    own = token.logprob
-    inside: float | None = None
-    others: dict[str, float] = {}
-    unnamed: list[tuple[str | None, float]] = []
-    for text, logprob in entries(token.listed):
-        if logprob is None or logprob == -math.inf:
-            continue
-        if logprob == IMPOSSIBLE:
-            return Unscorable(reason=Reason.IMPOSSIBLE_LOGPROB, detail="an alternative is above zero or not a number")
-        if not text or "\ufffd" in text:
-            # Several control tokens, or parts of characters, look the same: these are not one token listed twice.
-            if inside is None and text == token.text and own is not None and abs(logprob - own) < _EQUAL:
-                inside = logprob
-            else:
-                unnamed.append((text, logprob))
-        elif text == token.text:
-            inside = logprob if inside is None else max(inside, logprob)
-        elif logprob > others.get(text, -math.inf):
-            others[text] = logprob
+    listing = _read(token)
+    if isinstance(listing, Unscorable):
+        return listing
+    inside, others, unnamed = listing.inside, listing.others, listing.unnamed
     if inside is None:
         inside = _pop_respelled(others, token)
-    if own is None:
-        own = inside
+    if inside is None:
+        inside = _pop_unreadable(unnamed, others, token)
+    own = inside if token.logprob is None else token.logprob
     if own is None or (own == -math.inf and inside is None):
         return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no logprob of its own")
     if inside is not None and not abs(own - inside) <= _SAME_NATS + _SAME_SHARE * abs(inside):
         return Unscorable(reason=Reason.MISALIGNED, detail="a token's logprob contradicts its own list")
     rest = tuple([(text, math.exp(logprob)) for text, logprob in (*others.items(), *unnamed)])
     mass = math.exp(own) + sum([probability for _, probability in rest])
-    shown = Alternatives(own, rest, len(rest) + (inside is not None), mass)
-    return _refuse_impossible(shown, listed=inside is not None) or shown
+    shown = Alternatives(own, rest, max(1, len(rest) + (inside is not None)), mass)
+    if not rest and listing.floors and -math.inf < own < ALMOST_CERTAIN:
+        return shown
+    return _refuse_impossible(shown, token, listed=inside is not None) or shown
 
 
-def _refuse_impossible(shown: Alternatives, *, listed: bool) -> Unscorable | None:
+@dataclass(slots=True)
+class _Listing:
+    """What stands in one token's list, in nats: the token itself, the others by text, and those without a clear text."""
+
+    inside: float | None
+    others: dict[str, float]
+    unnamed: list[tuple[str | None, float]]
+    floors: bool
+
+
+def _read(token: Token) -> _Listing | Unscorable:
+    listing = _Listing(None, {}, [], floors=False)
+    others = listing.others
+    for listed, logprob in entries(token.listed):
+        if logprob is None or logprob == -math.inf:
+            listing.floors = listing.floors or logprob is not None
+            continue
+        if logprob == IMPOSSIBLE:
+            return Unscorable(reason=Reason.IMPOSSIBLE_LOGPROB, detail="an alternative is above zero or not a number")
+        text = (from_byte_level(listed) or listed) if token.byte_level and listed else listed
+        if not text or "\ufffd" in text:
+            _add_unnamed(listing, text, logprob, token)
+        elif text == token.text:
+            listing.inside = logprob if listing.inside is None else max(listing.inside, logprob)
+        elif logprob > others.get(text, -math.inf):
+            others[text] = logprob
+    return listing
+
+
+def _add_unnamed(listing: _Listing, text: str | None, logprob: float, token: Token) -> None:
+    # Several control tokens, or parts of characters, look the same: these are not one token listed twice.
+    same = text == token.text and token.logprob is not None and abs(logprob - token.logprob) < _EQUAL
+    if listing.inside is None and same:
+        listing.inside = logprob
+    else:
+        listing.unnamed.append((text, logprob))
+
+
+def _refuse_impossible(shown: Alternatives, token: Token, *, listed: bool) -> Unscorable | None:
     if not shown.others:
         return Unscorable(reason=Reason.NO_ALTERNATIVES, detail="nothing but the written token has a logprob")
-    if all(text is None for text, _ in shown.others):
-        return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="alternatives are token ids without text")
+    inside_character = _goes_on(token.text)
+    if all(_is_unreadable(text, inside_character=inside_character) for text, _ in shown.others):
+        return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="no alternative can be read")
     if shown.mass <= 1 + MASS_NOISE:
         return None
     if not listed and shown.mass - math.exp(shown.own) <= 1 + MASS_NOISE:
@@ -94,9 +121,35 @@ def _pop_respelled(others: dict[str, float], token: Token) -> float | None:
         return None
     bare = token.text.strip()
     for text, logprob in others.items():
-        if abs(logprob - token.logprob) < _EQUAL and text.strip() == bare:
+        if abs(logprob - token.logprob) < _EQUAL and bare in (text.strip(), (from_byte_level(text) or "").strip()):
             return others.pop(text)
     return None
+
+
+def _pop_unreadable(unnamed: list[tuple[str | None, float]], others: dict[str, float], token: Token) -> float | None:
+    """Take the written token out of what cannot be read: the only such entry with its logprob."""
+    if token.logprob is None or not token.text:
+        return None
+    halves = [] if is_partial(token.text) else [text for text in others if is_partial(text)]
+    listed = [*unnamed, *((text, others[text]) for text in halves)]
+    same = [entry for entry in listed if abs(entry[1] - token.logprob) < _EQUAL]
+    if len(same) != 1 or same[0][0] == "":
+        return None
+    if same[0] in unnamed:
+        unnamed.remove(same[0])
+    else:
+        others.pop(same[0][0] or "")
+    return same[0][1]
+
+
+def _is_unreadable(text: str | None, *, inside_character: bool) -> bool:
+    """Return whether a text says nothing: none at all, one that was not decoded, or the rest of a character before it."""
+    return text is None or "\ufffd" in text or (not inside_character and _goes_on(text))
+
+
+def _goes_on(text: str | None) -> bool:
+    """Return whether a text begins inside of a character."""
+    return bool(text) and "\uef80" <= (text or "")[0] <= "\uefbf"
 
 
 def entries(listed: object) -> Iterator[tuple[str | None, float | None]]:

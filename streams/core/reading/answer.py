@@ -8,7 +8,7 @@ from typing import Literal
 from schemas.signal import Unscorable
 
 #: How the answer ended, in one vocabulary for all providers; None where the body does not say.
-Finish = Literal["stop", "length", "filter", "tool", "refusal", "error"]
+Finish = Literal["stop", "length", "cut", "filter", "tool", "refusal", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Token:
     """Nats, never above 0; -inf for a floor (a number that stands for "not computed"), None for null or missing."""
     listed: object = None
     """The alternatives as they came back; read them with ``reading.alternatives``."""
+    byte_level: bool = False
+    """Whether the alternatives are in the alphabet of byte-level BPE, as the token was (``text`` is decoded)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,12 @@ class Answer:
     """The generated tokens in order, or why they cannot be used."""
     text: str | None = None
     """The answer's text; it may be there although ``tokens`` is Unscorable."""
+    thought: str | None = None
+    """The reasoning that stands in a field of its own."""
     finish: Finish | None = None
     shape: str | None = None
-    """Where the answer was found: chat, legacy, responses, gemini, message, generate, native or blocks."""
+    """Where the answer was found: chat, legacy, responses, gemini, message, generate, native, blocks, sglang, tgi, watsonx or
+    bedrock."""
     model: str | None = None
     """The model that the body says it is from, cut to 256 characters."""
     fingerprint: str | None = None

@@ -12,6 +12,7 @@ from streams.core.reading.usage import fingerprint_of, model_of, usage_of
 _NO_ANSWER_IN_IT: dict[Finish | None, Unscorable] = {
     "refusal": Unscorable(reason=Reason.REFUSED, detail="the model refused to answer"),
     "filter": Unscorable(reason=Reason.FILTERED, detail="a content filter stopped the answer"),
+    "cut": Unscorable(reason=Reason.TRUNCATED, detail="the stream broke off before it said why it ended"),
     "tool": Unscorable(reason=Reason.TOOL_CALL, detail="the answer is a tool call"),
     "error": Unscorable(reason=Reason.ERROR_BODY, detail="the answer ended in an error"),
 }
@@ -30,15 +31,18 @@ def read_answer(body: object) -> Answer:
     prompt, completion = usage_of(document)
     model, fingerprint = model_of(document), fingerprint_of(document)
     if isinstance(place, Unscorable):
-        return Answer(place, None, None, None, model, fingerprint, prompt, completion)
-    tokens = _tokens(place)
-    return Answer(tokens, place.text, place.finish, place.shape, model, fingerprint, prompt, completion)
+        return Answer(place, model=model, fingerprint=fingerprint, prompt_tokens=prompt, completion_tokens=completion)
+    return Answer(
+        _tokens(place), place.text, place.thought, place.finish, place.shape, model, fingerprint, prompt, completion
+    )
 
 
-def no_text(finish: Finish | None) -> Unscorable:
+def no_text(finish: Finish | None, thought: str | None) -> Unscorable:
     """Return why an answer without any text cannot be used."""
     if finish == "length":
         return Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut before its first character")
+    if thought:
+        return Unscorable(reason=Reason.REASONING_ONLY, detail="nothing follows the reasoning")
     return Unscorable(reason=Reason.NO_CONTENT, detail="the answer has no text")
 
 
@@ -48,5 +52,5 @@ def _tokens(place: Place) -> tuple[Token, ...] | Unscorable:
         return unusable
     tokens = read_tokens(place.logprobs)
     if isinstance(tokens, Unscorable) and not (place.text or "").strip():
-        return no_text(place.finish)
+        return no_text(place.finish, place.thought)
     return tokens

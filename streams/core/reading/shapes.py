@@ -8,11 +8,16 @@ from typing import Any
 from schemas.signal import Reason, Unscorable
 from streams.core.reading.answer import Finish
 from streams.core.reading.pieces import clean
+from streams.core.reading.thought import says_thought
 from streams.core.reading.tokens import ABSENT
 
 _FINISH: dict[str, Finish] = {
-    **dict.fromkeys(("stop", "end_turn", "eos", "stop_sequence", "complete", "completed", "word"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "limit", "incomplete"), "length"),
+    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "word", "finish"), "stop"),
+    **dict.fromkeys(
+        ("length", "max_tokens", "max_output_tokens", "model_length", "limit", "incomplete", "token_limit",
+         "time_limit", "not_finished"),
+        "length",
+    ),
     **dict.fromkeys(
         ("content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii",
          "image_safety", "error_toxic", "guardrail_intervened", "moderation", "filter", "sensitive"),
@@ -23,6 +28,7 @@ _FINISH: dict[str, Finish] = {
         "tool",
     ),
     "refusal": "refusal",
+    "cut": "cut",
     **dict.fromkeys(
         ("error", "failed", "cancelled", "abort", "insufficient_system_resource", "network_error", "error_limit",
          "user_cancel", "timeout", "malformed_response", "language", "other"),
@@ -40,6 +46,8 @@ class Place:
     finish: Finish | None = None
     logprobs: Any = ABSENT
     """The logprobs value as it came, or ABSENT."""
+    thought: str | None = None
+    """The reasoning that stands in a field of its own."""
 
 
 def find(body: dict[str, Any]) -> Place | Unscorable:
@@ -49,10 +57,17 @@ def find(body: dict[str, Any]) -> Place | Unscorable:
     for key, kind, read in (
         ("choices", list, _choice),
         ("output", list, _responses),
+        ("output", dict, _converse),
         ("candidates", list, _gemini),
         ("promptFeedback", dict, _gemini),
         ("prompt_feedback", dict, _gemini),
         ("message", dict, _message),
+        ("meta_info", dict, _sglang),
+        ("generated_text", str, _tgi),
+        ("results", list, _results),
+        ("outputs", list, _results),
+        ("generations", list, _results),
+        ("generation", str, _bedrock),
         ("completion_probabilities", list, _native),
         ("response", str, _generate),
     ):
@@ -81,12 +96,23 @@ def _choice(body: dict[str, Any]) -> Place | Unscorable:
         _read_message(place, message)
     elif isinstance(choice.get("text"), str):
         place.shape, place.text = "legacy", clean(choice["text"])
+        _read_thought(place, choice)
     elif "message" not in choice and "text" not in choice:
         return _unknown("the choice has neither a message nor a text")
     logprobs = place.logprobs
     if isinstance(logprobs, dict) and logprobs.get("refusal") and not logprobs.get("content"):
         place.finish = "refusal"
+    prompts = body.get("prompt_filter_results")
+    if any(map(_is_filtered, [choice, *(prompts if isinstance(prompts, list) else ())])):
+        place.finish = "filter"
     return place
+
+
+def _is_filtered(holder: object) -> bool:
+    """Return whether Azure's content filter, which may speak after the answer, says that it filtered something."""
+    results = holder.get("content_filter_results") if isinstance(holder, dict) else None
+    judged = results.values() if isinstance(results, dict) else ()
+    return any(isinstance(each, dict) and each.get("filtered") is True for each in judged)
 
 
 def _responses(body: dict[str, Any]) -> Place:
@@ -100,10 +126,20 @@ def _responses(body: dict[str, Any]) -> Place:
         kind = item.get("type")
         if isinstance(kind, str) and kind.endswith("_call"):
             place.finish = "tool"
+        elif kind == "reasoning" or _is_side_channel(item):
+            _read_thought(place, item)
         elif isinstance(item.get("content"), list) and kind in (None, "message"):
             for part in item["content"]:
                 _read_part(place, part)
     return place
+
+
+def _is_side_channel(message: dict[str, Any]) -> bool:
+    """Return whether a message says that it is not the answer: harmony's channel, or the phase of OpenAI's Responses."""
+    return message.get("channel") in _SIDE_CHANNELS or message.get("phase") in _SIDE_CHANNELS
+
+
+_SIDE_CHANNELS = ("analysis", "commentary")
 
 
 def _read_part(place: Place, part: object) -> None:
@@ -141,10 +177,76 @@ def _message(body: dict[str, Any]) -> Place:
     return place
 
 
+def _converse(body: dict[str, Any]) -> Place | Unscorable:
+    """Bedrock's Converse: a message of typed parts, never with logprobs."""
+    message = body["output"].get("message")
+    if not isinstance(message, dict):
+        return _unknown("the output holds no message")
+    place = Place("bedrock", finish=_finish(body.get("stopReason")))
+    _read_message(place, message)
+    return place
+
+
+def _bedrock(body: dict[str, Any]) -> Place:
+    """Bedrock's imported models and Llama: a list of dicts by token id, which seldom say what the tokens spell."""
+    place = Place("bedrock", clean(body["generation"]), _finish(body.get("stop_reason")))
+    place.logprobs = body.get("logprobs", ABSENT)
+    return place
+
+
+def _results(body: dict[str, Any]) -> Place | Unscorable:
+    """watsonx's text generation, and Bedrock's Titan, Mistral and Cohere: a list of results, of which one is read."""
+    listed = next(body[key] for key in ("results", "outputs", "generations") if isinstance(body.get(key), list))
+    result = listed[0] if listed and isinstance(listed[0], dict) else {}
+    text = next(
+        (result[key] for key in ("generated_text", "outputText", "text") if isinstance(result.get(key), str)), None
+    )
+    if text is None or len(listed) > 1:
+        return _unknown("the result has no text" if text is None else "the body holds several results")
+    reason = next((result[key] for key in ("stop_reason", "completionReason", "finish_reason") if key in result), None)
+    place = Place("watsonx" if "generated_text" in result else "bedrock", clean(text), _finish(reason))
+    moderated = result.get("moderations")
+    found = (
+        [each for row in moderated.values() if isinstance(row, list) for each in row]
+        if isinstance(moderated, dict)
+        else []
+    )
+    if any(isinstance(each, dict) and each.get("input") is not True for each in found):
+        place.finish = "filter"
+    place.logprobs = result.get("generated_tokens", result.get("token_likelihoods", ABSENT))
+    return place
+
+
+def _sglang(body: dict[str, Any]) -> Place:
+    """SGLang's ``/generate``: lists of ``[logprob, id, text]``, and beside them the lists of the likeliest."""
+    info, text = body["meta_info"], body.get("text")
+    reason = info.get("finish_reason")
+    place = Place("sglang", clean(text) if isinstance(text, str) else None)
+    place.finish = _finish(reason.get("type") if isinstance(reason, dict) else reason)
+    place.logprobs = info.get("output_token_logprobs", ABSENT)
+    if isinstance(place.logprobs, list):
+        place.logprobs = {"triples": place.logprobs, "top_triples": info.get("output_top_logprobs")}
+    return place
+
+
+def _tgi(body: dict[str, Any]) -> Place:
+    """Text Generation Inference's ``/generate``, with ``details``."""
+    details = body.get("details")
+    place = Place("tgi", clean(body["generated_text"]))
+    if isinstance(details, dict):
+        place.finish = _finish(details.get("finish_reason"))
+        place.logprobs = details.get("tokens", ABSENT)
+        if isinstance(place.logprobs, list):
+            place.logprobs = {"chosen": place.logprobs, "top": details.get("top_tokens")}
+    return place
+
+
 def _generate(body: dict[str, Any]) -> Place:
     """Ollama's ``/api/generate``."""
     finish = _finish(body.get("done_reason"))
-    return Place("generate", clean(body["response"]), finish, body.get("logprobs", ABSENT))
+    place = Place("generate", clean(body["response"]), finish, body.get("logprobs", ABSENT))
+    _read_thought(place, body)
+    return place
 
 
 def _native(body: dict[str, Any]) -> Place:
@@ -165,10 +267,13 @@ def _blocks(body: dict[str, Any]) -> Place:
 
 def _read_message(place: Place, message: dict[str, Any]) -> None:
     content = message.get("content")
-    if isinstance(content, str):
+    if _is_side_channel(message):
+        _read_thought(place, message)
+    elif isinstance(content, str):
         place.text = clean(content)
     else:
         _read_parts(place, content)
+    _read_thought(place, message)
     refusal = message.get("refusal")
     if refusal:
         place.finish = "refusal"
@@ -177,17 +282,44 @@ def _read_message(place: Place, message: dict[str, Any]) -> None:
         place.finish = "tool"
 
 
+def _read_thought(place: Place, holder: dict[str, Any]) -> None:
+    """Keep the reasoning that a message holds beside its answer."""
+    if _is_side_channel(holder) or holder.get("type") == "reasoning":
+        place.thought = (place.thought or "") + _all_text(holder.get("content"))
+    for key in _THOUGHT_KEYS:
+        if isinstance(holder.get(key), str) and holder[key]:
+            place.thought = clean(holder[key])
+            return
+
+
+_THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text")
+
+
 def _read_parts(place: Place, parts: object) -> None:
     """Join the text parts of a message; a part may also be a thought, a refusal or a tool call."""
     for part in parts if isinstance(parts, list) else ():
-        if not isinstance(part, dict) or part.get("thought") or part.get("type") == "thinking":
+        if not isinstance(part, dict):
+            continue
+        kind = part.get("type")
+        if part.get("thought") or "reasoningContent" in part or (isinstance(kind, str) and says_thought(kind)):
+            place.thought = (place.thought or "") + _all_text(part)
             continue
         if isinstance(part.get("text"), str):
             place.text = (place.text or "") + clean(part["text"])
-        if part.get("functionCall") or part.get("function_call") or part.get("type") == "tool_use":
+        if part.get("functionCall") or part.get("function_call") or part.get("toolUse") or kind == "tool_use":
             place.finish = "tool"
-        elif part.get("type") == "refusal":
+        elif kind == "refusal":
             place.finish = "refusal"
+
+
+def _all_text(node: object, depth: int = 6) -> str:
+    """Join every text in a thought's part, whatever a provider wraps it in."""
+    if isinstance(node, str):
+        return clean(node)
+    if depth and isinstance(node, dict):
+        inner = [value for key, value in node.items() if key not in ("type", "signature", "id")]
+        return "".join(_all_text(value, depth - 1) for value in inner)
+    return "".join(_all_text(value, depth - 1) for value in node) if depth and isinstance(node, list) else ""
 
 
 def _finish(reason: object) -> Finish | None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from schemas.signal import Reason, Unscorable
 
 #: Text under these keys arrives in pieces; any other text is repeated in each chunk.
-_GROWING = frozenset({"content", "text", "response", "refusal", "thinking", "reasoning", "reasoning_content"})
+_GROWING = frozenset(
+    {
+        "content",
+        "text",
+        "response",
+        "refusal",
+        "thinking",
+        "reasoning",
+        "reasoning_content",
+        "generated_text",
+        "generation",
+    }
+)
 #: Lists under these keys hold one growing item per index instead of growing themselves.
-_INDEXED = frozenset({"choices", "candidates"})
+_INDEXED = frozenset({"choices", "candidates", "results"})
+_SEVERAL = Unscorable(reason=Reason.UNKNOWN_SHAPE, detail="the body holds several answers")
 #: Deeper than any provider's body; what lies below is taken from the last chunk.
 _DEPTH = 8
 
@@ -17,7 +31,8 @@ _DEPTH = 8
 def merge(chunks: list[Any]) -> dict[str, Any] | Unscorable:
     """Join the chunks of a chat, completions, Gemini, Ollama, llama.cpp or Responses stream.
 
-    A stream that ends without saying why it ended was cut, and is marked as an answer that ran out of length.
+    A stream that ends without saying why it ended broke off, and is marked as ``cut``: more of the answer, or a filter's
+    verdict on it, may have been lost.
     """
     bodies = [chunk for chunk in chunks if isinstance(chunk, dict)]
     if not bodies or len(bodies) < len(chunks):
@@ -32,11 +47,33 @@ def merge(chunks: list[Any]) -> dict[str, Any] | Unscorable:
         return finals[-1]
     if len(bodies) == 1 and not is_chunk(bodies[0]):
         return bodies[0]
+    if "meta_info" in bodies[-1]:  # SGLang: each chunk holds all that was written so far
+        return bodies[-1] if _grows([body.get("text") for body in bodies]) else _SEVERAL
+    if all(isinstance(body.get("token"), dict) for body in bodies):
+        return _tgi(bodies)
     merged: dict[str, Any] = {}
     for body in bodies:
         _merge_into(merged, body, _DEPTH)
     _mark_cut(merged)
     return merged
+
+
+def _grows(texts: list[Any]) -> bool:
+    """Return whether each text begins with the one before it."""
+    return all(isinstance(text, str) for text in texts) and all(
+        after.startswith(before) for before, after in pairwise(texts)
+    )
+
+
+def _tgi(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Text Generation Inference: one token a chunk, the whole text and the details in the last one."""
+    last = chunks[-1]
+    details = last["details"] if isinstance(last.get("details"), dict) else {"finish_reason": "cut"}
+    tokens, top = [chunk["token"] for chunk in chunks], [chunk.get("top_tokens") for chunk in chunks]
+    text = last.get("generated_text")
+    if not isinstance(text, str):
+        text = "".join(str(token.get("text", "")) for token in tokens)
+    return {"generated_text": text, "details": {**details, "tokens": tokens, "top_tokens": top}}
 
 
 def is_chunk(body: dict[str, Any]) -> bool:
@@ -68,6 +105,8 @@ def _merge_into(whole: dict[str, Any], part: dict[str, Any], depth: int) -> None
             _extend(old, value, depth - 1, indexed=key in _INDEXED)
         elif isinstance(value, str) and isinstance(old, str) and key in _GROWING:
             whole[key] = old + value
+        elif (value == "" and old) or (key == "filtered" and old is True):
+            continue  # annotations of Azure's filter come without a model's name, and one for each part of the text
         else:
             whole[key] = value
 
@@ -88,6 +127,6 @@ def _mark_cut(body: dict[str, Any]) -> None:
     choices = body.get("choices")
     if isinstance(choices, list):
         for choice in choices:
-            choice["finish_reason"] = choice.get("finish_reason") or "length"
+            choice["finish_reason"] = choice.get("finish_reason") or "cut"
     elif "done" in body and body["done"] is not True:
-        body["done_reason"] = "length"
+        body["done_reason"] = "cut"

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.signal import Reason, Unscorable
 from streams.core.reading.answer import Token
-from streams.core.reading.numbers import IMPOSSIBLE, log_of_probability, log_probability
+from streams.core.reading.numbers import FLOOR, IMPOSSIBLE, log_of_probability, log_probability
 from streams.core.reading.pieces import piece
 
 #: Stands for a key that is not there, which is another thing than null.
@@ -15,15 +15,15 @@ ABSENT: Any = object()
 
 _LOGPROB_KEYS = ("logprob", "logProbability", "log_probability")
 _TOKEN_KEYS = ("token", "tok_str", "text", "content")
-_ALTERNATIVES_KEYS = ("top_logprobs", "top_probs", "probs")
+_ALTERNATIVES_KEYS = ("top_logprobs", "top_probs", "top_tokens", "probs")
 _UNEVEN = Unscorable(reason=Reason.MISALIGNED, detail="there are not as many logprobs as tokens")
 
 
 def read_tokens(logprobs: object) -> tuple[Token, ...] | Unscorable:
     """Return the tokens of a logprobs value of any known shape, chosen by its content.
 
-    The shapes are a list of entries (chat, Responses, Ollama, llama.cpp, Cohere), the legacy parallel lists, and
-    Gemini's chosen and top candidates.
+    The shapes are a list of entries (chat, Responses, Ollama, llama.cpp, watsonx, Cohere), the legacy parallel lists,
+    Gemini's chosen and top candidates, TGI's chosen and top tokens, SGLang's triples, and a list of dicts by token id.
     """
     if logprobs is ABSENT:
         return Unscorable(reason=Reason.LOGPROBS_ABSENT, detail="the body has no logprobs")
@@ -40,6 +40,9 @@ def read_tokens(logprobs: object) -> tuple[Token, ...] | Unscorable:
 
 def entry_logprob(entry: dict[str, Any]) -> float | None:
     """Return the logprob of one listed token, as ``log_probability`` does."""
+    value = entry.get("logprob")
+    if type(value) is float and FLOOR < value <= 0:
+        return value
     for key in _LOGPROB_KEYS:
         if key in entry:
             return log_probability(entry[key])
@@ -48,7 +51,7 @@ def entry_logprob(entry: dict[str, Any]) -> float | None:
 
 def entry_piece(entry: dict[str, Any]) -> str | None:
     """Return the text of one listed token, or None."""
-    token = next((entry[key] for key in _TOKEN_KEYS if key in entry), None)
+    token = entry["token"] if "token" in entry else next((entry[key] for key in _TOKEN_KEYS if key in entry), None)
     return piece(token, entry.get("bytes"))
 
 
@@ -68,8 +71,15 @@ def _of_dict(logprobs: dict[str, Any]) -> list[Token] | Unscorable:
         return _of_entries(content)
     if isinstance(logprobs.get("tokens"), list):
         return _of_parallel_lists(logprobs)
-    if isinstance(_either(logprobs, "chosenCandidates", "chosen_candidates"), list):
-        return _of_candidates(logprobs)
+    chosen = _either(logprobs, "chosenCandidates", "chosen_candidates")
+    if isinstance(chosen, list):
+        top = _either(logprobs, "topCandidates", "top_candidates")
+        rows = top if isinstance(top, list) else []
+        return _of_chosen(chosen, [row.get("candidates") if isinstance(row, dict) else None for row in rows])
+    if isinstance(logprobs.get("chosen"), list):
+        return _of_chosen(logprobs["chosen"], logprobs.get("top"))
+    if isinstance(logprobs.get("triples"), list):
+        return _of_triples(logprobs["triples"], logprobs.get("top_triples"))
     if content is None:
         return Unscorable(reason=Reason.LOGPROBS_NULL, detail="logprobs.content is null")
     return Unscorable(reason=Reason.LOGPROBS_EMPTY, detail="logprobs holds no token")
@@ -82,11 +92,17 @@ def _of_entries(entries: list[Any]) -> list[Token]:
 def _of_entry(entry: object) -> Token:
     if not isinstance(entry, dict):
         return Token(text=None, logprob=None)
-    nested = entry.get("logprobs")
-    if isinstance(nested, list) and "token" not in entry:  # Cohere: one text, a list of logprobs, no alternatives
-        return Token(text=entry_piece(entry), logprob=log_probability(nested[0] if nested else None))
-    listed = next((entry[key] for key in _ALTERNATIVES_KEYS if key in entry), None)
-    return Token(text=entry_piece(entry), logprob=entry_logprob(entry), listed=listed)
+    if "token" not in entry:
+        first = next(iter(entry.values()), None)
+        if isinstance(first, dict) and "decoded_token" in first:  # by token id; the one that was written comes first
+            return Token(piece(first["decoded_token"], None), entry_logprob(first), entry)
+        nested = entry.get("logprobs")
+        if isinstance(nested, list):  # Cohere: one text, a list of logprobs, no alternatives
+            return Token(text=entry_piece(entry), logprob=log_probability(nested[0] if nested else None))
+    key = "top_logprobs"
+    if key not in entry:
+        key = next((key for key in _ALTERNATIVES_KEYS if key in entry), key)
+    return Token(text=entry_piece(entry), logprob=entry_logprob(entry), listed=entry.get(key))
 
 
 def _of_parallel_lists(logprobs: dict[str, Any]) -> list[Token] | Unscorable:
@@ -106,15 +122,29 @@ def _of_parallel_lists(logprobs: dict[str, Any]) -> list[Token] | Unscorable:
     return [Token(piece(token, None), log_probability(logprob), listed) for token, logprob, listed in rows]
 
 
-def _of_candidates(logprobs: dict[str, Any]) -> list[Token] | Unscorable:
-    tokens = _of_entries(_either(logprobs, "chosenCandidates", "chosen_candidates"))
-    top = _either(logprobs, "topCandidates", "top_candidates")
+def _of_chosen(chosen: list[Any], top: object) -> list[Token] | Unscorable:
+    """Tokens in one list, the alternatives of each in another."""
+    tokens = _of_entries(chosen)
     if not isinstance(top, list) or not top:
         return tokens
     if len(top) != len(tokens):
         return _UNEVEN
-    lists = [row.get("candidates") if isinstance(row, dict) else None for row in top]
-    return [Token(token.text, token.logprob, listed) for token, listed in zip(tokens, lists, strict=True)]
+    return [Token(token.text, token.logprob, listed) for token, listed in zip(tokens, top, strict=True)]
+
+
+def _of_triples(chosen: list[Any], top: object) -> list[Token] | Unscorable:
+    """SGLang: ``[logprob, id, text]`` for each token, and a list of such for each; the text is null unless asked for."""
+    rows = top if isinstance(top, list) else []
+    if rows and len(rows) != len(chosen):
+        return _UNEVEN
+    lists = [list(map(_of_triple, row)) if isinstance(row, list) else None for row in rows]
+    return _of_chosen(list(map(_of_triple, chosen)), lists)
+
+
+def _of_triple(triple: object) -> dict[str, Any]:
+    if not isinstance(triple, list | tuple) or len(triple) < 3:
+        return {"token": None, "logprob": None}
+    return {"token": triple[2], "logprob": triple[0]}
 
 
 def _lists(top: object, token: object) -> bool:

@@ -10,10 +10,11 @@ from streams.core.reading.pieces import clean
 
 _PROMPT = (
     "prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count", "tokens_evaluated",
+    "inputTokens", "input_token_count", "inputTextTokenCount",
 )  # fmt: skip
 _COMPLETION = (
     "completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "eval_count",
-    "tokens_predicted",
+    "tokens_predicted", "outputTokens", "generated_token_count", "generation_token_count", "generated_tokens",
 )  # fmt: skip
 #: Gemini counts thoughts apart from the answer and bills them as output.
 _THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
@@ -21,7 +22,7 @@ _THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
 
 def model_of(body: dict[str, Any]) -> str | None:
     """Return the model that the body names, cut to the longest name a message takes."""
-    return _name(body, "model", "modelVersion", "model_version")
+    return _name(body, "model", "modelVersion", "model_version", "model_id")
 
 
 def fingerprint_of(body: dict[str, Any]) -> str | None:
@@ -38,6 +39,11 @@ def usage_of(body: dict[str, Any]) -> tuple[int | None, int | None]:
                 # Cohere nests its counts once more.
                 inner = usage.get("tokens")
                 return _counts(inner if isinstance(inner, dict) else usage)
+    results = body.get("results")
+    first = results[0] if isinstance(results, list) and results else None
+    for places in (body.get("meta_info"), body.get("details"), first):
+        if isinstance(places, dict):
+            return _counts(body | places)
     return _counts(body)
 
 
