@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from streams.errors import SettingsError
+
+READING: Final = 2
+"""Which reading of answers this is: it grows when the same response can get other numbers. Since 2 the entropy that
+decides counts what belongs to no label, and only the answer behind a model's thought is read."""
 
 _AGAIN = "use its own settings, or run hedgerow evaluate and hedgerow calibrate again"
 
@@ -48,6 +52,8 @@ class Promise(_Section):
 class Fitted(_Section):
     """Where a policy comes from: a worker refuses it for other models, another prompt or other labels."""
 
+    reading: Annotated[int, Field(ge=1)] = 1
+    """The reading of answers (``READING``) that gave the numbers it was fitted on."""
     data_hash: str
     """Of the records, whatever their order."""
     records: Annotated[int, Field(ge=1)]
@@ -60,8 +66,18 @@ class Fitted(_Section):
     """What the policy did on the records it was tested on, which are not those it was chosen on."""
 
 
+def refuse_other_reading(fitted: Fitted) -> None:
+    """Raise SettingsError where the policy was fitted on numbers that answers are no longer given."""
+    if fitted.reading != READING:
+        raise SettingsError(
+            f"the policy was fitted with reading {fitted.reading} of the answers, this is reading {READING}, which gives "
+            "other numbers: calibrate again (hedgerow calibrate)"
+        )
+
+
 def refuse_other_labels(fitted: Fitted, labels: Sequence[str]) -> None:
-    """Raise SettingsError where the policy was fitted for other labels."""
+    """Raise SettingsError where the policy was fitted for other labels, or with another reading of the answers."""
+    refuse_other_reading(fitted)
     odd = sorted(set(fitted.labels) ^ set(labels))
     if odd:
         names = ", ".join(map(repr, odd[:5]))
@@ -69,7 +85,7 @@ def refuse_other_labels(fitted: Fitted, labels: Sequence[str]) -> None:
 
 
 def refuse_others(fitted: Fitted, labels: Sequence[str], prompt_hash: str, cheap_model: str, big_model: str) -> None:
-    """Raise SettingsError where the policy was fitted for other labels, another prompt or another model."""
+    """Raise SettingsError where the policy was fitted for other labels, another prompt, model or reading."""
     refuse_other_labels(fitted, labels)
     for name, tier, model in (("cheap", fitted.cheap, cheap_model), ("big", fitted.big, big_model)):
         if tier.model_asked != model:

@@ -6,7 +6,7 @@ import pytest
 
 from schemas import Reason
 from streams.core.calibrate.records import Record, data_hash, origin, read_record, refuse_other_records
-from streams.core.fitted import Fitted, FittedTier
+from streams.core.fitted import READING, Fitted, FittedTier
 from streams.errors import SettingsError
 from tests.answers import PROMISE, records
 from tests.messages import LABELS, call, scored, ticket, unscorable
@@ -70,7 +70,7 @@ def test_the_hash_is_of_the_content_and_not_of_the_order() -> None:
 def test_a_policy_is_replayed_on_records_of_its_own_models_only() -> None:
     found = origin(ROWS)
     fitted = Fitted(
-        data_hash="0" * 32, records=6, date=datetime.date(2026, 8, 1), labels=found.labels, cheap=found.cheap,
+        reading=READING, data_hash="0" * 32, records=6, date=datetime.date(2026, 8, 1), labels=found.labels, cheap=found.cheap,
         big=found.big, promise=PROMISE, figures={},
     )  # fmt: skip
     refuse_other_records(None, ROWS)
@@ -78,5 +78,7 @@ def test_a_policy_is_replayed_on_records_of_its_own_models_only() -> None:
     newer = [row.model_copy(update={"big": row.big.model_copy(update={"model_returned": "new"})}) for row in ROWS]
     with pytest.raises(SettingsError, match=r"fitted for big.model_returned 'big-model-2026-08-01'.*'new'"):
         refuse_other_records(fitted, newer)
+    with pytest.raises(SettingsError, match="calibrate again"):
+        refuse_other_records(fitted.model_copy(update={"reading": 1}), ROWS)
     with pytest.raises(SettingsError, match="other labels"):
         refuse_other_records(fitted.model_copy(update={"labels": ("a", "b")}), ROWS)

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from streams.core.fitted import Fitted, FittedTier, refuse_others
+from streams.core.fitted import READING, Fitted, FittedTier, refuse_others
 from streams.core.policy import Policy, decide_big, decide_cheap
 from streams.errors import SettingsError
 from tests.answers import PROMISE
@@ -18,7 +18,7 @@ def tier(name: str) -> FittedTier:
 
 
 FITTED = Fitted(
-    data_hash="0" * 32, records=1000, date=datetime.date(2026, 8, 1), labels=LABELS, cheap=tier("cheap"),
+    reading=READING, data_hash="0" * 32, records=1000, date=datetime.date(2026, 8, 1), labels=LABELS, cheap=tier("cheap"),
     big=tier("big"), promise=PROMISE, figures={"accepted_error": 0.03},
 )  # fmt: skip
 POLICY = Policy(fitted=FITTED)
@@ -42,6 +42,17 @@ def test_any_other_is_refused_with_one_line(arguments: tuple[tuple[str, ...], st
         refuse_others(FITTED, *arguments)
     assert "\n" not in str(told.value)
     assert "hedgerow calibrate" in str(told.value)
+
+
+@pytest.mark.parametrize("reading", [1, 3])
+def test_a_policy_fitted_with_another_reading_is_refused(reading: int) -> None:
+    other = FITTED.model_copy(update={"reading": reading})
+    with pytest.raises(SettingsError, match=f"reading {reading} .*: calibrate again"):
+        refuse_others(other, LABELS, "0123456789ab", "cheap-model", "big-model")
+
+
+def test_a_policy_file_that_says_no_reading_is_of_the_first() -> None:
+    assert Fitted.model_validate_json(FITTED.model_dump_json(exclude={"reading"})).reading == 1
 
 
 def test_an_answer_of_the_fitted_model_is_accepted() -> None:

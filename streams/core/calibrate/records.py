@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas import Call, Scored, Ticket, Tier, stable_id
 from schemas.base import Value
-from streams.core.fitted import Fitted, FittedTier
+from streams.core.fitted import Fitted, FittedTier, refuse_other_reading
 from streams.errors import SettingsError
 
 
@@ -64,9 +64,14 @@ def data_hash(records: Sequence[Record]) -> str:
 
 
 def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> None:
-    """Raise SettingsError where a policy was fitted on other labels, models or prompts than the records have."""
+    """Raise SettingsError where a policy was fitted on other labels, models or prompts than the records have.
+
+    The records keep the labels' masses, so that the numbers of today's reading follow from them; a policy fitted with
+    another reading is refused.
+    """
     if fitted is None:
         return
+    refuse_other_reading(fitted)
     found = origin(records)
     if set(found.labels) != set(fitted.labels):
         raise SettingsError("the policy was fitted for other labels than those of the records")

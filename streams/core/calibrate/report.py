@@ -23,7 +23,7 @@ from streams.core.calibrate.measures import (
 )
 from streams.core.calibrate.records import Record, data_hash, origin
 from streams.core.calibrate.select import Selection, shown
-from streams.core.fitted import Fitted, Promise
+from streams.core.fitted import READING, Fitted, Promise
 from streams.core.policy import Policy
 
 _CURVE_POINTS = 100
@@ -37,6 +37,7 @@ def fitted_policy(
     source = origin(records)
     numbers = {name: value for name, value in made.items() if isinstance(value, int | float) or value is None}
     fitted = Fitted(
+        reading=READING,
         data_hash=data_hash(records),
         records=len(records),
         date=date,
