@@ -1,8 +1,9 @@
 """Fuzz: throw generated and mutated messages at every parser and at every agent, and account for each.
 
-``python -m benchmarks.fuzz --messages N --seed S --report FILE``. First the pure part, N messages for every topic's parser;
-then the stages, N messages on every topic that an agent reads, with all agents at work on the embedded broker and the
-sandbox's models. ``--topics`` takes some of the topics, ``--only`` one of the two parts.
+``python -m benchmarks.fuzz --messages N --seed S --report FILE``. First N answers of models with thoughts around them, cut and
+respelled, whose numbers are known; then N messages for every topic's parser; then the stages, N messages on every topic that
+an agent reads, with all agents at work on the embedded broker and the sandbox's models. ``--topics`` takes some of the topics,
+``--only`` one of the three parts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.fuzz.answers import run as read_answers
 from benchmarks.fuzz.parsers import read
 from benchmarks.fuzz.stages import READERS, throw
 from schemas import TOPICS
@@ -59,6 +61,21 @@ def parse_all(options: Options) -> dict[str, Any]:
     return rows
 
 
+def score_all(options: Options) -> dict[str, Any]:
+    """Score answers whose numbers are known and return how they ended."""
+    began = time.perf_counter()
+    ended, faults = read_answers(options.messages, options.seed)
+    row = {
+        "answers": options.messages,
+        "ended": dict(sorted(ended.items())),
+        "faults": len(faults),
+        "first_faults": faults[:_SHOWN],
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    _print("answers", row)
+    return row
+
+
 async def throw_all(options: Options) -> dict[str, Any]:
     """Run the stages and return their rows by topic and agent."""
     topics = [topic for topic in options.topics if topic in READERS]
@@ -88,7 +105,8 @@ def _print(name: str, row: dict[str, Any]) -> None:
 def bad(report: dict[str, Any]) -> list[str]:
     """Return what shows a fault: an exception, a loss, a defect of a handler, a dead worker."""
     stages = report.get("stages", {"agents": {}, "worker_died": None})
-    found = [f"parser {name}" for name, row in report.get("parsers", {}).items() if row["faults"]]
+    found = ["answers"] if report.get("answers", {"faults": 0})["faults"] else []
+    found += [f"parser {name}" for name, row in report.get("parsers", {}).items() if row["faults"]]
     for name, row in stages["agents"].items():
         defects = row["dead_letters"].get("handler_defect", 0)
         if row["lost"] or row["wrong_letters"] or row["uncommitted"] or defects:
@@ -102,7 +120,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--topics", default=",".join(TOPICS), help="comma separated; all unless told otherwise")
-    parser.add_argument("--only", choices=("parsers", "stages"))
+    parser.add_argument("--only", choices=("answers", "parsers", "stages"))
     parser.add_argument("--report", type=Path)
     parsed = vars(parser.parse_args())
     report: Path | None = parsed.pop("report")
@@ -113,9 +131,11 @@ def main() -> None:
     # faust leaves waits of its own behind when an app stops in a loop that goes on.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     figures: dict[str, Any] = {"messages": options.messages, "seed": options.seed}
-    if options.only != "stages":
+    if options.only in (None, "answers"):
+        figures["answers"] = score_all(options)
+    if options.only in (None, "parsers"):
         figures["parsers"] = parse_all(options)
-    if options.only != "parsers":
+    if options.only in (None, "stages"):
         figures["stages"] = uvloop.run(throw_all(options))
     print(json.dumps(figures, indent=1))
     if report:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.fuzz import answers
 from benchmarks.fuzz.mutations import JUNK
 from schemas.signal import Reason, Scored, Unscorable
 from streams.core.labels import LabelSet
@@ -25,7 +26,9 @@ from tests.mutations import mutated, originals
 COUNT = int(os.environ.get("HEDGEROW_FUZZ", "20000"))
 PARTS = 4
 LABELS = LabelSet(["refund", "billing", "transfer", "transaction"])
-LISTS = {"top_logprobs", "topCandidates", "top_candidates", "top_probs", "probs"}
+LISTS = {
+    "top_logprobs", "topCandidates", "top_candidates", "top_probs", "probs", "top_tokens", "output_top_logprobs",
+}  # fmt: skip
 
 
 def numbers(body: Any) -> Iterator[float]:
@@ -75,6 +78,14 @@ def test_mutated_bodies_never_raise_and_never_become_a_signal_without_one(part: 
     # The mutations must reach far, or this test would prove little.
     assert len(outcomes) >= 16, outcomes
     assert outcomes["scored"] > COUNT // PARTS // 20
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_answer_is_scored_with_a_number_that_is_not_its_own(part: int) -> None:
+    ended, faults = answers.run(COUNT // PARTS, seed=part)
+    assert faults == []
+    assert ended["scored"] > COUNT // PARTS // 2, ended
+    assert ended.keys() >= {"reasoning_only", "truncated", "not_a_label", "misaligned"}
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: repr(junk)[:12])
