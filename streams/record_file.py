@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from streams.core.calibrate.records import Record, read_record
+from streams.encoding import UTF_8, encoding_of
 from streams.errors import SettingsError
+from streams.line_files import numbered_lines
 
 
 def read_records(path: Path) -> list[Record]:
@@ -25,6 +28,9 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         """Raises SettingsError where the file holds anything but records."""
         content = _content(path) if path.exists() else b""
+        encoding = encoding_of(content)
+        if encoding is not None and encoding is not UTF_8:
+            raise SettingsError(f"records file {path}: {encoding.name}; save it as UTF-8 to add records to it")
         self._whole = content.rfind(b"\n") + 1
         self._path = path
         self.records = _read(content[: self._whole], path)
@@ -57,5 +63,5 @@ def _content(path: Path) -> bytes:
 
 
 def _read(content: bytes, path: Path) -> list[Record]:
-    lines = enumerate(content.splitlines(), start=1)
-    return [read_record(line, f"line {number} of {path}") for number, line in lines if line.strip()]
+    lines = numbered_lines(BytesIO(content), f"records file {path}")
+    return [read_record(line, f"line {number} of {path}") for number, line in lines]

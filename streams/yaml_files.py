@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from streams.encoding import text_of
 from streams.errors import SettingsError
 
 #: The longest file that a person writes, bytes; a policy with its whole fit is a hundredth of it.
@@ -23,13 +24,16 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_document(path: Path, what: str) -> Any:
-    """Read a YAML document of any form; raises SettingsError for a file that is away, unreadable or too long."""
+    """Read a YAML document of any form; raises SettingsError for a file that is away, unreadable or too long.
+
+    UTF-8, or what a byte order mark says.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise SettingsError(f"{what} file {path}: longer than {MAX_BYTES} bytes")
-        return yaml.safe_load(data.decode("utf-8"))
+        return yaml.safe_load(text_of(data, f"{what} file {path}"))
     except OSError as error:
         raise SettingsError(f"{what} file {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

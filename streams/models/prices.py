@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.core.cost import Price
+from streams.encoding import text_of
 from streams.errors import SettingsError
 
 _BUNDLED = Path(__file__).parent / "prices.toml"
@@ -20,7 +21,7 @@ _BUNDLED = Path(__file__).parent / "prices.toml"
 def price_list(path: Path = _BUNDLED) -> tuple[tuple[str, Price], ...]:
     """Return (model pattern, price) in the file's order; raises SettingsError for a file that is no price list."""
     try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8"))["price"]
+        rows = tomllib.loads(text_of(path.read_bytes(), f"price list {path}"))["price"]
         return tuple((pattern, _price(row)) for row in rows for pattern in row["models"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SettingsError(f"price list {path}: {type(error).__name__}: {error}") from error

@@ -413,7 +413,7 @@ async def test_the_process_starts_answers_stops_and_comes_back_under_its_url() -
 
 
 async def test_the_process_says_why_it_cannot_start(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match=r"missing\.jsonl cannot be read"):
+    with pytest.raises(SandboxError, match=r"missing\.jsonl: No such file"):
         await ModelServer(tmp_path / "missing.jsonl").start()
 
 

@@ -42,7 +42,7 @@ def test_refuses_rows_that_cannot_be_used(tmp_path: Path, line: str, message: st
 
 
 def test_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="No such file"):
         read_training_set(tmp_path / "missing.jsonl")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from streams.errors import SettingsError
+from streams.line_files import numbered_file_lines
 from streams.sandbox.model.classifiers import TextClassifier, fit_big, fit_cheap
 from streams.sandbox.model.ngram import NgramModel
 from streams.sandbox.model.tokens import OutputLayer
@@ -42,13 +43,7 @@ def read_training_set(path: Path) -> TrainingSet:
     Raises SettingsError when the file cannot be read or a row is not such an object.
     """
     texts, labels = [], []
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise SettingsError(f"the training file {path} cannot be read: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_file_lines(path, "training"):
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
