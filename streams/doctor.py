@@ -8,6 +8,7 @@ from pathlib import Path
 
 from schemas import Call, Scored, Tier
 from streams.agents.review_store import ReviewStore
+from streams.delivery.compression import COMPRESSIONS, unreadable
 from streams.errors import HedgerowError
 from streams.models.client import ModelClient
 from streams.settings import Settings, load_settings
@@ -34,11 +35,20 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
         yield Finding("settings", False, str(error))
         return
     yield Finding("settings", True, f"{config}: {len(settings.labels)} labels, policy {settings.policy.id}")
+    yield _compressions()
     async for finding in _broker(settings):
         yield finding
     yield await _endpoint("cheap", settings)
     yield await _endpoint("big", settings)
     yield _store(settings)
+
+
+def _compressions() -> Finding:
+    failed = unreadable()
+    if failed:
+        text = f"{', '.join(failed)} cannot be read: a topic with such messages ends a worker; pip install cramjam"
+        return Finding("compression", False, text)
+    return Finding("compression", True, f"{', '.join(COMPRESSIONS)} can be read")
 
 
 async def _broker(settings: Settings) -> AsyncIterator[Finding]:

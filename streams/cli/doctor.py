@@ -12,7 +12,7 @@ from streams.cli.runtime import run
 
 
 def doctor(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Check settings, broker, topics, models and review store; each line says ok or what to do."""
+    """Check settings, compressions, broker, topics, models and review store; each line says ok or what to do."""
     from streams.app import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
