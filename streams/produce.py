@@ -1,10 +1,14 @@
-"""Sends ticket rows to the tickets topic, as they are: what is no valid ticket ends in the dead letters with its reason."""
+"""Sends rows to the tickets topic, as they are: the agents make dead letters of rows that are no valid tickets.
+
+``hedgerow produce`` judges rows before it sends them (``streams/ticket_rows.py``).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -38,36 +42,30 @@ def ticket_id_of(line: bytes) -> str | None:
     return ticket_id if isinstance(ticket_id, str) and ticket_id else None
 
 
-async def produce(
-    lines: Iterable[bytes],
-    connection: Connection,
-    *,
-    prefix: str = "",
-    progress: Callable[[int], None] = lambda _: None,
-) -> list[Sent]:
-    """Send every line and return where each one is; ``progress`` is told how many were sent since it was last told.
+async def produce(lines: Iterable[bytes], connection: Connection, *, prefix: str = "") -> list[Sent]:
+    """Send every line, valid or not, and return where each one is.
+
+    Raises StopWorker where the broker cannot be reached or refuses to take any.
+    """
+    sent: list[Sent] = []
+    await produce_rows(enumerate(lines), connection, prefix=prefix, done=sent.extend)
+    return sent
+
+
+async def produce_rows(
+    rows: Iterable[tuple[int, bytes]], connection: Connection, *, prefix: str, done: Callable[[Sequence[Sent]], None]
+) -> None:
+    """Send rows that have numbers; ``done`` is called with a few hundred at a time, in order, as the broker has them.
 
     Raises StopWorker where the broker cannot be reached or refuses to take any.
     """
     producer = await start_producer(connection)
-    sent: list[Sent] = []
+    waiting = iter(rows)
     try:
-        chunk: list[tuple[int, bytes]] = []
-        for row, line in enumerate(lines):
-            chunk.append((row, line))
-            if len(chunk) == _CHUNK:
-                sent += await _send(producer, prefix, chunk)
-                progress(len(chunk))
-                chunk = []
-        sent += await _send(producer, prefix, chunk)
-        progress(len(chunk))
+        while chunk := list(islice(waiting, _CHUNK)):
+            done(await asyncio.gather(*(_send_one(producer, prefix, row, line) for row, line in chunk)))
     finally:
         await producer.stop()
-    return sent
-
-
-async def _send(producer: AIOKafkaProducer, prefix: str, chunk: list[tuple[int, bytes]]) -> list[Sent]:
-    return list(await asyncio.gather(*(_send_one(producer, prefix, row, line) for row, line in chunk)))
 
 
 async def _send_one(producer: AIOKafkaProducer, prefix: str, row: int, line: bytes) -> Sent:

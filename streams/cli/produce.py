@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -14,34 +16,92 @@ from rich.progress import Progress
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 
+if TYPE_CHECKING:
+    from streams.line_files import LineFile
+    from streams.produce import Sent
+    from streams.settings import Settings
+    from streams.ticket_rows import Refusals
+
+#: How many refused lines are printed; --json has more of them.
+_SHOWN = 20
+
 
 def produce(
     file: Annotated[Path, typer.Argument(help="JSONL rows {ticket_id, text, label?}; - for standard input.")],
     config: Config = DEFAULT_CONFIG,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Send the valid rows even if others are refused.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send every row to the tickets topic. What is no valid ticket ends in dead-letters, with its reason."""
-    from streams import produce as producing
-    from streams.line_files import file_lines
+    """Check every row, then send them all to the tickets topic; exit 1 if any row is refused.
+
+    The whole input is checked before the first row is sent. A row that is not a valid ticket is refused, and then
+    nothing is sent without --skip-bad. The file may be UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    """
+    from streams.line_files import line_file
     from streams.settings import load_settings
+    from streams.ticket_rows import Refusals, good_rows
 
     settings = load_settings(config)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("sending", total=None)
-        sent = run(
-            producing.produce(
-                file_lines(file, "tickets"),
-                settings.broker.connection,
-                prefix=settings.topics.prefix,
-                progress=lambda count: progress.advance(task, count),
-            )
-        )
-    refused = [row.row + 1 for row in sent if row.partition is None]
+    sent = 0
+    with line_file(file, "tickets") as rows:
+        refusals = Refusals()
+        good = sum(1 for _ in good_rows(rows, refusals))
+        held = good if refusals.count and not skip_bad else 0
+        if good and not held:
+            sent, refusals = _send(rows, good, settings)
     if as_json:
-        print(orjson.dumps({"sent": len(sent) - len(refused), "refused_lines": refused}).decode())
+        lines = [asdict(each) for each in refusals.lines]
+        print(
+            orjson.dumps(
+                {"sent": sent, "refused": refusals.count, "reasons": dict(refusals.reasons), "lines": lines}
+            ).decode()
+        )
     else:
-        print(f"{len(sent) - len(refused)} tickets sent")
-        for number in refused:
-            print(f"line {number}: too large for the broker", file=sys.stderr)
-    if refused:
+        print(f"{sent} tickets sent")
+        _show(refusals, held)
+    if refusals.count:
         raise typer.Exit(1)
+
+
+def _send(rows: LineFile, good: int, settings: Settings) -> tuple[int, Refusals]:
+    """Send the valid rows; return how many the broker has, and every row that was refused by this check or by the broker.
+
+    They are checked again as they are read again: the file may have changed.
+    """
+    from streams.produce import produce_rows
+    from streams.ticket_rows import TOO_LARGE, Fault, Refusals, good_rows
+
+    refusals, sent = Refusals(), 0
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("sending", total=good)
+
+        def done(some: Sequence[Sent]) -> None:
+            nonlocal sent
+            for row in some:
+                if row.partition is None:
+                    refusals.add(row.row, Fault(TOO_LARGE, "larger than the broker takes"))
+                else:
+                    sent += 1
+            progress.advance(task, len(some))
+
+        checked = good_rows(rows, refusals)
+        run(produce_rows(checked, settings.broker.connection, prefix=settings.topics.prefix, done=done))
+    refusals.lines.sort(key=lambda refused: refused.line)
+    return sent, refusals
+
+
+def _show(refusals: Refusals, held: int) -> None:
+    """Print what was refused, to standard error; ``held`` valid rows were not sent because of it."""
+    if not refusals.count:
+        return
+    from streams.cli.terminal import plain
+
+    counts = ", ".join(f"{reason} {count}" for reason, count in refusals.reasons.most_common())
+    kept_back = f"; {held} valid rows were not sent, --skip-bad sends them" if held else ""
+    print(f"{refusals.count} rows refused ({counts}){kept_back}", file=sys.stderr)
+    for refused in refusals.lines[:_SHOWN]:
+        print(plain(f"line {refused.line}: {refused.reason}: {refused.detail}"), file=sys.stderr)
+    if refusals.count > _SHOWN:
+        print(f"and {refusals.count - _SHOWN} more", file=sys.stderr)
