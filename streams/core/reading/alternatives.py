@@ -121,7 +121,7 @@ def _pop_respelled(others: dict[str, float], token: Token) -> float | None:
         return None
     bare = token.text.strip()
     for text, logprob in others.items():
-        if abs(logprob - token.logprob) < _EQUAL and bare in (text.strip(), (from_byte_level(text) or "").strip()):
+        if abs(logprob - token.logprob) < _EQUAL and bare in (text.strip(), (from_byte_level(text) or text).strip()):
             return others.pop(text)
     return None
 
