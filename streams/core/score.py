@@ -145,10 +145,11 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
         lead, before = step.lead, step.before
+        owners_of = labels.owners
         for text, probability in shown.others:
             if text is None:
                 continue
-            others = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead))
+            others = owners_of(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead))
             if not others and not text.isascii():
                 others = _byte_level_owners(text, step, labels)
             if len(others) == 1:

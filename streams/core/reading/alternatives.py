@@ -76,19 +76,20 @@ class _Listing:
 
 def _read(token: Token) -> _Listing | Unscorable:
     listing = _Listing(None, {}, [], floors=False)
-    others = listing.others
-    for listed, logprob in entries(token.listed):
+    others, own, byte_level = listing.others, token.text, token.byte_level
+    for text, logprob in entries(token.listed):
         if logprob is None or logprob == -math.inf:
             listing.floors = listing.floors or logprob is not None
             continue
         if logprob == IMPOSSIBLE:
             return Unscorable(reason=Reason.IMPOSSIBLE_LOGPROB, detail="an alternative is above zero or not a number")
-        text = (from_byte_level(listed) or listed) if token.byte_level and listed else listed
+        if byte_level and text:
+            text = from_byte_level(text) or text
         if not text or "\ufffd" in text:
             _add_unnamed(listing, text, logprob, token)
-        elif text == token.text:
+        elif text == own:
             listing.inside = logprob if listing.inside is None else max(listing.inside, logprob)
-        elif logprob > others.get(text, -math.inf):
+        elif text not in others or logprob > others[text]:
             others[text] = logprob
     return listing
 

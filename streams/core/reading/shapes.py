@@ -102,9 +102,10 @@ def _choice(body: dict[str, Any]) -> Place | Unscorable:
     logprobs = place.logprobs
     if isinstance(logprobs, dict) and logprobs.get("refusal") and not logprobs.get("content"):
         place.finish = "refusal"
-    prompts = body.get("prompt_filter_results")
-    if any(map(_is_filtered, [choice, *(prompts if isinstance(prompts, list) else ())])):
-        place.finish = "filter"
+    if "content_filter_results" in choice or "prompt_filter_results" in body:
+        prompts = body.get("prompt_filter_results")
+        if any(map(_is_filtered, [choice, *(prompts if isinstance(prompts, list) else ())])):
+            place.finish = "filter"
     return place
 
 
@@ -127,7 +128,7 @@ def _responses(body: dict[str, Any]) -> Place:
         if isinstance(kind, str) and kind.endswith("_call"):
             place.finish = "tool"
         elif kind == "reasoning" or _is_side_channel(item):
-            _read_thought(place, item)
+            place.thought = (place.thought or "") + _all_text(item.get("content"))
         elif isinstance(item.get("content"), list) and kind in (None, "message"):
             for part in item["content"]:
                 _read_part(place, part)
@@ -268,7 +269,7 @@ def _blocks(body: dict[str, Any]) -> Place:
 def _read_message(place: Place, message: dict[str, Any]) -> None:
     content = message.get("content")
     if _is_side_channel(message):
-        _read_thought(place, message)
+        place.thought = _all_text(content)
     elif isinstance(content, str):
         place.text = clean(content)
     else:
@@ -284,10 +285,8 @@ def _read_message(place: Place, message: dict[str, Any]) -> None:
 
 def _read_thought(place: Place, holder: dict[str, Any]) -> None:
     """Keep the reasoning that a message holds beside its answer."""
-    if _is_side_channel(holder) or holder.get("type") == "reasoning":
-        place.thought = (place.thought or "") + _all_text(holder.get("content"))
     for key in _THOUGHT_KEYS:
-        if isinstance(holder.get(key), str) and holder[key]:
+        if key in holder and isinstance(holder[key], str) and holder[key]:
             place.thought = clean(holder[key])
             return
 

@@ -62,7 +62,7 @@ _MARKER = re.compile(
 _SIGNS = re.compile(r"[<\[◁\\]|assistant(?:final|analysis|commentary)|thought process:")
 #: Granite 3.2 announces both in prose.
 _THOUGHT_PROSE = re.compile(r"\s*Here(?: is|'s) my thought process:")
-_RESPONSE_PROSE = re.compile(r"Here(?: is|'s) my response:(?!.*Here(?: is|'s) my response:)", re.DOTALL)
+_RESPONSE_PROSE = re.compile(r"Here(?: is|'s) my response:")
 #: Gemma's opening marker is followed by the channel's name.
 _CHANNEL_NAME = re.compile(r"\s*(\w*)")
 
@@ -114,8 +114,8 @@ def answer_part(text: str) -> tuple[int, int] | Unscorable:
     elif _GLUED.search(text):
         final = _final_segment(text)
     elif _THOUGHT_PROSE.match(text):
-        response = _RESPONSE_PROSE.search(text)
-        final = _CUT if response is None else (response.end(), end)
+        responses = list(_RESPONSE_PROSE.finditer(text))
+        final = (responses[-1].end(), end) if responses else _CUT
     else:
         final = (start, end)
     if isinstance(final, Unscorable):
