@@ -29,19 +29,19 @@ import numpy as np
 import orjson
 
 from schemas import Ticket
-from streams.core.calibrate.figures import whatif
-from streams.core.calibrate.pictures import pictures
-from streams.core.calibrate.records import Record
-from streams.core.calibrate.report import fitted_policy, report
-from streams.core.calibrate.select import NoPolicy, select
-from streams.core.fitted import Promise
-from streams.core.policy import Policy
-from streams.delivery.connection import Connection
+from streams.core.calibration.calibration_report import fitted_policy, report
+from streams.core.calibration.charts import pictures
+from streams.core.calibration.figures import whatif
+from streams.core.calibration.records import Record
+from streams.core.calibration.selection import NoPolicy, select
+from streams.core.policy.fitted import Promise
+from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings
-from streams.evaluate import evaluate
-from streams.models.client import ModelClient
+from streams.evaluation import evaluate
+from streams.kafka.connection import Connection
+from streams.models.classifier import ModelClient
 from streams.record_file import RecordFile
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.model_server.process import ModelServer
 
 _GROUPS = 10
 _TEN_TRAIN = 7_500

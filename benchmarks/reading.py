@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
-from tests import bodies
-from tests.bodies import Tok
+from tests.support import bodies
+from tests.support.bodies import Tok
 
 _ROOT = Path(__file__).parents[1]
 _BEFORE = "2c285fd"
@@ -31,8 +31,8 @@ try:
     from streams.core.signal.labels import LabelSet
     from streams.core.signal.score import score
 except ImportError:
-    from streams.core.labels import LabelSet
-    from streams.core.score import score
+    from streams.core.signal.labels import LabelSet
+    from streams.core.signal.score import score
 bodies = [body.encode() for body in json.loads(sys.stdin.readline())]
 labels = LabelSet(json.loads(sys.stdin.readline()))
 for _ in sys.stdin:

@@ -31,21 +31,21 @@ from benchmarks.strange_texts import (
     with_suffix,
 )
 from schemas import Measured, Perplexity, Scored, Ticket, Tier
-from streams.core.calibrate.figures import whatif
-from streams.core.calibrate.pictures import pictures
-from streams.core.calibrate.records import Record
-from streams.core.calibrate.report import report
-from streams.core.calibrate.select import NoPolicy, select
-from streams.core.fitted import Promise
-from streams.core.perplexity import PerplexityRule, fit_rule, risk
-from streams.core.policy import Policy
-from streams.delivery.connection import Connection
+from streams.core.calibration.calibration_report import report
+from streams.core.calibration.charts import pictures
+from streams.core.calibration.figures import whatif
+from streams.core.calibration.records import Record
+from streams.core.calibration.selection import NoPolicy, select
+from streams.core.policy.fitted import Promise
+from streams.core.policy.policy import Policy
+from streams.core.signal.perplexity import PerplexityRule, fit_rule, risk
 from streams.demo.run import demo_settings
-from streams.evaluate import evaluate
-from streams.models.client import ModelClient
+from streams.evaluation import evaluate
+from streams.kafka.connection import Connection
+from streams.models.classifier import ModelClient
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
 from streams.record_file import RecordFile
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 
 _MASSES = (0.95, 0.8, 0.6, 0.0)

@@ -24,17 +24,17 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas import TOPICS, Attempt, Call, Classification, Message, Scored, Ticket, topic_of
 from streams.agents.score import score
-from streams.app import configure_logging, tune_interpreter
-from streams.core.policy import Policy
-from streams.delivery.connection import Connection
+from streams.core.policy.policy import Policy
 from streams.delivery.observer import Observer
-from streams.delivery.producers import MAX_BATCH_BYTES, start_producer
 from streams.delivery.service import StageService
 from streams.delivery.stage import Stage
 from streams.demo.run import local_connection
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
-from streams.topics import create_topics
+from streams.kafka.connection import Connection
+from streams.kafka.producers import MAX_BATCH_BYTES, start_producer
+from streams.kafka.topics import create_topics
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.worker.worker import configure_logging, tune_interpreter
 
 _LABELS = ("refund", "billing", "shipping", "account", "technical", "cancellation")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streams.core.calibrate.records import Record, read_record
+from streams.core.calibration.records import Record, read_record
 from streams.encoding import UTF_8, encoding_of
 from streams.errors import SettingsError
-from streams.line_files import numbered_lines
+from streams.files import numbered_lines
 
 
 def read_records(path: Path) -> list[Record]:

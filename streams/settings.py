@@ -12,19 +12,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from schemas import Tier
-from streams.core.contract import Contracts
-from streams.core.guard import GuardLimits
-from streams.core.labels import LabelSet
-from streams.core.policy import Policy
-from streams.core.probe_watch import DriftLimits
-from streams.core.redact import Redaction
-from streams.core.traffic import TrafficLimits
+from streams.core.drift.series import DriftLimits
+from streams.core.drift.traffic import TrafficLimits
+from streams.core.guards import GuardLimits
+from streams.core.guards.contract import Contracts
+from streams.core.policy.policy import Policy
+from streams.core.signal.labels import LabelSet
+from streams.core.signal.redaction import Redaction
 from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.stage import Delivery
 from streams.errors import SettingsError
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PromptEndpoint
-from streams.models.probed import ProbedEndpoints, load_endpoints
+from streams.models.probed_endpoint import ProbedEndpoints, load_endpoints
 from streams.settings_sections import (
     BrokerSettings,
     MetricsSettings,

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streams.delivery.client_security import ClientSecurity
-from streams.delivery.connection import Connection
 from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.stage import Limits
+from streams.kafka.client_security import ClientSecurity
+from streams.kafka.connection import Connection
 from streams.models.endpoint import Endpoint
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]

@@ -10,13 +10,13 @@ import pytest
 import structlog
 
 from streams.cli.main import main
-from streams.sandbox.broker import Broker
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import TRAIN
-from tests.brokers import require_kafka, run_apart
-from tests.commands import Hedgerow, Said
+from tests.support.brokers import require_kafka, run_apart
+from tests.support.commands import Hedgerow, Said
 
 
 @pytest.fixture(scope="session")

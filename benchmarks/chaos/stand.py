@@ -14,9 +14,9 @@ import yaml
 
 from benchmarks.chaos.plan import Step
 from streams.delivery.changes import Changes
-from streams.sandbox.broker import Broker
-from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.settings import AGENTS, Settings

@@ -17,8 +17,8 @@ from typing import Any
 import uvloop
 
 from benchmarks.drift import pipeline, quality, speed
-from streams.app import configure_logging
 from streams.core.drift import DETECTORS
+from streams.worker.worker import configure_logging
 
 PARTS = ("rates", "quality", "pipeline")
 

@@ -10,16 +10,16 @@ from aiokafka import AIOKafkaProducer
 
 from schemas import TOPICS, Message, Probe, stable_id
 from streams.agents.drift import drift
-from streams.core.drift.simulate import Endpoint, probe_rows
-from streams.delivery.connection import Connection
 from streams.delivery.observer import Observer
-from streams.delivery.producers import MAX_BATCH_BYTES
 from streams.delivery.service import StageService
 from streams.delivery.stage import Stage
 from streams.demo.run import local_connection
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
-from streams.topics import create_topics
+from streams.kafka.connection import Connection
+from streams.kafka.producers import MAX_BATCH_BYTES
+from streams.kafka.topics import create_topics
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 PREFIX = "drift."
 ROWS = 400

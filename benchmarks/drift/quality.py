@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from streams.core.drift import DETECTORS, Kind, replay
-from streams.core.drift.simulate import Endpoint, probe_rows
+from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 WITHIN: Final = 72
 """Rows after a change in which an alarm counts as its own."""

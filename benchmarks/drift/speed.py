@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
 from streams.core.drift import DETECTORS, ProbeRow
-from streams.core.drift.lt import lt_statistic, mean_shift, pooled_matrix
-from streams.core.drift.permutation import BATCH, matrix_tests, permutation_tests, sign_matrix
-from streams.core.drift.simulate import Endpoint, usable_rows
-from streams.core.drift.sliding import SlidingStatistic
+from streams.core.drift.lt.lt_detector import lt_statistic, mean_shift, pooled_matrix
+from streams.core.drift.lt.permutation_test import BATCH, matrix_tests, permutation_tests, sign_matrix
+from streams.core.drift.lt.sliding_statistic import SlidingStatistic
+from streams.sandbox.simulated_probes import Endpoint, usable_rows
 
 Matrix = NDArray[np.float64]
 

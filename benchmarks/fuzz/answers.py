@@ -13,8 +13,8 @@ from random import Random
 from typing import Any
 
 from schemas.signal import Scored
-from streams.core.labels import LabelSet
-from streams.core.score import Reading, score
+from streams.core.signal.labels import LabelSet
+from streams.core.signal.score import Reading, score
 
 LABELS = LabelSet(["refund", "billing", "Rückgabe", "退款"])
 _WORDS = (

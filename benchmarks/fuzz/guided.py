@@ -23,9 +23,9 @@ with atheris.instrument_imports(include=["schemas", "streams"]):
     from benchmarks.fuzz.mutations import mutate
     from benchmarks.fuzz.parsers import Taken, check
     from schemas import TOPICS
-    from streams.core.labels import LabelSet
-    from streams.core.reading.prompt import read_prompt
-    from streams.core.score import score
+    from streams.core.signal.labels import LabelSet
+    from streams.core.signal.prompt_logprobs import read_prompt
+    from streams.core.signal.score import score
     from streams.delivery.ledger import METADATA_LIMIT, decode_finished, encode_finished
     from streams.models.retry_after import retry_after
 

@@ -13,9 +13,9 @@ from streams.agents.cause import cause
 from streams.agents.drift import drift
 from streams.agents.score import score
 from streams.agents.traffic import traffic
-from streams.core.policy import Policy
-from streams.core.stale import StalePolicy
-from streams.core.traffic import TrafficLimits
+from streams.core.drift.stale_policy import StalePolicy
+from streams.core.drift.traffic import TrafficLimits
+from streams.core.policy.policy import Policy
 from streams.delivery.dead_letters import shortened
 from streams.delivery.handling import Handling
 from streams.delivery.observer import Observer

@@ -16,17 +16,17 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.fuzz.corpus import Corpus
 from benchmarks.fuzz.inputs import Ended, Inputs, Seen
-from streams.agents.review_store import ReviewStore
-from streams.app import Worker
-from streams.consume import decode, reader
-from streams.core.policy import Policy
-from streams.delivery.waiting import records_waiting
+from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
-from streams.models.probed import ProbedEndpoints
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.model.process import ModelServer
+from streams.kafka.lag import records_waiting
+from streams.kafka.readers import decode, reader
+from streams.kafka.topics import admin_client, create_topics
+from streams.models.probed_endpoint import ProbedEndpoints
+from streams.reviews.store import ReviewStore
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.model_server.process import ModelServer
 from streams.settings import AGENTS, WATCHERS, AgentName, Settings
-from streams.topics import admin_client, create_topics
+from streams.worker.worker import Worker
 
 #: Who reads which topic. What else is on topics (routed, verdicts, dead letters) is read by no agent.
 READERS: dict[str, tuple[AgentName, ...]] = {

@@ -13,9 +13,9 @@ from pathlib import Path
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from streams.app import tune_interpreter
-from streams.delivery.producers import start_producer
+from streams.kafka.producers import start_producer
 from streams.settings import Settings, load_settings
+from streams.worker.worker import tune_interpreter
 
 _PATH = ("tickets", "classifications", "escalations", "routed")
 

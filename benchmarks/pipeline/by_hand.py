@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
 from benchmarks.pipeline.steps import Step, Steps
 from schemas import TOPICS, topic_of
-from streams.delivery.producers import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
+from streams.kafka.producers import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
 from streams.settings import Settings, load_settings
 
 

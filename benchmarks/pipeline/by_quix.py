@@ -20,7 +20,7 @@ from quixstreams.sinks import BaseSink
 
 from benchmarks.pipeline.steps import Step, Steps
 from schemas import TOPICS, Classification, Message, topic_of
-from streams.delivery.producers import MAX_REQUEST_BYTES
+from streams.kafka.producers import MAX_REQUEST_BYTES
 from streams.settings import load_settings
 
 #: An idle pipeline commits, and so calls out, this often.

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 from benchmarks.pipeline.outcomes import ticket_of
-from streams.consume import reader, to_the_end
-from streams.delivery.connection import Connection
+from streams.kafka.connection import Connection
+from streams.kafka.readers import reader, to_the_end
 
 #: When the broker got a ticket's message on each topic, milliseconds.
 Moments = Mapping[str, Mapping[str, int]]

@@ -16,13 +16,13 @@ import orjson
 import uvloop
 
 from benchmarks.pipeline.tickets import texts
-from streams.core.labels import LabelSet
-from streams.core.prompt import Prompt
-from streams.sandbox.model.requests import ChatRequest
-from streams.sandbox.model.served import BIG, CHEAP
-from streams.sandbox.model.service import ModelService
-from streams.sandbox.model.trained import trained_models
-from streams.sandbox.model.training import read_training_set, train
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.labels import LabelSet
+from streams.sandbox.model_server.requests import ChatRequest
+from streams.sandbox.model_server.served import BIG, CHEAP
+from streams.sandbox.model_server.service import ModelService
+from streams.sandbox.model_server.trained import trained_models
+from streams.sandbox.model_server.training import read_training_set, train
 from streams.sandbox.tickets import TRAIN
 
 #: What was asked (model, text) and the whole HTTP response.

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from streams.consume import reader
-from streams.delivery.connection import Connection
+from streams.kafka.connection import Connection
+from streams.kafka.readers import reader
 
 _WATCHED = ("routed", "reviews", "dead-letters")
 _LOOK_S = 0.5

@@ -19,11 +19,11 @@ from streams.sandbox.process import ChildProcess
 #: The parts of the program, by what a frame's file name holds; the first that fits counts.
 PARTS = {
     "schemas": ("schemas/",),
-    "streams.delivery": ("streams/delivery/",),
+    "streams.delivery": ("streams/delivery/", "streams/kafka/"),
     "streams.models": ("streams/models/",),
     "streams.core": ("streams/core/",),
     "streams.agents": ("streams/agents/",),
-    "streams.metrics": ("streams/metrics",),
+    "streams.observability": ("streams/observability/",),
     "benchmarks": ("benchmarks/",),
     "aiokafka": ("aiokafka/",),
     "faust and mode": ("faust/", "mode/"),

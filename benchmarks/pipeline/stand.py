@@ -23,17 +23,17 @@ from benchmarks.pipeline.outcomes import Outcomes, watching
 from benchmarks.pipeline.tickets import tickets
 from benchmarks.pipeline.usage import cpu_seconds, rss_mb
 from schemas import Message, topic_of
-from streams.delivery.connection import Connection
-from streams.delivery.producers import start_producer
 from streams.demo.run import local_connection
-from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.kafka_jars import LONG_RUN
-from streams.sandbox.model.served import BIG, CHEAP
+from streams.kafka.connection import Connection
+from streams.kafka.producers import start_producer
+from streams.kafka.topics import admin_client, create_topics
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.brokers.kafka_jars import LONG_RUN
+from streams.sandbox.model_server.served import BIG, CHEAP
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import TRAIN
 from streams.settings import Settings, check_settings
-from streams.topics import admin_client, create_topics
 
 PARTITIONS = 8
 _PATIENCE_S = 60.0

@@ -17,10 +17,10 @@ import httpx_aiohttp
 from schemas import Attempt, Call, Classification, Escalation, Message, Review, Ticket, Tier
 from streams.agents.classify import classify
 from streams.agents.escalate import escalate
-from streams.agents.review_store import ReviewStore
 from streams.agents.score import score as score_agent
-from streams.core.prompt import Prompt
-from streams.core.score import score
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.score import score
+from streams.reviews.store import ReviewStore
 from streams.settings import Settings
 
 #: A message of one topic to the messages that follow from it.

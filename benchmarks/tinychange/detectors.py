@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from benchmarks.tinychange.auc import Scores
 from benchmarks.tinychange.recording import Recording
 from benchmarks.tinychange.sizes import Sizes
-from streams.core.drift.baseline import Baseline, fit_baseline
-from streams.core.drift.lt import lt_statistic
+from streams.core.drift.lt.lt_detector import lt_statistic
+from streams.core.drift.lt_ref.baseline import Baseline, fit_baseline
 from streams.core.drift.row import ProbeRow
 
 LT, LT_REF, MAHALANOBIS, MET, QUESTIONS = "LT", "lt-ref", "Mahalanobis", "MET", "questions"

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.tinychange.recording import Recording
 from streams.core.drift import Alarm, Detector, ProbeRow
-from streams.core.drift.lt import LtDetector
-from streams.core.drift.lt_ref import LtRefDetector
+from streams.core.drift.lt.lt_detector import LtDetector
+from streams.core.drift.lt_ref.lt_ref_detector import LtRefDetector
 
 WARM_UP = 230
 """Rows before the change: enough for the largest reference, and for `lt` to decide."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.tinychange.sizes import Sizes
 from streams.core.drift import ProbeRow
-from streams.sandbox.llm.distribution import LogProbs, likeliest
+from streams.sandbox.language_model.distribution import LogProbs, likeliest
 
 PROBE = "x"
 ANSWER_TEMPERATURE = 0.1

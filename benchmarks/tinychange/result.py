@@ -15,9 +15,9 @@ from benchmarks.tinychange.online import online
 from benchmarks.tinychange.recording import Recording
 from benchmarks.tinychange.sizes import Sizes
 from benchmarks.tinychange.variants import OURS, Variant
-from streams.core.cost import Price
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix, censored
+from streams.models.cost import Price
 
 PRICE = Price(input=3.0, output=12.0)
 """The paper's, USD per million tokens."""

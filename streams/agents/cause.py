@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from schemas import Alert, Message, stable_id
 from streams.agents.replayed import History, Replayed
-from streams.core.cause import Cause, CauseWatch
+from streams.core.drift.cause import Cause, CauseWatch
 
 _HOUR_MS = 3_600_000
 

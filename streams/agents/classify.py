@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from schemas import Call, Classification, Escalation, Message, Ticket
 from streams.agents.guards import CallGuard
 from streams.agents.outcomes import review
-from streams.core.guard import EscalationBudget
-from streams.core.policy import Policy, skips_cheap
+from streams.core.guards import EscalationBudget
+from streams.core.policy.policy import Policy, skips_cheap
 
 #: Asks one tier about one text and returns the call, whatever came of it.
 Ask = Callable[[str], Awaitable[Call]]

@@ -9,8 +9,8 @@ from typing import Any
 from schemas import Alert, Message, Probe, stable_id
 from streams.agents.replayed import History, Replayed
 from streams.core.drift import Alarm, Span
-from streams.core.probe_watch import ProbeWatch, Raised, Seen
-from streams.core.watch_kind import OF_ALARM, WatchKind
+from streams.core.drift.alert_kinds import OF_ALARM, WatchKind
+from streams.core.drift.series import ProbeWatch, Raised, Seen
 
 #: Told of every probe: its endpoint, and what became of it ("sample", "repeated", or why it is no sample).
 Count = Callable[[str, str], None]

@@ -8,8 +8,8 @@ from schemas import Escalation, Message
 from streams.agents.classify import Ask
 from streams.agents.guards import CallGuard, Checked, Decisions
 from streams.agents.outcomes import accepted, review
-from streams.core.policy import Policy, decide_big
-from streams.core.stale import tightened
+from streams.core.drift.stale_policy import tightened
+from streams.core.policy.policy import Policy, decide_big
 
 
 def escalate(

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from schemas import MAX_NAME, Alert, Call, Reason, Tier, stable_id
-from streams.core.contract import Contracts, Terms
-from streams.core.guard import (
+from streams.core.guards import (
     DecisionGuard,
     EndpointGuard,
     EscalationBudget,
@@ -21,8 +20,9 @@ from streams.core.guard import (
     Permit,
     SpendBudget,
 )
-from streams.core.policy import Action, Decision
-from streams.core.written_exception import WrittenException
+from streams.core.guards.contract import Contracts, Terms
+from streams.core.guards.written_exception import WrittenException
+from streams.core.policy.policy import Action, Decision
 
 #: What a ticket gets whose tier was not asked: a call without attempts, for this reason, with one line of detail.
 Unasked = Callable[[Reason, str], Call]

@@ -6,8 +6,8 @@ from datetime import date
 
 from schemas import Call, DecidedBy, Review, Routed, Scored, Ticket
 from streams.agents.guards import Checked
-from streams.core.policy import Decision, Policy, uncertainty
-from streams.core.written_exception import WrittenException
+from streams.core.guards.written_exception import WrittenException
+from streams.core.policy.policy import Decision, Policy, uncertainty
 
 
 def accepted(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from schemas import Message, Review, Routed, Verdict, stable_id
-from streams.agents.group_commit import GroupCommit, ReviewQueue
 from streams.errors import GiveUp, HedgerowError
+from streams.reviews.group_commit import GroupCommit, ReviewQueue
 
 
 def review(queue: ReviewQueue) -> Callable[[Review], Awaitable[Sequence[Message]]]:

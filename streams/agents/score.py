@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from schemas import Classification, Escalation, Message
 from streams.agents.guards import Checked, Decisions
 from streams.agents.outcomes import accepted, review
-from streams.core.policy import Policy, decide_cheap
-from streams.core.stale import tightened
+from streams.core.drift.stale_policy import tightened
+from streams.core.policy.policy import Policy, decide_cheap
 from streams.errors import SettingsError
 
 

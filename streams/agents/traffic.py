@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from schemas import Alert, Classification, Message, stable_id
-from streams.core.policy import Policy, decide_cheap
-from streams.core.traffic import Moved, Sighting, TrafficLimits, TrafficWatch
-from streams.core.watch_kind import WatchKind
+from streams.core.drift.alert_kinds import WatchKind
+from streams.core.drift.traffic import Moved, Sighting, TrafficLimits, TrafficWatch
+from streams.core.policy.policy import Policy, decide_cheap
 
 
 def traffic(policy: Policy, limits: TrafficLimits, source: str) -> Callable[[Classification], Sequence[Message]]:

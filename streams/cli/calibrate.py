@@ -51,10 +51,10 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Fit calibration maps, try all thresholds, and write the cheapest policy that keeps the bound; exit 1 if none does."""
-    from streams.core.calibrate.pictures import pictures as draw
-    from streams.core.calibrate.report import fitted_policy, report
-    from streams.core.calibrate.select import NoPolicy, select
-    from streams.core.fitted import Promise
+    from streams.core.calibration.calibration_report import fitted_policy, report
+    from streams.core.calibration.charts import pictures as draw
+    from streams.core.calibration.selection import NoPolicy, select
+    from streams.core.policy.fitted import Promise
     from streams.record_file import read_records
     from streams.settings import load_policy
 

@@ -34,7 +34,7 @@ def consume(
 async def _consume(
     topic: str, config: Config, limit: int | None, wait: float | None, *, latest: bool, unique: bool, as_json: bool
 ) -> None:
-    from streams.consume import reader
+    from streams.kafka.readers import reader
     from streams.settings import load_settings
 
     settings = load_settings(config)

@@ -18,9 +18,9 @@ from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 
 if TYPE_CHECKING:
-    from streams.core.contract import Contract, Contracts
+    from streams.core.guards.contract import Contract, Contracts
+    from streams.models.capability_scan import Scanned, Target
     from streams.models.endpoint import Endpoint
-    from streams.models.scan import Scanned, Target
     from streams.settings import Settings
 
 app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_help=True)
@@ -29,9 +29,9 @@ app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_h
 @app.command()
 def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Probe every endpoint once and compare with its contract; exit 1 and a table of what broke."""
-    from streams.app import configure_logging
     from streams.errors import SettingsError
     from streams.settings import load_settings
+    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
@@ -54,7 +54,7 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""
-    from streams.app import configure_logging
+    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     results = run(_scan(_targets(file)))
@@ -91,8 +91,8 @@ async def _check(settings: Settings, contracts: Contracts) -> list[dict[str, Any
 
 async def _check_one(contract: Contract, endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
     from streams.errors import HedgerowError
-    from streams.models.client import ModelClient
-    from streams.models.probe import probe
+    from streams.models.classifier import ModelClient
+    from streams.models.contract_check import probe
 
     row: dict[str, Any] = {
         "tier": contract.tier,
@@ -163,7 +163,7 @@ def _targets(file: Path) -> list[Target]:
     from pydantic import TypeAdapter, ValidationError
 
     from streams.errors import SettingsError
-    from streams.models.scan import Target
+    from streams.models.capability_scan import Target
     from streams.yaml_files import one_line, read_yaml
 
     values = read_yaml(file, "endpoints")
@@ -179,6 +179,6 @@ def _targets(file: Path) -> list[Target]:
 
 
 async def _scan(targets: list[Target]) -> list[Scanned]:
-    from streams.models.scan import scan as scan_one
+    from streams.models.capability_scan import scan as scan_one
 
     return list(await asyncio.gather(*(scan_one(target) for target in targets)))

@@ -21,7 +21,7 @@ from streams.cli.runtime import run
 from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
-    from streams.core.drift_report import DriftReport
+    from streams.core.drift.report import DriftReport
     from streams.settings import Settings
 
 app = typer.Typer(help="Judge probes: replay, test, plot, report; acknowledge an alert.", no_args_is_help=True)
@@ -36,7 +36,7 @@ Detector = Annotated[str, typer.Option(help="lt, lt-ref or another one that ther
 def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -> None:
     """Run stored probes through a detector; prints one JSON line per alarm, and without --json what was read."""
     from streams.core.drift import Replay
-    from streams.probe_files import read_rows
+    from streams.prober.probe_files import read_rows
 
     replayed, alarms = Replay(detector), 0
     for row in read_rows(file):
@@ -66,7 +66,7 @@ def two_samples(
     For samples that are independent. Hourly probes of one endpoint are not; that is what the detectors are for.
     """
     from streams.core.drift import two_sample_test
-    from streams.probe_files import read_rows
+    from streams.prober.probe_files import read_rows
 
     result = two_sample_test(read_rows(first), read_rows(second), permutations, seed)
     if as_json:
@@ -87,9 +87,9 @@ def plot(
     tokens: Annotated[int, typer.Option(min=1, max=8, help="How many tokens to draw.")] = 8,
 ) -> None:
     """Draw the likeliest tokens of each endpoint over time, with the alarms."""
-    from streams.core.drift_plot import plot as draw
+    from streams.core.drift.plot import plot as draw
     from streams.errors import SettingsError
-    from streams.probe_files import read_rows
+    from streams.prober.probe_files import read_rows
 
     picture = draw(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
     if picture is None:
@@ -112,9 +112,9 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Print a table by provider: endpoints, years tracked, changes, changes per year, cost per year of an endpoint."""
-    from streams.core.drift_report import DriftReport
-    from streams.models.probed import load_endpoints
-    from streams.probe_files import read_rows
+    from streams.core.drift.report import DriftReport
+    from streams.models.probed_endpoint import load_endpoints
+    from streams.prober.probe_files import read_rows
     from streams.settings import load_settings
 
     settings = load_settings(config) if file is None else None
@@ -142,11 +142,11 @@ def acknowledge(
 ) -> None:
     """Say that somebody has seen to an endpoint's alerts: the policy counts as made for the model as it is now."""
     from schemas import Alert, stable_id
-    from streams.app import configure_logging
-    from streams.core.watch_kind import WatchKind
+    from streams.core.drift.alert_kinds import WatchKind
     from streams.errors import SettingsError
-    from streams.publish import publish
+    from streams.kafka.send import publish
     from streams.settings import load_settings
+    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
@@ -169,8 +169,8 @@ def acknowledge(
 async def _feed(made: DriftReport, settings: Settings) -> None:
     """Feed what is on the probes topic now."""
     from schemas import Probe
-    from streams.consume import decode, reader, to_the_end
-    from streams.core.probe_watch import row_of
+    from streams.core.drift.series import row_of
+    from streams.kafka.readers import decode, reader, to_the_end
 
     prefix = settings.topics.prefix
     async with reader(["probes"], settings.broker.connection, prefix=prefix) as consumer:

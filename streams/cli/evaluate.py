@@ -19,10 +19,10 @@ from streams.cli.slices import slice_table
 from streams.errors import SettingsError
 
 if TYPE_CHECKING:
-    from streams.core.policy import Policy
-    from streams.evaluate import Tickets
+    from streams.core.policy.policy import Policy
+    from streams.evaluation import Tickets
     from streams.record_file import RecordFile
-    from streams.sandbox.kinds import ModelKind
+    from streams.sandbox.model_kinds import ModelKind
     from streams.settings import Settings
 
 
@@ -43,9 +43,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Record what both tiers say about every ticket, for calibrate and whatif; exit 1 where some got no answer."""
-    from streams.core.calibrate.figures import whatif
+    from streams.core.calibration.figures import whatif
     from streams.demo.run import read_lines
-    from streams.evaluate import read_tickets
+    from streams.evaluation import read_tickets
     from streams.record_file import RecordFile
     from streams.settings import load_policy
 
@@ -87,8 +87,8 @@ async def _evaluate(
     seed: int,
 ) -> tuple[Policy, int]:
     """Ask, and return the policy for the figures with how many tickets got no answer."""
-    from streams.evaluate import evaluate as ask_both
-    from streams.models.client import ModelClient
+    from streams.evaluation import evaluate as ask_both
+    from streams.models.classifier import ModelClient
 
     async with _settings(config, train, models, seed) as settings:
         used = _figures_policy(settings, policy)
@@ -111,8 +111,8 @@ async def _evaluate(
 
 def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
     """Return the policy for the figures: the one given, which must fit, or the settings' own where it does."""
-    from streams.app import check_policy
-    from streams.core.policy import Policy
+    from streams.core.policy.policy import Policy
+    from streams.worker.worker import check_policy
 
     if given is not None:
         check_policy(settings.model_copy(update={"policy": given}))
@@ -128,10 +128,10 @@ def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
 @asynccontextmanager
 async def _settings(config: Path | None, train: Path | None, models: ModelKind, seed: int) -> AsyncIterator[Settings]:
     """Yield the settings of the config file, or of a sandbox model server that runs meanwhile."""
-    from streams.core.policy import Policy
-    from streams.delivery.connection import Connection
+    from streams.core.policy.policy import Policy
     from streams.demo.run import demo_settings
-    from streams.sandbox.model.process import ModelServer
+    from streams.kafka.connection import Connection
+    from streams.sandbox.model_server.process import ModelServer
     from streams.sandbox.tickets import TRAIN
     from streams.settings import load_settings
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.sandbox.kinds import ModelKind
+from streams.sandbox.model_kinds import ModelKind
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

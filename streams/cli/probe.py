@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from schemas import Probe
-    from streams.models.probed import ProbedEndpoint
+    from streams.models.probed_endpoint import ProbedEndpoint
     from streams.settings import Settings
 
 app = typer.Typer(help="Probe model endpoints, so that a change is noticed.", no_args_is_help=True)
@@ -39,10 +39,10 @@ def once(
 
     It is the probe of the present slot of the schedule: a second one in the same slot has the same id and counts once.
     """
-    from streams.app import configure_logging
-    from streams.prober import probe_once
-    from streams.publish import publish
+    from streams.kafka.send import publish
+    from streams.prober.prober import probe_once
     from streams.settings import load_settings
+    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = None if dry_run and endpoints is not None else load_settings(config)
@@ -63,9 +63,9 @@ def run_prober(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Probe on schedule until Ctrl-C. Of several probers one leads and the others stand by."""
-    from streams.app import configure_logging
     from streams.errors import SettingsError
     from streams.settings import load_settings
+    from streams.worker.worker import configure_logging
 
     if log_level not in {"debug", "info", "warning", "error"}:
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
@@ -75,10 +75,10 @@ def run_prober(
 
 
 async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_json: bool) -> None:
-    from streams.metrics import MetricsObserver
-    from streams.pages import Answer, serve_metrics
-    from streams.probe_metrics import ProbeMetrics
-    from streams.prober import Prober
+    from streams.observability.http import Answer, serve_metrics
+    from streams.observability.metrics import MetricsObserver
+    from streams.prober.metrics import ProbeMetrics
+    from streams.prober.prober import Prober
 
     observer = MetricsObserver()
     metrics = ProbeMetrics(observer.registry)
@@ -97,7 +97,7 @@ async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_js
 
 def _endpoints(settings: Settings | None, file: Path | None, config: Path) -> Sequence[ProbedEndpoint]:
     from streams.errors import SettingsError
-    from streams.models.probed import load_endpoints
+    from streams.models.probed_endpoint import load_endpoints
 
     if file is not None:
         return load_endpoints(file).endpoints

@@ -17,10 +17,10 @@ from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 
 if TYPE_CHECKING:
-    from streams.line_files import LineFile
-    from streams.produce import Sent
+    from streams.files import LineFile
+    from streams.kafka.produce import Sent
+    from streams.kafka.ticket_rows import Refusals
     from streams.settings import Settings
-    from streams.ticket_rows import Refusals
 
 #: How many refused lines are printed; --json has more of them.
 _SHOWN = 20
@@ -39,9 +39,9 @@ def produce(
     The whole input is checked before the first row is sent. A row that is not a valid ticket is refused, and then
     nothing is sent without --skip-bad. The file may be UTF-8, or UTF-16 or UTF-32 with a byte order mark.
     """
-    from streams.line_files import line_file
+    from streams.files import line_file
+    from streams.kafka.ticket_rows import Refusals, good_rows
     from streams.settings import load_settings
-    from streams.ticket_rows import Refusals, good_rows
 
     settings = load_settings(config)
     sent = 0
@@ -70,8 +70,8 @@ def _send(rows: LineFile, good: int, settings: Settings) -> tuple[int, Refusals]
 
     They are checked again as they are read again: the file may have changed.
     """
-    from streams.produce import produce_rows
-    from streams.ticket_rows import TOO_LARGE, Fault, Refusals, good_rows
+    from streams.kafka.produce import produce_rows
+    from streams.kafka.ticket_rows import TOO_LARGE, Fault, Refusals, good_rows
 
     refusals, sent = Refusals(), 0
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:

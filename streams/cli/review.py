@@ -18,7 +18,7 @@ from streams.cli.runtime import run
 from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
-    from streams.agents.review_store import QueueItem, ReviewStore
+    from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
 
 app = typer.Typer(help="What waits for a person, the most uncertain first.", no_args_is_help=True)
@@ -110,7 +110,7 @@ def send_decisions(settings: Settings, store: ReviewStore) -> int:
     Raises StopWorker where the broker takes none.
     """
     from streams.errors import StopWorker
-    from streams.publish import publish
+    from streams.kafka.send import publish
 
     decisions = store.unsent()
     messages = [message for decision in decisions for message in (decision.verdict, decision.routed)]
@@ -125,7 +125,7 @@ def send_decisions(settings: Settings, store: ReviewStore) -> int:
 
 
 def _open(config: Config) -> tuple[Settings, ReviewStore]:
-    from streams.agents.review_store import ReviewStore
+    from streams.reviews.store import ReviewStore
     from streams.settings import load_settings
 
     settings = load_settings(config)

@@ -15,7 +15,7 @@ from streams.cli.options import Models
 from streams.cli.runtime import run
 
 if TYPE_CHECKING:
-    from streams.sandbox.broker import Broker
+    from streams.sandbox.brokers.broker import Broker
 
 app = typer.Typer(help="A broker or a model server on this machine, until Ctrl-C.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 ta
 @app.command()
 def broker(port: Port = 9092) -> None:
     """Run the embedded broker: nothing to install, nothing kept."""
-    from streams.sandbox.embedded import EmbeddedBroker
+    from streams.sandbox.brokers.embedded import EmbeddedBroker
 
     run(_serve(EmbeddedBroker(port or None)))
 
@@ -38,7 +38,7 @@ def kafka(
     check: Annotated[bool, typer.Option(help="Start, check that it answers, stop, and say so.")] = False,
 ) -> None:
     """Run Apache Kafka in KRaft mode (needs Java 17 and, the first time, Maven)."""
-    from streams.sandbox.kafka import LocalKafka
+    from streams.sandbox.brokers.kafka import LocalKafka
 
     run(_serve(LocalKafka(nodes, directory=directory, port=port or None), once=check))
 
@@ -57,7 +57,7 @@ def model(
     """Run the OpenAI-compatible model server with a cheap and a big model."""
     from streams.sandbox.tickets import TRAIN
 
-    command = [sys.executable, "-m", "streams.sandbox.model", "--train", str(train or TRAIN)]
+    command = [sys.executable, "-m", "streams.sandbox.model_server", "--train", str(train or TRAIN)]
     command += ["--host", host, "--port", str(port), "--models", models, "--seed", str(seed)]
     for name in fault or ():
         command += ["--fault", name]

@@ -21,11 +21,11 @@ def score(
     policy: Annotated[Path | None, typer.Option(help="A policy file; the default policy without it.")] = None,
 ) -> None:
     """Read model responses and print, for each, how sure the model was and what the cheap tier's rule decides."""
-    from streams.core.fitted import refuse_other_labels
-    from streams.core.labels import LabelSet
-    from streams.core.policy import Policy, decide_cheap
-    from streams.core.score_lines import score_rows
-    from streams.line_files import file_lines
+    from streams.core.policy.fitted import refuse_other_labels
+    from streams.core.policy.policy import Policy, decide_cheap
+    from streams.core.signal.labels import LabelSet
+    from streams.core.signal.score_lines import score_rows
+    from streams.files import file_lines
     from streams.settings import load_policy
 
     used = load_policy(policy) if policy else Policy()

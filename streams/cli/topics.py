@@ -23,10 +23,10 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are not there yet; with --acls give users their rights on them, too."""
-    from streams.acls import grant
-    from streams.rights import acls_of, load_rights
+    from streams.kafka.acls import grant
+    from streams.kafka.rights import acls_of, load_rights
+    from streams.kafka.topics import create_topics
     from streams.settings import load_settings
-    from streams.topics import create_topics
 
     settings = load_settings(config)
     topics, users = settings.topics, load_rights(acls) if acls else ()
@@ -53,7 +53,7 @@ def print_acls(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Print the users' rights as arguments of kafka-acls.sh, one line each; needs no broker."""
-    from streams.rights import acls_of, load_rights
+    from streams.kafka.rights import acls_of, load_rights
     from streams.settings import load_settings
 
     for acl in acls_of(load_rights(file), load_settings(config).topics.prefix):
@@ -63,8 +63,8 @@ def print_acls(
 @app.command("list")
 def list_topics(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Say which topics are there and how many partitions each has."""
+    from streams.kafka.topics import topic_states
     from streams.settings import load_settings
-    from streams.topics import topic_states
 
     settings = load_settings(config)
     states = run(topic_states(settings.broker.connection, settings.topics.prefix))

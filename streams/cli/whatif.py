@@ -19,8 +19,8 @@ def whatif(
     as_json: AsJson = False,
 ) -> None:
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
-    from streams.core.calibrate.figures import whatif as figures_of
-    from streams.core.calibrate.records import refuse_other_records
+    from streams.core.calibration.figures import whatif as figures_of
+    from streams.core.calibration.records import refuse_other_records
     from streams.record_file import read_records
     from streams.settings import load_policy
 

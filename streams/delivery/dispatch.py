@@ -18,9 +18,9 @@ from streams.delivery.dead_letters import shortened
 from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
-from streams.delivery.outbox import Refused, TransactionLost
 from streams.delivery.stage import Record
 from streams.errors import GiveUp, StopWorker
+from streams.kafka.outbox import Refused, TransactionLost
 
 Partition = tuple[str, int]
 

@@ -13,8 +13,8 @@ The order, for one record (``topology.md`` has the same numbers, and each has a 
 9. *finish*: the ledger marks the offset.
 10. *commit*: the driver commits the first unfinished offset with the finished ones beyond it.
 
-Steps 2 to 6 are here and in ``handling.py``, 7 to 9 in ``dispatch.py``, 1 and 10 in ``driver.py``; what exactly once changes in 8
-to 10 has letters, in ``committing.py``.
+Steps 2 to 6 are here and in ``handling.py``, 7 to 9 in ``dispatch.py``, 1 and 10 in ``faust_transport.py``; what exactly once
+changes in 8 to 10 has letters, in ``commit.py``.
 """
 
 from __future__ import annotations

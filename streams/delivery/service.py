@@ -17,19 +17,19 @@ import faust
 import structlog
 from aiokafka.errors import KafkaError
 
-from streams.delivery.committing import AtLeastOnce, Committing, ExactlyOnce
-from streams.delivery.connection import Connection
-from streams.delivery.driver import LedgerTransport
+from streams.delivery.commit import AtLeastOnce, Committing, ExactlyOnce
+from streams.delivery.faust_transport import LedgerTransport
 from streams.delivery.finished_ids import FinishedIds
-from streams.delivery.lines import PlainLine
 from streams.delivery.observer import Observer
-from streams.delivery.outbox import Outbox
-from streams.delivery.producers import start_producer, stop_producer
-from streams.delivery.reach import refusal
 from streams.delivery.runner import Runner
 from streams.delivery.stage import Delivery, Limits, Record, Stage
 from streams.delivery.transactions import Transactions
 from streams.errors import StopWorker
+from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import refusal
+from streams.kafka.outbox import Outbox
+from streams.kafka.plain_line import PlainLine
+from streams.kafka.producers import start_producer, stop_producer
 
 log = structlog.get_logger(__name__)
 

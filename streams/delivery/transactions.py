@@ -28,10 +28,10 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
 
+from streams.delivery.kip447 import TxnOffsetCommitRequest
 from streams.delivery.ledger import Commit
-from streams.delivery.outbox import FINAL, TransactionLost
-from streams.delivery.wire import TxnOffsetCommitRequest
 from streams.errors import StopWorker
+from streams.kafka.outbox import FINAL, TransactionLost
 
 #: A coordinator that answers so, or not at all, is asked again.
 _WAIT = (

@@ -19,8 +19,8 @@ from schemas import (
     Scored,
     Ticket,
 )
-from streams.core.guard import EscalationBudget
-from streams.produce import Sent
+from streams.core.guards import EscalationBudget
+from streams.kafka.produce import Sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas import Call, Ticket
-from streams.models.client import ModelClient
+from streams.models.classifier import ModelClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def sandbox_contract(tier: Tier, model: str) -> dict[str, Any]:
         "model_ids": [f"{model}*"],
         "guarantee": {
             "promise": "20 alternatives at every token, unless a fault is switched on",
-            "written_in": "streams/sandbox/model",
+            "written_in": "streams/sandbox/model_server",
         },
         "owner": "the demo",
         "signed_off_by": "the demo",

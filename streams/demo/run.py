@@ -19,31 +19,31 @@ import orjson
 import yaml
 from rich.console import Console
 
-from streams.app import check_policy
-from streams.consume import decode, reader
-from streams.core.labels import LabelSet
-from streams.core.policy import Policy
-from streams.delivery.connection import Connection
+from streams.core.policy.policy import Policy
+from streams.core.signal.labels import LabelSet
 from streams.demo.account import Account, Row
 from streams.demo.baseline import baseline
 from streams.demo.contracts import sandbox_contract
 from streams.demo.report import report
 from streams.demo.view import View
 from streams.errors import SandboxError, SettingsError
-from streams.line_files import file_lines
-from streams.models.client import ModelClient
-from streams.produce import produce
-from streams.sandbox.broker import Broker
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.kinds import ModelKind
-from streams.sandbox.model.faults import Faults
-from streams.sandbox.model.process import ModelServer
-from streams.sandbox.model.served import ALIASES, BIG, CHEAP
+from streams.files import file_lines
+from streams.kafka.connection import Connection
+from streams.kafka.produce import produce
+from streams.kafka.readers import decode, reader
+from streams.kafka.topics import admin_client, create_topics
+from streams.models.classifier import ModelClient
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.model_kinds import ModelKind
+from streams.sandbox.model_server.faults import Faults
+from streams.sandbox.model_server.process import ModelServer
+from streams.sandbox.model_server.served import ALIASES, BIG, CHEAP
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO, TRAIN
 from streams.settings import AGENTS, Settings, check_settings
-from streams.topics import admin_client, create_topics
+from streams.worker.worker import check_policy
 
 #: Without a new outcome for this long, what is missing counts as lost.
 _STALL_S = 120.0

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas import Scored
-from streams.core.cost import Price
 from streams.demo.account import Account
+from streams.models.cost import Price
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINE_EVERY_S = 5.0

@@ -9,8 +9,8 @@ import httpx
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from streams.core.cost import Price
 from streams.errors import SettingsError
+from streams.models.cost import Price
 from streams.models.prices import price_of
 
 #: What a request of ours is made of, and what would change the shape of the answer; ``extra`` may not set it.

@@ -10,11 +10,11 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from schemas import Attempt, NoPerplexity, Perplexity, Reason, TextPerplexity, Unmeasured
-from streams.core.perplexity import PerplexityRule, read_perplexity
-from streams.core.reading import read_answer
-from streams.core.redact import Redaction, redact
+from streams.core.signal import read_answer
+from streams.core.signal.perplexity import PerplexityRule, read_perplexity
+from streams.core.signal.redaction import Redaction, redact
 from streams.models.endpoint import Endpoint
-from streams.models.exchange import Exchange, Unanswered
+from streams.models.http import Exchange, Unanswered
 
 #: How prompt logprobs are asked for: the legacy echo, vLLM's ``prompt_logprobs``, Mistral's.
 PromptApi = Literal["echo", "vllm", "mistral"]

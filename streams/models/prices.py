@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from streams.core.cost import Price
 from streams.encoding import text_of
 from streams.errors import SettingsError
+from streams.models.cost import Price
 
 _BUNDLED = Path(__file__).parent / "prices.toml"
 

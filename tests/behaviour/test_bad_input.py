@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from schemas import Review, Routed
-from streams.sandbox.broker import Broker
-from streams.sandbox.model.process import ModelServer
-from tests.pipelines import pipeline, raw_producer
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.model_server.process import ModelServer
+from tests.support.pipelines import pipeline, raw_producer
 
 
 def row(ticket_id: str, text: Any = "Where is my parcel?", **more: Any) -> bytes:

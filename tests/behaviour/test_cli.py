@@ -19,16 +19,16 @@ from click import Command
 from typer.testing import CliRunner
 
 from schemas import TOPICS, Review, Routed, Verdict
-from streams.agents.review_store import ReviewStore
 from streams.cli.main import app
 from streams.demo.run import local_connection
-from streams.doctor import examine
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.model.process import ModelServer
+from streams.reviews.store import ReviewStore
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings, load_settings
-from tests.brokers import run_apart
-from tests.commands import Hedgerow, Said
-from tests.messages import call, review, scored, ticket, unscorable
+from streams.worker.doctor import examine
+from tests.support.brokers import run_apart
+from tests.support.commands import Hedgerow, Said
+from tests.support.messages import call, review, scored, ticket, unscorable
 
 NOWHERE = "127.0.0.1:1"
 
@@ -229,13 +229,13 @@ class TestProduceAndConsume:
 
 
 async def unchecked(settings: Settings, *rows: bytes) -> None:
-    from streams.produce import produce
+    from streams.kafka.produce import produce
 
     await produce(rows, settings.broker.connection, prefix=settings.topics.prefix)
 
 
 async def published(settings: Settings, *messages: Any) -> None:
-    from streams.publish import publish
+    from streams.kafka.send import publish
 
     await publish(messages, settings.broker.connection, prefix=settings.topics.prefix)
 
@@ -369,7 +369,7 @@ class TestDoctor:
         assert "pip install cramjam" in row["text"]
 
     async def test_too_few_partitions(self, embedded_broker: EmbeddedBroker, config: Path) -> None:
-        from streams.topics import create_topics
+        from streams.kafka.topics import create_topics
 
         settings = load_settings(config)
         await create_topics(

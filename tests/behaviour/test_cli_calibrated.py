@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streams.app import Worker
-from streams.core.calibrate.records import Record
+from streams.core.calibration.records import Record
 from streams.errors import SettingsError
 from streams.record_file import read_records
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO
 from streams.settings import check_settings, load_policy
-from tests import bodies
-from tests.answers import records, underconfident
-from tests.bodies import Tok
-from tests.commands import Hedgerow
+from streams.worker.worker import Worker
+from tests.support import bodies
+from tests.support.answers import records, underconfident
+from tests.support.bodies import Tok
+from tests.support.commands import Hedgerow
 
 FIGURES = (
     "saving accuracy accuracy_all_cheap accuracy_all_big accepted_error ece review_rate escalation_rate cost_usd "

@@ -16,15 +16,15 @@ import pytest
 import yaml
 
 from schemas import TOPICS, Alert, Probe
-from streams.core.drift.simulate import Endpoint, probe_rows
-from streams.publish import publish
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.model.process import ModelServer
+from streams.kafka.send import publish
+from streams.kafka.topics import create_topics
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.model_server.process import ModelServer
+from streams.sandbox.simulated_probes import Endpoint, probe_rows
 from streams.settings import load_settings
-from streams.topics import create_topics
-from tests.brokers import run_apart
-from tests.commands import Hedgerow
-from tests.probes import probes
+from tests.support.brokers import run_apart
+from tests.support.commands import Hedgerow
+from tests.support.probes import probes
 
 
 def lines_of(path: Path, rows: list[Any]) -> Path:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from schemas.registry import TICKET_BYTES
-from streams.consume import reader
-from streams.sandbox.embedded import EmbeddedBroker
+from streams.kafka.readers import reader
+from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.settings import Settings, load_settings
-from tests.brokers import run_apart
-from tests.commands import Hedgerow, Said
-from tests.encoded import MARKED, marked
+from tests.support.brokers import run_apart
+from tests.support.commands import Hedgerow, Said
+from tests.support.encoded import MARKED, marked
 
 SECRET = "my card number is 4711"
 GOOD = [{"ticket_id": f"t-{number}", "text": f"{SECRET} Größe \U0001f641"} for number in range(3)]

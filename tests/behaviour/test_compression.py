@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.record import MemoryRecords
 
 from schemas import Ticket
-from streams.delivery.compression import COMPRESSIONS, unreadable
-from streams.sandbox.broker import Broker
-from streams.sandbox.model.process import ModelServer
-from tests.pipelines import pipeline
-from tests.stages import topics_on
+from streams.kafka.compression import COMPRESSIONS, unreadable
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.model_server.process import ModelServer
+from tests.support.pipelines import pipeline
+from tests.support.stages import topics_on
 
 #: Where a batch of records says in its lowest bits how it is compressed; the numbers are those of COMPRESSIONS' order.
 _ATTRIBUTES = 22

@@ -14,17 +14,17 @@ import pytest
 import structlog
 import yaml
 
-from streams.app import Worker
 from streams.cli.main import main
 from streams.demo.contracts import sandbox_contract
 from streams.demo.run import local_connection
 from streams.errors import StopWorker
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.model.process import ModelServer
+from streams.kafka.topics import create_topics
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.model_server.process import ModelServer
 from streams.settings import check_settings
-from streams.topics import create_topics
-from tests.brokers import run_apart
-from tests.contracts import EXCEPTION
+from streams.worker.worker import Worker
+from tests.support.brokers import run_apart
+from tests.support.contracts import EXCEPTION
 
 NOWHERE = "127.0.0.1:1"
 Run = Callable[..., tuple[int, str, str]]

@@ -11,15 +11,16 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from schemas import Message, Ticket
-from streams.delivery import loop_consumer, producers
-from streams.delivery.loop_consumer import LoopConsumer
+from streams.delivery import faust_consumer
+from streams.delivery.faust_consumer import LoopConsumer
 from streams.delivery.stage import Limits
 from streams.errors import StopWorker
-from streams.sandbox.broker import Broker
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
-from tests.brokers import require_kafka
-from tests.stages import PATIENCE_S, Stored, Topics, topics_on, verdict
+from streams.kafka import producers
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
+from tests.support.brokers import require_kafka
+from tests.support.stages import PATIENCE_S, Stored, Topics, topics_on, verdict
 
 
 async def answer(ticket: Ticket) -> Sequence[Message]:
@@ -312,7 +313,7 @@ async def test_a_worker_that_cannot_restore_its_ledgers_ends(
 
 async def test_stopping_ends_inside_its_bound_though_the_broker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits that are given, and so much each for the group and for the producer."""
-    monkeypatch.setattr(loop_consumer, "_STOP_S", 0.1)
+    monkeypatch.setattr(faust_consumer, "_STOP_S", 0.1)
     monkeypatch.setattr(producers, "_PRODUCER_STOP_S", 0.1)
     release = asyncio.Event()
 

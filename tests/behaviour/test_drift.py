@@ -15,17 +15,17 @@ import yaml
 
 from schemas import Alert, Classification, DeadLetter, Message, Probe, Routed, Ticket
 from streams.agents.drift import drift
-from streams.consume import decode, reader
-from streams.core.drift.simulate import Endpoint
-from streams.core.traffic import TrafficLimits
-from streams.core.watch_kind import WatchKind
-from streams.sandbox.broker import Broker
-from streams.sandbox.model.process import ModelServer
+from streams.core.drift.alert_kinds import WatchKind
+from streams.core.drift.traffic import TrafficLimits
+from streams.kafka.readers import decode, reader
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.process import ChildProcess
-from tests.messages import alert, classification, scored
-from tests.pipelines import raw_producer
-from tests.probes import probes
-from tests.watchers import PARTITIONS, Watched, seen, until, watched
+from streams.sandbox.simulated_probes import Endpoint
+from tests.support.messages import alert, classification, scored
+from tests.support.pipelines import raw_producer
+from tests.support.probes import probes
+from tests.support.watchers import PARTITIONS, Watched, seen, until, watched
 
 FLEET = [
     *probes(Endpoint(change_at=120, change_rms=1.0), 240, seed=1, name="jumps"),

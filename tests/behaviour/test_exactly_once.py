@@ -11,10 +11,10 @@ import pytest
 
 from schemas import Message, Ticket
 from streams.errors import StopWorker
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.process import ChildProcess
-from tests.stages import PATIENCE_S, Stored, Topics, topics_on, verdict
+from tests.support.stages import PATIENCE_S, Stored, Topics, topics_on, verdict
 
 
 async def answer(ticket: Ticket) -> Sequence[Message]:

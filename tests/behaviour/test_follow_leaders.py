@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from streams.delivery.history import start_consumer
-from streams.delivery.loop_consumer import follow_leaders
+from streams.delivery.faust_consumer import follow_leaders
 from streams.demo.run import local_connection
-from streams.sandbox.kafka import LocalKafka
-from streams.topics import create_topics
-from tests.brokers import require_kafka
+from streams.kafka.history import start_consumer
+from streams.kafka.topics import create_topics
+from streams.sandbox.brokers.kafka import LocalKafka
+from tests.support.brokers import require_kafka
 
 
 @pytest.mark.kafka

@@ -21,9 +21,9 @@ from schemas import TOPICS, InvalidMessage, Routed
 from schemas.export import FOLDER
 from streams.delivery.dead_letters import dead_letter
 from streams.errors import GiveUp
-from streams.sandbox.model.process import ModelServer
-from tests.messages import routed, ticket
-from tests.records import FakeRecord
+from streams.sandbox.model_server.process import ModelServer
+from tests.support.messages import routed, ticket
+from tests.support.records import FakeRecord
 
 SEED = 5
 PARSED = 100

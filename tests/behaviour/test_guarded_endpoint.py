@@ -15,15 +15,15 @@ from streams.agents.classify import classify
 from streams.agents.escalate import escalate
 from streams.agents.guards import Clock, Guards
 from streams.agents.score import score
-from streams.core.contract import Contracts
-from streams.core.guard import GuardLimits
-from streams.core.labels import LabelSet
-from streams.core.policy import Policy
+from streams.core.guards import GuardLimits
+from streams.core.guards.contract import Contracts
+from streams.core.policy.policy import Policy
+from streams.core.signal.labels import LabelSet
 from streams.demo.contracts import sandbox_contract
-from streams.models.client import ModelClient
+from streams.models.classifier import ModelClient
 from streams.models.endpoint import Endpoint
-from streams.sandbox.model.faults import FaultName
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.model_server.faults import FaultName
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO
 
 #: Each fault of the sandbox that takes the signal or its source away, and the breach that it is.

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pytest
 import stamina
 
-from streams.delivery.connection import Connection
-from streams.delivery.history import history
 from streams.errors import StopWorker
-from streams.sandbox.broker import Broker
-from tests.stages import Topics, topics_on
+from streams.kafka.connection import Connection
+from streams.kafka.history import history
+from streams.sandbox.brokers.broker import Broker
+from tests.support.stages import Topics, topics_on
 
 
 async def read(topics: Topics, before: Mapping[int, int], limit: int = 10_000) -> dict[int, list[int]]:

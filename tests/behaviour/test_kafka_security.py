@@ -17,30 +17,30 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from schemas import DeadLetter, Message, Review, Routed
-from streams.acls import grant
 from streams.agents.review import outcome_of
-from streams.app import Worker
-from streams.consume import decode, reader
-from streams.core.policy import Policy
-from streams.delivery.client_security import ClientSecurity
-from streams.delivery.connection import Connection
-from streams.delivery.leader import Leadership
+from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, read_lines
 from streams.errors import StopWorker
-from streams.probe_metrics import ProbeMetrics
-from streams.prober import Prober
-from streams.produce import produce
-from streams.publish import publish
-from streams.rights import UserRights, acls_of, load_rights
-from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.kafka_config import KafkaSecurity
-from streams.sandbox.model.process import ModelServer
+from streams.kafka.acls import grant
+from streams.kafka.client_security import ClientSecurity
+from streams.kafka.connection import Connection
+from streams.kafka.leader import Leadership
+from streams.kafka.produce import produce
+from streams.kafka.readers import decode, reader
+from streams.kafka.rights import UserRights, acls_of, load_rights
+from streams.kafka.send import publish
+from streams.kafka.topics import create_topics, topic_states
+from streams.prober.metrics import ProbeMetrics
+from streams.prober.prober import Prober
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.brokers.kafka_config import KafkaSecurity
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO
 from streams.settings import AGENTS, AgentName, Settings
-from streams.topics import create_topics, topic_states
-from tests.brokers import require_kafka, run_apart
-from tests.certificates import BrokerCertificate
-from tests.messages import probe
+from streams.worker.worker import Worker
+from tests.support.brokers import require_kafka, run_apart
+from tests.support.certificates import BrokerCertificate
+from tests.support.messages import probe
 
 pytestmark = pytest.mark.kafka
 

@@ -8,8 +8,8 @@ import pytest
 
 from schemas import Message, Ticket
 from streams.delivery.stage import Delivery
-from streams.sandbox.kafka import LocalKafka
-from tests.stages import topics_on, verdict
+from streams.sandbox.brokers.kafka import LocalKafka
+from tests.support.stages import topics_on, verdict
 
 #: So small that a batch of a dozen good messages is refused, too.
 SMALL = {"verdicts": {"max.message.bytes": "2000"}}

@@ -18,22 +18,22 @@ import pytest
 from rich.console import Console
 
 from schemas import Measured, Scored, Unscorable
-from streams.core.labels import LabelSet
-from streams.core.perplexity import PerplexityRule
-from streams.core.prompt import Prompt
-from streams.core.score import score
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.labels import LabelSet
+from streams.core.signal.perplexity import PerplexityRule
+from streams.core.signal.score import score
 from streams.demo.run import DemoOptions, run_demo
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
-from streams.sandbox.llm import LanguageModel
-from streams.sandbox.llm.engine import Engine
-from streams.sandbox.llm.examples import choose_examples
-from streams.sandbox.llm.weights import missing_packages, weights_file
-from streams.sandbox.model import ModelServer
-from streams.sandbox.model.latency import Latency
-from streams.sandbox.model.served import BIG, CHEAP
-from streams.sandbox.model.server import ServerOptions, create_app, serving
-from streams.sandbox.model.training import TrainedModels, read_training_set, train
+from streams.sandbox.language_model import LanguageModel
+from streams.sandbox.language_model.engine import Engine
+from streams.sandbox.language_model.examples import choose_examples
+from streams.sandbox.language_model.weights import missing_packages, weights_file
+from streams.sandbox.model_server import ModelServer
+from streams.sandbox.model_server.latency import Latency
+from streams.sandbox.model_server.served import BIG, CHEAP
+from streams.sandbox.model_server.server import ServerOptions, create_app, serving
+from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
 from streams.sandbox.tickets import TRAIN
 
 if (missing := missing_packages()) is not None:

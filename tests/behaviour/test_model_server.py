@@ -18,13 +18,13 @@ import httpx_aiohttp
 import pytest
 
 from streams.errors import SandboxError, SettingsError
-from streams.sandbox.model import ModelServer
-from streams.sandbox.model.damage import OTHER_MODEL
-from streams.sandbox.model.faults import FaultName
-from streams.sandbox.model.latency import Latency
-from streams.sandbox.model.served import BIG, CHEAP
-from streams.sandbox.model.server import ServerOptions, create_app, serving
-from streams.sandbox.model.training import TrainedModels, read_training_set, train
+from streams.sandbox.model_server import ModelServer
+from streams.sandbox.model_server.damage import OTHER_MODEL
+from streams.sandbox.model_server.faults import FaultName
+from streams.sandbox.model_server.latency import Latency
+from streams.sandbox.model_server.served import BIG, CHEAP
+from streams.sandbox.model_server.server import ServerOptions, create_app, serving
+from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
 from streams.sandbox.tickets import TRAIN
 
 REAL_BODIES = Path(__file__).parents[3] / "shared" / "data" / "llama_server"
@@ -420,7 +420,7 @@ async def test_the_process_says_why_it_cannot_start(tmp_path: Path) -> None:
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from streams.sandbox.model import ModelServer
+from streams.sandbox.model_server import ModelServer
 
 async def main():
     server = ModelServer(Path(sys.argv[1]), faults=["hang=1"])
@@ -449,7 +449,15 @@ async def test_the_process_dies_with_its_parent() -> None:
 
 
 async def test_the_command_line_prints_where_it_answers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "streams.sandbox.model", "--train", str(TRAIN), "--api-key-env", "SANDBOX_KEY"]
+    command = [
+        sys.executable,
+        "-m",
+        "streams.sandbox.model_server",
+        "--train",
+        str(TRAIN),
+        "--api-key-env",
+        "SANDBOX_KEY",
+    ]
     server = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, env=os.environ | {"SANDBOX_KEY": "s3cret"}
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from streams.delivery.waiting import records_waiting
-from streams.sandbox.broker import Broker
+from streams.kafka.lag import records_waiting
+from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.ports import ReservedPort
-from tests.stages import topics_on
+from tests.support.stages import topics_on
 
 
 async def test_counts_what_is_there_from_an_offset_on(broker: Broker) -> None:

@@ -22,13 +22,13 @@ from aiokafka.errors import OffsetMetadataTooLargeError, TopicAuthorizationFaile
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.errors import SandboxError
-from streams.sandbox.broker import Broker
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
-from streams.sandbox.kafka_config import KafkaSecurity
-from streams.sandbox.readiness import cluster_view
-from tests.brokers import require_kafka
-from tests.certificates import BrokerCertificate
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.brokers.kafka_config import KafkaSecurity
+from streams.sandbox.brokers.readiness import cluster_view
+from tests.support.brokers import require_kafka
+from tests.support.certificates import BrokerCertificate
 
 needs_pidfd = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="waits for processes that are not its children, as Linux can"
@@ -125,8 +125,8 @@ async def test_stop_leaves_no_process_and_frees_the_port(make_broker: Callable[[
 
 PARENT = """
 import asyncio, sys
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.kafka import LocalKafka
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.brokers.kafka import LocalKafka
 
 async def main():
     broker = {"embedded": EmbeddedBroker, "kafka": LocalKafka}[sys.argv[1]](**eval(sys.argv[2]))

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from schemas import Tier
-from streams import stale_alerts
-from streams.core.policy import Policy
+from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
 from streams.errors import StopWorker
-from streams.sandbox.broker import Broker
-from streams.sandbox.model.process import ModelServer
-from streams.stale_alerts import following_alerts
-from tests.messages import alert
-from tests.watchers import until, watched
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.model_server.process import ModelServer
+from streams.worker import stale_policy
+from streams.worker.stale_policy import following_alerts
+from tests.support.messages import alert
+from tests.support.watchers import until, watched
 
 
 class Heard:
@@ -55,7 +55,7 @@ async def test_an_end_of_the_reading_is_the_end_of_the_worker(
     async def broken(_: object) -> None:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(stale_alerts._Follower, "follow", broken)
+    monkeypatch.setattr(stale_policy._Follower, "follow", broken)
     heard = Heard()
     async with (
         watched(broker, model_server, tmp_path) as hedgerow,

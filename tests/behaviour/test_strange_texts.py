@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from schemas import Measured, Review, Ticket
-from streams.core.perplexity import PerplexityRule
-from streams.core.policy import Policy
+from streams.core.policy.policy import Policy
+from streams.core.signal.perplexity import PerplexityRule
 from streams.models.perplexity import PromptEndpoint
-from streams.sandbox.broker import Broker
-from streams.sandbox.model.process import ModelServer
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
-from tests.pipelines import pipeline, raw_producer
+from tests.support.pipelines import pipeline, raw_producer
 
 #: For the sandbox's n-gram model, which knows little but its few training messages.
 RULE = PerplexityRule(min_tokens=8, window_tokens=6, usual=5.0, high=15.0, window=18.0)

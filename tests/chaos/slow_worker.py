@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from schemas import TOPICS, Ticket, Verdict
-from streams.delivery.connection import Connection
 from streams.delivery.service import StageService
 from streams.delivery.stage import Delivery, Stage
 from streams.errors import StopWorker
+from streams.kafka.connection import Connection
 
 
 async def main(

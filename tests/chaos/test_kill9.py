@@ -6,9 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from streams.sandbox.broker import Broker
+from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.process import ChildProcess
-from tests.stages import PATIENCE_S, Topics, topics_on
+from tests.support.stages import PATIENCE_S, Topics, topics_on
 
 SLOW = "t-7"
 COUNT = 300

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from benchmarks.chaos.plan import Act, plan
-from tests.brokers import require_kafka
+from tests.support.brokers import require_kafka
 
 
 def test_the_plan_is_drawn_from_its_seed_alone() -> None:

@@ -17,18 +17,18 @@ import aiohttp
 import yaml
 
 from schemas import Review, Routed, Ticket
-from streams.consume import decode, reader
-from streams.core.policy import Policy
+from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
-from streams.hard_stop import stop_bound_s
-from streams.publish import publish
-from streams.sandbox.embedded import EmbeddedBroker
-from streams.sandbox.model.process import ModelServer
+from streams.kafka.readers import decode, reader
+from streams.kafka.send import publish
+from streams.kafka.topics import create_topics
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.settings import AGENTS, Settings
 from streams.settings_sections import WorkerSettings
-from streams.topics import create_topics
+from streams.worker.hard_stop import stop_bound_s
 
 PATIENCE_S = 60.0
 COUNT = 12

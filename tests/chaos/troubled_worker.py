@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from schemas import Message, Ticket
-from streams import app, hard_stop
-from streams.app import configure_logging, run_worker
-from streams.delivery.driver import Consumer
+from streams.delivery.faust_transport import Consumer
 from streams.errors import StopWorker
 from streams.settings import AgentName, load_settings
+from streams.worker import hard_stop
+from streams.worker import worker as worker_module
+from streams.worker.worker import configure_logging, run_worker
 
 LIMIT_S = 3.0
 
@@ -54,7 +55,7 @@ def main(config: str, trouble: str, *agents: AgentName) -> None:
         Consumer._drain_messages = never_drains
     else:
         handler = {"hangs": hangs, "waits": waits, "blocks": blocks}[trouble]
-        app.classify = lambda *_args, **_kwargs: handler  # type: ignore[assignment]
+        worker_module.classify = lambda *_args, **_kwargs: handler  # type: ignore[assignment]
     try:
         asyncio.run(run_worker(settings.model_copy(update={"worker": worker}), agents))
     except StopWorker as error:

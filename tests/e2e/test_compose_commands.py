@@ -20,10 +20,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas import Review, Routed
-from streams.agents.review_store import ReviewStore
-from streams.consume import decode, reader
-from streams.delivery.connection import Connection
-from streams.sandbox.embedded import EmbeddedBroker
+from streams.kafka.connection import Connection
+from streams.kafka.readers import decode, reader
+from streams.reviews.store import ReviewStore
+from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO

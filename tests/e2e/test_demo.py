@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.brokers import require_kafka
+from tests.support.brokers import require_kafka
 
 FIELDS = (
     "tickets routed in_review dead_letters lost duplicates unscored_accepts accuracy accuracy_all_cheap "

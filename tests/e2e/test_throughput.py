@@ -11,7 +11,7 @@ from benchmarks.pipeline.__main__ import Options, run
 from benchmarks.pipeline.arms import BARE
 from benchmarks.pipeline.rounds import overhead
 from benchmarks.pipeline.stand import standing
-from tests.brokers import require_kafka
+from tests.support.brokers import require_kafka
 
 TICKETS = 300
 

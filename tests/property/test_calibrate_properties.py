@@ -9,17 +9,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas import Reason, Scored
-from streams.core.calibrate.bounds import binomial_tail, prediction_bound, upper_bound
-from streams.core.calibrate.figures import figures
-from streams.core.calibrate.fit import fit_isotonic, fit_temperature
-from streams.core.calibrate.maps import Isotonic, Temperature
-from streams.core.calibrate.measures import auroc, ece, reliability, risk_coverage
-from streams.core.calibrate.records import Record
-from streams.core.calibrate.replay import replay
-from streams.core.policy import Policy
-from tests.answers import record
-from tests.messages import unscorable
+from streams.core.calibration.bounds import binomial_tail, prediction_bound, upper_bound
+from streams.core.calibration.figures import figures
+from streams.core.calibration.fit import fit_isotonic, fit_temperature
+from streams.core.calibration.measures import auroc, ece, reliability, risk_coverage
+from streams.core.calibration.policy_replay import replay
+from streams.core.calibration.records import Record
+from streams.core.policy.calibration_map import Isotonic, Temperature
+from streams.core.policy.policy import Policy
 from tests.property.test_policy_properties import policies
+from tests.support.answers import record
+from tests.support.messages import unscorable
 
 seeded = settings(max_examples=150, deadline=None, derandomize=True)
 few = settings(max_examples=60, deadline=None, derandomize=True)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.core.drift import DETECTORS, EndpointMonitor, Kind, ProbeRow, Unusable, read_row
-from streams.core.drift.lt import lt_statistic
-from streams.core.drift.permutation import permutation_tests
-from streams.core.drift.simulate import Endpoint, probe_rows
-from streams.core.drift.sliding import SlidingStatistic
+from streams.core.drift.lt.lt_detector import lt_statistic
+from streams.core.drift.lt.permutation_test import permutation_tests
+from streams.core.drift.lt.sliding_statistic import SlidingStatistic
+from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 seeded = settings(deadline=None, derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 

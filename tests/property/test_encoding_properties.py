@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.encoding import text_of
-from streams.line_files import bounded_lines, numbered_lines
-from tests.encoded import MARKED, marked
+from streams.files import bounded_lines, numbered_lines
+from tests.support.encoded import MARKED, marked
 
 seeded = settings(max_examples=150, deadline=None, derandomize=True)
 #: No NUL: in the first line of a file without a mark it stands for UTF-16.

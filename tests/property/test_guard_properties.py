@@ -13,12 +13,12 @@ from streams.agents.classify import classify
 from streams.agents.escalate import escalate
 from streams.agents.guards import Clock, Guards
 from streams.agents.score import score
-from streams.core.guard import GuardLimits
-from streams.core.guard.breaker import Breaker, Permit
-from streams.core.policy import Policy
-from streams.core.written_exception import ABSENCE, WrittenException
-from tests.contracts import contracts, exception
-from tests.messages import LABELS, call, scored, ticket, unscorable
+from streams.core.guards import GuardLimits
+from streams.core.guards.breaker import Breaker, Permit
+from streams.core.guards.written_exception import ABSENCE, WrittenException
+from streams.core.policy.policy import Policy
+from tests.support.contracts import contracts, exception
+from tests.support.messages import LABELS, call, scored, ticket, unscorable
 
 seeded = settings(max_examples=60, deadline=None, derandomize=True)
 START = datetime(2026, 11, 1, tzinfo=UTC)

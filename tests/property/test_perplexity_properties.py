@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz.mutations import JUNK
 from schemas import Measured, Unmeasured
-from streams.core.perplexity import MOST_SURPRISE, PerplexityRule, measure, risk
-from streams.core.reading.prompt import read_prompt
-from tests.mutations import mutated
+from streams.core.signal.perplexity import MOST_SURPRISE, PerplexityRule, measure, risk
+from streams.core.signal.prompt_logprobs import read_prompt
+from tests.support.mutations import mutated
 
 RULE = PerplexityRule(min_tokens=2, window_tokens=3, usual=4.0, low=1.0, high=8.0, window=10.0)
 LOGPROBS = st.lists(st.floats(-60, 0), min_size=2, max_size=60)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import Reason, Scored, Unscorable
-from streams.core.policy import Basis, BigRule, CheapRule, Policy, decide_big, decide_cheap, uncertainty
-from tests.messages import LABELS, call
+from streams.core.policy.policy import Basis, BigRule, CheapRule, Policy, decide_big, decide_cheap, uncertainty
+from tests.support.messages import LABELS, call
 
 seeded = settings(max_examples=150, deadline=None, derandomize=True)
 

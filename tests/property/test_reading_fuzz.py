@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from benchmarks.fuzz import answers
 from benchmarks.fuzz.mutations import JUNK
 from schemas.signal import Reason, Scored, Unscorable
-from streams.core.labels import LabelSet
-from streams.core.score import Reading, score
-from tests.mutations import mutated, originals
+from streams.core.signal.labels import LabelSet
+from streams.core.signal.score import Reading, score
+from tests.support.mutations import mutated, originals
 
 COUNT = int(os.environ.get("HEDGEROW_FUZZ", "20000"))
 PARTS = 4

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.signal import Reason, Scored, Unscorable
-from streams.core.labels import LabelSet, fold
-from streams.core.score import score
-from tests import bodies
-from tests.bodies import SHAPES, Tok
+from streams.core.signal.labels import LabelSet, fold
+from streams.core.signal.score import score
+from tests.support import bodies
+from tests.support.bodies import SHAPES, Tok
 
 NAMES = ("transfers", "transactions", "top ups", "topics", "fees", "Rückgabe", "rückruf")
 LABELS = LabelSet(NAMES)

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.core.redact import Redaction, redact
+from streams.core.signal.redaction import Redaction, redact
 
 ALL: tuple[Redaction, ...] = ("email", "card", "phone")
 #: Texts of what the patterns are made of, with a little of everything else.

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import MAX_TEXT, TOPICS, InvalidMessage, Message, Ticket, stable_id
-from tests.messages import one_of_each, ticket
+from tests.support.messages import one_of_each, ticket
 
 REASONS = {"empty_message", "not_json", "wrong_schema", "unknown_schema_version"}
 FULL = {name: json.loads(message.encode()) for name, message in one_of_each().items()}

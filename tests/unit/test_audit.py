@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests import audit
+from tests.support import audit
 
 WELL = {"name": "orjson", "version": "3.11.0", "vulns": []}
 FLAW = {"id": "PYSEC-1", "fix_versions": ["3.1"], "aliases": [], "description": "..."}

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: Run as commands by the behaviour tests, and so imported by none.
-COMMANDS = ("streams.cli", "streams.sandbox.model.__main__", "benchmarks")
+COMMANDS = ("streams.cli", "streams.sandbox.model_server.__main__", "benchmarks")
 
 
 def sources() -> list[Path]:

@@ -11,14 +11,14 @@ import pytest
 
 from schemas import MAX_NAME, MAX_TEXT, InvalidMessage, Reason, Ticket
 from schemas.registry import TICKET_BYTES
-from streams import line_files, yaml_files
-from streams.core.labels import MAX_LABELS, LabelSet
-from streams.delivery.producers import MAX_REQUEST_BYTES
+from streams import files, yaml_files
+from streams.core.signal.labels import MAX_LABELS, LabelSet
 from streams.errors import SettingsError
-from streams.line_files import MAX_LINE_BYTES, bounded_lines, file_lines
-from streams.models import exchange
+from streams.files import MAX_LINE_BYTES, bounded_lines, file_lines
+from streams.kafka.producers import MAX_REQUEST_BYTES
+from streams.models import http
 from streams.models.endpoint import Endpoint
-from streams.models.exchange import Answered, Exchange, Unanswered
+from streams.models.http import Answered, Exchange, Unanswered
 from streams.yaml_files import read_yaml
 
 ENDPOINT = Endpoint(base_url="http://model.test/v1", model="gpt-4o-mini", attempts=3)
@@ -41,13 +41,13 @@ async def sent(content: bytes | AsyncIterator[bytes], **headers: str) -> tuple[A
 
 class TestABody:
     async def test_of_the_greatest_length_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 1000)
+        monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
         answered, _ = await sent(b"x" * 1000)
         assert isinstance(answered, Answered)
         assert answered.content == b"x" * 1000
 
     async def test_that_never_ends_is_left_and_not_asked_for_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 1000)
+        monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
         read = 0
 
         async def endless() -> AsyncIterator[bytes]:
@@ -67,7 +67,7 @@ class TestABody:
     async def test_is_counted_as_it_is_unpacked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import gzip
 
-        monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 1000)
+        monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
         packed = gzip.compress(b"x" * 100_000)
         assert len(packed) < 1000
         unanswered, _ = await sent(packed, **{"content-encoding": "gzip"})
@@ -82,7 +82,7 @@ class TestAFileOfLines:
         assert list(bounded_lines(io.BytesIO(b"a\n\r\n  \nb\r\nc"))) == [b"a", b"b", b"c"]
 
     def test_gives_the_beginning_of_a_line_that_is_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(line_files, "MAX_LINE_BYTES", 4)
+        monkeypatch.setattr(files, "MAX_LINE_BYTES", 4)
         assert list(bounded_lines(io.BytesIO(b"abcdefghij\nk\nlmnopq"))) == [b"abcd", b"k", b"lmno"]
 
     def test_a_line_that_was_cut_is_too_large_for_every_topic(self) -> None:

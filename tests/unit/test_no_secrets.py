@@ -15,17 +15,17 @@ import structlog
 from prometheus_client import generate_latest
 
 from schemas import Call
-from streams.agents.review_store import ReviewStore
-from streams.app import Worker, configure_logging
-from streams.core.redact import Redaction
-from streams.delivery.producers import start_producer
+from streams.core.signal.redaction import Redaction
 from streams.errors import HedgerowError
-from streams.metrics import MetricsObserver
-from streams.models.client import ModelClient
-from streams.models.probing import Probing
+from streams.kafka.producers import start_producer
+from streams.models.classifier import ModelClient
+from streams.observability.metrics import MetricsObserver
+from streams.prober.probing import Probing
+from streams.reviews.store import ReviewStore
 from streams.sandbox.ports import ReservedPort
 from streams.settings import Settings, check_settings
-from tests.messages import probe
+from streams.worker.worker import Worker, configure_logging
+from tests.support.messages import probe
 
 API_KEY = "sk-canary-0123456789abcdef"
 KAFKA = "canary-of-kafka"

@@ -6,7 +6,7 @@ import pytest
 
 from streams.errors import SettingsError
 from streams.record_file import RecordFile, read_records
-from tests.answers import records
+from tests.support.answers import records
 
 ROWS = records(4)
 

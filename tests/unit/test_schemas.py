@@ -33,7 +33,7 @@ from schemas import (
 from schemas.base import MAX_METADATA
 from schemas.export import FOLDER, json_schemas
 from schemas.registry import DEAD_LETTER_BYTES, TICKET_BYTES
-from tests.messages import (
+from tests.support.messages import (
     call,
     classification,
     dead_letter,

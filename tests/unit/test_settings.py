@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.core.policy import CheapRule, Policy
+from streams.core.policy.policy import CheapRule, Policy
 from streams.errors import SettingsError
 from streams.settings import AGENTS, Settings, check_settings, load_policy, load_settings
 

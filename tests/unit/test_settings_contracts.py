@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.core.guard import GuardLimits
+from streams.core.guards import GuardLimits
 from streams.errors import SettingsError
 from streams.settings import check_settings, load_contracts, load_settings
-from tests.contracts import EXCEPTION, PAPER
+from tests.support.contracts import EXCEPTION, PAPER
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "contracts.example.yaml"
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.errors import SandboxError
-from streams.sandbox.llm.weights import missing_packages
+from streams.sandbox.language_model.weights import missing_packages
 
 MLP = (".ffn_gate.", ".ffn_up.", ".ffn_down.")
 ATTENTION = (".attn_q.", ".attn_k.", ".attn_v.", ".attn_output.")

@@ -23,10 +23,10 @@ from benchmarks.tinychange.recording import PROBE, Question, Recording, record
 from benchmarks.tinychange.sizes import Sizes
 from benchmarks.tinychange.variants import Family, Variant, variants
 from streams.errors import SandboxError
-from streams.sandbox.llm.examples import choose_examples
-from streams.sandbox.llm.prompting import prefix, question
-from streams.sandbox.llm.weights import weights_file
-from streams.sandbox.model.training import read_training_set
+from streams.sandbox.language_model.examples import choose_examples
+from streams.sandbox.language_model.prompting import prefix, question
+from streams.sandbox.language_model.weights import weights_file
+from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.tickets import DEMO, TRAIN
 
 SERVED = "q6_k"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, Self
 
-from streams.core.drift.lt import LtDetector
-from streams.core.drift.lt_ref import LtRefDetector
+from streams.core.drift.lt.lt_detector import LtDetector
+from streams.core.drift.lt_ref.lt_ref_detector import LtRefDetector
 from streams.core.drift.page_hinkley import PageHinkleyDetector
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.verdict import Verdict

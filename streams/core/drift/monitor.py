@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streams.core.drift.contract_watch import ContractWatcher, MissingWatcher
 from streams.core.drift.detector import DETECTORS, Detector, detector_type
 from streams.core.drift.row import ProbeRow, read_row
 from streams.core.drift.verdict import Alarm, At, Reason, Unusable, Verdict
-from streams.core.drift.watchers import ContractWatcher, MissingWatcher
 
 VERSION: Final = 1
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.core.drift.lt import COOL_DOWN, WIDTH, window_alarm
+from streams.core.drift.lt.lt_detector import COOL_DOWN, WIDTH, window_alarm
+from streams.core.drift.lt.sliding_statistic import SlidingStatistic
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.sliding import SlidingStatistic
 from streams.core.drift.verdict import NotEnough, Quiet, Verdict
 
 if TYPE_CHECKING:

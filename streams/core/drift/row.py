@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from streams.core.drift.verdict import At, Reason, Unusable
-from streams.core.reading.numbers import ALMOST_CERTAIN, FLOOR, NOISE
+from streams.core.signal.numbers import ALMOST_CERTAIN, FLOOR, NOISE
 
 MAX_TOKENS: Final = 1000
 """More entries than any API returns for one position; a longer row is a fault, not a distribution."""

@@ -1,1 +1,0 @@
-"""From recorded answers to a policy: calibration maps, measures of confidence, and a choice of thresholds that holds."""

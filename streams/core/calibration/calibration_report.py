@@ -1,0 +1,126 @@
+"""What a calibration found, as plain values: the policy with its origin, and the figures behind it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from schemas import Tier, stable_id
+from streams.core.calibration.figures import whatif
+from streams.core.calibration.fit import applied
+from streams.core.calibration.measures import (
+    Floats,
+    auroc,
+    brier,
+    ece,
+    honest_ece,
+    log_loss,
+    reliability,
+    risk_coverage,
+)
+from streams.core.calibration.records import Record, data_hash, origin
+from streams.core.calibration.selection import Selection, shown
+from streams.core.policy.fitted import READING, Fitted, Promise
+from streams.core.policy.policy import Policy
+
+_CURVE_POINTS = 100
+_REVIEW_STEPS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+
+
+def fitted_policy(
+    selection: Selection, records: Sequence[Record], promise: Promise, date: datetime.date, made: dict[str, Any]
+) -> Policy:
+    """Return the chosen policy with its id and where it comes from; ``made`` are the figures of the tested half."""
+    source = origin(records)
+    numbers = {name: value for name, value in made.items() if isinstance(value, int | float) or value is None}
+    fitted = Fitted(
+        reading=READING,
+        data_hash=data_hash(records),
+        records=len(records),
+        date=date,
+        labels=source.labels,
+        cheap=source.cheap,
+        big=source.big,
+        promise=promise,
+        figures={name: None if value is None else round(value, 6) for name, value in numbers.items()},
+    )
+    policy = selection.policy.model_copy(update={"fitted": fitted})
+    return policy.model_copy(update={"id": f"calibrated-{stable_id('policy', policy.model_dump_json())[:12]}"})
+
+
+def report(selection: Selection, promise: Promise) -> dict[str, Any]:
+    """Return everything that a person should see before trusting the policy. All figures are of the tested half."""
+    chosen = selection.chosen
+    return {
+        "promise": promise.model_dump(),
+        "explored": len(selection.explored),
+        "tested": len(selection.tested),
+        "figures": {**whatif(selection.policy, selection.tested), "accepted_error_bound": chosen.bound},
+        "tiers": {tier: _tier(selection, tier) for tier in ("cheap", "big")},
+        "path": [
+            {
+                "accepted": step.accepted,
+                "wrong": step.wrong,
+                "bound": step.bound,
+                "passed": step.passed,
+                "chosen": step is chosen,
+            }
+            for step in selection.path
+        ],
+        "frontier": frontier(selection, promise),
+    }
+
+
+def frontier(selection: Selection, promise: Promise) -> list[dict[str, float]]:
+    """Return what more work for people would save: the best saving for each review share, on the explored half.
+
+    Among policies that keep the rest of the promise and err no more there than the chosen one does.
+    """
+    swept, records = selection.swept, selection.explored
+    here = whatif(selection.policy, records)
+    error = swept.wrong / np.maximum(1, swept.accepted)
+    fits = selection.eligible & (error <= (here["accepted_error"] or 0.0))
+    saving = np.broadcast_to(swept.saving(records)[:, None], fits.shape)
+    rows = []
+    for share in [step for step in _REVIEW_STEPS if step <= promise.max_review]:
+        within = fits & (swept.review <= share * len(records))
+        if within.any():
+            rows.append({"review_rate": share, "saving": float(saving[within].max())})
+    return rows
+
+
+def _tier(selection: Selection, tier: Tier) -> dict[str, Any]:
+    raw, right = shown(selection.tested, tier, selection.policy)
+    choice = selection.maps[tier]
+    return {
+        "map": choice.map.model_dump(),
+        "cross_validated": {"log_loss": choice.log_loss, "brier": choice.brier},
+        "before": _measures(raw, right),
+        "after": _measures(applied(choice.map, raw), right),
+    }
+
+
+def _measures(confidence: Floats, right: Floats) -> dict[str, Any]:
+    if not len(confidence):
+        return {"answers": 0}
+    coverage, risk = risk_coverage(confidence, right)
+    places = np.unique(np.linspace(0, len(coverage) - 1, _CURVE_POINTS).astype(np.intp))
+    return {
+        "answers": len(confidence),
+        "accuracy": float(right.mean()),
+        "ece": ece(confidence, right),
+        "ece_of_an_honest_model": honest_ece(confidence),
+        "brier": brier(confidence, right),
+        "log_loss": log_loss(confidence, right),
+        "auroc": auroc(confidence, right),
+        "reliability": [
+            {"answers": one.answers, "confidence": one.confidence, "right": one.right}
+            for one in reliability(confidence, right)
+        ],
+        "risk_coverage": [
+            {"coverage": float(x), "error": float(y)} for x, y in zip(coverage[places], risk[places], strict=True)
+        ],
+    }

@@ -1,0 +1,76 @@
+"""The figures of a policy on recorded answers: what it saves, how right it is, and what it leaves to people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from streams.core.calibration.measures import ece
+from streams.core.calibration.policy_replay import Outcome, replay
+from streams.core.calibration.records import Record
+from streams.core.policy.policy import Policy
+
+
+def whatif(policy: Policy, records: Sequence[Record]) -> dict[str, Any]:
+    """Return the policy's figures on the records (see `figures`), and ``slices`` with those of each named slice."""
+    outcomes = replay(policy, records)
+    slices: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.record.ticket.slice is not None:
+            slices.setdefault(outcome.record.ticket.slice, []).append(outcome)
+    return {**figures(outcomes), "slices": {name: figures(part) for name, part in sorted(slices.items())}}
+
+
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the figures of replayed tickets; None where there is nothing to divide by.
+
+    Shares are of all tickets, costs in USD of the model calls that the policy pays. Accuracies are over the tickets that
+    are routed without a person and have a gold label, the two single tiers' over the same tickets; ``accepted_error``
+    is the share of wrong labels there, and ``ece`` the expected calibration error of the deciding tier's confidence
+    there (15 bins of equal mass). ``accuracy_*_alone`` are over every labelled ticket; ``cost_per_correct`` is what
+    labelled tickets cost for each right label. A ticket without a gold label counts for shares and costs only, and in
+    ``accepted_unlabelled`` if it is routed: out of scope, it belongs in front of a person.
+    """
+    accepted = [outcome for outcome in outcomes if outcome.accepted]
+    known = [outcome for outcome in accepted if outcome.right is not None]
+    cost = sum(outcome.cost_usd for outcome in outcomes)
+    all_big = sum(outcome.record.big.cost_usd for outcome in outcomes)
+    right = sum(outcome.right is True for outcome in known)
+    labelled = [outcome for outcome in outcomes if outcome.record.gold is not None]
+    return {
+        "saving": 1 - cost / all_big if all_big else None,
+        "accuracy": _share(right, known),
+        "accuracy_all_cheap": _share(sum(o.record.cheap.signal.label == o.record.gold for o in known), known),
+        "accuracy_all_big": _share(sum(o.record.big.signal.label == o.record.gold for o in known), known),
+        "accepted_error": _share(len(known) - right, known),
+        "ece": _ece(known),
+        "review_rate": _share(len(outcomes) - len(accepted), outcomes),
+        "escalation_rate": _share(sum(outcome.escalated for outcome in outcomes), outcomes),
+        "cost_usd": cost,
+        "cost_per_correct": sum(outcome.cost_usd for outcome in labelled) / right if right else None,
+        "cost_all_big_usd": all_big,
+        "accuracy_cheap_alone": _share(sum(o.record.cheap.signal.label == o.record.gold for o in labelled), labelled),
+        "accuracy_big_alone": _share(sum(o.record.big.signal.label == o.record.gold for o in labelled), labelled),
+        "tickets": len(outcomes),
+        "labelled": len(labelled),
+        "routed": len(accepted),
+        "routed_cheap": sum(outcome.end == "cheap" for outcome in outcomes),
+        "routed_big": sum(outcome.end == "big" for outcome in outcomes),
+        "in_review": len(outcomes) - len(accepted),
+        "accepted_labelled": len(known),
+        "accepted_wrong": len(known) - right,
+        "accepted_unlabelled": len(accepted) - len(known),
+    }
+
+
+def _share(part: int, whole: Sequence[Outcome]) -> float | None:
+    return part / len(whole) if whole else None
+
+
+def _ece(known: Sequence[Outcome]) -> float | None:
+    if not known:
+        return None
+    confidence = np.array([outcome.confidence for outcome in known], dtype=np.float64)
+    return ece(confidence, np.array([outcome.right is True for outcome in known], dtype=np.float64))

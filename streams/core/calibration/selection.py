@@ -1,0 +1,212 @@
+"""Chooses a policy whose accepted error is bounded, without being fooled by having had so many to choose from.
+
+Pareto testing (Laufer-Goldshtein et al. 2022, arXiv 2210.07913), a fixed-sequence form of Learn then Test (Angelopoulos
+et al. 2021, arXiv 2110.01052). The records are parted in two. On the first half the maps are fitted, all thresholds are
+tried, and a path is laid from cautious policies to cheap ones. On the second half, which has played no part so far, the
+path is walked: each policy is tested, and the walk ends at the first that fails. The chance that any policy passed on the way
+has a higher error rate than the bound is at most 1 - level, however long the path. The test is exact, and stricter than
+that: it also bounds the error among as many tickets to come as were tested, because what comes is a draw, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Scored, Tier, stable_id
+from streams.core.calibration.bounds import prediction_bound, upper_bound
+from streams.core.calibration.fit import Choice, choose_map
+from streams.core.calibration.policy_replay import replay
+from streams.core.calibration.records import Record
+from streams.core.calibration.threshold_sweep import Sweep, sweep
+from streams.core.policy.fitted import Promise
+from streams.core.policy.policy import Calibration, Policy, numbers
+from streams.errors import HedgerowError
+
+Floats = NDArray[np.float64]
+
+#: Shares of the bound that the first half's error may reach, one step of the path each.
+_TARGETS = np.linspace(0.1, 1.0, 46)
+#: Of labelled records; with fewer no bound worth having can hold.
+MIN_LABELLED = 60
+
+
+class NoPolicy(HedgerowError):
+    """No policy keeps the promise on these records; one line says what is reachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One policy of the path with its test on the second half."""
+
+    policy: Policy
+    accepted: int
+    """Labelled tickets that it accepts."""
+    wrong: int
+    bound: float
+    """On the error rate, and on the error among as many tickets again, at the promise's level."""
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen policy, how its maps were chosen, the path that was walked, and all that was swept."""
+
+    policy: Policy
+    maps: dict[Tier, Choice]
+    path: tuple[Step, ...]
+    """Up to the first that failed, which is the last one then."""
+    chosen: Step
+    explored: tuple[Record, ...]
+    tested: tuple[Record, ...]
+    swept: Sweep
+    eligible: NDArray[np.bool_]
+    """Which pairs of the sweep kept everything but the error on the first half."""
+
+
+def halves(records: Sequence[Record], seed: int = 0) -> tuple[list[Record], list[Record]]:
+    """Part the records in two by a hash of their ids: the same way whatever their order."""
+    ordered = sorted(records, key=lambda record: stable_id("half", str(seed), record.ticket.ticket_id))
+    middle = len(ordered) // 2
+    return ordered[:middle], ordered[middle:]
+
+
+def select(records: Sequence[Record], promise: Promise, *, base: Policy | None = None, seed: int = 0) -> Selection:
+    """Return the policy for these records; ``base`` gives what is not searched: basis, least covered mass, limits.
+
+    Audits take no part in the search: what they send to people is a random share of what is accepted. Raises NoPolicy
+    where there are too few labels or no policy keeps the bound.
+    """
+    labelled = sum(record.gold is not None for record in records)
+    if labelled < MIN_LABELLED:
+        raise NoPolicy(f"{labelled} records have a gold label: at least {MIN_LABELLED} are needed, better thousands")
+    base = base or Policy()
+    explored, tested = halves(records, seed)
+    maps: dict[Tier, Choice] = {
+        "cheap": _choose(explored, "cheap", base, seed),
+        "big": _choose(explored, "big", base, seed),
+    }
+    calibration = Calibration(cheap=maps["cheap"].map, big=maps["big"].map)
+    searched = base.model_copy(update={"calibration": calibration, "audit_share": 0.0, "fitted": None})
+    swept = sweep(explored, searched)
+    eligible = _eligible(swept, explored, promise)
+    path = _walk(_path(swept, eligible, explored, searched, promise), tested, promise)
+    passed = [step for step in path if step.passed]
+    if not passed:
+        raise NoPolicy(_unreachable(path, swept, explored, promise))
+    return Selection(
+        policy=passed[-1].policy.model_copy(update={"audit_share": base.audit_share}),
+        maps=maps,
+        path=tuple(path),
+        chosen=passed[-1],
+        explored=tuple(explored),
+        tested=tuple(tested),
+        swept=swept,
+        eligible=eligible,
+    )
+
+
+def shown(records: Sequence[Record], tier: Tier, policy: Policy) -> tuple[Floats, Floats]:
+    """Return the tier's (confidence on the policy's basis, 1.0 where right) for labelled records with a signal."""
+    calls = [(getattr(record, tier).signal, record.gold) for record in records if record.gold is not None]
+    rows = [(numbers(x, policy.basis)[0], float(x.label == gold)) for x, gold in calls if isinstance(x, Scored)]
+    both = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _choose(records: Sequence[Record], tier: Tier, policy: Policy, seed: int) -> Choice:
+    confidence, right = shown(records, tier, policy)
+    try:
+        return choose_map(confidence, right, seed)
+    except ValueError as error:
+        raise NoPolicy(f"the {tier} tier: {error}") from None
+
+
+def _eligible(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDArray[np.bool_]:
+    """Return which pairs keep what has no test on the second half: the review share, and what is kept of the accuracy.
+
+    The latter with a margin, by the normal approximation of the paired difference. Only tickets on which one tier is
+    right and the other wrong move it.
+    """
+    kept = (swept.accepted - swept.wrong) - promise.keep * (swept.accepted - swept.big_wrong)
+    margin = _deviations(promise.level) * np.sqrt(swept.lost + swept.won)[:, None]
+    fits: NDArray[np.bool_] = (
+        (kept >= margin) & (swept.review <= promise.max_review * len(records)) & (swept.accepted > 0)
+    )
+    return fits
+
+
+def _careful_saving(swept: Sweep, records: Sequence[Record], level: float) -> Floats:
+    """Return each cheap rule's saving less its margin: who is escalated is a draw, too."""
+    saving = swept.saving(records)
+    return saving - _deviations(level) * np.sqrt(np.clip(saving * (1 - saving), 0, None) / len(records))
+
+
+def _deviations(level: float) -> float:
+    """Return how many standard deviations a figure may be off: by its own draw, and by that of as many tickets again."""
+    return NormalDist().inv_cdf(level) * math.sqrt(2)
+
+
+def _path(
+    swept: Sweep, eligible: NDArray[np.bool_], records: Sequence[Record], base: Policy, promise: Promise
+) -> list[Policy]:
+    """Return policies from cautious to cheap: for each target of the error the cheapest that stays under it."""
+    error = swept.wrong / np.maximum(1, swept.accepted)
+    cost = swept.cost_usd[:, None] + promise.review_usd * swept.review
+    saves = (_careful_saving(swept, records, promise.level) >= promise.min_saving)[:, None]
+    path: list[Policy] = []
+    seen: set[int] = set()
+    for target in promise.max_error * _TARGETS:
+        fits = eligible & (error <= target)
+        if not fits.any():
+            continue
+        # Where the saving wanted is out of reach, what comes nearest to it counts, not what people cost.
+        reached = fits & saves
+        price = np.where(reached, cost, np.inf) if reached.any() else np.where(fits, swept.cost_usd[:, None], np.inf)
+        best = np.flatnonzero(price == price.min())
+        place = int(best[np.argmin(swept.wrong.flat[best])])
+        if place in seen:
+            continue
+        seen.add(place)
+        row, column = divmod(place, len(swept.big))
+        path.append(base.model_copy(update={"cheap": swept.cheap[row], "big": swept.big[column]}))
+    return path
+
+
+def _walk(path: Sequence[Policy], records: Sequence[Record], promise: Promise) -> list[Step]:
+    """Test the path on records that it was not laid on, and stop at the first policy that fails."""
+    steps: list[Step] = []
+    for policy in path:
+        rights = [outcome.right for outcome in replay(policy, records) if outcome.right is not None]
+        accepted, wrong = len(rights), rights.count(False)
+        bound = max(
+            upper_bound(wrong, accepted, promise.level), prediction_bound(wrong, accepted, accepted, promise.level)
+        )
+        steps.append(Step(policy, accepted, wrong, bound, passed=bound <= promise.max_error))
+        if not steps[-1].passed:
+            break
+    return steps
+
+
+def _unreachable(path: Sequence[Step], swept: Sweep, records: Sequence[Record], promise: Promise) -> str:
+    asked = f"no policy keeps the accepted error under {promise.max_error:.2%} at {promise.level:.0%} confidence"
+    room = f"with at most {promise.max_review:.0%} in review"
+    if path:
+        best = min(path, key=lambda step: step.bound)
+        return (
+            f"{asked} {room}: the surest one tried got {best.wrong} of {best.accepted} wrong, which bounds it at "
+            f"{best.bound:.2%}; allow more error, more review, or bring more records"
+        )
+    fits = (swept.review <= promise.max_review * len(records)) & (swept.accepted > 0)
+    error = np.where(fits, swept.wrong / np.maximum(1, swept.accepted), np.inf)
+    least = float(error.min())
+    return (
+        f"{asked} {room}: the least error found on {len(records)} records is {least:.2%}; allow more error or more review"
+        if least < np.inf
+        else f"{asked} {room}: every policy sends more than that to review; allow more review"
+    )

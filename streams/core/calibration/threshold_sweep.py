@@ -1,0 +1,222 @@
+"""Every combination of thresholds at once: what it accepts, gets wrong, sends to people and costs.
+
+A proposal, not a proof: `select` takes the promising ones from here and tests them on other records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Call, Scored
+from streams.core.calibration.records import Record
+from streams.core.policy.policy import BigRule, CheapRule, Policy, numbers
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# How finely each threshold is searched: quantiles of what the records show.
+_CHEAP_CONFIDENCE = np.linspace(0.0, 0.98, 60)
+_CHEAP_ENTROPY = (0.6, 0.8)
+_ABSTAIN = np.concatenate((np.linspace(0.5, 0.7, 6), np.linspace(0.72, 0.99, 28)))
+_CHARS = (0.5, 0.75, 0.9)
+_BIG_CONFIDENCE = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3)
+_BIG_ENTROPY = (0.8, 0.95)
+_DISAGREEMENT = (0.4, 0.6, 0.75, 0.9)
+#: No answer is accepted that is likelier wrong than right: what the records hold none of, such as tickets that fit no
+#: label, shows in doubts like that.
+_LEAST = 0.5
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The figures of every pair of a cheap rule (rows) and a big rule (columns).
+
+    Counts of labelled tickets: ``accepted``, ``wrong``, and ``big_wrong`` where the big model alone would be wrong on
+    the accepted ones; ``lost`` are the accepted answers of the cheap tier that are wrong where the big one is right,
+    ``won`` the other way round. ``review`` counts all tickets; ``cost_usd`` is what all of them cost under a cheap
+    rule: the big one decides nothing that is paid.
+    """
+
+    cheap: tuple[CheapRule, ...]
+    big: tuple[BigRule, ...]
+    accepted: Floats
+    wrong: Floats
+    big_wrong: Floats
+    lost: Floats
+    won: Floats
+    review: Floats
+    cost_usd: Floats
+
+    def saving(self, records: Sequence[Record]) -> Floats:
+        """Return what each cheap rule saves against asking the big model about every one of the records swept."""
+        all_big = sum(record.big.cost_usd for record in records)
+        return 1 - self.cost_usd / all_big if all_big else np.zeros_like(self.cost_usd)
+
+
+def sweep(records: Sequence[Record], policy: Policy) -> Sweep:
+    """Try all thresholds on the records; ``policy`` gives what is not searched: basis, maps, least covered mass."""
+    columns = _Columns(records, policy)
+    cheap_rules, big_rules = _cheap_rules(columns), _big_rules(columns)
+    after_cheap = np.array([columns.big_accepts(rule, after_cheap=True) for rule in big_rules])
+    straight = np.array([columns.big_accepts(rule, after_cheap=False) for rule in big_rules])
+    parts = [
+        _figures(columns, cheap_rules[start : start + _CHUNK], after_cheap, straight)
+        for start in range(0, len(cheap_rules), _CHUNK)
+    ]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Sweep(cheap=cheap_rules, big=big_rules, **joined)
+
+
+class _Columns:
+    """The records as arrays, and each rule as the tickets that it takes."""
+
+    def __init__(self, records: Sequence[Record], policy: Policy) -> None:
+        calibration = policy.calibration
+        cheap = [_numbers(record.cheap, policy, calibration.cheap) for record in records]
+        big = [_numbers(record.big, policy, calibration.big) for record in records]
+        self.cheap_confidence, self.cheap_entropy, self.cheap_usable = _arrays(cheap)
+        self.big_confidence, self.big_entropy, self.big_usable = _arrays(big)
+        self.cheap_scored = np.array([isinstance(record.cheap.signal, Scored) for record in records])
+        named = [(record.cheap.signal.label, record.big.signal.label) for record in records]
+        self.differ = np.array([cheap is not None and cheap != big for cheap, big in named])
+        gold = [record.gold for record in records]
+        self.labelled = np.array([label is not None for label in gold])
+        self.cheap_wrong = self.labelled & np.array([one[0] != label for one, label in zip(named, gold, strict=True)])
+        self.big_wrong = self.labelled & np.array([one[1] != label for one, label in zip(named, gold, strict=True)])
+        self.cheap_cost = np.array([record.cheap.cost_usd for record in records])
+        self.big_cost = np.array([record.big.cost_usd for record in records])
+        self.chars = np.array([len(record.ticket.text) for record in records])
+        spread = [len(call.signal.label_probs) for call in _calls(records) if isinstance(call.signal, Scored)]
+        #: No entropy over the labels reaches it: a limit that is switched off.
+        self.ceiling = math.ceil(100 * math.log(max(spread, default=2)) + 1) / 100
+
+    def cheap_takes(self, rules: Sequence[CheapRule]) -> tuple[Bools, Bools, Bools]:
+        """Return (accepted, sent to review, sent straight to the big tier), a row for each rule.
+
+        What is in none of them is escalated.
+        """
+        limits = np.array(
+            [
+                (
+                    math.inf if rule.max_chars is None else rule.max_chars,
+                    math.inf if rule.abstain_entropy is None else rule.abstain_entropy,
+                    rule.min_confidence,
+                    rule.max_entropy,
+                )
+                for rule in rules
+            ]
+        )
+        most, doubt, least, limit = (limits[:, [place]] for place in range(4))
+        straight = self.chars > most
+        abstained = ~straight & self.cheap_scored & (self.cheap_entropy >= doubt)
+        sure = self.cheap_usable & (self.cheap_confidence >= least) & (self.cheap_entropy < limit)
+        return sure & ~straight & ~abstained, abstained, straight
+
+    def big_accepts(self, rule: BigRule, *, after_cheap: bool) -> Bools:
+        """Return which answers of the big tier are accepted, after the cheap tier was asked or without it."""
+        accepts = (
+            self.big_usable & (self.big_confidence >= rule.min_confidence) & (self.big_entropy <= rule.max_entropy)
+        )
+        return accepts & ~(self.differ & (self.big_entropy >= rule.disagreement_entropy)) if after_cheap else accepts
+
+
+def _figures(columns: _Columns, rules: Sequence[CheapRule], after_cheap: Bools, straight: Bools) -> dict[str, Floats]:
+    """Count by matrix products: rows are cheap rules, columns big rules, summed over tickets."""
+    accepted, abstained, skipped = columns.cheap_takes(rules)
+    escalated = ~accepted & ~abstained & ~skipped
+
+    def count(weight: Bools) -> Floats:
+        sums = escalated.astype(np.float32) @ (after_cheap & weight).T.astype(np.float32)
+        if skipped.any():
+            sums = sums + skipped.astype(np.float32) @ (straight & weight).T.astype(np.float32)
+        return np.asarray(sums, dtype=np.float64)
+
+    labelled, wrong, big_wrong = columns.labelled, columns.cheap_wrong, columns.big_wrong
+    by_big, wrong_by_big = count(labelled), count(big_wrong)
+    all_by_big = by_big if labelled.all() else count(np.ones_like(labelled))
+    return {
+        "accepted": by_big + (accepted & labelled).sum(axis=1)[:, None],
+        "wrong": wrong_by_big + (accepted & wrong).sum(axis=1)[:, None],
+        "big_wrong": wrong_by_big + (accepted & big_wrong).sum(axis=1)[:, None],
+        "lost": (accepted & wrong & ~big_wrong).sum(axis=1).astype(np.float64),
+        "won": (accepted & ~wrong & big_wrong).sum(axis=1).astype(np.float64),
+        "review": len(labelled) - accepted.sum(axis=1)[:, None] - all_by_big,
+        "cost_usd": (~skipped) @ columns.cheap_cost + (escalated | skipped) @ columns.big_cost,
+    }
+
+
+def _cheap_rules(columns: _Columns) -> tuple[CheapRule, ...]:
+    confidences = _likely(_floors(columns.cheap_confidence[columns.cheap_usable], _CHEAP_CONFIDENCE))
+    entropy = columns.cheap_entropy[columns.cheap_usable]
+    limits = [*_ceilings(entropy, _CHEAP_ENTROPY), columns.ceiling]
+    abstain = [None, *_ceilings(entropy, _ABSTAIN)]
+    chars = [None, *sorted({int(x) for x in np.quantile(columns.chars, _CHARS)})]
+    # Without the straight-to-big rule in full; with it on a coarser grid, because each of its limits multiplies all.
+    pairs = [
+        *product((None,), confidences, limits, abstain),
+        *product(chars[1:], confidences[::3], limits[-1:], abstain[::2]),
+    ]
+    return tuple(
+        CheapRule(
+            max_chars=most,
+            min_confidence=least,
+            min_confidence_two_labels=least,
+            max_entropy=limit,
+            abstain_entropy=above,
+        )
+        for most, least, limit, above in pairs
+        # Under an abstention at a lower entropy, a limit of acceptance changes nothing.
+        if above is None or limit <= above or limit == columns.ceiling
+    )
+
+
+def _big_rules(columns: _Columns) -> tuple[BigRule, ...]:
+    usable = columns.big_usable
+    confidences = _likely(_floors(columns.big_confidence[usable], _BIG_CONFIDENCE))
+    entropy = columns.big_entropy[usable]
+    limits = [*_ceilings(entropy, _BIG_ENTROPY), columns.ceiling]
+    differing = columns.big_entropy[usable & columns.differ]
+    disagreement = [*_ceilings(differing, _DISAGREEMENT), columns.ceiling]
+    return tuple(
+        BigRule(min_confidence=least, min_confidence_two_labels=least, max_entropy=limit, disagreement_entropy=differ)
+        for least, limit, differ in product(confidences, limits, disagreement)
+    )
+
+
+def _floors(values: Floats, shares: Sequence[float] | Floats) -> list[float]:
+    """Return these quantiles, rounded down to four digits, each once."""
+    return sorted({math.floor(x * 1e4) / 1e4 for x in np.quantile(values, shares).tolist()}) if len(values) else [0.0]
+
+
+def _likely(confidences: list[float]) -> list[float]:
+    return [_LEAST, *(x for x in confidences if x > _LEAST)]
+
+
+def _ceilings(values: Floats, shares: Sequence[float] | Floats) -> list[float]:
+    """Return these quantiles, rounded up to four digits, each once."""
+    return sorted({math.ceil(x * 1e4) / 1e4 for x in np.quantile(values, shares).tolist()}) if len(values) else []
+
+
+def _calls(records: Sequence[Record]) -> list[Call]:
+    return [call for record in records for call in (record.cheap, record.big)]
+
+
+def _numbers(call: Call, policy: Policy, calibration: object) -> tuple[float, float, bool]:
+    signal = call.signal
+    if not isinstance(signal, Scored):
+        return 0.0, 0.0, False
+    confidence, entropy = numbers(signal, policy.basis)
+    mapped = calibration(confidence) if callable(calibration) else confidence
+    return mapped, entropy, signal.top_k_mass >= policy.min_top_k_mass
+
+
+def _arrays(rows: list[tuple[float, float, bool]]) -> tuple[Floats, Floats, Bools]:
+    confidence, entropy, usable = zip(*rows, strict=True)
+    return np.array(confidence), np.array(entropy), np.array(usable, dtype=bool)

@@ -1,0 +1,1 @@
+"""`lt`: the published rule of Log Probability Tracking, its statistic, and its two-sample test."""

@@ -1,0 +1,85 @@
+"""The fixed reference of `lt-ref`: what an endpoint's rows look like while its model stays the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from streams.core.drift.lt_ref.serial_correlation import serial_correlation
+from streams.core.drift.lt_ref.whitening import whitening
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.window import Matrix, censored, same_k
+
+REPEAT: Final = 1e6
+"""Rows that agree to a millionth of a nat are the same row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Mean and whitening of a reference at its k, over the tokens that at least half of its rows list.
+
+    One more coordinate holds how far the likeliest other token stands above the row's minimum: a token that the
+    reference does not know is news, too. ``known`` are the reference's rows themselves, ``rho`` their serial
+    correlation.
+    """
+
+    k: int
+    tokens: tuple[str, ...]
+    mean: Matrix
+    whitening: Matrix
+    known: frozenset[bytes]
+    rho: float
+
+    def comparable(self, row: ProbeRow) -> bool:
+        """Whether the row lists enough tokens; censoring a much shorter one would invent a change."""
+        return row.k >= self.k or same_k(row.k, self.k)
+
+    def whitened(self, rows: Sequence[ProbeRow]) -> Matrix:
+        """Whitened distances of rows from the reference's mean, as (rows, d)."""
+        return self._whiten(_features(rows, self.tokens, self.k))
+
+    def deviations(self, rows: Sequence[ProbeRow]) -> Matrix:
+        """As ``whitened``, but zero for a row that the reference holds to the last digit.
+
+        Such a row is no news: a server with a few discrete states (prompt cached or not) repeats itself exactly, a changed
+        model does not.
+        """
+        features = _features(rows, self.tokens, self.k)
+        deviations = self._whiten(features)
+        deviations[[_digits(row) in self.known for row in features]] = 0.0
+        return deviations
+
+    def _whiten(self, features: Matrix) -> Matrix:
+        return (features - self.mean) @ self.whitening
+
+
+def fit_baseline(rows: Sequence[ProbeRow], k: int) -> tuple[Baseline, Matrix]:
+    """Fit rows cut to ``k``; with it the matrix (rows, d) that thresholds are to be drawn from."""
+    listed = Counter(token for row in rows for token in islice(row.tokens, k))
+    tokens = tuple(token for token, count in listed.items() if 2 * count >= len(rows))
+    features = _features(rows, tokens, k)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    root = whitening(centred.T @ centred / len(rows))
+    known = frozenset(map(_digits, features))
+    return Baseline(k, tokens, mean, root, known, serial_correlation(centred @ root)), features
+
+
+def _features(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:
+    inside = set(tokens)
+    others = np.zeros((len(rows), 1))
+    for line, row in enumerate(rows):
+        top = zip(islice(row.tokens, k), row.logprobs, strict=False)
+        likeliest = next((logprob for token, logprob in top if token not in inside), None)
+        if likeliest is not None:
+            others[line] = likeliest - row.logprobs[min(k, row.k) - 1]
+    return np.hstack((censored(rows, tokens, k), others))
+
+
+def _digits(features: Matrix) -> bytes:
+    return np.rint(features * REPEAT).astype(np.int64).tobytes()

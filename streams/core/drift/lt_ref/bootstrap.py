@@ -1,0 +1,103 @@
+"""Thresholds of an endpoint's own, by a moving-block bootstrap of its reference rows.
+
+One threshold for all endpoints fails: serial correlation alone moves the right one by a factor of two. Here the
+reference is resampled in blocks of consecutive rows, which keep the correlation and the serving modes; mean and
+covariance are estimated anew from every resample, which adds what their own error costs; and the thresholds are what
+the statistics rarely pass on a stretch of other resampled rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.core.drift.lt_ref.jump import WINDOW, jump_variance, jumps
+from streams.core.drift.lt_ref.mewma import largest_average, mewma_variance
+from streams.core.drift.lt_ref.whitening import whitening
+from streams.core.drift.window import Matrix
+
+BLOCKS: Final = (24, 1)
+"""Rows per block. Blocks of 24 keep serial correlation; single rows try the orders that the reference happened not to
+show (two rare rows in succession). The larger threshold counts."""
+
+RESAMPLES: Final = 400
+STRETCH: Final = 200
+"""Rows of resampled traffic per resample; their maximum is what a threshold is a quantile of."""
+
+JOINTS: Final = 1.05
+"""Thresholds are raised by this factor for the correlation that every joint between blocks cuts."""
+
+OUTLIER: Final = 3.0
+"""Deviations are cut to so many times the length of an ordinary one. Where a resample misses a rare serving mode
+altogether, a row of that mode is a hundred deviations away, and would set a threshold that nothing ever passes."""
+
+SEED: Final = 0
+"""The same resamples every time: the same rows give the same thresholds on every worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The norms that the moving average and the jump of whitened rows must pass."""
+
+    average: float
+    jump: float
+
+
+def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) -> Thresholds:
+    """The thresholds that quiet rows pass about ``false_alarm_rate`` times a row, both statistics together.
+
+    ``reference`` is (rows, d), with more than 24 rows, ``rho`` its serial correlation. Never below the thresholds of
+    independent Gaussian noise, which a constant reference, or one with a single rare mode, would undercut.
+    """
+    rng = np.random.default_rng(SEED)
+    variances = np.array([mewma_variance(rho) + (1 + rho) / (1 - rho) / len(reference), jump_variance(rho)])
+    thresholds = JOINTS * np.sqrt(variances * _chi_square(reference.shape[1], false_alarm_rate))
+    quantile = 1.0 - false_alarm_rate * STRETCH
+    for block in BLOCKS:
+        maxima = _resampled_maxima(reference, rho, block, rng)
+        alone = np.maximum(np.quantile(maxima, quantile, axis=1), np.finfo(np.float64).tiny)
+        together = np.quantile((maxima / alone[:, None]).max(axis=0), quantile)
+        thresholds = np.maximum(thresholds, JOINTS * together * alone)
+    return Thresholds(float(thresholds[0]), float(thresholds[1]))
+
+
+def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.Generator) -> Matrix:
+    """The largest average and the largest jump of each resampled stretch, as (2, resamples)."""
+    resampled = reference[_block_indices(len(reference), len(reference), block, rng)]
+    mean = resampled.mean(axis=1, keepdims=True)
+    resampled -= mean
+    roots = whitening(resampled.transpose(0, 2, 1) @ resampled / len(reference))
+    stretch = (reference[_block_indices(len(reference), STRETCH, block, rng)] - mean) @ roots
+    stretch = _without_outliers(stretch)
+    if block == 1:
+        moved = jumps(stretch, 0.0)
+    else:
+        # Jumps are taken between rows that really followed each other, then resampled: a joint is no jump.
+        real = jumps(reference, rho)
+        constant = jumps(np.repeat(mean, WINDOW + 1, axis=1), rho)
+        moved = (real[_block_indices(len(real), STRETCH, block, rng)] - constant) @ roots
+    return np.stack((largest_average(stretch), np.linalg.norm(moved, axis=2).max(axis=1)))
+
+
+def _without_outliers(deviations: Matrix) -> Matrix:
+    longest = OUTLIER * deviations.shape[-1] ** 0.5
+    lengths = np.linalg.norm(deviations, axis=-1, keepdims=True)
+    cut: Matrix = deviations * (longest / np.maximum(lengths, longest))
+    return cut
+
+
+def _block_indices(rows: int, length: int, block: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Row indices (resamples, length): runs of ``block`` consecutive rows from random starts."""
+    starts = rng.integers(0, rows - block + 1, size=(RESAMPLES, -(-length // block)))
+    return (starts[:, :, None] + np.arange(block)).reshape(RESAMPLES, -1)[:, :length]
+
+
+def _chi_square(d: int, upper: float) -> float:
+    """The value that chi-square with ``d`` degrees of freedom passes with probability ``upper`` (Wilson and Hilferty)."""
+    z = NormalDist().inv_cdf(1.0 - upper)
+    spread = 2.0 / (9.0 * d)
+    return float(d * (1.0 - spread + z * spread**0.5) ** 3)

@@ -1,0 +1,47 @@
+"""The multivariate exponentially weighted moving average (MEWMA) of whitened rows.
+
+Source: Lowry, Woodall, Champ and Rigdon (1992), with the rows cut so that outliers cannot alarm.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from streams.core.drift.lt_ref.jump import WINDOW
+from streams.core.drift.window import Matrix
+
+RATE: Final = 0.1
+"""Share of the newest row: a memory of some ten rows, for movements too small to see in three."""
+
+SAME_WAY: Final = 1.1
+"""Rows of a real change agree in direction only nearly; a tenth more length lets ``WINDOW`` of them still suffice."""
+
+
+def mewma_variance(rho: float) -> float:
+    """Variance of the average, where each row has unit variance and AR(1) correlation ``rho``."""
+    kept = rho * (1.0 - RATE)
+    return RATE / (2.0 - RATE) * (1.0 + kept) / (1.0 - kept)
+
+
+def next_average(average: Matrix, deviation: Matrix, threshold: float) -> Matrix:
+    """The average after one more whitened row.
+
+    A row is cut to the length at which ``WINDOW`` rows in succession, all the same way, just pass the threshold from
+    rest: fewer cannot alarm, however wild.
+    """
+    longest = SAME_WAY * threshold / (1.0 - (1.0 - RATE) ** WINDOW)
+    length = float(np.linalg.norm(deviation))
+    following: Matrix = (1.0 - RATE) * average + RATE * (longest / max(length, longest)) * deviation
+    return following
+
+
+def largest_average(deviations: Matrix) -> Matrix:
+    """The largest norm that the average reaches on each stretch of rows (stretches, rows, d), starting from rest."""
+    average = np.zeros((deviations.shape[0], deviations.shape[2]))
+    largest = np.zeros(deviations.shape[0])
+    for row in np.moveaxis(deviations, 1, 0):
+        average += RATE * (row - average)
+        np.maximum(largest, np.einsum("sd,sd->s", average, average), out=largest)
+    return np.sqrt(largest)

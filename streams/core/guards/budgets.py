@@ -1,0 +1,53 @@
+"""What an hour may use up: escalations, and money."""
+
+from __future__ import annotations
+
+from streams.core.guards.finding import AlertKind, Bell, Finding
+from streams.core.guards.hourly_total import HourlyTotal
+
+
+class EscalationBudget:
+    """So many escalations an hour; tickets beyond them go to a person instead."""
+
+    #: The reason on a ticket that is in front of a person because the hour's escalations are used up.
+    REASON = "escalation_budget"
+
+    def __init__(self, most: int, remind_s: float) -> None:
+        self._most = most
+        self._hour = HourlyTotal()
+        self._bell = Bell(remind_s)
+
+    def take(self, now: float) -> tuple[bool, tuple[Finding, ...]]:
+        """Return whether one more escalation is allowed at ``now`` (seconds), counting it if so, and what is to be said."""
+        if self._hour.total(now) < self._most:
+            self._hour.add(1, now)
+            return True, ()
+        if not self._bell.pull(self.REASON, now):
+            return False, ()
+        summary = f"the {self._most} escalations of this hour are used up: tickets go to a person instead"
+        details = {"max_escalations_per_hour": self._most}
+        return False, (Finding(AlertKind.ESCALATION_BUDGET, "escalations", summary, details),)
+
+
+class SpendBudget:
+    """So much money an hour; once it is spent, nothing more is asked of the big model. Calls in flight may exceed it."""
+
+    def __init__(self, most_usd: float, remind_s: float) -> None:
+        self._most_usd = most_usd
+        self._hour = HourlyTotal()
+        self._bell = Bell(remind_s)
+
+    def spend(self, cost_usd: float, now: float) -> None:
+        """Count what a call cost, USD."""
+        self._hour.add(cost_usd, now)
+
+    def allows(self, now: float) -> tuple[bool, tuple[Finding, ...]]:
+        """Return whether money is left at ``now`` (seconds), and what is to be said."""
+        spent = self._hour.total(now)
+        if spent < self._most_usd:
+            return True, ()
+        if not self._bell.pull("spend", now):
+            return False, ()
+        summary = f"${spent:.4f} was spent within an hour, of ${self._most_usd:g} allowed: the big model is not asked"
+        details = {"max_usd_per_hour": self._most_usd, "spent_usd": spent}
+        return False, (Finding(AlertKind.SPEND_BUDGET, "spend", summary, details),)

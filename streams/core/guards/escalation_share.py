@@ -1,0 +1,95 @@
+"""Watches the share of cheap answers that are escalated, on both sides: a flood, and a silence."""
+
+from __future__ import annotations
+
+from streams.core.guards.finding import AlertKind, Bell, Finding
+from streams.core.guards.limits import SIGNIFICANT
+from streams.core.guards.rates import Rates
+from streams.core.statistics import predictive_none, predictive_tails
+
+_SOURCE = "escalations"
+_ESCALATED = "escalated"
+#: The last window is judged so many times while it passes.
+_LOOKS = 4
+#: An alarm is over when what is seen is this likely again under the history before it.
+_USUAL = 1e-3
+_TOP_CAUSES = 5
+
+
+class ShareWatch:
+    """Compares the last ``window`` decisions with the history before them, at four moments a window.
+
+    A *flood* or a *silence* is a count that this history would lead to less than once in a million. A silence is also
+    no escalation at all for so long, be it many windows. What is seen during an alarm is not learned: the new
+    share does not become normal by lasting.
+
+    Too early to judge is until one window of history lies behind one full window.
+    """
+
+    def __init__(self, window: int, remind_s: float) -> None:
+        self._window = window
+        self._rates = Rates(window)
+        self._bell = Bell(remind_s)
+        self._alarm: AlertKind | None = None
+        self._since_look = 0
+        self._quiet = 0
+        """Decisions since the last escalation."""
+        self._at_last = (0.0, 0.0)
+        """(escalations, decisions) in the window and the history up to the last escalation."""
+
+    def push(self, cause: str | None, now: float) -> tuple[Finding, ...]:
+        """Take the next decision at ``now`` (seconds): why it is escalated, or None where it is not."""
+        names = set() if cause is None else {_ESCALATED, cause}
+        self._rates.push(names, learn=self._alarm is None)
+        self._quiet += 1
+        if cause is not None:
+            hits, calls = self._rates.before(_ESCALATED)
+            self._at_last = (hits + self._rates.count(_ESCALATED), calls + self._rates.calls)
+            self._quiet = 0
+        self._since_look += 1
+        if self._since_look < self._window // _LOOKS:
+            return ()
+        self._since_look = 0
+        return self._look(now)
+
+    def _look(self, now: float) -> tuple[Finding, ...]:
+        hits, calls = self._rates.before(_ESCALATED)
+        if calls < self._window:
+            return ()
+        seen = self._rates.count(_ESCALATED)
+        lower, upper = predictive_tails(seen, self._rates.calls, hits, calls)
+        if self._quiet >= self._window:
+            lower = min(lower, predictive_none(self._quiet, *self._at_last))
+        if lower < SIGNIFICANT:
+            return self._tell(AlertKind.ESCALATION_SILENCE, now)
+        if upper < SIGNIFICANT:
+            return self._tell(AlertKind.ESCALATION_FLOOD, now)
+        if self._alarm is None or min(lower, upper) < _USUAL:
+            return ()
+        was, self._alarm = self._alarm, None
+        self._bell.over(was)
+        return (Finding(AlertKind.RECOVERED, _SOURCE, f"{_SOURCE}: over: {was}", {"was": [was], **self._numbers()}),)
+
+    def _tell(self, kind: AlertKind, now: float) -> tuple[Finding, ...]:
+        self._alarm = kind
+        if not self._bell.pull(kind, now):
+            return ()
+        numbers = self._numbers()
+        seen = "none" if self._quiet >= self._window else f"{numbers['share']:.1%}"
+        over = max(self._quiet, self._rates.calls)
+        summary = f"{_SOURCE}: {seen} of the last {over} decisions, where it was {numbers['earlier_share']:.1%} before"
+        return (Finding(kind, _SOURCE, summary, numbers),)
+
+    def _numbers(self) -> dict[str, object]:
+        hits, calls = self._rates.before(_ESCALATED)
+        counts = self._rates.names()
+        escalated = counts.pop(_ESCALATED, 0)
+        causes = sorted(counts.items(), key=lambda pair: -pair[1])[:_TOP_CAUSES]
+        return {
+            "window": self._rates.calls,
+            "escalated": escalated,
+            "share": escalated / self._rates.calls,
+            "earlier_share": hits / calls,
+            "since_last": self._quiet,
+            "causes": dict(causes),
+        }

@@ -1,0 +1,77 @@
+"""Tells which kinds of breach have become more frequent than they were: an outage each, while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from streams.core.guards.finding import Bell
+from streams.core.guards.limits import SIGNIFICANT, GuardLimits
+from streams.core.guards.rates import Rates
+from streams.core.statistics import binomial_tail
+
+#: Calls without any answer; they are no breach, but an outage all the same.
+UNANSWERED = "no_answer"
+
+
+class Outages:
+    """Judges the counts in ``rates``, which the caller keeps, against the history before them.
+
+    A kind of breach is judged when a call is free of it: before that it may be every call, which is no outage.
+    """
+
+    def __init__(self, rates: Rates, limits: GuardLimits) -> None:
+        self._rates = rates
+        self._limits = limits
+        self._bell = Bell(limits.remind_s)
+        self._untested: set[str] = set()
+        """Seen since the last call that was free of them."""
+        self._unanswered = 0
+        """Calls in a row without an answer."""
+        self.ongoing: set[str] = set()
+
+    def see(self, names: AbstractSet[str], aside: AbstractSet[str], now: float) -> list[str]:
+        """Take a call with these breaches at ``now`` (seconds); return the outages to speak of.
+
+        Those ``aside`` are somebody else's to judge.
+        """
+        self._unanswered = 0
+        settled = self._untested - names
+        self._untested = (self._untested | names) - settled - aside
+        found = [name for name in sorted(settled - aside) if name in self.ongoing or self._is_unusual(name)]
+        return [name for name in found if self._tell(name, now)]
+
+    def unanswered(self, now: float) -> list[str]:
+        """Take a call without an answer; return the outages to speak of."""
+        self._unanswered += 1
+        self._untested.add(UNANSWERED)
+        return [UNANSWERED] if self._unanswered >= self._limits.run and self._tell(UNANSWERED, now) else []
+
+    def ended(self, names: AbstractSet[str]) -> list[str]:
+        """Return the outages whose share of the window is what it was before, and forget them."""
+        over = sorted(name for name in self.ongoing - names if self._rates.count(name) <= self._usual_count(name))
+        for name in over:
+            self.ongoing.discard(name)
+            self._bell.over(name)
+        return over
+
+    def forget(self) -> list[str]:
+        """Return the outages that were going on, and begin anew."""
+        names = sorted(self.ongoing)
+        for name in names:
+            self._bell.over(name)
+        self.ongoing, self._untested, self._unanswered = set(), set(), 0
+        return names
+
+    def _tell(self, name: str, now: float) -> bool:
+        self.ongoing.add(name)
+        return self._bell.pull(name, now)
+
+    def _is_unusual(self, name: str) -> bool:
+        return binomial_tail(self._rates.count(name), self._rates.calls, self._usual_share(name)) < SIGNIFICANT
+
+    def _usual_share(self, name: str) -> float:
+        prior = self._limits.tolerated_share
+        return max(prior, self._rates.expected(name, prior, self._limits.window))
+
+    def _usual_count(self, name: str) -> float:
+        return self._usual_share(name) * self._rates.calls

@@ -1,0 +1,202 @@
+"""When an answer is accepted, escalated or put in front of a person.
+
+There is no path from an unscorable answer to "accept" in here: both rules ask for a Scored signal before they compare
+a single number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas import Call, Scored, Signal, TextPerplexity, stable_id
+from schemas.signal import Probability, entropy_with_none
+from streams.core.policy.calibration_map import CalibrationMap
+from streams.core.policy.fitted import Fitted
+from streams.core.signal.perplexity import PerplexityRule, risk
+
+Action = Literal["accept", "escalate", "review"]
+Basis = Literal["label", "token", "min", "mean"]
+#: What becomes of answers that would be accepted while the model is known to have changed; ``ignore`` only says so.
+WhenStale = Literal["escalate", "review", "ignore"]
+Nats = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Calibration(_Rule):
+    """Each tier's map from the confidence shown to the share of such answers that are right; None: taken as shown."""
+
+    cheap: CalibrationMap | None = None
+    big: CalibrationMap | None = None
+
+
+class CheapRule(_Rule):
+    """The cheap tier's rule; what does not pass is escalated."""
+
+    max_chars: Annotated[int, Field(ge=0)] | None = None
+    """A longer text goes straight to the big tier, before anything is paid; None: every text is asked about."""
+    min_confidence: Probability = 0.65
+    min_confidence_two_labels: Probability = 0.55
+    max_entropy: Nats = 0.80
+    """Accept needs less than this, nats."""
+    abstain_entropy: Nats | None = None
+    """At or above this a ticket goes straight to a person, without paying the big model; None: never."""
+
+
+class BigRule(_Rule):
+    """The big tier's rule; what does not pass goes to a person."""
+
+    min_confidence: Probability = 0.65
+    min_confidence_two_labels: Probability = 0.55
+    max_entropy: Nats = 1.20
+    """Accept needs no more than this, nats."""
+    disagreement_entropy: Nats = 0.80
+    """Where the tiers name different labels, accept needs less than this."""
+
+
+class Policy(_Rule):
+    """The decision of both tiers, with the id that every result carries."""
+
+    id: Annotated[str, Field(min_length=1, max_length=256)] = "default-1"
+    basis: Basis = "label"
+    """Which numbers decide: ``label`` space, the first answer ``token``, or ``min``/``mean`` logprob over the answer."""
+    min_top_k_mass: Probability = 0.95
+    """Under this the API showed too little of the distribution to accept anything."""
+    calibration: Calibration = Calibration()
+    """With a map, min_confidence is compared to the calibrated confidence: the chance of being right."""
+    cheap: CheapRule = CheapRule()
+    big: BigRule = BigRule()
+    audit_share: Probability = 0.0
+    """Share of accepted cheap answers that a person looks at all the same, drawn by ticket id."""
+    max_escalations_per_hour: Annotated[int, Field(ge=0)] | None = None
+    """More than these go to a person instead, in each worker process for itself; None: no limit."""
+    perplexity: PerplexityRule | None = None
+    """When a text is too strange, or too well known, for a model to decide; None: its perplexity is not looked at."""
+    when_stale: WhenStale = "escalate"
+    """What workers do with answers of a tier whose model has changed, until somebody acknowledges it (``core/stale.py``)."""
+    fitted: Fitted | None = None
+    """What the policy was fitted on; an answer of any other model is then never accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with an answer, why not more (reasons), and the two numbers that decided; None without a signal.
+
+    The confidence is the calibrated one where the policy has a map.
+    """
+
+    action: Action
+    reasons: tuple[str, ...]
+    confidence: float | None = None
+    entropy: float | None = None
+
+
+def numbers(signal: Scored, basis: Basis) -> tuple[float, float]:
+    """Return (confidence, entropy in nats) on the policy's basis."""
+    if basis == "label":
+        return signal.confidence, signal.decides
+    if basis == "token":
+        return signal.token_confidence, signal.token_entropy
+    logprob = signal.min_logprob if basis == "min" else signal.mean_logprob
+    return math.exp(logprob), signal.token_entropy
+
+
+def skips_cheap(policy: Policy, text: str) -> bool:
+    """Tell whether a ticket goes straight to the big tier, by what is known before any call."""
+    return policy.cheap.max_chars is not None and len(text) > policy.cheap.max_chars
+
+
+def decide_cheap(
+    policy: Policy,
+    signal: Signal,
+    ticket_id: str = "",
+    model: str | None = None,
+    perplexity: TextPerplexity | None = None,
+) -> Decision:
+    """Decide on the cheap tier's answer: accept, escalate, or review.
+
+    ``model`` is the id that the API returned, ``perplexity`` that of the ticket's text, where it was asked for.
+    """
+    suspicious = _suspicions(policy, perplexity)
+    if not isinstance(signal, Scored):
+        return Decision("review" if suspicious else "escalate", (f"no_signal:{signal.reason}", *suspicious))
+    rule = policy.cheap
+    confidence, entropy = _calibrated(policy.calibration.cheap, numbers(signal, policy.basis))
+    reasons = _doubts(policy, signal, confidence, rule.min_confidence, rule.min_confidence_two_labels)
+    if policy.fitted is not None and model != policy.fitted.cheap.model_returned:
+        reasons.append("model_not_fitted")
+    if entropy >= rule.max_entropy:
+        reasons.append("high_entropy")
+    if rule.abstain_entropy is not None and entropy >= rule.abstain_entropy:
+        return Decision("review", (*reasons, "abstained", *suspicious), confidence, entropy)
+    if suspicious:
+        return Decision("review", (*reasons, *suspicious), confidence, entropy)
+    if reasons:
+        return Decision("escalate", tuple(reasons), confidence, entropy)
+    if policy.audit_share and _drawn(ticket_id, policy.audit_share):
+        return Decision("review", ("audit",), confidence, entropy)
+    return Decision("accept", (), confidence, entropy)
+
+
+def decide_big(policy: Policy, signal: Signal, cheap_label: str | None, model: str | None = None) -> Decision:
+    """Decide on the big tier's answer: accept or review.
+
+    ``cheap_label`` is what the cheap tier named, if anything; ``model`` is the id that the API returned.
+    """
+    if not isinstance(signal, Scored):
+        return Decision("review", (f"no_signal:{signal.reason}",))
+    rule = policy.big
+    confidence, entropy = _calibrated(policy.calibration.big, numbers(signal, policy.basis))
+    reasons = _doubts(policy, signal, confidence, rule.min_confidence, rule.min_confidence_two_labels)
+    if policy.fitted is not None and model != policy.fitted.big.model_returned:
+        reasons.append("model_not_fitted")
+    if entropy > rule.max_entropy:
+        reasons.append("high_entropy")
+    if cheap_label is not None and cheap_label != signal.label and entropy >= rule.disagreement_entropy:
+        reasons.append("tiers_disagree")
+    return Decision("review" if reasons else "accept", tuple(reasons), confidence, entropy)
+
+
+def uncertainty(calls: Sequence[Call], label_count: int) -> float:
+    """Return the doubt that orders the review queue, nats.
+
+    The entropy of the last answer over the labels and "none of them shown", and ln 2 more where the tiers disagree;
+    ln(labels) without a signal.
+    """
+    signal = calls[-1].signal if calls else None
+    if not isinstance(signal, Scored):
+        return math.log(max(2, label_count))
+    doubt = entropy_with_none(signal.entropy, signal.top_k_mass - signal.out_of_label)
+    named = {call.signal.label for call in calls if call.signal.label is not None}
+    return doubt + (math.log(2) if len(named) > 1 else 0.0)
+
+
+def _calibrated(calibration: CalibrationMap | None, shown: tuple[float, float]) -> tuple[float, float]:
+    confidence, entropy = shown
+    return (confidence if calibration is None else calibration(confidence)), entropy
+
+
+def _doubts(policy: Policy, signal: Scored, confidence: float, floor: float, floor_two_labels: float) -> list[str]:
+    least = floor_two_labels if len(signal.label_probs) == 2 else floor
+    reasons = []
+    if confidence < least:
+        reasons.append("low_confidence")
+    if signal.top_k_mass < policy.min_top_k_mass:
+        reasons.append("low_top_k_mass")
+    return reasons
+
+
+def _suspicions(policy: Policy, perplexity: TextPerplexity | None) -> tuple[str, ...]:
+    return () if policy.perplexity is None or perplexity is None else risk(policy.perplexity, perplexity.result).reasons
+
+
+def _drawn(ticket_id: str, share: float) -> bool:
+    # By the id, not by a random number: a redelivered ticket must be decided the same way.
+    return int(stable_id("audit", ticket_id)[:8], 16) < share * 2**32

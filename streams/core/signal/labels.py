@@ -1,0 +1,212 @@
+"""The labels a ticket can get, and which of them a piece of text can be the beginning of."""
+
+from __future__ import annotations
+
+import string
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Self
+
+from schemas.base import MAX_NAME
+from streams.core.signal.token_bytes import from_bytes, is_partial, to_bytes
+from streams.errors import SettingsError
+
+_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+#: Characters without a width: joiners, byte order marks, and the marks of right-to-left text.
+_SPACE += "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+_QUOTES = "\"'`*\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb\u300c\u300d\u300e\u300f"
+#: What may stand before a label without being part of it.
+LEADING = _SPACE + _QUOTES + "([\uff08\u3010"
+#: What may stand after a label without being part of it.
+TRAILING = (
+    _SPACE
+    + _QUOTES
+    + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff1b\uff1f\uff09\u3011\u061f\u060c\u061b\u06d4\u0964\u2026"
+)
+
+#: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
+MAX_LABELS = 1_000
+_MAX_BYTES = 100_000
+#: Tokens come again and again: up to so many texts of at most so many characters are remembered; then all are forgotten.
+_REMEMBERED = 4_096
+_SHORT = 64
+
+
+def fold(text: str) -> str:
+    """Return the text without the differences that do not count.
+
+    These are case, the ways to write a character that NFKC makes one (accents, full width, ligatures), and the dot of
+    the Turkish i: ``İade``, ``IADE`` and ``iade`` are the same.
+    """
+    if text.isascii():
+        return text.lower()
+    # Case folding can undo the normal form, and the normal form can bring capitals: Unicode's own rule does it twice.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return folded.replace("i\u0307", "i").replace("\u0131", "i")
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels of one question, and how the model is asked to write each of them.
+
+    ``answers`` is what the model writes, in the order of ``labels``; empty means the labels themselves. No answer is
+    the beginning of another one, so that a complete answer is never only half of a longer one.
+
+    Raises SettingsError for fewer than two labels, labels that are empty or the same but for case, quotes and
+    punctuation, and labels that begin one another.
+    """
+
+    labels: tuple[str, ...]
+    answers: tuple[str, ...] = ()
+    _whole: dict[str, str] = field(init=False, repr=False, compare=False)
+    _prefixes: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _known: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _spellings: dict[str, frozenset[bytes]] = field(init=False, repr=False, compare=False)
+
+    def __init__(self, labels: Sequence[str], answers: Sequence[str] = ()) -> None:
+        if isinstance(labels, str):
+            raise SettingsError(f"labels must be a list of labels, not the one text {labels!r}")
+        object.__setattr__(self, "labels", tuple(labels))
+        object.__setattr__(self, "answers", tuple(answers) or self.labels)
+        whole = _checked(self.labels, self.answers)
+        _refuse_prefixes(whole)
+        prefixes: dict[str, tuple[str, ...]] = {}
+        for key, label in whole.items():
+            # A model may write an accent as a character after its letter, which another token then begins with.
+            apart = unicodedata.normalize("NFD", key)
+            for start in dict.fromkeys(way[:end] for way in (key, apart) for end in range(1, len(way) + 1)):
+                prefixes[start] = (*prefixes.get(start, ()), label)
+        object.__setattr__(self, "_whole", whole)
+        object.__setattr__(self, "_prefixes", prefixes)
+        object.__setattr__(self, "_known", {})
+        written = zip(whole.items(), self.answers, strict=True)
+        object.__setattr__(self, "_spellings", {label: _spellings(key, answer) for (key, label), answer in written})
+
+    @classmethod
+    def aliased(cls, labels: Sequence[str]) -> Self:
+        """Return a set whose labels the model writes as letters: A, B, C and so on; AA, AB past 26 labels.
+
+        It takes labels that begin one another or share their first token.
+        """
+        letters = string.ascii_uppercase
+        names = list(letters) if len(labels) <= len(letters) else [a + b for a in letters for b in letters]
+        if len(labels) > len(names):
+            raise SettingsError(f"{len(labels)} labels are too many for aliases of two letters ({len(names)})")
+        return cls(labels, names[: len(labels)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.labels)
+
+    @property
+    def written(self) -> dict[str, str]:
+        """Label to what the model is asked to write for it."""
+        return dict(zip(self.labels, self.answers, strict=True))
+
+    def match(self, text: str) -> str | None:
+        """Return the label that the text is, but for case and surrounding space, quotes and punctuation; or None."""
+        return self._whole.get(fold(text.lstrip(LEADING).rstrip(TRAILING)))
+
+    def owners(self, text: str) -> tuple[str, ...]:
+        """Return the labels that begin with this text, in the labels' order.
+
+        Space and quotes before the text do not count. A text that is a whole label and then only space, quotes and
+        punctuation (``refund"}``) belongs to that label; one that goes on (``refunds``) does not.
+        """
+        known = self._known.get(text)
+        if known is None:
+            known = self._owners(text)
+            if len(text) <= _SHORT:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[text] = known
+        return known
+
+    def _owners(self, text: str) -> tuple[str, ...]:
+        bare = text.lstrip(LEADING)
+        key = fold(bare)
+        owners = self._prefixes.get(key)
+        if owners is not None:
+            return owners
+        label = self._whole.get(key.rstrip(TRAILING))
+        if label is not None:
+            return (label,)
+        if is_partial(bare):
+            return self._owners_of_bytes(bare)
+        return ()
+
+    def check_tokenizer(self, first_token: Callable[[str], str]) -> None:
+        """Raise SettingsError where two answers share their first token under a known tokenizer.
+
+        ``first_token`` returns the first token of a text, written as the model will write it.
+        """
+        seen: dict[str, str] = {}
+        shared: dict[str, list[str]] = {}
+        for answer in self.answers:
+            token = first_token(answer)
+            if token in seen:
+                shared.setdefault(token, [seen[token]]).append(answer)
+            seen.setdefault(token, answer)
+        if shared:
+            groups = "; ".join(f"{', '.join(map(repr, group))} ({token!r})" for token, group in shared.items())
+            raise SettingsError(
+                f"labels share their first token: {groups}; rename them or set label_aliases (A, B, C ...)"
+            )
+
+    def _owners_of_bytes(self, key: str) -> tuple[str, ...]:
+        # Half a character: only bytes can be compared, with each way in which the label may be written.
+        data = to_bytes(key)
+        whole = from_bytes(data)
+        if not is_partial(whole):
+            return self._prefixes.get(fold(whole), ())
+        return tuple(label for label, ways in self._spellings.items() if any(way.startswith(data) for way in ways))
+
+
+def _checked(labels: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str]:
+    """Return folded answer to label; raises SettingsError with the first thing that is wrong."""
+    if len(labels) < 2:
+        raise SettingsError(f"at least two labels are needed, {len(labels)} given")
+    if len(labels) != len(answers):
+        raise SettingsError(f"{len(labels)} labels need as many answers, {len(answers)} given")
+    for text in (*labels, *answers):
+        if not isinstance(text, str) or not text.strip(LEADING + TRAILING):
+            raise SettingsError(f"label {text!r} is empty")
+        if len(text) > MAX_NAME or not text.isprintable():
+            raise SettingsError(f"label {text[:40]!r} must be one line of at most {MAX_NAME} printable characters")
+    if len(labels) > MAX_LABELS or len("".join(labels).encode()) > _MAX_BYTES:
+        raise SettingsError(f"at most {MAX_LABELS} labels of {_MAX_BYTES} bytes together fit into a message")
+    if len(set(labels)) < len(labels):
+        raise SettingsError(f"label {next(x for x in labels if labels.count(x) > 1)!r} is given twice")
+    whole: dict[str, str] = {}
+    for label, answer in zip(labels, answers, strict=True):
+        key = fold(answer.lstrip(LEADING).rstrip(TRAILING))
+        if key in whole:
+            raise SettingsError(
+                f"labels {whole[key]!r} and {label!r} differ only in case, the way a character is written, quotes or "
+                "punctuation: rename one"
+            )
+        whole[key] = label
+    return whole
+
+
+def _spellings(key: str, answer: str) -> frozenset[bytes]:
+    """Return the ways in which a model may write an answer whose characters its tokens cut through."""
+    bare = answer.lstrip(LEADING).rstrip(TRAILING)
+    ways = {key, bare, bare.lower(), bare.upper(), bare.title(), bare.capitalize()}
+    ways |= {unicodedata.normalize("NFD", way) for way in ways}
+    return frozenset(map(to_bytes, ways))
+
+
+def _refuse_prefixes(whole: dict[str, str]) -> None:
+    # Sorted, a text that begins others has one of them directly after it.
+    ordered = sorted(whole)
+    for short, long in pairwise(ordered):
+        if long.startswith(short):
+            raise SettingsError(
+                f"label {whole[short]!r} is the beginning of label {whole[long]!r}, so that half an answer would look "
+                "whole: rename one or set label_aliases (A, B, C ...)"
+            )

@@ -1,0 +1,196 @@
+"""Where in an answer's text the label stands. The text is data: it is compared, never evaluated."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
+from streams.core.signal.thought import is_marker
+
+#: An answer longer than this many characters after its reasoning is prose, whatever its first word is.
+MAX_ANSWER = 4000
+
+_NAMES = "label|category|class|classification|intent|queue|answer|topic|output|result"
+_NAMED = re.compile(rf"(?:the\s+)?(?:final\s+)?(?:{_NAMES})(?:\s+is)?[\s*\"'`]*[:=]", re.IGNORECASE)
+_NAME = re.compile(rf"(?:{_NAMES})", re.IGNORECASE)
+_FENCE = re.compile(r"\s*```[\w+-]*\s")
+_JSON = json.JSONDecoder()
+#: Members of a JSON object that make it a tool call, written as text.
+_CALLEE = frozenset({"name", "function", "tool", "tool_name", "action"})
+_ARGUMENTS = frozenset({"arguments", "parameters", "args", "input", "action_input", "tool_input"})
+#: A line under the answer shorter than this many words, or characters of a script without spaces, may be an answer.
+_MIN_WORDS = 4
+_MIN_CHARACTERS = 10
+#: From Thai on, most scripts put no spaces between words.
+_WITHOUT_SPACES = "\u0e00"
+#: Words that take an answer back.
+_SECOND_THOUGHTS = re.compile(
+    r"\b(?:actually|wait|instead|rather|neither|none of|nothing fits|correction|on second thought|scratch that|never mind|"
+    r"not sure|unsure|unclear|or maybe|could also|alternatively|sorry|no[,.:;!])",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A label in a text, at these characters."""
+
+    label: str
+    start: int
+    end: int
+
+
+def locate(text: str, part: tuple[int, int], labels: LabelSet) -> Located | None:
+    """Return the label that the answer names, or None; ``part`` is where it stands in the text (``answer_part``).
+
+    The label may stand alone, be the value of a JSON object, follow "Label:", or be the first line if what follows says
+    nothing that could be another answer. Around it whitespace, quotes, punctuation and a code fence do not count.
+    """
+    start, end = part
+    if end - start > MAX_ANSWER:
+        return None
+    part = _unwrap(text, start, end)
+    return _at(text, *part, labels) or _in_json(text, *part, labels) or _first_line(text, *part, labels)
+
+
+def could_become(text: str, part: tuple[int, int], labels: LabelSet) -> bool:
+    """Return whether a cut answer is the beginning of one with a label."""
+    if part[1] - part[0] > MAX_ANSWER:
+        return False
+    start, end = _unwrap(text, *part)
+    if start == end:
+        return True
+    if text[start] == "{":
+        return not _is_json(text[start:])
+    named = _NAMED.match(text, start)
+    rest = text[named.end() if named else start :].lstrip(LEADING)
+    return not rest or bool(labels.owners(rest))
+
+
+def bare(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the part of ``text[start:end]`` without whitespace, quotes and punctuation around it."""
+    part = text[start:end]
+    first = start + len(part) - len(part.lstrip(LEADING))
+    return first, max(first, end - len(part) + len(part.rstrip(TRAILING)))
+
+
+def _unwrap(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where the answer stands inside a code fence, quotes and the like."""
+    fence = _FENCE.match(text, start, end)
+    if fence:
+        close = text.rfind("```", fence.end(), end)
+        start, end = fence.end(), close if close >= 0 else end
+    return bare(text, start, end)
+
+
+def _at(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+    """Return the label that the part is, alone or after "Label:"."""
+    label = labels.match(text[start:end])
+    if label is None:
+        named = _NAMED.match(text, start, end)
+        if not named:
+            return None
+        start, end = bare(text, named.end(), end)
+        label = labels.match(text[start:end])
+    return None if label is None else Located(label, start, end)
+
+
+def _first_line(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+    line = text.find("\n", start, end)
+    if line < 0:
+        return None
+    found = _at(text, *bare(text, start, line), labels)
+    if found is None or "?" in text[found.end : line] or not _says_nothing(text[line:end], found.label, labels):
+        return None
+    return found
+
+
+def _says_nothing(rest: str, label: str, labels: LabelSet) -> bool:
+    """Return whether what follows an answer holds nothing that could be another answer or a marker."""
+    if not rest.strip():
+        return True
+    folded = fold(rest)
+    if is_marker(rest) or _SECOND_THOUGHTS.search(folded):
+        return False
+    if any(fold(answer) in folded for other, answer in labels.written.items() if other != label):
+        return False
+    return all(_is_prose(line, label, labels) for line in rest.split("\n"))
+
+
+def _is_prose(line: str, label: str, labels: LabelSet) -> bool:
+    """Return whether a line is empty, the same answer again, or too long to be an answer."""
+    start, end = bare(line, 0, len(line))
+    if start == end or labels.match(line[start:end]) == label:
+        return True
+    named = _NAMED.match(line, start, end)
+    if named:
+        return labels.match(line[named.end() : end]) == label
+    line = line[start:end]
+    return len(line.split()) >= _MIN_WORDS or sum(character >= _WITHOUT_SPACES for character in line) >= _MIN_CHARACTERS
+
+
+def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+    """Return the label that a JSON object holds: under a name such as "label", or as its only value that is one."""
+    if not text.startswith("{", start):
+        return None
+    members, after = _members(text, start, end)
+    names = {member[0].lower() for member in members}
+    if names & _CALLEE and names & _ARGUMENTS:
+        return None
+    named = [member for member in members if member[0].lower() == "label"]
+    named = named or [member for member in members if _NAME.fullmatch(member[0])]
+    found = [
+        Located(label, *bare(text, first, last))
+        for _, value, first, last in named or members
+        if (label := labels.match(value)) is not None
+    ]
+    if len(found) != 1 or len(named) > 1 or not _says_nothing(text[after:end], found[0].label, labels):
+        return None
+    return found[0]
+
+
+def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int, int]], int]:
+    """Return key, value and the value's place for each member that is a text or a number, and where the object ends.
+
+    An object that breaks off gives what it has; a number must be complete, since a cut one looks whole.
+    """
+    members: list[tuple[str, str, int, int]] = []
+    at = start + 1
+    try:
+        while at < end:
+            key, at = _JSON.raw_decode(text, _skip(text, at))
+            at = _skip(text, at)
+            if not isinstance(key, str) or text[at : at + 1] != ":":
+                return members, end
+            first = _skip(text, at + 1)
+            value, at = _JSON.raw_decode(text, first)
+            last, at = at, _skip(text, at)
+            if isinstance(value, str):
+                members.append((key, value, first + 1, last - 1))
+            elif type(value) is int and text[at : at + 1] in (",", "}"):
+                members.append((key, text[first:last], first, last))
+            else:
+                members.append((key, "", last, last))
+            if text[at : at + 1] == "}":
+                return members, at + 1
+            if text[at : at + 1] != ",":
+                return members, end
+            at += 1
+    except (ValueError, RecursionError):
+        pass  # cut or broken: the members before the break still stand
+    return members, end
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _JSON.raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

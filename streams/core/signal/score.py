@@ -1,0 +1,216 @@
+"""How sure the model was about a label: from a response body to ``Scored`` or the reason why nobody can know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from schemas.signal import Reason, Scored, Unscorable, entropy_with_none
+from streams.core.signal import Alternatives, Answer, Token, align, alternatives, answer_part, no_text, read_answer
+from streams.core.signal.labels import LabelSet
+from streams.core.signal.locate import Located, could_become, locate
+from streams.core.signal.token_bytes import from_byte_level, from_bytes, to_bytes
+
+_MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
+_CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
+_UNDECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
+_AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything the rest of the system needs from one response body."""
+
+    signal: Scored | Unscorable
+    text: str | None
+    """The raw answer, uncut."""
+    model: str | None
+    fingerprint: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One token of the label: what was written before it, what it spells, and where that ends in the label."""
+
+    token: Token
+    before: bytes
+    lead: str
+    """What the token holds before the label begins: a space, a quote, JSON punctuation."""
+    after: bytes
+
+
+def score(body: object, labels: LabelSet) -> Reading:
+    """Read a response body and score its answer in label space. Never raises, whatever the body is.
+
+    An Unscorable carries the label that the text names, if it names one, for a person to see.
+    """
+    answer = read_answer(body)
+    text, part, found = _find(answer.text or "", labels)
+    signal = _score(answer, text, part, found, labels)
+    if isinstance(signal, Unscorable) and found is not None:
+        signal = Unscorable(reason=signal.reason, detail=signal.detail, label=found.label)
+    return Reading(
+        signal, answer.text, answer.model, answer.fingerprint, answer.prompt_tokens, answer.completion_tokens
+    )
+
+
+def _find(text: str, labels: LabelSet) -> tuple[str, tuple[int, int] | Unscorable, Located | None]:
+    """Return the text, where the answer stands in it, and the label.
+
+    A text that names no label as it stands is tried in the alphabet of byte-level BPE.
+    """
+    part = answer_part(text)
+    found = None if isinstance(part, Unscorable) else locate(text, part, labels)
+    if found is None and not isinstance(part, Unscorable):
+        plain = from_byte_level(text)
+        if plain is not None:
+            again, at, label = _find(plain, labels)
+            if label is not None:
+                return again, at, label
+    return text, part, found
+
+
+def entropy(probabilities: list[float]) -> float:
+    """Return the Shannon entropy in nats of probabilities that sum to one."""
+    return max(0.0, -sum([p * math.log(p) for p in probabilities if p > 0]))
+
+
+def _score(
+    answer: Answer, text: str, part: tuple[int, int] | Unscorable, found: Located | None, labels: LabelSet
+) -> Scored | Unscorable:
+    if isinstance(answer.tokens, Unscorable):
+        return answer.tokens
+    if not text.strip():
+        return no_text(answer.finish, answer.thought)
+    if isinstance(part, Unscorable):
+        return _CUT_OFF if answer.finish == "length" and part.reason is Reason.REASONING_ONLY else part
+    placed = align(text, part, answer.tokens, answer.thought)
+    if isinstance(placed, Unscorable):
+        return placed
+    if found is None:
+        return _no_label(answer, text, part, labels)
+    steps = _steps(text, found, placed)
+    first = alternatives(steps[0].token) if steps else _MISSING
+    if isinstance(first, Unscorable):
+        return first
+    masses = _label_masses(steps, first, labels)
+    if isinstance(masses, Unscorable):
+        return masses
+    return _scored(found.label, masses, first, steps) if masses[found.label] > 0 else _MISSING
+
+
+def _no_label(answer: Answer, text: str, part: tuple[int, int], labels: LabelSet) -> Unscorable:
+    if answer.finish == "length" and could_become(text, part, labels):
+        return Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut before its label was complete")
+    return Unscorable(reason=Reason.NOT_A_LABEL, detail="the answer is none of the labels")
+
+
+def _steps(text: str, found: Located, spelled: list[tuple[Token, int, int]]) -> list[_Step]:
+    """Return the tokens that spell the label, in order."""
+    start = len(to_bytes(text[: found.start]))
+    label = to_bytes(text[found.start : found.end])
+    steps: list[_Step] = []
+    for token, first, last in spelled:
+        if first >= start + len(label):
+            break
+        if last <= start or (first == last and not steps):
+            continue
+        lead = from_bytes(to_bytes(token.text or "")[: start - first]) if first < start else ""
+        steps.append(_Step(token, label[: max(0, first - start)], lead, label[: last - start]))
+    return steps
+
+
+def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> dict[str, float] | Unscorable:
+    """Return the probability that the response shows for each label.
+
+    Every listed token counts for the label that alone begins with it. A token that several labels begin with is
+    resolved only where it was written: its mass is shared out by the distribution at the answer's next token, and so
+    on until one label is left. One that was not written has no next token to look at, so it counts for no label.
+    A token that decides nothing between labels (the ``_`` of ``card_lost`` and ``card_stolen``) may stand alone in its
+    list, as the only one a grammar allows: what it does not show is lost to every label.
+    """
+    masses = dict.fromkeys(labels, 0.0)
+    carried = 1.0
+    left: tuple[str, ...] = ()
+    shown: Alternatives | Unscorable = first
+    for number, step in enumerate(steps):
+        if "\ufffd" in (step.token.text or ""):
+            return _UNDECODED
+        owners = labels.owners(from_bytes(step.after))
+        if number:
+            shown = _alone(step.token) if owners == left else alternatives(step.token)
+        left = owners
+        if isinstance(shown, Unscorable):
+            return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
+        lead, before = step.lead, step.before
+        owners_of = labels.owners
+        for text, probability in shown.others:
+            if text is None:
+                continue
+            others = owners_of(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead))
+            if not others and not text.isascii():
+                others = _byte_level_owners(text, step, labels)
+            if len(others) == 1:
+                masses[others[0]] += carried * probability
+        carried *= math.exp(shown.own)
+        if len(owners) == 1:
+            masses[owners[0]] += carried
+            return masses
+        if not owners:
+            return _MISSING
+    return _AMBIGUOUS
+
+
+def _byte_level_owners(text: str, step: _Step, labels: LabelSet) -> tuple[str, ...]:
+    """Return the labels that an alternative begins in the alphabet of byte-level BPE."""
+    plain = from_byte_level(text)
+    if plain is None:
+        return ()
+    return labels.owners(from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead))
+
+
+def _alone(token: Token) -> Alternatives | Unscorable:
+    """Return the distribution at a token, which may be the only one shown."""
+    shown = alternatives(token)
+    if isinstance(shown, Alternatives) or shown.reason is not Reason.NO_ALTERNATIVES or token.logprob is None:
+        return shown
+    return Alternatives(own=token.logprob, others=(), k=1, mass=math.exp(token.logprob))
+
+
+def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: list[_Step]) -> Scored | Unscorable:
+    own = [_own_logprob(step.token) for step in steps]
+    total = sum(masses.values())
+    if -math.inf in own or total <= 0:
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no logprob of its own")
+    # Rounding may bring the sum a little over one; then everything is scaled to it.
+    scale = 1 / max(1.0, first.mass)
+    shown = [math.exp(first.own), *[probability for _, probability in first.others]]
+    top_k_mass = min(1.0, first.mass)
+    out_of_label = min(1.0, max(0.0, top_k_mass - total * scale))
+    probabilities = {name: mass / total for name, mass in masses.items()}
+    best, second = sorted(probabilities.values(), reverse=True)[:2]
+    label_entropy = entropy(list(probabilities.values()))
+    return Scored(
+        label=label,
+        confidence=min(1.0, masses[label] * scale),
+        entropy=label_entropy,
+        decision_entropy=entropy_with_none(label_entropy, 1 - out_of_label / top_k_mass),
+        token_confidence=shown[0],
+        token_entropy=entropy([p / first.mass for p in shown]),
+        top_k_mass=top_k_mass,
+        k=first.k,
+        label_probs=probabilities,
+        out_of_label=out_of_label,
+        margin=min(1.0, best - second),
+        min_logprob=min(own),
+        mean_logprob=sum(own) / len(own),
+    )
+
+
+def _own_logprob(token: Token) -> float:
+    if token.logprob is not None:
+        return token.logprob
+    shown = alternatives(token)  # some shapes give a token's own number only in its list
+    return -math.inf if isinstance(shown, Unscorable) else shown.own

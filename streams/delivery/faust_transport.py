@@ -1,0 +1,299 @@
+"""A faust transport whose consumer hands over whole batches and commits from ledgers.
+
+faust keeps group membership, rebalances, the commit timer and the agents. What differs from its own driver:
+
+- ``_drain_messages`` hands all batches of a fetch on as one event, and never awaits between the check that the
+  fetch belongs to the present assignment and the ledger that takes it (steps 1 and 2 of the runner);
+- ``force_commit`` commits the ledgers: the first unfinished offset, and the finished ones beyond it as metadata (step 10);
+- ``perform_seek``, which faust calls when partitions were assigned, restores the ledgers from those commits;
+- ``wait_empty``, which faust calls when partitions are revoked, is bounded, and shuts the gate before the last commit;
+- commits that fail because a broker is away are tried again by the next commit instead of ending the worker.
+
+What this relies on inside faust and aiokafka is listed in ``tests/support/internals.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from streams.delivery.commit import AtLeastOnce, Committing
+from streams.delivery.dispatch import Partition
+from streams.delivery.faust_consumer import LoopConsumer
+from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
+from streams.delivery.observer import Observer
+from streams.delivery.runner import Runner
+from streams.delivery.stage import Limits, Record
+from streams.errors import StopWorker
+from streams.kafka.outbox import TransactionLost
+
+log = structlog.get_logger(__name__)
+
+#: Batches that may wait for the agent; the fetcher reads ahead on its own anyway.
+_WAITING_BATCHES = 1
+_ASK_AGAIN_S = 0.5
+
+
+class Consumer(stock.Consumer):
+    """The consumer of one stage; ``runner`` and ``limits`` come from the transport."""
+
+    _thread: LoopConsumer
+
+    def __init__(self, transport: LedgerTransport, *args: Any, **kwargs: Any) -> None:
+        super().__init__(transport, *args, **kwargs)
+        self._runner = transport.runner
+        self._limits = transport.limits
+        self._observer = transport.observer
+        self._committing = transport.committing
+        self._leaving = False  # the last commit of the assignment is made or being made
+        self._lost = False  # outputs were lost with their transaction, and the assignment has to begin anew
+        self._epoch = 0  # grows with every revocation and assignment; a batch of another epoch is stale
+        self._last_commits: dict[TP, Commit] = {}
+        self._rebalance_began: float | None = None
+        self._refused: TopicAuthorizationFailedError | None = None
+
+    def _new_consumer_thread(self) -> LoopConsumer:
+        return LoopConsumer(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
+
+    # Fetching.
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await self.wait(self.can_resume_flow)
+                    continue
+                while not self._runner.has_room or self._waiting_batches() > _WAITING_BATCHES:
+                    await self._runner.next_change()
+                await self._fetch_once()
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+            if not self.transport.app.should_stop:
+                raise
+        except TopicAuthorizationFailedError as refused:
+            # Raised, it would be a crash with a traceback in faust's log: whoever asks for the group's errors hears of it.
+            self._refused = refused
+            while not (self.should_stop or fetcher.should_stop):
+                await self.sleep(0.1)
+
+    async def _fetch_once(self) -> None:
+        epoch = self._epoch
+        active = {tp for tp in self._get_active_partitions() if self._may_read_on(tp)}
+        if not active:
+            await self.sleep(0.1)  # no partitions here, or each a full span behind one slow message
+            return
+        records = await self._getmany(active, timeout=1.0)
+        if not records:
+            return
+        # No await from this check to the ledger.
+        if epoch != self._epoch or not self.flow_active:
+            await self._read_again(records)
+            return
+        wanted: list[Record] = []
+        for tp, batch in records.items():
+            wanted += self._runner.accept((tp.topic, tp.partition), batch)
+        if wanted:
+            self._hand_over(wanted)
+
+    def _may_read_on(self, tp: TP) -> bool:
+        ledger = self._runner.ledger((tp.topic, tp.partition))
+        return ledger is not None and ledger.span < MAX_SPAN
+
+    async def _read_again(self, records: Iterable[TP]) -> None:
+        """Seek back, so that the offsets of a dropped batch are not skipped: the ledger never heard of them."""
+        positions = {
+            TP(tp.topic, tp.partition): ledger.position
+            for tp in records
+            if (ledger := self._runner.ledger((tp.topic, tp.partition))) is not None
+        }
+        if positions:
+            await self._thread.rewind(positions)
+
+    def _channels(self, topic: str) -> Iterable[Any]:
+        return self.app.topics._topic_name_index.get(topic, ())  # type: ignore[no-any-return]
+
+    def _waiting_batches(self) -> int:
+        topics = {tp.topic for tp in self._get_active_partitions()}
+        return sum(channel.queue.qsize() for topic in topics for channel in self._channels(topic))
+
+    def _hand_over(self, records: Sequence[Record]) -> None:
+        """Put a fetch into the agent's stream as one event.
+
+        One for all partitions: a stage that computes waits for the acknowledgements of an event before it takes the next.
+        """
+        first = records[0]
+        message = ConsumerMessage(
+            first.topic, first.partition, first.offset, 0.0, 0, (), None, records, None,
+            tp=TP(first.topic, first.partition), generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        event = self.app.create_event(None, records, {}, message)
+        for channel in self._channels(first.topic):
+            channel.queue.put_nowait(event)
+
+    def check_group(self) -> None:
+        """Raise the KafkaError that keeps this consumer out of its group or from its topic, if there is one."""
+        if self._refused is not None:
+            raise self._refused
+        self._thread.check_group()
+
+    # Rebalances.
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish what can be finished in time, commit, and forget the assignment."""
+        self._epoch += 1
+        self._rebalance_began = time.perf_counter()
+        self._runner.forget_queued()
+        await super().on_partitions_revoked(revoked)
+        await self._runner.close_gate(0)
+        self._runner.end()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Note that batches fetched before are stale."""
+        self._epoch += 1
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            self._report_rebalance(0)  # there is nothing to restore, so faust calls nothing else
+
+    async def perform_seek(self) -> None:
+        """Restore the ledgers of the present assignment from what was committed, and read on from there.
+
+        Raises TimeoutError, which ends the worker, where the broker does not answer.
+        """
+        async with asyncio.timeout(self._limits.restore_wait_s):
+            while True:
+                try:
+                    await self._restore()
+                    break
+                except StopWorker as away:
+                    log.warning("the broker is away, asking again", error=str(away))
+                    await asyncio.sleep(_ASK_AGAIN_S)
+        if self._runner.dispatch.standing:  # else another rebalance came meanwhile
+            self._report_rebalance(len(self._runner.dispatch.ledgers))
+
+    async def _restore(self) -> None:
+        epoch = self._epoch
+        await self._committing.begin(self._thread)
+        assignment = {TP(tp.topic, tp.partition) for tp in self.assignment()}
+        committed = await self._thread.committed(assignment)
+        if epoch != self._epoch:
+            return  # another rebalance came meanwhile; it restores for itself
+        ledgers: dict[Partition, Ledger] = {}
+        for tp in assignment:
+            commit = committed.get(tp)
+            ledgers[tp.topic, tp.partition] = (
+                Ledger() if commit is None else Ledger.restore(commit.offset, commit.metadata)
+            )
+        self._last_commits = committed
+        self._leaving = self._lost = False
+        self._runner.begin(ledgers)
+        # Only now: a fetch from before the rebalance may have taken a batch meanwhile, which was dropped and must be read
+        # again. From here on _read_again knows the ledgers and sees to it.
+        await self._thread.rewind({tp: ledgers[tp.topic, tp.partition].position for tp in assignment})
+
+    def _report_rebalance(self, partitions: int) -> None:
+        began, self._rebalance_began = self._rebalance_began, None
+        seconds = 0.0 if began is None else time.perf_counter() - began
+        self._observer.rebalanced(self._runner.stage.agent, partitions, seconds)
+
+    async def wait_empty(self) -> None:
+        """Give work in progress a bounded time, then shut the gate and commit."""
+        await self._runner.wait_idle(self._limits.revoke_wait_s)
+        await self._commit_last()
+
+    async def on_stop(self) -> None:
+        """Commit once more; whoever stops the app has drained the runner before."""
+        await self._commit_last()
+        self._runner.cancel()
+
+    async def _commit_last(self) -> None:
+        self._leaving = True
+        await self._runner.close_gate(self._limits.gate_wait_s)
+        # A commit that is on its way began before the last offsets finished, and faust would take it for this one.
+        await self.maybe_wait_for_commit_to_finish()
+        await self.commit()
+        self._committing.leave()
+
+    # Committing.
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - faust's signature
+        """Step 10: commit every ledger that moved since its last commit."""
+        if self._lost:
+            await self._begin_anew()
+            return False
+        try:
+            done = await self._committing.commit(self._thread, self._moved)
+        except TransactionLost as lost:
+            agent = self._runner.stage.agent
+            log.warning("a transaction was lost, what it held goes out again", agent=agent, why=str(lost))
+            self._observer.retried(agent, "TransactionLost")
+            self._lost = True
+            await self._begin_anew()
+            return False
+        except StopWorker as refused:
+            self._runner.fail(refused)
+            return False
+        self._last_commits.update(done)
+        return bool(done)
+
+    def _moved(self) -> dict[TP, Commit]:
+        commits: dict[TP, Commit] = {}
+        for tp in self.assignment():
+            ledger = self._runner.ledger((tp.topic, tp.partition))
+            commit = None if ledger is None else ledger.commit()
+            if ledger is not None and commit is not None:
+                self._report(tp, ledger, commit)
+                if commit != self._last_commits.get(TP(tp.topic, tp.partition)):
+                    commits[TP(tp.topic, tp.partition)] = commit
+        return commits
+
+    async def _begin_anew(self) -> None:
+        """Read the same assignment again from what is committed, as after a rebalance."""
+        if self._leaving:
+            return  # whoever has the partitions next begins there anyway
+        self._epoch += 1
+        self._runner.forget_queued()
+        self._runner.end()
+        try:
+            async with asyncio.timeout(self._limits.commit_wait_s):
+                await self._restore()
+        except (TimeoutError, KafkaError, StopWorker) as away:
+            log.warning("the broker is away, the next commit tries again", error=repr(away))
+
+    def _report(self, tp: Any, ledger: Ledger, commit: Commit) -> None:
+        highwater = self.highwater(tp)
+        lag = 0 if highwater is None else max(0, highwater - commit.offset)
+        if lag and ledger.unfinished == 0 and self._thread.read_to(tp) == highwater:
+            lag = 0  # what lies beyond the last message are the markers of transactions
+        self._observer.committed(self._runner.stage.agent, tp.topic, tp.partition, commit.offset, lag)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing: faust's livelock detector watches acks, and there are none here."""
+
+
+class LedgerTransport(stock.Transport):
+    """The transport of one stage's app: ``app.transport = LedgerTransport(url, app, runner=...)``."""
+
+    Consumer = Consumer
+
+    def __init__(
+        self,
+        url: Any,
+        app: Any,
+        *,
+        runner: Runner,
+        committing: Committing | None = None,
+        limits: Limits | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        super().__init__(url, app)
+        self.runner = runner
+        self.limits = limits or Limits()
+        self.committing = committing or AtLeastOnce(self.limits)
+        self.observer = observer or Observer()

@@ -1,0 +1,1 @@
+"""What talks to a broker and is no stage: connections, producers, readers, topics, rights."""

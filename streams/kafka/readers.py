@@ -1,0 +1,66 @@
+"""Reads topics from the beginning, outside any consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import KafkaError
+
+from schemas import TOPICS, InvalidMessage, Message
+from streams.errors import SettingsError
+from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import unreachable
+
+
+@asynccontextmanager
+async def reader(
+    topics: Sequence[str], connection: Connection, *, prefix: str = "", latest: bool = False
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Yield a consumer of these topics, from the beginning, or from the end with ``latest``.
+
+    It reads committed messages only, so that the results of an aborted transaction are never seen. Raises SettingsError
+    for a topic that Hedgerow does not have, StopWorker where the broker cannot be reached.
+    """
+    for topic in topics:
+        if topic not in TOPICS:
+            raise SettingsError(f"no topic {topic!r}: there are {', '.join(TOPICS)}")
+    consumer = AIOKafkaConsumer(
+        *(prefix + topic for topic in topics),
+        bootstrap_servers=connection.bootstrap,
+        auto_offset_reset="latest" if latest else "earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+        **connection.client_options,
+    )
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise await unreachable(connection.bootstrap, connection.security, error) from error
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def to_the_end(consumer: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
+    """Yield every record that is there when the reading begins, and what comes in the same fetch."""
+    # The embedded broker names the last batch's first offset + 1 as the end; a batch is always read whole.
+    ends = await consumer.end_offsets(list(consumer.assignment()))
+    while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+        for records in (await consumer.getmany(timeout_ms=100)).values():
+            for record in records:
+                yield record
+
+
+def decode(record: ConsumerRecord, prefix: str) -> Message | None:
+    """Return the record's message, or None where it is not a valid one."""
+    topic = TOPICS[record.topic.removeprefix(prefix)]
+    try:
+        return topic.message.decode(record.value)
+    except InvalidMessage:
+        return None

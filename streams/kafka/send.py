@@ -1,0 +1,32 @@
+"""Sends messages from outside a worker, such as the decisions of a person, or probes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from schemas import Message
+from streams.kafka.connection import Connection
+from streams.kafka.outbox import Outbox
+from streams.kafka.plain_line import PlainLine
+from streams.kafka.producers import start_producer, stop_producer
+
+
+async def publish(messages: Sequence[Message], connection: Connection, *, prefix: str = "") -> None:
+    """Send the messages and wait until the broker has all of them; raises StopWorker where it cannot be reached."""
+    producer = await start_producer(connection)
+    try:
+        await Outbox(PlainLine(producer), prefix).send(messages)
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def open_outbox(connection: Connection, *, prefix: str = "") -> AsyncIterator[Outbox]:
+    """Yield an outbox for many messages over a long time; raises StopWorker where the broker cannot be reached."""
+    line = PlainLine(await start_producer(connection), partial(start_producer, connection), stop_producer)
+    try:
+        yield Outbox(line, prefix)
+    finally:
+        await line.stop()

@@ -1,0 +1,122 @@
+"""Asks one tier's endpoint about tickets, with every attempt on record."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import httpx
+import orjson
+
+from schemas import Attempt, Call, Reason, Tier, Unscorable
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.labels import LabelSet
+from streams.core.signal.redaction import Redaction
+from streams.core.signal.score import score
+from streams.models.endpoint import Endpoint
+from streams.models.http import Exchange, Unanswered
+
+_MAX_ANSWER = 1_000
+
+
+class ModelClient:
+    """One tier's endpoint. An async context manager; ``ask`` never raises but StopWorker and cancellation."""
+
+    def __init__(
+        self,
+        tier: Tier,
+        endpoint: Endpoint,
+        labels: LabelSet,
+        *,
+        redact: tuple[Redaction, ...] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.tier = tier
+        self.endpoint = endpoint
+        self._labels = labels
+        self._prompt = Prompt(labels.labels, labels.answers, redact)
+        self._price = endpoint.price
+        self._exchange = Exchange(endpoint, transport=transport)
+
+    @property
+    def prompt_hash(self) -> str:
+        """Of the instructions, labels and redactions."""
+        return self._prompt.hash
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._exchange.close()
+
+    def unasked(self, reason: Reason, detail: str) -> Call:
+        """Return the call of a ticket that this endpoint is not asked about, and why: no attempt, no cost."""
+        return self._unanswered((), reason, detail)
+
+    async def ask(self, text: str) -> Call:
+        """Ask about one ticket's text and return the call, with every attempt, whatever came of it.
+
+        A failure that does not pass within the attempts and the deadline is a call without an answer: the policy knows
+        what to do with those. Raises StopWorker for a key or a model that the endpoint does not know.
+        """
+        answered = await self._exchange.send("/chat/completions", self._body(text))
+        if isinstance(answered, Unanswered):
+            return self._unanswered(answered.failed, answered.reason, answered.detail)
+        reading = score(answered.content, self._labels)
+        known = reading.prompt_tokens is not None and reading.completion_tokens is not None
+        prompt_tokens = _tokens(self._prompt.system + text) if reading.prompt_tokens is None else reading.prompt_tokens
+        completion_tokens = (
+            _tokens(reading.text or "") if reading.completion_tokens is None else reading.completion_tokens
+        )
+        last = answered.attempt(
+            "ok" if reading.signal.status == "scored" else "unscorable",
+            prompt_tokens,
+            completion_tokens,
+            self._price.cost(prompt_tokens, completion_tokens),
+            estimated=not known,
+        )
+        return Call(
+            tier=self.tier,
+            model_asked=self.endpoint.model,
+            model_returned=reading.model,
+            fingerprint=reading.fingerprint,
+            prompt_hash=self._prompt.hash,
+            answer=None if reading.text is None else reading.text[:_MAX_ANSWER],
+            signal=reading.signal.in_messages() if isinstance(reading.signal, Unscorable) else reading.signal,
+            attempts=(*answered.failed, last),
+        )
+
+    def _body(self, text: str) -> bytes:
+        endpoint = self.endpoint
+        return orjson.dumps(
+            {
+                "model": endpoint.model,
+                "messages": self._prompt.messages(text),
+                "logprobs": True,
+                "top_logprobs": endpoint.top_logprobs,
+                "temperature": endpoint.temperature,
+                "top_p": endpoint.top_p,
+                endpoint.max_tokens_field: endpoint.max_tokens,
+                **endpoint.extra,
+            }
+        )
+
+    def _unanswered(self, attempts: tuple[Attempt, ...], reason: Reason, detail: str) -> Call:
+        return Call(
+            tier=self.tier,
+            model_asked=self.endpoint.model,
+            prompt_hash=self._prompt.hash,
+            signal=Unscorable(reason=reason, detail=detail),
+            attempts=attempts,
+        )
+
+
+def _tokens(text: str) -> int:
+    """Guess how many tokens a text is: four characters each, as in English."""
+    return -(-len(text) // 4)

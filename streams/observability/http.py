@@ -1,0 +1,102 @@
+"""The pages that a process serves about itself: /metrics, and for a worker /health and /ready."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from schemas import Tier
+from streams.errors import StopWorker
+from streams.observability.liveness import Standing, State
+from streams.observability.metrics import MetricsObserver
+from streams.settings_sections import MetricsSettings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a page says: yes (200) or no (503), and why, one line a stage."""
+
+    ok: bool
+    facts: Mapping[str, Any]
+    stages: Mapping[str, Mapping[str, Any]]
+
+    def body(self) -> str:
+        """Return it as JSON with each stage on a line of its own."""
+        stages = ",\n".join(f"  {json.dumps(agent)}: {json.dumps(facts)}" for agent, facts in self.stages.items())
+        facts = "".join(f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in self.facts.items())
+        return f'{{\n "ok": {json.dumps(self.ok)},\n{facts} "stages": {{\n{stages}\n }}\n}}\n'
+
+
+def health(agents: Sequence[str], standings: Mapping[str, Standing]) -> Answer:
+    """Say whether no stage stands still (liveness): a worker that waits for its broker or its models is well."""
+    stages: dict[str, dict[str, Any]] = {agent: {"state": "starting"} for agent in agents}
+    for agent, standing in standings.items():
+        stages[agent] = {"state": standing.state, "quiet_s": round(standing.quiet_s, 1)}
+    return Answer(not any(standing.state is State.STALLED for standing in standings.values()), {}, stages)
+
+
+def readiness(
+    agents: Sequence[str],
+    joined: Collection[str],
+    partitions: Mapping[str, int],
+    contracts: Mapping[Tier, str],
+    *,
+    started: bool,
+) -> Answer:
+    """Say whether the worker has started, is not about to stop, and every stage is a member of its group.
+
+    ``contracts`` says of each tier that is asked here what its check at the start found.
+    """
+    stages = {agent: {"joined": agent in joined, "partitions": partitions.get(agent, 0)} for agent in agents}
+    return Answer(started and len(joined) == len(agents), {"started": started, "contracts": dict(contracts)}, stages)
+
+
+@asynccontextmanager
+async def serve_metrics(
+    settings: MetricsSettings, observer: MetricsObserver, pages: Mapping[str, Callable[[], Answer]] | None = None
+) -> AsyncIterator[int | None]:
+    """Serve /metrics and the ``pages`` by their paths, and yield the port.
+
+    Without a configured port nothing is served and None is yielded. Raises StopWorker where the port cannot be had.
+    """
+    if settings.port is None:
+        yield None
+        return
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(observer.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    for path, answer in (pages or {}).items():
+        app.router.add_get(path, _page(answer))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.host, settings.port).start()
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            raise StopWorker(f"metrics cannot be served on {where}: {error.strerror or error}") from error
+        port = runner.addresses[0][1]
+        log.info("metrics served", url=f"http://{settings.host}:{port}/metrics")
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+def _page(answer: Callable[[], Answer]) -> Callable[[web.Request], Any]:
+    async def page(_: web.Request) -> web.Response:
+        said = answer()
+        return web.Response(text=said.body(), status=200 if said.ok else 503, content_type="application/json")
+
+    return page

@@ -1,0 +1,189 @@
+"""Prometheus metrics, read from what delivery reports and from the messages that go out. No agent knows of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
+from streams.core.guards import EscalationBudget
+from streams.delivery.observer import Observer
+from streams.observability.liveness import Standing, State
+
+_PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
+_NATS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+#: The escalation share is taken over this many decisions on cheap answers.
+_SHARE_WINDOW = 500
+_EXCEPTION = "exception:"
+
+
+class MetricsObserver(Observer):
+    """Counts into one registry, for all agents of a worker."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._recent: deque[bool] = deque()
+        self._escalated_of_recent = 0
+        # Looking a metric's labels up takes longer than counting: they are few, so each is looked up once.
+        self._children: dict[tuple[object, ...], Any] = {}
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"hedgerow_{name}", text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"hedgerow_{name}", text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(f"hedgerow_{name}", text, labels, buckets=buckets, registry=self.registry)
+
+        self._tickets = counter("tickets_total", "Tickets by route: cheap, big, escalated, review", "route")
+        self._reasons = counter("reasons_total", "Why answers were not enough", "route", "reason")
+        self._confidence = histogram("confidence", "Confidence of scored answers", _PROBABILITY, "tier")
+        self._entropy = histogram("entropy_nats", "Entropy of scored answers", _NATS, "tier")
+        self._calls = counter("model_attempts_total", "Requests to model APIs", "tier", "outcome")
+        self._latency = histogram("model_latency_seconds", "Time of one request to a model API", _SECONDS, "tier")
+        self._cost = counter("model_cost_usd_total", "What requests to model APIs cost, USD", "tier")
+        self._share = gauge(
+            "escalation_share", f"Share of the last {_SHARE_WINDOW} cheap answers that were escalated", "agent"
+        )
+        self._handled = histogram(
+            "handling_seconds", "From taking a message to its outputs at the broker", _SECONDS, "agent"
+        )
+        self._dead = counter("dead_letters_total", "Messages that could not be handled", "agent", "reason")
+        self._retried = counter("retries_total", "Handler calls and sends that were tried again", "agent", "reason")
+        self._skipped = counter("skipped_total", "Messages finished without a handler call", "agent", "why")
+        self._in_flight = gauge("in_flight", "Messages in progress", "agent")
+        self._queued = gauge("queued", "Messages taken and waiting", "agent")
+        self._lag = gauge(
+            "consumer_lag", "Messages from the committed offset to the end", "agent", "topic", "partition"
+        )
+        self._rebalances = counter("rebalances_total", "Rebalances", "agent")
+        self._alerts = counter("alerts_total", "Alerts raised by this worker's guards", "source", "kind")
+        self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
+        self._excused = counter(
+            "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
+        )
+        self._probed = counter(
+            "probes_seen_total",
+            "Probes read by the drift agent: sample, repeated, or why they are none",
+            "endpoint",
+            "what",
+        )
+        self._stale = gauge("policy_stale", "1 while a tier's model has changed and nobody has acknowledged it", "tier")
+        self._quiet = gauge(
+            "without_progress_seconds", "How long there has been work and no sign of life; 0 where all is well", "agent"
+        )
+        self._stalled = gauge("stalled", "1 once a stage stands still, and its worker is about to end", "agent")
+        self._over_budget = counter("over_budget_total", "Tickets in review because the hour's escalations are used up")
+
+    def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
+        """Count what went out."""
+        self._of(self._handled, agent).observe(seconds)
+        for output in outputs:
+            if isinstance(output, Classification):
+                self._call(output.call)
+            elif isinstance(output, Escalation):
+                self._route("escalated", output.reasons)
+                self._escalated(agent, True)
+            elif isinstance(output, Routed):
+                self._route(output.decided_by, output.reasons)
+                self._decided(agent, output.calls)
+            elif isinstance(output, Review):
+                self._route("review", output.reasons)
+                self._decided(agent, output.calls)
+                self._over_budget.inc(EscalationBudget.REASON in output.reasons)
+            elif isinstance(output, Alert):
+                self._alert(output)
+
+    def probed(self, endpoint: str, what: str) -> None:
+        """Count a probe that the drift agent has read."""
+        self._probed.labels(endpoint, what).inc()
+
+    def policy_stale(self, tier: str, stale: bool) -> None:
+        """Set whether a tier's model is not the one that the policy was made for."""
+        self._stale.labels(tier).set(stale)
+
+    def standing(self, agent: str, standing: Standing) -> None:
+        """Set how a stage stands, as the watchdog saw it."""
+        self._quiet.labels(agent).set(standing.quiet_s)
+        self._stalled.labels(agent).set(standing.state is State.STALLED)
+
+    def dead_lettered(self, agent: str, letter: DeadLetter) -> None:
+        """Count a dead letter by its reason."""
+        self._dead.labels(agent, letter.reason).inc()
+
+    def retried(self, agent: str, reason: str) -> None:
+        """Count a retry."""
+        self._retried.labels(agent, reason).inc()
+
+    def skipped(self, agent: str, why: str, count: int) -> None:
+        """Count messages that needed no handler call."""
+        self._skipped.labels(agent, why).inc(count)
+
+    def in_flight(self, agent: str, count: int, queued: int) -> None:
+        """Set the gauges."""
+        self._of(self._in_flight, agent).set(count)
+        self._of(self._queued, agent).set(queued)
+
+    def committed(self, agent: str, topic: str, partition: int, offset: int, lag: int) -> None:
+        """Set the lag."""
+        del offset
+        self._lag.labels(agent, topic, str(partition)).set(lag)
+
+    def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
+        """Count a rebalance, and forget the lag of every partition: the next commit sets it for those that are ours."""
+        del partitions, seconds
+        self._rebalances.labels(agent).inc()
+        self._lag.remove_by_labels({"agent": agent})
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """Return the metric's child of these labels; not for one whose children are removed."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
+    def _route(self, route: str, reasons: Sequence[str]) -> None:
+        self._of(self._tickets, route).inc()
+        for reason in reasons:
+            self._of(self._reasons, route, reason).inc()
+            if reason.startswith(_EXCEPTION):
+                self._excused.labels(reason.removeprefix(_EXCEPTION)).inc()
+
+    def _alert(self, alert: Alert) -> None:
+        self._alerts.labels(alert.source, alert.kind).inc()
+        if "breaker" in alert.details:
+            self._breaker.labels(alert.source).set(alert.details["breaker"] == "open")
+
+    def _decided(self, agent: str, calls: Sequence[Call]) -> None:
+        """The cheap call was counted when it was made; only a decision without a big call is about the cheap answer."""
+        if calls and calls[-1].tier == "big":
+            self._call(calls[-1])
+        else:
+            self._escalated(agent, False)
+
+    def _escalated(self, agent: str, escalated: bool) -> None:
+        self._recent.append(escalated)
+        self._escalated_of_recent += escalated
+        if len(self._recent) > _SHARE_WINDOW:
+            self._escalated_of_recent -= self._recent.popleft()
+        self._of(self._share, agent).set(self._escalated_of_recent / len(self._recent))
+
+    def _attempts(self, asked: str, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            self._of(self._calls, asked, attempt.outcome).inc()
+            self._of(self._latency, asked).observe(attempt.latency_ms / 1000)
+            self._of(self._cost, asked).inc(attempt.cost_usd)
+
+    def _call(self, call: Call) -> None:
+        self._attempts(call.tier, call.attempts)
+        if call.perplexity is not None:
+            self._attempts("perplexity", call.perplexity.attempts)
+        if isinstance(call.signal, Scored):
+            self._of(self._confidence, call.tier).observe(call.signal.confidence)
+            self._of(self._entropy, call.tier).observe(call.signal.entropy)

@@ -1,0 +1,1 @@
+"""Brokers on this machine: the embedded one, and a local Apache Kafka."""

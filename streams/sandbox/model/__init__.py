@@ -1,7 +1,0 @@
-"""The sandbox's models: an OpenAI-compatible server with two real models and a switch for every fault."""
-
-from __future__ import annotations
-
-from streams.sandbox.model.process import ModelServer
-
-__all__ = ["ModelServer"]

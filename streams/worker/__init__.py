@@ -1,0 +1,1 @@
+"""The worker process: its stages, its watchdog, its end."""

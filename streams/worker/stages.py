@@ -1,0 +1,62 @@
+"""Builds the stages that watch the models and the tickets: drift, traffic and cause."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
+from streams.agents.cause import cause
+from streams.agents.drift import drift
+from streams.agents.replayed import History
+from streams.agents.traffic import traffic
+from streams.delivery.stage import Stage
+from streams.kafka.history import history
+from streams.settings import AgentName, Settings
+
+M = TypeVar("M", bound=Message)
+
+
+def watcher(
+    agent: AgentName,
+    settings: Settings,
+    count: Callable[[str, str], None],
+    replayed: Callable[[str], None] = lambda _agent: None,
+) -> Stage:
+    """Return the stage of one watching agent; ``count`` hears what became of every probe.
+
+    ``replayed`` hears the agent's name for every old message that its memory reads again.
+
+    Raises KeyError for an agent that is none of them.
+    """
+    limits = settings.drift
+    if agent == "traffic":
+        handler = traffic(settings.policy, settings.traffic, traffic_source(settings))
+        return Stage(agent, TOPICS["classifications"], handler)
+    if agent == "cause":
+        causes = cause(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
+        return Stage(agent, TOPICS["alerts"], causes, once=False, memory=causes)
+    if agent == "drift":
+        probes = _history(Probe, settings, partial(replayed, agent))
+        drifts = drift(limits.detectors, settings.policy.id, probes, count)
+        return Stage(agent, TOPICS["probes"], drifts, once=False, memory=drifts)
+    raise KeyError(agent)
+
+
+def traffic_source(settings: Settings) -> str:
+    """Return the name of the cheap tier's endpoint in alerts: the one it is probed under, or the guards' name for it."""
+    names = settings.probed_names("cheap")
+    return names[0] if names else f"cheap:{settings.tiers.cheap.model}"
+
+
+def _history(message: type[M], settings: Settings, told: Callable[[], None]) -> History[M]:
+    async def replayed(before: Mapping[tuple[str, int], int]) -> AsyncIterator[M]:
+        async for record in history(settings.broker.connection, before, settings.drift.replay_rows):
+            told()
+            try:
+                yield message.decode(record.value)
+            except InvalidMessage:
+                continue  # it has become a dead letter when it was read for the first time
+
+    return replayed

@@ -1,0 +1,297 @@
+"""Joins agents, models and delivery into a worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+
+import stamina.instrumentation
+import structlog
+
+from schemas import TOPICS, Tier
+from streams.agents.classify import Ask, classify
+from streams.agents.escalate import escalate
+from streams.agents.guards import Clock, Guards
+from streams.agents.perplexity import with_perplexity
+from streams.agents.review import review
+from streams.agents.score import score
+from streams.core.drift.stale_policy import StalePolicy
+from streams.core.policy.fitted import refuse_others
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.perplexity import PerplexityRule
+from streams.core.signal.redaction import Redaction
+from streams.delivery.service import StageService
+from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
+from streams.errors import StopWorker
+from streams.kafka.lag import records_waiting
+from streams.kafka.rights import topics_of
+from streams.kafka.topics import require_topics
+from streams.models.classifier import ModelClient
+from streams.models.contract_check import probe
+from streams.models.perplexity import PerplexityClient
+from streams.observability.http import Answer, health, readiness, serve_metrics
+from streams.observability.logs import RedactedLines, RedactedRecords
+from streams.reviews.store import ReviewStore
+from streams.settings import WATCHERS, AgentName, Settings
+from streams.worker.hard_stop import HardStop, stop_bound_s
+from streams.worker.stages import watcher
+from streams.worker.stale_policy import following_alerts
+from streams.worker.watchdog import Watchdog, WatchedObserver
+
+log = structlog.get_logger(__name__)
+
+#: Which topic each of the agents that tickets pass through reads.
+READS: dict[AgentName, str] = {
+    "classify": "tickets",
+    "score": "classifications",
+    "escalate": "escalations",
+    "review": "reviews",
+}
+
+#: A database that restarts is away for longer than a model: with pauses of up to 30 s, these last a quarter of an hour.
+_STORE_ATTEMPTS = 36
+
+
+class Worker:
+    """Runs some of the agents until it is told to stop or nothing can succeed any more.
+
+    Raises SettingsError for a policy that was fitted for another model, prompt or set of labels.
+    """
+
+    def __init__(self, settings: Settings, agents: Sequence[AgentName]) -> None:
+        check_policy(settings)
+        self._settings = settings
+        self._agents = tuple(dict.fromkeys(agents))
+        self._stop = asyncio.Event()
+        self._error: StopWorker | None = None
+        self._guards = guards_of(settings)
+        self._stale: Mapping[Tier, StalePolicy] = {}
+        self._watchdog: Watchdog | None = None
+        self._contracts: dict[Tier, str] = {}
+        self.observer = WatchedObserver()
+        self.ready = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for a graceful end: what is in progress is finished and committed."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until ``stop``; raises StopWorker with the one line that says why nothing can succeed any more."""
+        async with AsyncExitStack() as stack:
+            pages = {"/health": self._health, "/ready": self._readiness}
+            await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
+            prefix = self._settings.topics.prefix
+            await require_topics(self._settings.broker.connection, prefix, topics_of(self._agents))
+            if {"score", "escalate"} & set(self._agents):
+                following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
+                self._stale = await stack.enter_async_context(following)
+            services = [await self._service(agent, stack) for agent in self._agents]
+            try:
+                await asyncio.gather(*(service.start() for service in services))
+                self.ready.set()
+                log.info("worker ready", agents=self._agents, broker=self._settings.broker.bootstrap)
+                await self._watched(services)
+            finally:
+                self.ready.clear()
+                await asyncio.gather(*(service.stop(self._settings.worker.stop_wait_s) for service in services))
+        if self._error is not None:
+            raise self._error
+
+    async def stopping(self) -> None:
+        """Wait until the worker has been told to stop, or found out that it has to."""
+        await self._stop.wait()
+
+    def _health(self) -> Answer:
+        return health(self._agents, {} if self._watchdog is None else self._watchdog.standings)
+
+    def _readiness(self) -> Answer:
+        joined = {agent for agent in self._agents if self._watchdog is not None and self._watchdog.joined(agent)}
+        started = self.ready.is_set() and not self._stop.is_set()
+        return readiness(self._agents, joined, self.observer.partitions, self._contracts, started=started)
+
+    async def _watched(self, services: Sequence[StageService]) -> None:
+        """Wait for the stop, with the watchdog at work."""
+        connection, limit_s = self._settings.broker.connection, self._settings.worker.stalled_after_s
+        self._watchdog = Watchdog(services, self.observer, limit_s, partial(records_waiting, connection))
+        watching = asyncio.create_task(self._watchdog.run())
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watching.cancel()
+            stop.cancel()
+        if watching in done:
+            watching.result()
+
+    def _failed(self, error: StopWorker) -> None:
+        self._error = self._error or error
+        self._stop.set()
+
+    async def _service(self, agent: AgentName, stack: AsyncExitStack) -> StageService:
+        settings = self._settings
+        if agent in WATCHERS:
+            stage = watcher(agent, settings, self.observer.probed, self.observer.replayed)
+        else:
+            stage = Stage(
+                agent=agent,
+                topic=TOPICS[READS[agent]],
+                handler=await self._handler(agent, stack),
+                in_flight=settings.worker.in_flight,
+                deadline_s=settings.worker.handler_deadline_s,
+                attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
+            )
+        return StageService(
+            stage,
+            settings.broker.connection,
+            prefix=settings.topics.prefix,
+            failed=self._failed,
+            observer=self.observer,
+            limits=settings.worker.limits,
+            delivery=settings.delivery,
+        )
+
+    async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
+        settings, guards = self._settings, self._guards
+        cheap, big = settings.tiers.cheap.model, settings.tiers.big.model
+        label_count = len(settings.labels)
+        if agent == "classify":
+            client = await self._client("cheap", stack)
+            call_guard = guards.calls("cheap", cheap, client.unasked)
+            ask = await self._with_perplexity(client.ask, stack)
+            return classify(ask, settings.policy, call_guard=call_guard, label_count=label_count)
+        if agent == "score":
+            stale = partial(bool, self._stale["cheap"])
+            return score(settings.policy, label_count, guard=guards.decisions("cheap", cheap), stale=stale)
+        if agent == "escalate":
+            client = await self._client("big", stack)
+            call_guard, guard = guards.calls("big", big, client.unasked), guards.decisions("big", big)
+            stale = partial(bool, self._stale["big"])
+            return escalate(client.ask, settings.policy, label_count, call_guard=call_guard, guard=guard, stale=stale)
+        store = ReviewStore(settings.review.url, labels=settings.labels)
+        stack.callback(store.close)
+        return review(store)
+
+    async def _with_perplexity(self, ask: Ask, stack: AsyncExitStack) -> Ask:
+        """Return the question for the label, with the one for the perplexity beside it where an endpoint is set."""
+        settings = self._settings
+        if settings.perplexity is None:
+            return ask
+        rule = settings.policy.perplexity or PerplexityRule()
+        client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule, redact=settings.redact))
+        return with_perplexity(ask, client.measure)
+
+    async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
+        """Return a tier's client, its contract checked with one call where there is one."""
+        settings = self._settings
+        endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+        client = ModelClient(tier, endpoint, settings.label_set, redact=settings.redact)
+        await stack.enter_async_context(client)
+        contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
+        if contract is None:
+            self._contracts[tier] = "none"
+            return client
+        probed = await probe(client, contract)
+        broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
+        self._contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"
+        if not probed.answered:
+            # An outage at the start is none of the contract's business: the live guard watches from here on.
+            log.warning("contract not checked", tier=tier, model=endpoint.model, problem=broken)
+        elif broken and settings.contracts_at_start == "stop":
+            raise StopWorker(
+                f"the contract of the {tier} tier's {endpoint.model} is broken ({broken}); look with hedgerow contract "
+                f"check, or set contracts_at_start: warn"
+            )
+        elif broken:
+            log.warning("contract broken", tier=tier, model=endpoint.model, problem=broken)
+        return client
+
+
+def check_policy(settings: Settings) -> None:
+    """Raise SettingsError where the policy was fitted for another model, prompt or set of labels than the settings'."""
+    fitted, labels, tiers = settings.policy.fitted, settings.label_set, settings.tiers
+    if fitted is not None:
+        prompt = Prompt(labels.labels, labels.answers, settings.redact)
+        refuse_others(fitted, labels.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
+
+
+def guards_of(settings: Settings) -> Guards:
+    """Return the guards of one worker process, on the real clocks."""
+    return Guards(
+        settings.contracts,
+        settings.guards,
+        settings.policy.max_escalations_per_hour,
+        Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
+    )
+
+
+def tune_interpreter() -> None:
+    """Set what a worker process wants of the interpreter; called once, when everything is imported.
+
+    The garbage collector looks less often, and never at what is there for good: messages hold no cycles, but thousands of them
+    are alive at once, and with the default thresholds a third of the CPU time of the score stage went into looking through
+    them. Threads hand over ten times sooner than by default: the review store and the metrics page have threads of their own,
+    and while one is at work the event loop waits for its turn.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+    sys.setswitchinterval(0.0005)
+
+
+async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
+    """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
+
+    Raises StopWorker where nothing can succeed any more. From the stop on the process has a bounded time to be gone, and
+    its event loop never more than the stall limit to stand still: over either it is ended hard.
+    """
+    worker = Worker(settings, agents)
+    hard_stop = HardStop(settings.worker.stalled_after_s)
+    hard_stop.start()
+    beating = asyncio.create_task(hard_stop.beat())
+    stopping = asyncio.create_task(worker.stopping())
+    stopping.add_done_callback(lambda _: hard_stop.within(stop_bound_s(settings.worker)))
+    tune_interpreter()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    try:
+        await worker.run()
+    finally:
+        stopping.cancel()  # an end for any other reason has to come in time too
+        beating.cancel()
+
+
+def configure_logging(
+    *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
+) -> None:
+    """One structured line an event on standard error; the Kafka libraries speak up from the level ``libraries`` on.
+
+    What ``redact`` names is taken out of both.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactedRecords("%(levelname)s %(name)s %(message)s", redact))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(libraries)
+    # What it says at start about InitProducerId is how the embedded broker is told from Apache Kafka.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.CRITICAL)
+    stamina.instrumentation.set_on_retry_hooks([])
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            RedactedLines(redact),
+            structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,160 @@
+"""The three handlers that decide, on plain values: a message in, the messages to send out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+
+from schemas import Call, Classification, Escalation, Message, Reason, Review, Routed, Scored, Unscorable
+from streams.agents.classify import classify
+from streams.agents.escalate import escalate
+from streams.agents.outcomes import review, routed
+from streams.agents.score import score
+from streams.core.policy.policy import CheapRule, Decision, Policy, uncertainty
+from streams.errors import StopWorker
+from tests.support.messages import call, classification, escalation, scored, ticket, unscorable
+
+POLICY = Policy(id="policy-7")
+
+
+class Model:
+    """Answers every text with the same call, and keeps the texts."""
+
+    def __init__(self, answer: Call) -> None:
+        self.answer = answer
+        self.texts: list[str] = []
+
+    async def ask(self, text: str) -> Call:
+        self.texts.append(text)
+        return self.answer
+
+
+def only(outputs: Sequence[Message]) -> Message:
+    [output] = outputs
+    return output
+
+
+class TestClassify:
+    async def test_asks_about_the_text_alone_and_keeps_the_ticket(self) -> None:
+        model = Model(call())
+        sent = ticket(text="Where is it?", label="refund", metadata={"channel": "mail"})
+        output = only(await classify(model.ask)(sent))
+        assert output == Classification(ticket=sent, call=model.answer)
+        assert model.texts == ["Where is it?"]
+
+    async def test_a_call_without_an_answer_is_a_classification_all_the_same(self) -> None:
+        model = Model(call(signal=unscorable(Reason.NO_ANSWER), attempts=()))
+        assert only(await classify(model.ask)(ticket())) == Classification(ticket=ticket(), call=model.answer)
+
+    async def test_what_stops_the_worker_goes_through(self) -> None:
+        async def ask(_: str) -> Call:
+            raise StopWorker("no such key")
+
+        with pytest.raises(StopWorker):
+            await classify(ask)(ticket())
+
+
+class TestScore:
+    def test_accept(self) -> None:
+        message = classification(label="shipping")  # the gold label never decides
+        output = only(score(POLICY, 3)(message))
+        assert isinstance(output, Routed)
+        assert (output.label, output.decided_by, output.policy_id) == ("refund", "cheap", "policy-7")
+        assert (output.confidence, output.entropy, output.top_k_mass) == (0.9, 0.3, 0.99)
+        assert output.calls == (message.call,)
+        assert output.result_id == Routed.id_for("t-1")
+        assert output.reasons == ()
+
+    def test_numbers_are_those_of_the_basis(self) -> None:
+        signal = scored(token_confidence=0.7, token_entropy=0.4)
+        output = only(score(Policy(basis="token"), 3)(classification(signal)))
+        assert isinstance(output, Routed)
+        assert (output.confidence, output.entropy) == (0.7, 0.4)
+
+    def test_escalate(self) -> None:
+        message = classification(scored(confidence=0.2, entropy=1.5))
+        assert only(score(POLICY, 3)(message)) == Escalation(
+            ticket=message.ticket,
+            call=message.call,
+            reasons=("low_confidence", "high_entropy"),
+            policy_id="policy-7",
+        )
+
+    @pytest.mark.parametrize("reason", Reason)
+    def test_no_signal_is_never_routed(self, reason: Reason) -> None:
+        output = only(score(POLICY, 3)(classification(unscorable(reason, label="refund"))))
+        assert isinstance(output, Escalation)
+        assert output.reasons == (f"no_signal:{reason.value}",)
+
+    def test_review(self) -> None:
+        policy = Policy(cheap=CheapRule(abstain_entropy=1.0))
+        output = only(score(policy, 3)(classification(scored(entropy=1.05))))
+        assert isinstance(output, Review)
+        assert output.reasons == ("high_entropy", "abstained")
+        assert (output.uncertainty, output.suggested) == (uncertainty(output.calls, 6), "refund")
+
+    def test_the_same_message_gives_the_same_bytes(self) -> None:
+        """A redelivery after a crash must not be another result."""
+        handler = score(Policy(audit_share=0.5), 3)
+        for number in range(20):
+            message = classification(ticket_id=f"t-{number}")
+            assert only(handler(message)).encode() == only(handler(message)).encode()
+
+
+class TestEscalate:
+    async def handle(self, big: Scored | Unscorable, cheap: Scored | Unscorable | None = None) -> Message:
+        self.model = Model(call("big", big))
+        self.message = escalation(cheap)
+        return only(await escalate(self.model.ask, POLICY, 3)(self.message))
+
+    async def test_accept(self) -> None:
+        output = await self.handle(scored("shipping"))
+        assert isinstance(output, Routed)
+        assert (output.label, output.decided_by, output.policy_id) == ("shipping", "big", "policy-7")
+        assert output.calls == (self.message.call, self.model.answer)
+        assert output.reasons == ("cheap:low_confidence",)
+        assert output.result_id == Routed.id_for("t-1")
+        assert self.model.texts == [self.message.ticket.text]
+
+    async def test_doubt_goes_to_a_person_with_both_answers_and_all_reasons(self) -> None:
+        output = await self.handle(scored("shipping", entropy=1.3))
+        assert isinstance(output, Review)
+        assert output.calls == (self.message.call, self.model.answer)
+        assert output.reasons == ("cheap:low_confidence", "big:high_entropy", "big:tiers_disagree")
+        assert (output.suggested, output.uncertainty) == ("shipping", uncertainty(output.calls, 6))
+        assert output.review_id == Review.id_for("t-1")
+
+    async def test_a_label_that_the_cheap_text_named_without_a_signal_can_disagree(self) -> None:
+        output = await self.handle(scored("shipping", entropy=0.9), unscorable(label="refund"))
+        assert isinstance(output, Review)
+        assert output.reasons == ("cheap:low_confidence", "big:tiers_disagree")
+
+    @pytest.mark.parametrize("reason", Reason)
+    async def test_no_signal_goes_to_a_person(self, reason: Reason) -> None:
+        output = await self.handle(unscorable(reason))
+        assert isinstance(output, Review)
+        assert output.reasons == ("cheap:low_confidence", f"big:no_signal:{reason.value}")
+        assert output.uncertainty == pytest.approx(math.log(3))
+        assert output.suggested == "refund"  # the cheap tier's, for want of a better one
+
+    async def test_nothing_is_suggested_where_nothing_was_named(self) -> None:
+        output = await self.handle(unscorable(), unscorable())
+        assert isinstance(output, Review)
+        assert output.suggested is None
+
+
+class TestOutcomes:
+    @pytest.mark.parametrize("calls", [(call(signal=unscorable(label="refund")),), (call(), call("big", unscorable()))])
+    def test_an_answer_without_a_signal_is_refused_whatever_the_decision_says(self, calls: tuple[Call, ...]) -> None:
+        accept = Decision("accept", (), 1.0, 0.0)
+        with pytest.raises(TypeError, match="without a signal"):
+            routed(ticket(), accept, by="cheap", policy=POLICY, calls=calls)
+
+    def test_no_call_at_all_is_refused_too(self) -> None:
+        with pytest.raises((TypeError, IndexError)):
+            routed(ticket(), Decision("accept", ()), by="cheap", policy=POLICY, calls=())
+
+    def test_a_review_without_a_call_is_the_greatest_doubt(self) -> None:
+        assert review(ticket(), POLICY, (), (), 6).uncertainty == pytest.approx(math.log(6))

@@ -1,0 +1,251 @@
+"""The handlers with their guards: what they send beside their outcome, and what is never accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from schemas import MAX_NAME, Alert, Call, Classification, Escalation, Message, Reason, Review, Routed, Unscorable
+from streams.agents.classify import classify
+from streams.agents.escalate import escalate
+from streams.agents.guards import Checked, Clock, Guards
+from streams.agents.outcomes import accepted, routed_without_signal
+from streams.agents.score import score
+from streams.core.guards import AlertKind, Finding, GuardLimits
+from streams.core.policy.policy import CheapRule, Decision, Policy
+from streams.errors import SettingsError
+from tests.support.contracts import broken, contracts, exception, kept, other_model
+from tests.support.messages import attempt, call, classification, escalation, scored, ticket, unscorable
+
+POLICY = Policy(id="policy-7")
+BAD = unscorable(label="refund")
+NOON = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp() * 1000)
+
+
+class Time:
+    """A clock that stands still until it is moved (seconds)."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.seconds, lambda: NOON + int(self.seconds * 1000))
+
+
+class Model:
+    """Answers with what it is told to, and counts how often it was asked."""
+
+    def __init__(self, answer: Call) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    async def ask(self, _: str) -> Call:
+        self.asked += 1
+        return self.answer
+
+    def unasked(self, reason: Reason, detail: str) -> Call:
+        signal = Unscorable(reason=reason, detail=detail)
+        return call(self.answer.tier, signal, model_returned=None, attempts=())
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def guards(time: Time, policy: Policy = POLICY, *exceptions: Any, **limits: Any) -> Guards:
+    return Guards(contracts(*exceptions), GuardLimits(**limits), policy.max_escalations_per_hour, time.clock)
+
+
+def kinds(outputs: Sequence[Message]) -> list[str]:
+    return [output.kind for output in outputs if isinstance(output, Alert)]
+
+
+class TestClock:
+    def test_the_day_is_that_of_utc(self) -> None:
+        late = Clock(lambda: 0.0, lambda: int(datetime(2026, 12, 31, 23, 59, tzinfo=UTC).timestamp() * 1000))
+        assert late.today().isoformat() == "2026-12-31"
+
+    def test_alerts_carry_everything_and_a_name_that_fits(self, time: Time) -> None:
+        finding = Finding(AlertKind.SIGNAL_OUTAGE, "cheap:" + "m" * MAX_NAME, "summary", {"n": 1})
+        one, other = time.clock.alerts([finding, finding])
+        assert (one.kind, one.at_ms, one.summary, one.details) == ("signal_outage", NOON, "summary", {"n": 1})
+        assert len(one.source) == MAX_NAME
+        assert one.alert_id == other.alert_id
+        time.seconds = 1.0
+        assert time.clock.alerts([finding])[0].alert_id != one.alert_id
+
+
+class TestClassify:
+    async def test_alerts_go_out_with_the_ticket_that_showed_it(self, time: Time) -> None:
+        model = Model(call(signal=BAD))
+        handle = classify(model.ask, POLICY, call_guard=guards(time).calls("cheap", "cheap-model", model.unasked))
+        outputs = [await handle(ticket(f"t-{number}")) for number in range(30)]
+        assert all(isinstance(each[0], Classification) for each in outputs)
+        assert [kind for each in outputs for kind in kinds(each)] == ["contract_changed"]
+        assert kinds(outputs[19]) == ["contract_changed"]
+
+    async def test_an_open_breaker_pays_nothing_and_the_ticket_is_escalated(self, time: Time) -> None:
+        model = Model(call(signal=BAD))
+        handle = classify(model.ask, POLICY, call_guard=guards(time).calls("cheap", "cheap-model", model.unasked))
+        for _ in range(20):
+            await handle(ticket())
+        [held] = await handle(ticket())
+        assert isinstance(held, Classification)
+        assert model.asked == 20
+        assert held.call.signal.status == "unscorable"
+        assert held.call.signal.reason is Reason.BREAKER_OPEN
+        assert held.call.attempts == ()
+        [decided] = score(POLICY, 3)(held)
+        assert isinstance(decided, Escalation)
+        assert decided.reasons == ("no_signal:breaker_open",)
+
+    async def test_recovery_closes_it(self, time: Time) -> None:
+        model = Model(call(signal=BAD))
+        handle = classify(model.ask, POLICY, call_guard=guards(time).calls("cheap", "cheap-model", model.unasked))
+        for _ in range(20):
+            await handle(ticket())
+        model.answer = kept()
+        time.seconds += 15
+        said = [kind for _ in range(3) for kind in kinds(await handle(ticket()))]
+        assert said == ["recovered"]
+        await handle(ticket())
+        assert model.asked == 24
+
+    async def test_straight_tickets_count_as_escalations(self, time: Time) -> None:
+        policy = Policy(cheap=CheapRule(max_chars=3), max_escalations_per_hour=2)
+        model = Model(kept())
+        guard = guards(time, policy).calls("cheap", "cheap-model", model.unasked)
+        handle = classify(model.ask, policy, call_guard=guard, label_count=3)
+        outputs = [await handle(ticket(f"t-{number}")) for number in range(4)]
+        assert [type(each[0]) for each in outputs] == [Escalation, Escalation, Review, Review]
+        review = outputs[2][0]
+        assert isinstance(review, Review)
+        assert review.reasons == ("straight_to_big", "escalation_budget")
+        assert [kinds(each) for each in outputs] == [[], [], ["escalation_budget"], []]
+        assert model.asked == 0
+
+
+class TestScore:
+    def test_a_policy_with_a_limit_needs_a_guard(self) -> None:
+        with pytest.raises(SettingsError, match="max_escalations_per_hour"):
+            score(Policy(max_escalations_per_hour=1), 3)
+
+    def test_the_budget_is_one_for_both_ways_to_the_big_tier(self, time: Time) -> None:
+        policy = Policy(max_escalations_per_hour=2)
+        all_guards = guards(time, policy)
+        handle = score(policy, 3, guard=all_guards.decisions("cheap", "cheap-model"))
+        assert all_guards.calls("cheap", "cheap-model", Model(kept()).unasked).escalates() == (True, ())
+        outputs = [handle(classification(scored(confidence=0.1), ticket_id=f"t-{number}")) for number in range(3)]
+        assert [type(each[0]) for each in outputs] == [Escalation, Review, Review]
+        assert [kinds(each) for each in outputs] == [[], ["escalation_budget"], []]
+
+    def test_another_model_than_allowed_is_escalated(self, time: Time) -> None:
+        handle = score(POLICY, 3, guard=guards(time).decisions("cheap", "cheap-model"))
+        [output] = handle(Classification(ticket=ticket(), call=other_model()))
+        assert isinstance(output, Escalation)
+        assert output.reasons == ("contract:model_not_allowed",)
+
+    def test_under_an_exception_the_answer_is_routed_without_a_number(self, time: Time) -> None:
+        handle = score(POLICY, 3, guard=guards(time, POLICY, exception()).decisions("cheap", "cheap-model"))
+        output, alert = handle(Classification(ticket=ticket(), call=broken()))
+        assert isinstance(output, Routed)
+        assert (output.label, output.decided_by) == ("refund", "cheap")
+        assert output.confidence is output.entropy is output.top_k_mass is None
+        assert output.reasons == ("exception:migration", "no_signal:logprobs_null")
+        assert isinstance(alert, Alert)
+        assert (alert.kind, alert.source) == ("exception_in_use", "exception:migration")
+
+    def test_after_its_last_day_it_is_not(self, time: Time) -> None:
+        expired = exception(expires="2026-10-31")
+        handle = score(POLICY, 3, guard=guards(time, POLICY, expired).decisions("cheap", "cheap-model"))
+        [output] = handle(Classification(ticket=ticket(), call=broken()))
+        assert isinstance(output, Escalation)
+
+
+class TestEscalate:
+    def handler(self, time: Time, model: Model, *exceptions: Any, **limits: Any) -> Any:
+        all_guards = guards(time, POLICY, *exceptions, **limits)
+        return escalate(
+            model.ask,
+            POLICY,
+            3,
+            call_guard=all_guards.calls("big", "big-model", model.unasked),
+            guard=all_guards.decisions("big", "big-model"),
+        )
+
+    async def test_an_open_breaker_sends_to_a_person(self, time: Time) -> None:
+        model = Model(call("big", BAD))
+        handle = self.handler(time, model)
+        outputs = [await handle(escalation()) for _ in range(25)]
+        assert model.asked == 20
+        assert [kind for each in outputs for kind in kinds(each)] == ["contract_changed"]
+        last = outputs[-1][0]
+        assert isinstance(last, Review)
+        assert last.reasons == ("cheap:low_confidence", "big:no_signal:breaker_open")
+
+    async def test_another_model_than_allowed_goes_to_a_person(self, time: Time) -> None:
+        outputs = await self.handler(time, Model(call("big", model_returned="other")))(escalation())
+        assert isinstance(outputs[0], Review)
+        assert outputs[0].reasons[-1] == "big:contract:model_not_allowed"
+        assert kinds(outputs) == ["model_not_allowed"]
+
+    async def test_under_an_exception(self, time: Time) -> None:
+        excused = exception(id="big-one", tier="big", model="big-model")
+        output, alert = await self.handler(time, Model(call("big", BAD)), excused)(escalation())
+        assert isinstance(output, Routed)
+        assert (output.decided_by, output.confidence) == ("big", None)
+        assert output.reasons == ("cheap:low_confidence", "exception:big-one", "no_signal:logprobs_null")
+        assert alert.kind == "exception_in_use"
+
+    async def test_when_the_money_is_spent_the_big_model_is_not_asked(self, time: Time) -> None:
+        model = Model(call("big", attempts=(attempt(cost_usd=0.01),)))
+        handle = self.handler(time, model, max_usd_per_hour=0.025)
+        outputs = [await handle(escalation()) for _ in range(6)]
+        assert model.asked == 3
+        assert [kinds(each) for each in outputs] == [[], [], [], ["spend_budget"], [], []]
+        last = outputs[-1][0]
+        assert isinstance(last, Review)
+        assert last.reasons[-1] == "big:no_signal:over_budget"
+        time.seconds += 3661
+        assert isinstance((await handle(escalation()))[0], Routed)
+
+    async def test_the_cheap_tier_counts_into_the_money_and_is_asked_all_the_same(self, time: Time) -> None:
+        all_guards = guards(time, POLICY, max_usd_per_hour=0.01)
+        cheap, big = Model(call(attempts=(attempt(cost_usd=0.02),))), Model(call("big"))
+        handle = classify(cheap.ask, call_guard=all_guards.calls("cheap", "cheap-model", cheap.unasked))
+        for _ in range(3):
+            await handle(ticket())
+        assert cheap.asked == 3
+        await escalate(big.ask, POLICY, 3, call_guard=all_guards.calls("big", "big-model", big.unasked))(escalation())
+        assert big.asked == 0
+
+
+class TestRoutedWithoutSignal:
+    def test_refuses_what_the_exception_does_not_cover(self, time: Time) -> None:
+        today = time.clock.today()
+        for wrong in (kept(), broken(label=None), broken(Reason.NO_ANSWER), broken(tier="big")):
+            with pytest.raises(TypeError, match="does not cover"):
+                routed_without_signal(
+                    ticket(),
+                    exception(),
+                    today,
+                    by="cheap",
+                    policy=POLICY,
+                    calls=(wrong,),
+                    reasons=("exception:migration",),
+                )
+
+    def test_refuses_reasons_that_do_not_name_it(self, time: Time) -> None:
+        with pytest.raises(TypeError, match="does not cover"):
+            routed_without_signal(
+                ticket(), exception(), time.clock.today(), by="cheap", policy=POLICY, calls=(broken(),), reasons=()
+            )
+
+    def test_a_decision_to_accept_without_one_is_no_way_around(self) -> None:
+        with pytest.raises(TypeError, match="without a signal"):
+            accepted(ticket(), Checked(Decision("accept", ())), by="cheap", policy=POLICY, calls=(broken(),))

@@ -1,0 +1,32 @@
+"""What the benchmark compares does the same thing in every way, and its tables count what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.drift import quality, speed
+from streams.core.drift import DETECTORS, permutation_tests
+from streams.core.drift.lt.lt_detector import pooled_matrix
+from streams.sandbox.simulated_probes import Endpoint, usable_rows
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_every_way_of_the_permutation_test_gives_the_same_p_value(seed: int) -> None:
+    rows = usable_rows(speed.WIDE, 2 * speed.N, seed)
+    a, b = rows[: speed.N], rows[speed.N :]
+    [ours] = permutation_tests([(a, b)], 4000, seed=1)
+    pooled, rng = pooled_matrix(a, b), np.random.default_rng(1)
+    assert speed.scipy_p_value(pooled, rng) == pytest.approx(ours.p_value, abs=0.04)
+    assert speed.looped_p_value(pooled, rng) == pytest.approx(ours.p_value, abs=0.04)
+
+
+def test_tables_count_alarms_before_and_after_the_change() -> None:
+    effort = quality.Effort(rows=250, quiet=1, changed=1)
+    assert quality.quietness(Endpoint(rho=0.0), effort) == dict.fromkeys(DETECTORS, quality.Quietness(0, 250))
+    found = quality.power(Endpoint(rho=0.0, change_rms=3.0), effort)
+    assert found.keys() == DETECTORS.keys()
+    for each in found.values():
+        assert (each.caught, each.changes) == (1, 1)
+        assert each.median_delay is not None
+        assert 0 <= each.median_delay <= 24

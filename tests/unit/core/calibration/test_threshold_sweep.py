@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import random
+from itertools import product
+
+import pytest
+
+from streams.core.calibration.policy_replay import replay
+from streams.core.calibration.threshold_sweep import Sweep, sweep
+from streams.core.policy.calibration_map import Temperature
+from streams.core.policy.policy import Calibration, Policy
+from tests.support.answers import records
+from tests.support.messages import unscorable
+
+POLICY = Policy(calibration=Calibration(cheap=Temperature(temperature=0.8), big=Temperature(temperature=0.7)))
+ROWS = [
+    row.model_copy(
+        update={
+            "ticket": row.ticket.model_copy(update={"label": None if place % 7 == 0 else row.ticket.label}),
+            "cheap": row.cheap.model_copy(update={"signal": unscorable(label="refund")})
+            if place % 11 == 0
+            else row.cheap,
+            "big": row.big.model_copy(update={"signal": unscorable()}) if place % 13 == 0 else row.big,
+        }
+    )
+    for place, row in enumerate(records(150))
+]
+SWEPT = sweep(ROWS, POLICY)
+PAIRS = random.Random(0).sample(list(product(range(len(SWEPT.cheap)), range(len(SWEPT.big)))), 150)
+
+
+def test_every_figure_is_what_a_replay_counts() -> None:
+    for i, j in PAIRS:
+        outcomes = replay(POLICY.model_copy(update={"cheap": SWEPT.cheap[i], "big": SWEPT.big[j]}), ROWS)
+        known = [one for one in outcomes if one.right is not None]
+        assert SWEPT.accepted[i, j] == len(known)
+        assert SWEPT.wrong[i, j] == sum(one.right is False for one in known)
+        big_right = [one.record.big.signal.label == one.record.gold for one in known]
+        assert SWEPT.big_wrong[i, j] == big_right.count(False)
+        by_cheap = [(one.right, big) for one, big in zip(known, big_right, strict=True) if one.end == "cheap"]
+        assert SWEPT.lost[i] == by_cheap.count((False, True))
+        assert SWEPT.won[i] == by_cheap.count((True, False))
+        assert SWEPT.review[i, j] == sum(not one.accepted for one in outcomes)
+        assert SWEPT.cost_usd[i] == pytest.approx(sum(one.cost_usd for one in outcomes))
+
+
+def test_the_saving_is_against_asking_the_big_model_every_time() -> None:
+    all_big = sum(row.big.cost_usd for row in ROWS)
+    assert SWEPT.saving(ROWS) == pytest.approx(1 - SWEPT.cost_usd / all_big)
+
+
+def test_abstaining_and_going_straight_to_the_big_tier_are_part_of_it() -> None:
+    assert {rule.abstain_entropy is None for rule in SWEPT.cheap} == {True, False}
+    assert {rule.max_chars is None for rule in SWEPT.cheap} == {True, False}
+    assert len(set(SWEPT.cheap)) == len(SWEPT.cheap)
+    assert len(set(SWEPT.big)) == len(SWEPT.big)
+
+
+def test_no_rule_accepts_what_is_likelier_wrong_than_right() -> None:
+    assert min(rule.min_confidence for rule in SWEPT.cheap) == 0.5
+    assert min(rule.min_confidence for rule in SWEPT.big) == 0.5
+    assert all(rule.min_confidence == rule.min_confidence_two_labels for rule in (*SWEPT.cheap, *SWEPT.big))
+
+
+def test_records_without_a_signal_accept_nothing() -> None:
+    blind = [
+        row.model_copy(
+            update={
+                "cheap": row.cheap.model_copy(update={"signal": unscorable()}),
+                "big": row.big.model_copy(update={"signal": unscorable()}),
+            }
+        )
+        for row in ROWS[:20]
+    ]
+    found: Sweep = sweep(blind, POLICY)
+    assert found.accepted.max() == 0
+    assert found.review.min() == 20

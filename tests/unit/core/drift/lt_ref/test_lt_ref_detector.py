@@ -1,0 +1,191 @@
+"""The reference detector: what it catches, what it lives with, and that a restart changes nothing.
+
+The rates themselves are measured by ``benchmarks.drift``; here every case is small and seeded.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from streams.core.drift.lt_ref.lt_ref_detector import FIRST_FIT, MEMORY, REFITS, LtRefDetector
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.verdict import Alarm, Kind, NotEnough, Quiet, Reason, Unusable, Verdict
+from streams.sandbox.simulated_probes import Endpoint, usable_rows
+
+TWO_MODES = Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04)
+"""As measured behind a real server: every token takes exactly two values, 0.02 nats apart."""
+
+
+def verdicts(detector: LtRefDetector, rows: list[ProbeRow]) -> list[Verdict]:
+    return [detector.update(row) for row in rows]
+
+
+def alarms(endpoint: Endpoint, n: int, seed: int) -> list[tuple[int, Alarm]]:
+    found = verdicts(LtRefDetector(), usable_rows(endpoint, n, seed))
+    return [(index, verdict) for index, verdict in enumerate(found) if isinstance(verdict, Alarm)]
+
+
+def test_the_first_decision_follows_a_reference_of_100_rows() -> None:
+    found = verdicts(LtRefDetector(), usable_rows(Endpoint(), FIRST_FIT + 1, seed=1))
+    assert found[:FIRST_FIT] == [NotEnough(n, FIRST_FIT + 1) for n in range(1, FIRST_FIT + 1)]
+    assert isinstance(found[FIRST_FIT], Quiet)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        Endpoint(rho=0.0),
+        Endpoint(rho=0.8, missing=0.05, errors=0.05),
+        Endpoint(mode_rms=0.05, mode_share=0.3),
+        Endpoint(rho=0.2, sigma=0.001, mode_rms=0.05, mode_share=0.04),
+        Endpoint(sigma=0.01, quantum=0.01),
+        Endpoint(sigma=0.0),
+        TWO_MODES,
+    ],
+)
+def test_a_quiet_endpoint_stays_quiet(endpoint: Endpoint) -> None:
+    assert [index for seed in range(2) for index, _ in alarms(endpoint, 600, seed)] == []
+
+
+@pytest.mark.parametrize(("rho", "at"), [(0.0, 150), (0.5, 150), (0.8, 150), (0.5, 300), (0.8, 300)])
+def test_a_change_of_a_twentieth_of_a_logit_is_caught_at_once(rho: float, at: int) -> None:
+    delays = []
+    for seed in range(6):
+        found = [index for index, _ in alarms(Endpoint(rho=rho, change_at=at), at + 72, 100 + seed) if index >= at]
+        delays += [index - at for index in found[:1]]
+    assert len(delays) == 6
+    assert statistics.median(delays) <= 4
+
+
+@pytest.mark.parametrize("rms", [0.063, 0.087, 0.096, 0.62])
+@pytest.mark.parametrize("at", [120, 180, 400])
+def test_real_changes_behind_two_serving_modes_are_caught(rms: float, at: int) -> None:
+    for seed in range(2):
+        [(index, alarm)] = alarms(replace(TWO_MODES, change_at=at, change_rms=rms), at + 24, seed)
+        assert at <= index < at + 24
+        assert alarm.kind is Kind.CHANGE
+
+
+def test_four_real_changes_150_rows_apart_are_four_alarms() -> None:
+    rows = usable_rows(TWO_MODES, 200, seed=1)
+    for rms in (0.087, 0.62, 0.096, 0.04):
+        rows += usable_rows(replace(TWO_MODES, change_at=0, change_rms=rms), 150, seed=1)
+    found = [index for index, verdict in enumerate(verdicts(LtRefDetector(), rows)) if isinstance(verdict, Alarm)]
+    assert [index // 10 * 10 for index in found] == [200, 350, 500, 650]
+
+
+def test_one_or_two_outliers_are_no_change_and_three_alike_are() -> None:
+    rows = usable_rows(Endpoint(rho=0.0), 200, seed=3)
+    strange = usable_rows(Endpoint(rho=0.0, change_at=0, change_rms=5.0), 1, seed=3)[0]
+    for count in (1, 2, 3):
+        series = rows[:140] + [strange] * count + rows[140:]
+        found = verdicts(LtRefDetector(), series)
+        at = [index for index, verdict in enumerate(found) if isinstance(verdict, Alarm)]
+        assert at == ([142] if count == 3 else [])
+
+
+def test_a_glitch_leaves_the_reference_as_it_was() -> None:
+    rows = usable_rows(Endpoint(rho=0.0, change_at=0, change_rms=1.0), 6, seed=3)
+    quiet = usable_rows(Endpoint(rho=0.0), 400, seed=3)
+    found = verdicts(LtRefDetector(), quiet[:210] + rows + quiet[210:])
+    assert sum(isinstance(verdict, Alarm) for verdict in found) == 1
+    assert not any(isinstance(verdict, NotEnough) for verdict in found[FIRST_FIT:])
+
+
+def test_after_a_change_a_new_reference_is_collected_and_the_next_change_found() -> None:
+    first = usable_rows(Endpoint(change_at=150, change_rms=0.3), 300, seed=5)
+    second = usable_rows(Endpoint(change_at=0, change_rms=0.6), 60, seed=5)
+    found = verdicts(LtRefDetector(), first + second)
+    at = [index for index, verdict in enumerate(found) if isinstance(verdict, Alarm)]
+    assert len(at) == 2
+    assert 150 <= at[0] < 160
+    assert 300 <= at[1] < 310
+    assert isinstance(found[at[0] + 30], NotEnough)
+
+
+def test_slow_movement_is_named_drift_and_sudden_movement_change() -> None:
+    kinds = {
+        ramp: [
+            next(alarm for index, alarm in alarms(Endpoint(change_at=150, change_rms=0.3, ramp=ramp), 400, seed)).kind
+            for seed in range(4)
+        ]
+        for ramp in (1, 150)
+    }
+    assert kinds[1].count(Kind.CHANGE) == 4
+    assert kinds[150].count(Kind.DRIFT) >= 3
+
+
+def test_an_alarm_holds_both_windows_and_the_tokens_that_moved() -> None:
+    [(index, alarm)] = alarms(Endpoint(rho=0.0, change_at=180, change_rms=1.0), 200, seed=2)
+    assert alarm.before is not None
+    assert alarm.after is not None
+    assert alarm.before.n >= FIRST_FIT
+    assert alarm.after.first == 180 * 3600
+    assert alarm.after.last == index * 3600
+    assert alarm.score == pytest.approx(alarm.statistic / alarm.threshold)
+    assert alarm.score > 1.0
+    assert len(alarm.moved) == 5
+    assert max(abs(moved.after - moved.before) for moved in alarm.moved) > 0.5
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [Endpoint(k_at=160), Endpoint(k=5, k_at=160, k_after=20), Endpoint(k_at=60), Endpoint(k_at=160, sigma=0.0)],
+)
+def test_another_k_is_no_change_of_the_model(endpoint: Endpoint) -> None:
+    """Noise may raise an alarm, at the rate that is aimed at; then it does so without a change of k, too."""
+    short, quiet = replace(endpoint, k=5, k_at=None), 0
+    for seed in range(3):
+        found = [index for index, _ in alarms(endpoint, 300, seed)]
+        assert found == [index for index, _ in alarms(short, 300, seed)]
+        quiet += not found
+    assert quiet >= 2
+
+
+def test_rows_shorter_than_the_reference_are_no_samples_until_the_new_k_has_settled() -> None:
+    found = verdicts(LtRefDetector(), usable_rows(Endpoint(k_at=160), 170, seed=1))
+    assert found[160:162] == [Unusable(Reason.FEW_TOKENS, 160 * 3600), Unusable(Reason.FEW_TOKENS, 161 * 3600)]
+    assert all(isinstance(verdict, Quiet) for verdict in found[162:])
+
+
+def test_a_change_is_found_at_the_smaller_k() -> None:
+    endpoint = Endpoint(k_at=160, change_at=220, change_rms=0.2)
+    for seed in (0, 2, 3):
+        assert [220 <= index < 230 for index, _ in alarms(endpoint, 260, seed)] == [True]
+
+
+@pytest.mark.parametrize("cut", [50, 100, 130, 174, 224, 240, 253, 270, 300])
+def test_a_restart_changes_no_verdict(cut: int) -> None:
+    rows = usable_rows(Endpoint(change_at=250, change_rms=0.1, missing=0.05), 400, seed=6)
+    detector = LtRefDetector()
+    before = verdicts(detector, rows[:cut])
+    restored = LtRefDetector.restore(json.loads(json.dumps(detector.snapshot())))
+    after = verdicts(restored, rows[cut:])
+    through = verdicts(LtRefDetector(), rows)
+    assert [type(verdict) for verdict in before + after] == [type(verdict) for verdict in through]
+    for resumed, straight in zip(after, through[cut:], strict=True):
+        if isinstance(resumed, Quiet) and isinstance(straight, Quiet):
+            assert (resumed.statistic, resumed.score) == pytest.approx((straight.statistic, straight.score), abs=1e-9)
+        elif isinstance(resumed, Alarm) and isinstance(straight, Alarm):
+            assert (resumed.kind, resumed.before, resumed.after) == (straight.kind, straight.before, straight.after)
+
+
+def test_memory_is_bounded() -> None:
+    detector = LtRefDetector()
+    for index, row in enumerate(usable_rows(Endpoint(rho=0.0), 1200, seed=1)):
+        detector.update(row)
+        if index > 400:
+            assert len(detector._reference) <= REFITS[-1]
+            assert len(detector._recent) <= MEMORY
+    assert len(json.dumps(detector.snapshot())) < 250_000
+
+
+def test_rows_of_a_thousand_tokens_cost_no_more_than_their_first_twenty() -> None:
+    detector = LtRefDetector()
+    for row in usable_rows(Endpoint(vocabulary=1000, k=1000), 110, seed=1):
+        detector.update(row)
+    assert detector._average.shape == (21,)

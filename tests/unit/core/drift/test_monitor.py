@@ -1,0 +1,180 @@
+"""One endpoint's monitor, stored rows replayed, and the two-sample test of two files."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from streams.core.drift import DETECTORS, EndpointMonitor, Reason, Replay, Unusable, replay, two_sample_test
+from streams.core.drift.detector import Detector
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.verdict import Alarm, Kind, Quiet
+from streams.errors import SettingsError
+from streams.sandbox.simulated_probes import Endpoint, probe_rows
+
+Row = dict[str, Any]
+
+BAD: list[tuple[Reason, Row]] = [
+    (Reason.NOT_FINITE, {"logprobs": {"token0": math.nan}}),
+    (Reason.POSITIVE, {"logprobs": {"token0": 3.0}}),
+    (Reason.TOO_MANY_TOKENS, {"logprobs": {f"x{n}": -9.0 for n in range(10_000)}}),
+    (Reason.CLOCK_BACK, {"at": -5, "logprobs": {f"x{n}": -3.0 - n for n in range(20)}}),
+    (Reason.ERROR, {"error": "503"}),
+    (Reason.MALFORMED, {"logprobs": 7}),
+]
+
+
+def kinds(rows: list[Row], detector: str) -> list[tuple[int, str]]:
+    return [(alarm["index"], alarm["kind"]) for alarm in replay(rows, detector)]
+
+
+@pytest.mark.parametrize("detector", sorted(DETECTORS))
+def test_bad_rows_are_counted_named_and_never_a_change(detector: str) -> None:
+    rows = probe_rows(Endpoint(rho=0.0), 330, seed=1, name="e")
+    mixed: list[object] = []
+    for index, row in enumerate(rows):
+        mixed.append(row)
+        mixed.append({"endpoint": "e", "at": row["at"]} | BAD[index % len(BAD)][1])
+    monitor = EndpointMonitor(detector)
+    observed = [monitor.update(row) for row in mixed]
+    assert [observation.index for observation in observed] == list(range(len(mixed)))
+    assert [alarm for observation in observed for alarm in observation.alarms] == []
+    assert monitor.unusable[Reason.CLOCK_BACK] == 55
+    for reason, _ in BAD:
+        assert monitor.unusable[reason] == 55
+    assert observed[1].verdict == Unusable(Reason.NOT_FINITE, rows[0]["at"])
+
+
+def test_a_clock_set_back_costs_one_row_and_one_row_from_the_future_does_too() -> None:
+    row = {"logprobs": {"a": -1.0}}
+    monitor = EndpointMonitor("lt")
+    verdicts = [monitor.update(row | {"at": at}).verdict for at in (10, 11, 3, 4, 5, 9999, 6, 7, 7)]
+    assert [isinstance(verdict, Unusable) for verdict in verdicts] == [
+        False,
+        False,
+        True,
+        *[False] * 3,
+        True,
+        False,
+        False,
+    ]
+    assert monitor.unusable == {Reason.CLOCK_BACK: 2}
+
+
+@pytest.mark.parametrize("detector", sorted(DETECTORS))
+def test_a_shrinking_k_is_named_once_and_is_no_change(detector: str) -> None:
+    for seed in range(3):
+        rows = probe_rows(Endpoint(k_at=200, missing=0.05, errors=0.05), 420, seed)
+        [(index, kind)] = kinds(rows, detector)
+        assert kind == "k_change"
+        assert 202 <= index <= 215
+
+
+def test_logprobs_that_stay_away_are_one_alarm() -> None:
+    rows = probe_rows(Endpoint(), 150, seed=1)
+    for row in rows[120:140]:
+        row["logprobs"] = None
+    assert kinds(rows, "lt-ref") == [(124, "missing")]
+
+
+def test_the_index_counts_every_row_of_its_endpoint() -> None:
+    rows = probe_rows(Endpoint(change_at=260, change_rms=3.0, missing=0.1), 400, seed=2, name="a")
+    other = probe_rows(Endpoint(), 400, seed=3, name="b")
+    mixed = [row for pair in zip(rows, other, strict=True) for row in pair]
+    for detector in DETECTORS:
+        alone, together = list(replay(rows, detector)), list(replay(mixed, detector))
+        assert together == alone
+        [alarm] = together
+        assert list(alarm) == ["endpoint", "index", "at", "detector", "kind", "statistic", "score"]
+        assert (alarm["endpoint"], alarm["detector"], alarm["kind"]) == ("a", detector, "change")
+        assert 260 <= alarm["index"] <= 290
+        assert alarm["at"] == rows[alarm["index"]]["at"]
+        assert json.loads(json.dumps(alarm)) == alarm
+
+
+@pytest.mark.parametrize("detector", sorted(DETECTORS))
+@pytest.mark.parametrize("cut", [3, 90, 202, 215, 270])
+def test_a_restart_in_the_middle_of_a_window_raises_the_same_alarms(detector: str, cut: int) -> None:
+    rows: list[Row] = probe_rows(Endpoint(k_at=200, change_at=262, change_rms=3.0, missing=0.05), 330, seed=4)
+    for index, row in enumerate(rows):
+        row |= {"model": "m-1" if index < 230 else "m-2", "fingerprint": "a"}
+    monitor = EndpointMonitor(detector)
+    observed = [monitor.update(row) for row in rows[:cut]]
+    restored = EndpointMonitor.restore(json.loads(json.dumps(monitor.snapshot())))
+    observed += [restored.update(row) for row in rows[cut:]]
+    through = EndpointMonitor(detector)
+    straight = [through.update(row) for row in rows]
+    found = [(one.index, alarm.kind, alarm.was, alarm.now) for one in observed for alarm in one.alarms]
+    assert found == [(one.index, alarm.kind, alarm.was, alarm.now) for one in straight for alarm in one.alarms]
+    assert {kind for _, kind, _, _ in found} == {Kind.K_CHANGE, Kind.MODEL_CHANGE, Kind.CHANGE}
+    assert (restored.index, restored.unusable) == (through.index, through.unusable)
+
+
+def test_a_snapshot_of_another_version_is_refused() -> None:
+    state = EndpointMonitor("lt").snapshot() | {"version": 99}
+    with pytest.raises(ValueError, match="version 99"):
+        EndpointMonitor.restore(state)
+
+
+def test_a_detector_of_ones_own_needs_no_more_than_the_interface() -> None:
+    class EveryTenth:
+        def __init__(self) -> None:
+            self.n = 0
+
+        def update(self, row: ProbeRow) -> Quiet | Alarm:
+            self.n += 1
+            return Alarm(Kind.CHANGE, 1.0, 1.0, 1.0) if self.n % 10 == 0 else Quiet(0.0, 0.0)
+
+        def snapshot(self) -> dict[str, Any]:
+            return {"n": self.n}
+
+        @classmethod
+        def restore(cls, state: dict[str, Any]) -> EveryTenth:
+            detector = cls()
+            detector.n = state["n"]
+            return detector
+
+    detectors: dict[str, type[Detector]] = {"tenth": EveryTenth}
+    monitor = EndpointMonitor("tenth", detectors)
+    rows = probe_rows(Endpoint(), 14, seed=1)
+    for row in rows[:7]:
+        assert monitor.update(row).alarms == ()
+    monitor = EndpointMonitor.restore(monitor.snapshot(), detectors)
+    found = [bool(monitor.update(row).alarms) for row in rows[7:]]
+    assert found == [False, False, True, False, False, False, False]
+
+
+def test_rows_that_name_no_endpoint_are_counted() -> None:
+    run = Replay("lt")
+    for row in ([], None, 3, {"at": 1}, {"endpoint": None}, {"endpoint": "e", "logprobs": {"a": 1.0}}):
+        assert list(run.feed(row)) == []
+    assert run.unnamed == 5
+    assert run.unusable == {Reason.POSITIVE: 1}
+
+
+def test_an_unknown_detector_is_refused_in_one_line() -> None:
+    with pytest.raises(SettingsError, match="no detector 'adwin'; choose one of lt, lt-ref, river-page-hinkley"):
+        list(replay([], "adwin"))
+
+
+def test_two_files_are_compared_over_their_usable_rows() -> None:
+    rows = probe_rows(Endpoint(rho=0.0, change_at=30, change_rms=0.5, missing=0.1), 60, seed=1)
+    usable = sum(row["logprobs"] is not None for row in rows[:30])
+    record = two_sample_test(rows[:30], [*rows[30:], None, "nonsense"], permutations=99, seed=1)
+    assert list(record) == ["statistic", "p_value", "n_a", "n_b", "tokens"]
+    assert (record["n_a"], record["p_value"]) == (usable, 0.01)
+    assert record["tokens"] >= 20
+    assert record == two_sample_test(rows[:30], rows[30:], permutations=99, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "permutations", "said"),
+    [([], [1], 9, "the first set"), ("ok", [{}], 9, "the second set"), ("ok", "ok", 0, "at least 1 permutation")],
+)
+def test_nothing_to_compare_is_said_in_one_line(a: Any, b: Any, permutations: int, said: str) -> None:
+    rows = probe_rows(Endpoint(), 3, seed=1)
+    with pytest.raises(SettingsError, match=said):
+        two_sample_test(rows if a == "ok" else a, rows if b == "ok" else b, permutations, seed=0)

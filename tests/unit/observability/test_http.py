@@ -1,0 +1,63 @@
+"""What a worker says about itself: /health and /ready, their status codes, and one line for each stage."""
+
+from __future__ import annotations
+
+import json
+
+import aiohttp
+
+from streams.observability.http import Answer, health, readiness, serve_metrics
+from streams.observability.liveness import Standing, State
+from streams.observability.metrics import MetricsObserver
+from streams.settings_sections import MetricsSettings
+
+AGENTS = ("classify", "score")
+
+
+async def page(answer: Answer) -> tuple[int, str]:
+    async with (
+        serve_metrics(MetricsSettings(port=0), MetricsObserver(), {"/page": lambda: answer}) as port,
+        aiohttp.request("GET", f"http://127.0.0.1:{port}/page") as response,
+    ):
+        assert response.content_type == "application/json"
+        return response.status, await response.text()
+
+
+async def test_health_is_200_while_no_stage_stands_still() -> None:
+    standings = {"classify": Standing(State.WAITING, 12.34), "score": Standing(State.HELD)}
+    status, text = await page(health(AGENTS, standings))
+    assert status == 200
+    assert json.loads(text) == {
+        "ok": True,
+        "stages": {"classify": {"state": "waiting", "quiet_s": 12.3}, "score": {"state": "held", "quiet_s": 0.0}},
+    }
+    assert [line.strip() for line in text.splitlines() if "classify" in line] == [
+        '"classify": {"state": "waiting", "quiet_s": 12.3},'
+    ]
+
+
+async def test_health_is_503_once_one_stands_still() -> None:
+    status, text = await page(health(AGENTS, {"score": Standing(State.STALLED, 300.0)}))
+    assert status == 503
+    assert json.loads(text) == {
+        "ok": False,
+        "stages": {"classify": {"state": "starting"}, "score": {"state": "stalled", "quiet_s": 300.0}},
+    }
+
+
+async def test_ready_is_200_when_every_stage_has_joined() -> None:
+    status, text = await page(readiness(AGENTS, AGENTS, {"classify": 4}, {"cheap": "kept"}, started=True))
+    assert status == 200
+    assert json.loads(text) == {
+        "ok": True,
+        "started": True,
+        "contracts": {"cheap": "kept"},
+        "stages": {"classify": {"joined": True, "partitions": 4}, "score": {"joined": True, "partitions": 0}},
+    }
+
+
+async def test_ready_is_503_before_the_start_during_a_rebalance_and_while_stopping() -> None:
+    for joined, started in [((), False), (("classify",), True), (AGENTS, False)]:
+        status, text = await page(readiness(AGENTS, joined, {}, {}, started=started))
+        assert status == 503
+        assert json.loads(text)["ok"] is False
