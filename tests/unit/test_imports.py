@@ -65,6 +65,11 @@ def test_the_core_knows_neither_clock_nor_chance_nor_files() -> None:
         assert not {call.attr for call in calls if isinstance(call, ast.Attribute)} & {"now", "utcnow", "today"}, path
 
 
+def test_no_two_files_of_the_core_have_the_same_name() -> None:
+    names = [path.name for path in (ROOT / "streams" / "core").rglob("*.py") if path.name != "__init__.py"]
+    assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
+
+
 def test_every_module_or_the_package_it_is_in_is_imported_by_a_test() -> None:
     imported = {name for path in (ROOT / "tests").rglob("*.py") for name in imported_by(path)}
     tested = {group(name) for name in imported}
