@@ -37,10 +37,9 @@ from streams.core.calibration.selection import NoPolicy, select
 from streams.core.policy.fitted import Promise
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings
-from streams.evaluation import evaluate
+from streams.evaluation import RecordFile, evaluate
 from streams.kafka.connection import Connection
 from streams.models.classifier import ModelClient
-from streams.record_file import RecordFile
 from streams.sandbox.model_server.process import ModelServer
 
 _GROUPS = 10

@@ -26,19 +26,20 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.chaos.__main__ import ticket_lines
 from schemas import Review, Routed
+from streams.agents.registry import AGENTS
 from streams.core.policy.policy import Policy
 from streams.delivery.stage import Delivery
 from streams.demo.run import demo_settings, local_connection
 from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
 from streams.kafka.topics import create_topics
+from streams.observability.logs import configure_logging
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import TRAIN
-from streams.settings import AGENTS, Settings
-from streams.worker.worker import configure_logging
+from streams.settings import Settings
 
 _WARM_UP = 200
 _PATIENCE_S = 240.0

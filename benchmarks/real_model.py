@@ -40,11 +40,10 @@ from streams.core.policy.fitted import Promise
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule, fit_rule, risk
 from streams.demo.run import demo_settings
-from streams.evaluation import evaluate
+from streams.evaluation import RecordFile, evaluate
 from streams.kafka.connection import Connection
 from streams.models.classifier import ModelClient
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
-from streams.record_file import RecordFile
 from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 

@@ -32,9 +32,10 @@ from streams.demo.run import local_connection
 from streams.kafka.connection import Connection
 from streams.kafka.producers import MAX_BATCH_BYTES, start_producer
 from streams.kafka.topics import create_topics
+from streams.observability.logs import configure_logging
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
-from streams.worker.worker import configure_logging, tune_interpreter
+from streams.worker.process import tune_interpreter
 
 _LABELS = ("refund", "billing", "shipping", "account", "technical", "cancellation")
 

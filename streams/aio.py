@@ -1,9 +1,10 @@
-"""A lock that many share or one has alone, first come first served."""
+"""The few asyncio helpers that several rooms share: a lock, word of a change, and whose cancellation it is."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -54,3 +55,34 @@ class SharedOrAlone:
         except TimeoutError:
             return False
         return True
+
+
+class Changes:
+    """Wakes everybody who waits, at every change; what they wait for they look at themselves."""
+
+    __slots__ = ("_changed",)
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def note(self) -> None:
+        """Say that something has changed."""
+        self._changed.set()
+
+    async def next(self) -> None:
+        """Wait for the next change."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until the condition holds, ``timeout_s`` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not condition():
+                    await self.next()
+
+
+def is_cancelled() -> bool:
+    """Return whether somebody cancelled this very task: else a CancelledError in it is that of something it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

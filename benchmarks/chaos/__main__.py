@@ -32,19 +32,19 @@ from aiokafka import ConsumerRecord
 from benchmarks.chaos.plan import Step, plan
 from benchmarks.chaos.stand import Stand, WorkerSlot
 from schemas import Call, Routed
+from streams.aio import Changes
 from streams.core.policy.policy import Policy
-from streams.delivery.changes import Changes
 from streams.delivery.stage import Delivery
 from streams.demo.account import Account, Row
 from streams.demo.run import demo_settings, local_connection
 from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
 from streams.kafka.topics import create_topics
+from streams.observability.logs import configure_logging
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO, TRAIN
-from streams.worker.worker import configure_logging
 
 _WATCHED = ("routed", "reviews", "dead-letters")
 _STALL_S = 180.0

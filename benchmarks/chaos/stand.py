@@ -13,13 +13,14 @@ import httpx
 import yaml
 
 from benchmarks.chaos.plan import Step
-from streams.delivery.changes import Changes
+from streams.agents.registry import AGENTS
+from streams.aio import Changes
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
-from streams.settings import AGENTS, Settings
+from streams.settings import Settings
 
 _REBALANCES = re.compile(r"^hedgerow_rebalances_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 _RESTART_S = 0.5

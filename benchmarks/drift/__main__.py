@@ -18,7 +18,7 @@ import uvloop
 
 from benchmarks.drift import pipeline, quality, speed
 from streams.core.drift import DETECTORS
-from streams.worker.worker import configure_logging
+from streams.observability.logs import configure_logging
 
 PARTS = ("rates", "quality", "pipeline")
 

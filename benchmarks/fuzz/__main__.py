@@ -24,9 +24,9 @@ from benchmarks.fuzz.answers import run as read_answers
 from benchmarks.fuzz.parsers import read
 from benchmarks.fuzz.stages import READERS, throw
 from schemas import TOPICS
+from streams.observability.logs import configure_logging
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import TRAIN
-from streams.worker.worker import configure_logging
 
 #: Handlers that only compute see this many valid messages of each topic in the pure part; the stages see all.
 _HANDLED = 20_000

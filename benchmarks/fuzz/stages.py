@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from benchmarks.fuzz.corpus import Corpus
 from benchmarks.fuzz.inputs import Ended, Inputs, Seen
+from streams.agents.registry import AGENTS, WATCHERS, AgentName
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
 from streams.kafka.lag import records_waiting
@@ -25,7 +26,7 @@ from streams.models.probed_endpoint import ProbedEndpoints
 from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.model_server.process import ModelServer
-from streams.settings import AGENTS, WATCHERS, AgentName, Settings
+from streams.settings import Settings
 from streams.worker.worker import Worker
 
 #: Who reads which topic. What else is on topics (routed, verdicts, dead letters) is read by no agent.

@@ -28,7 +28,7 @@ from benchmarks.pipeline.arms import BARE, BY_HAND, OURS, Arm, quixstreams
 from benchmarks.pipeline.profile import profile
 from benchmarks.pipeline.report import Raw, report
 from benchmarks.pipeline.stand import Stand, standing
-from streams.worker.worker import configure_logging
+from streams.observability.logs import configure_logging
 
 PARTS = ("throughput", "share", "overhead", "scale")
 #: quixstreams calls out once a checkpoint, so it has no steady number in flight, and its latency is its commit interval.

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from streams.settings import AGENTS
+from streams.agents.registry import AGENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.kafka.producers import start_producer
 from streams.settings import Settings, load_settings
-from streams.worker.worker import tune_interpreter
+from streams.worker.process import tune_interpreter
 
 _PATH = ("tickets", "classifications", "escalations", "routed")
 

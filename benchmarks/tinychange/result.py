@@ -17,7 +17,7 @@ from benchmarks.tinychange.sizes import Sizes
 from benchmarks.tinychange.variants import OURS, Variant
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix, censored
-from streams.models.cost import Price
+from streams.models.prices import Price
 
 PRICE = Price(input=3.0, output=12.0)
 """The paper's, USD per million tokens."""

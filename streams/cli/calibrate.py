@@ -55,7 +55,7 @@ def calibrate(
     from streams.core.calibration.charts import pictures as draw
     from streams.core.calibration.selection import NoPolicy, select
     from streams.core.policy.fitted import Promise
-    from streams.record_file import read_records
+    from streams.evaluation import read_records
     from streams.settings import load_policy
 
     promise = Promise(

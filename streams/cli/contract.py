@@ -30,8 +30,8 @@ app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_h
 def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Probe every endpoint once and compare with its contract; exit 1 and a table of what broke."""
     from streams.errors import SettingsError
+    from streams.observability.logs import configure_logging
     from streams.settings import load_settings
-    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
@@ -54,7 +54,7 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""
-    from streams.worker.worker import configure_logging
+    from streams.observability.logs import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     results = run(_scan(_targets(file)))
@@ -163,8 +163,8 @@ def _targets(file: Path) -> list[Target]:
     from pydantic import TypeAdapter, ValidationError
 
     from streams.errors import SettingsError
+    from streams.files import one_line, read_yaml
     from streams.models.capability_scan import Target
-    from streams.yaml_files import one_line, read_yaml
 
     values = read_yaml(file, "endpoints")
     if values.keys() != {"endpoints"}:

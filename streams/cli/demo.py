@@ -38,9 +38,9 @@ def demo(
     """Watch tickets flow through the pipeline; ends when every one has its outcome."""
     from streams.core.policy.policy import Policy
     from streams.demo.run import DemoOptions, run_demo, write_report
+    from streams.observability.logs import configure_logging
     from streams.sandbox.tickets import DEMO, TRAIN
     from streams.settings import load_policy
-    from streams.worker.worker import configure_logging
 
     configure_logging(level="warning", libraries=logging.CRITICAL)
     options = DemoOptions(

@@ -13,7 +13,7 @@ from streams.cli.runtime import run
 
 def doctor(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check settings, compressions, broker, topics, models and review store; each line says ok or what to do."""
-    from streams.worker.worker import configure_logging
+    from streams.observability.logs import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     if not run(_doctor(config, as_json=as_json)):

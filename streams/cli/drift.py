@@ -145,8 +145,8 @@ def acknowledge(
     from streams.core.drift.alert_kinds import WatchKind
     from streams.errors import SettingsError
     from streams.kafka.send import publish
+    from streams.observability.logs import configure_logging
     from streams.settings import load_settings
-    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)

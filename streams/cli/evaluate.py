@@ -20,8 +20,7 @@ from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from streams.core.policy.policy import Policy
-    from streams.evaluation import Tickets
-    from streams.record_file import RecordFile
+    from streams.evaluation import RecordFile, Tickets
     from streams.sandbox.model_kinds import ModelKind
     from streams.settings import Settings
 
@@ -45,8 +44,7 @@ def evaluate(
     """Record what both tiers say about every ticket, for calibrate and whatif; exit 1 where some got no answer."""
     from streams.core.calibration.figures import whatif
     from streams.demo.run import read_lines
-    from streams.evaluation import read_tickets
-    from streams.record_file import RecordFile
+    from streams.evaluation import RecordFile, read_tickets
     from streams.settings import load_policy
 
     if config is not None and train is not None:

@@ -40,9 +40,9 @@ def once(
     It is the probe of the present slot of the schedule: a second one in the same slot has the same id and counts once.
     """
     from streams.kafka.send import publish
+    from streams.observability.logs import configure_logging
     from streams.prober.prober import probe_once
     from streams.settings import load_settings
-    from streams.worker.worker import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = None if dry_run and endpoints is not None else load_settings(config)
@@ -64,8 +64,8 @@ def run_prober(
 ) -> None:
     """Probe on schedule until Ctrl-C. Of several probers one leads and the others stand by."""
     from streams.errors import SettingsError
+    from streams.observability.logs import configure_logging
     from streams.settings import load_settings
-    from streams.worker.worker import configure_logging
 
     if log_level not in {"debug", "info", "warning", "error"}:
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")

@@ -21,7 +21,7 @@ def whatif(
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
     from streams.core.calibration.figures import whatif as figures_of
     from streams.core.calibration.records import refuse_other_records
-    from streams.record_file import read_records
+    from streams.evaluation import read_records
     from streams.settings import load_policy
 
     replayed, rows = load_policy(policy), read_records(records)

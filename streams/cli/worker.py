@@ -20,8 +20,10 @@ def worker(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run agents; start as many workers as you like, each takes its share of the partitions."""
-    from streams.settings import AGENTS, WATCHERS, AgentName, load_settings
-    from streams.worker.worker import configure_logging, run_worker
+    from streams.agents.registry import AGENTS, WATCHERS, AgentName
+    from streams.observability.logs import configure_logging
+    from streams.settings import load_settings
+    from streams.worker.process import run_worker
 
     if log_level not in {"debug", "info", "warning", "error"}:
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")

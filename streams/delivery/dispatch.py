@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas import DeadLetter, Message
-from streams.delivery.changes import Changes
+from streams.aio import Changes
 from streams.delivery.dead_letters import shortened
-from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
 from streams.delivery.stage import Record
@@ -221,3 +220,35 @@ class Dispatch:
                 if isinstance(output, DeadLetter):
                     self._observer.dead_lettered(self._agent, output)
             self._observer.handled(self._agent, result.outputs, seconds)
+
+
+class FinishedIds:
+    """The last ``limit`` message ids that are finished in this process, oldest forgotten first.
+
+    A broker that drops commit metadata, or a producer that sends a ticket twice, makes the same id come again. Within a
+    process this memory saves the second model call; across processes the deterministic result id does.
+    """
+
+    __slots__ = ("_ids", "_limit")
+
+    def __init__(self, limit: int = 200_000) -> None:
+        self._limit = limit
+        self._ids: dict[bytes, None] = {}
+
+    def __contains__(self, message_id: bytes) -> bool:
+        return message_id in self._ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, message_id: bytes) -> None:
+        """Remember one id."""
+        self._ids[message_id] = None
+        if len(self._ids) > self._limit:
+            # Half at once: dropping one at a time from a dict's front costs a scan over what was dropped before.
+            self._ids = dict.fromkeys(list(self._ids)[self._limit // 2 + 1 :])
+
+    def discard(self, message_ids: Iterable[bytes]) -> None:
+        """Forget ids that are not finished after all."""
+        for message_id in message_ids:
+            self._ids.pop(message_id, None)

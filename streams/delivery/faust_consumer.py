@@ -26,7 +26,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 
-from streams.delivery.handling import is_cancelled
+from streams.aio import is_cancelled
 from streams.delivery.kip447 import UNSTABLE_OFFSET_COMMIT, StableOffsetFetchRequest, by_topic
 from streams.delivery.ledger import Commit
 from streams.delivery.transactions import Member

@@ -13,6 +13,7 @@ import stamina
 import structlog
 
 from schemas import InvalidMessage, Message
+from streams.aio import is_cancelled
 from streams.delivery.dead_letters import dead_letter
 from streams.delivery.observer import Observer
 from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
@@ -89,12 +90,6 @@ class Handling:
         return dead_letter(
             record, agent=self._stage.agent, reason=reason, error=error, attempts=attempts, at_ms=self._wall_ms()
         )
-
-
-def is_cancelled() -> bool:
-    """Return whether somebody cancelled this very task: else a CancelledError in it is that of something it awaited."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _pause(attempt: int, after: float | None) -> float:

@@ -27,9 +27,8 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from schemas import DeadLetter, Message
-from streams.delivery.changes import Changes
-from streams.delivery.dispatch import Dispatch, Partition, Result, Sender
-from streams.delivery.finished_ids import FinishedIds
+from streams.aio import Changes
+from streams.delivery.dispatch import Dispatch, FinishedIds, Partition, Result, Sender
 from streams.delivery.handling import Handling
 from streams.delivery.in_progress import InProgress
 from streams.delivery.ledger import Ledger

@@ -18,8 +18,8 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from streams.delivery.commit import AtLeastOnce, Committing, ExactlyOnce
+from streams.delivery.dispatch import FinishedIds
 from streams.delivery.faust_transport import LedgerTransport
-from streams.delivery.finished_ids import FinishedIds
 from streams.delivery.observer import Observer
 from streams.delivery.runner import Runner
 from streams.delivery.stage import Delivery, Limits, Record, Stage

@@ -19,6 +19,7 @@ import orjson
 import yaml
 from rich.console import Console
 
+from streams.agents.registry import AGENTS
 from streams.core.policy.policy import Policy
 from streams.core.signal.labels import LabelSet
 from streams.demo.account import Account, Row
@@ -42,7 +43,7 @@ from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.model_server.served import ALIASES, BIG, CHEAP
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO, TRAIN
-from streams.settings import AGENTS, Settings, check_settings
+from streams.settings import Settings, check_settings
 from streams.worker.worker import check_policy
 
 #: Without a new outcome for this long, what is missing counts as lost.

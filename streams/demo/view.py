@@ -16,7 +16,7 @@ from rich.text import Text
 
 from schemas import Scored
 from streams.demo.account import Account
-from streams.models.cost import Price
+from streams.models.prices import Price
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINE_EVERY_S = 5.0

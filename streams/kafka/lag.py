@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.delivery.handling import is_cancelled
+from streams.aio import is_cancelled
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.history import start_consumer

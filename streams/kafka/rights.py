@@ -1,4 +1,4 @@
-"""What every part of Hedgerow does with topics, and the rights that Kafka users need for it."""
+"""The rights that Kafka users need, as a file and as access control entries."""
 
 from __future__ import annotations
 
@@ -12,44 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from schemas import TOPICS
 from streams.errors import SettingsError
-from streams.settings import AgentName
-from streams.yaml_files import one_line, read_document
+from streams.files import one_line, read_document
 
 Resource = Literal["topic", "group", "transactional-id"]
 Operation = Literal["Read", "Write", "Create", "Describe"]
 Pattern = Literal["literal", "prefixed"]
 
 _Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicUse:
-    """The topics that one agent reads and writes."""
-
-    reads: frozenset[str]
-    writes: frozenset[str]
-
-
-def _use(reads: Iterable[str], *writes: str) -> TopicUse:
-    return TopicUse(frozenset(reads), frozenset({*writes, "dead-letters"}))
-
-
-#: score and escalate read the alerts, outside any group, to know whether their policy is stale.
-USES: dict[AgentName, TopicUse] = {
-    "classify": _use(["tickets"], "classifications", "escalations", "reviews", "alerts"),
-    "score": _use(["classifications", "alerts"], "routed", "escalations", "reviews", "alerts"),
-    "escalate": _use(["escalations", "alerts"], "routed", "reviews", "alerts"),
-    "review": _use(["reviews"]),
-    "drift": _use(["probes"], "alerts"),
-    "traffic": _use(["classifications"], "alerts"),
-    "cause": _use(["alerts"], "alerts"),
-}
-
-
-def topics_of(agents: Iterable[AgentName]) -> list[str]:
-    """Return every topic that one of these agents reads or writes, in the registry's order."""
-    used = {topic for agent in agents for topic in USES[agent].reads | USES[agent].writes}
-    return [topic for topic in TOPICS if topic in used]
 
 
 class UserRights(BaseModel):

@@ -10,8 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from streams.errors import SettingsError
-from streams.models.cost import Price
-from streams.models.prices import price_of
+from streams.models.prices import Price, price_of
 
 #: What a request of ours is made of, and what would change the shape of the answer; ``extra`` may not set it.
 _OURS = frozenset(

@@ -6,13 +6,26 @@ import fnmatch
 import math
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from streams.encoding import text_of
 from streams.errors import SettingsError
-from streams.models.cost import Price
+from streams.files import text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens, in and out."""
+
+    input: float
+    output: float
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return what a call with these token counts costs, USD."""
+        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+
 
 _BUNDLED = Path(__file__).parent / "prices.toml"
 

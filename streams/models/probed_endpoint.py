@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schemas.base import MAX_NAME
 from streams.errors import SettingsError
+from streams.files import one_line, read_document
 from streams.models.endpoint import Endpoint
 from streams.models.negotiation import Api
-from streams.yaml_files import one_line, read_document
 
 _JITTER_SHARE = 0.1
 _YEAR_S = 365.25 * 24 * 3600

@@ -16,7 +16,7 @@ from schemas import Tier
 from streams.errors import StopWorker
 from streams.observability.liveness import Standing, State
 from streams.observability.metrics import MetricsObserver
-from streams.settings_sections import MetricsSettings
+from streams.settings import MetricsSettings
 
 log = structlog.get_logger(__name__)
 

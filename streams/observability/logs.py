@@ -1,10 +1,14 @@
-"""Redaction of what goes to the log: our own lines, and those of the libraries."""
+"""Logging: one structured line an event, with redaction of our own lines and of those of the libraries."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Collection, MutableMapping
 from typing import Any
+
+import stamina.instrumentation
+import structlog
 
 from streams.core.signal.redaction import Redaction, redact
 
@@ -37,3 +41,32 @@ class RedactedRecords(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text, redacted."""
         return redact(super().format(record), self._kinds)
+
+
+def configure_logging(
+    *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
+) -> None:
+    """One structured line an event on standard error; the Kafka libraries speak up from the level ``libraries`` on.
+
+    What ``redact`` names is taken out of both.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactedRecords("%(levelname)s %(name)s %(message)s", redact))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(libraries)
+    # What it says at start about InitProducerId is how the embedded broker is told from Apache Kafka.
+    logging.getLogger("aiokafka.producer.sender").setLevel(logging.CRITICAL)
+    stamina.instrumentation.set_on_retry_hooks([])
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            RedactedLines(redact),
+            structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

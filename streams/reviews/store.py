@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas import InvalidMessage, Review
-from streams.agents.review import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.errors import SettingsError, TryAgain
+from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 
 #: Grows when a table changes; a store of another version is refused.
 STORE_VERSION = 1

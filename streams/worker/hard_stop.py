@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from streams.settings_sections import WorkerSettings
+from streams.settings import WorkerSettings
 
 #: For the last commit, leaving the groups and closing the connections.
 STOP_MARGIN_S = 15.0

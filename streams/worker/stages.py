@@ -9,11 +9,12 @@ from typing import TypeVar
 from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
 from streams.agents.cause import cause
 from streams.agents.drift import drift
+from streams.agents.registry import AgentName
 from streams.agents.replayed import History
 from streams.agents.traffic import traffic
 from streams.delivery.stage import Stage
 from streams.kafka.history import history
-from streams.settings import AgentName, Settings
+from streams.settings import Settings
 
 M = TypeVar("M", bound=Message)
 

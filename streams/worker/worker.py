@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
-import signal
-import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
-import stamina.instrumentation
 import structlog
 
 from schemas import TOPICS, Tier
@@ -20,40 +15,30 @@ from streams.agents.classify import Ask, classify
 from streams.agents.escalate import escalate
 from streams.agents.guards import Clock, Guards
 from streams.agents.perplexity import with_perplexity
+from streams.agents.registry import READS, WATCHERS, AgentName, topics_of
 from streams.agents.review import review
 from streams.agents.score import score
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.policy.fitted import refuse_others
 from streams.core.signal.instructions import Prompt
 from streams.core.signal.perplexity import PerplexityRule
-from streams.core.signal.redaction import Redaction
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
 from streams.kafka.lag import records_waiting
-from streams.kafka.rights import topics_of
 from streams.kafka.topics import require_topics
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import probe
 from streams.models.perplexity import PerplexityClient
 from streams.observability.http import Answer, health, readiness, serve_metrics
-from streams.observability.logs import RedactedLines, RedactedRecords
 from streams.reviews.store import ReviewStore
-from streams.settings import WATCHERS, AgentName, Settings
-from streams.worker.hard_stop import HardStop, stop_bound_s
+from streams.settings import Settings
 from streams.worker.stages import watcher
 from streams.worker.stale_policy import following_alerts
 from streams.worker.watchdog import Watchdog, WatchedObserver
 
 log = structlog.get_logger(__name__)
 
-#: Which topic each of the agents that tickets pass through reads.
-READS: dict[AgentName, str] = {
-    "classify": "tickets",
-    "score": "classifications",
-    "escalate": "escalations",
-    "review": "reviews",
-}
 
 #: A database that restarts is away for longer than a model: with pauses of up to 30 s, these last a quarter of an hour.
 _STORE_ATTEMPTS = 36
@@ -228,70 +213,4 @@ def guards_of(settings: Settings) -> Guards:
         settings.guards,
         settings.policy.max_escalations_per_hour,
         Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
-    )
-
-
-def tune_interpreter() -> None:
-    """Set what a worker process wants of the interpreter; called once, when everything is imported.
-
-    The garbage collector looks less often, and never at what is there for good: messages hold no cycles, but thousands of them
-    are alive at once, and with the default thresholds a third of the CPU time of the score stage went into looking through
-    them. Threads hand over ten times sooner than by default: the review store and the metrics page have threads of their own,
-    and while one is at work the event loop waits for its turn.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
-    sys.setswitchinterval(0.0005)
-
-
-async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
-    """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
-
-    Raises StopWorker where nothing can succeed any more. From the stop on the process has a bounded time to be gone, and
-    its event loop never more than the stall limit to stand still: over either it is ended hard.
-    """
-    worker = Worker(settings, agents)
-    hard_stop = HardStop(settings.worker.stalled_after_s)
-    hard_stop.start()
-    beating = asyncio.create_task(hard_stop.beat())
-    stopping = asyncio.create_task(worker.stopping())
-    stopping.add_done_callback(lambda _: hard_stop.within(stop_bound_s(settings.worker)))
-    tune_interpreter()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.stop)
-    try:
-        await worker.run()
-    finally:
-        stopping.cancel()  # an end for any other reason has to come in time too
-        beating.cancel()
-
-
-def configure_logging(
-    *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
-) -> None:
-    """One structured line an event on standard error; the Kafka libraries speak up from the level ``libraries`` on.
-
-    What ``redact`` names is taken out of both.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(RedactedRecords("%(levelname)s %(name)s %(message)s", redact))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in ("aiokafka", "faust", "mode"):
-        logging.getLogger(name).setLevel(libraries)
-    # What it says at start about InitProducerId is how the embedded broker is told from Apache Kafka.
-    logging.getLogger("aiokafka.producer.sender").setLevel(logging.CRITICAL)
-    stamina.instrumentation.set_on_retry_hooks([])
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            RedactedLines(redact),
-            structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )

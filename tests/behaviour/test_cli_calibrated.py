@@ -10,7 +10,7 @@ import yaml
 
 from streams.core.calibration.records import Record
 from streams.errors import SettingsError
-from streams.record_file import read_records
+from streams.evaluation import read_records
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO
 from streams.settings import check_settings, load_policy

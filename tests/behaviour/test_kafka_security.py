@@ -17,7 +17,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from schemas import DeadLetter, Message, Review, Routed
-from streams.agents.review import outcome_of
+from streams.agents.registry import AGENTS, AgentName
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, read_lines
 from streams.errors import StopWorker
@@ -32,11 +32,12 @@ from streams.kafka.send import publish
 from streams.kafka.topics import create_topics, topic_states
 from streams.prober.metrics import ProbeMetrics
 from streams.prober.prober import Prober
+from streams.reviews.decision import outcome_of
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.brokers.kafka_config import KafkaSecurity
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO
-from streams.settings import AGENTS, AgentName, Settings
+from streams.settings import Settings
 from streams.worker.worker import Worker
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.certificates import BrokerCertificate

@@ -17,6 +17,7 @@ import aiohttp
 import yaml
 
 from schemas import Review, Routed, Ticket
+from streams.agents.registry import AGENTS
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
 from streams.kafka.readers import decode, reader
@@ -26,8 +27,7 @@ from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
-from streams.settings import AGENTS, Settings
-from streams.settings_sections import WorkerSettings
+from streams.settings import Settings, WorkerSettings
 from streams.worker.hard_stop import stop_bound_s
 
 PATIENCE_S = 60.0

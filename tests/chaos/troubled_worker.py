@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from schemas import Message, Ticket
+from streams.agents.registry import AgentName
 from streams.delivery.faust_transport import Consumer
 from streams.errors import StopWorker
-from streams.settings import AgentName, load_settings
+from streams.observability.logs import configure_logging
+from streams.settings import load_settings
 from streams.worker import hard_stop
 from streams.worker import worker as worker_module
-from streams.worker.worker import configure_logging, run_worker
+from streams.worker.process import run_worker
 
 LIMIT_S = 3.0
 

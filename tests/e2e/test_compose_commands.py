@@ -20,6 +20,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas import Review, Routed
+from streams.agents.registry import AGENTS, WATCHERS
 from streams.kafka.connection import Connection
 from streams.kafka.readers import decode, reader
 from streams.reviews.store import ReviewStore
@@ -27,7 +28,6 @@ from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO
-from streams.settings import AGENTS, WATCHERS
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]

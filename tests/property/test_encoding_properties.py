@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.encoding import text_of
-from streams.files import bounded_lines, numbered_lines
+from streams.files import bounded_lines, numbered_lines, text_of
 from tests.support.encoded import MARKED, marked
 
 seeded = settings(max_examples=150, deadline=None, derandomize=True)

@@ -12,13 +12,14 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from schemas import DeadLetter, Message, Review, Routed
+from streams.agents.registry import AGENTS, AgentName
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
 from streams.kafka.readers import decode, reader
 from streams.kafka.topics import create_topics
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
-from streams.settings import AGENTS, AgentName, Settings
+from streams.settings import Settings
 from streams.worker.worker import Worker
 
 PATIENCE_S = 60.0

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from schemas import Alert, Message, Probe
+from streams.agents.registry import AgentName
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
 from streams.kafka.readers import decode, reader
@@ -23,7 +24,7 @@ from streams.prober.metrics import ProbeMetrics
 from streams.prober.prober import Prober
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
-from streams.settings import AgentName, Settings
+from streams.settings import Settings
 from streams.worker.worker import Worker
 
 PATIENCE_S = 60.0

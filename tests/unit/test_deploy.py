@@ -14,11 +14,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from streams.agents.registry import AGENTS, WATCHERS
 from streams.cli.main import app
 from streams.observability.metrics import MetricsObserver
 from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.tickets import TRAIN
-from streams.settings import AGENTS, WATCHERS, check_settings, load_settings
+from streams.settings import check_settings, load_settings
 from streams.worker.hard_stop import stop_bound_s
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,8 @@ import pytest
 
 from schemas import Call, Reason, Ticket, Tier
 from streams.errors import SettingsError, StopWorker
-from streams.evaluation import evaluate, read_tickets
+from streams.evaluation import RecordFile, evaluate, read_records, read_tickets
 from streams.models.classifier import ModelClient
-from streams.record_file import RecordFile, read_records
 from tests.support.messages import call, ticket, unscorable
 
 

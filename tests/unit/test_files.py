@@ -15,12 +15,11 @@ import pytest
 from streams import files
 from streams.demo.run import read_lines
 from streams.errors import SettingsError
-from streams.files import bounded_lines, file_lines, line_file, numbered_lines
+from streams.evaluation import RecordFile, read_records
+from streams.files import bounded_lines, file_lines, line_file, numbered_lines, read_yaml
 from streams.models.prices import price_list
 from streams.prober.probe_files import read_rows
-from streams.record_file import RecordFile, read_records
 from streams.sandbox.model_server.training import read_training_set
-from streams.yaml_files import read_yaml
 from tests.support.answers import records
 from tests.support.encoded import MARKED, marked
 

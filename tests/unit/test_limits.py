@@ -11,15 +11,14 @@ import pytest
 
 from schemas import MAX_NAME, MAX_TEXT, InvalidMessage, Reason, Ticket
 from schemas.registry import TICKET_BYTES
-from streams import files, yaml_files
+from streams import files
 from streams.core.signal.labels import MAX_LABELS, LabelSet
 from streams.errors import SettingsError
-from streams.files import MAX_LINE_BYTES, bounded_lines, file_lines
+from streams.files import MAX_LINE_BYTES, bounded_lines, file_lines, read_yaml
 from streams.kafka.producers import MAX_REQUEST_BYTES
 from streams.models import http
 from streams.models.endpoint import Endpoint
 from streams.models.http import Answered, Exchange, Unanswered
-from streams.yaml_files import read_yaml
 
 ENDPOINT = Endpoint(base_url="http://model.test/v1", model="gpt-4o-mini", attempts=3)
 
@@ -94,7 +93,7 @@ class TestAFileOfLines:
 
 
 def test_a_yaml_file_has_a_greatest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_files, "MAX_BYTES", 10)
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
     (tmp_path / "x.yaml").write_text("a: 1\nb: 2")
     assert read_yaml(tmp_path / "x.yaml", "settings") == {"a": 1, "b": 2}
     (tmp_path / "x.yaml").write_text("a: 1\nb: 23\n")

@@ -19,12 +19,13 @@ from streams.core.signal.redaction import Redaction
 from streams.errors import HedgerowError
 from streams.kafka.producers import start_producer
 from streams.models.classifier import ModelClient
+from streams.observability.logs import configure_logging
 from streams.observability.metrics import MetricsObserver
 from streams.prober.probing import Probing
 from streams.reviews.store import ReviewStore
 from streams.sandbox.ports import ReservedPort
 from streams.settings import Settings, check_settings
-from streams.worker.worker import Worker, configure_logging
+from streams.worker.worker import Worker
 from tests.support.messages import probe
 
 API_KEY = "sk-canary-0123456789abcdef"

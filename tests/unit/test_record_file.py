@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import SettingsError
-from streams.record_file import RecordFile, read_records
+from streams.evaluation import RecordFile, read_records
 from tests.support.answers import records
 
 ROWS = records(4)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.agents.registry import AGENTS
 from streams.core.policy.policy import CheapRule, Policy
 from streams.errors import SettingsError
-from streams.settings import AGENTS, Settings, check_settings, load_policy, load_settings
+from streams.settings import Settings, check_settings, load_policy, load_settings
 
 SECRET = "hunter2-secret"
 Values = dict[str, Any]

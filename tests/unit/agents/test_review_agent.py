@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from schemas import Attempt, Call, Reason, Review, Routed, Scored, Ticket, Unscorable, stable_id, topic_of
-from streams.agents.review import DecisionRefused, outcome_of, review
+from streams.agents.review import review
 from streams.errors import GiveUp, StopWorker, TryAgain
+from streams.reviews.decision import DecisionRefused, outcome_of
 from streams.reviews.store import ReviewStore
 
 CHEAP = Call(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.delivery.finished_ids import FinishedIds
+from streams.delivery.dispatch import FinishedIds
 
 
 def ids(numbers: range) -> list[bytes]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from streams.demo.account import Account, Row
 from streams.demo.view import View, histogram
-from streams.models.cost import Price
+from streams.models.prices import Price
 from tests.support.messages import call, classification, dead_letter, escalation, review, routed, unscorable
 
 

@@ -11,12 +11,11 @@ from typer.testing import CliRunner
 
 import schemas
 from schemas import TOPICS, Message
+from streams.agents.registry import AGENTS, READS, USES, WATCHERS, topics_of
 from streams.cli.main import app
 from streams.errors import SettingsError
 from streams.kafka.acls import _OPERATIONS, _PATTERNS, _RESOURCES
-from streams.kafka.rights import USES, Acl, UserRights, acls_of, load_rights, topics_of
-from streams.settings import AGENTS, WATCHERS
-from streams.worker.worker import READS
+from streams.kafka.rights import Acl, UserRights, acls_of, load_rights
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "deploy" / "kafka-rights.yaml"

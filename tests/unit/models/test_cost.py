@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.models.cost import Price
+from streams.models.prices import Price
 
 
 @pytest.mark.parametrize(

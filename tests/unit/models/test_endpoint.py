@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from streams.errors import SettingsError
-from streams.models.cost import Price
 from streams.models.endpoint import Endpoint
+from streams.models.prices import Price
 
 URL = "https://api.example.com/v1"
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import SettingsError
-from streams.models.cost import Price
-from streams.models.prices import price_list, price_of
+from streams.models.prices import Price, price_list, price_of
 
 ONE = '[[price]]\nmodels = ["a*"]\ninput = {}\noutput = 2\n'
 

@@ -9,7 +9,7 @@ import aiohttp
 from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.observability.liveness import Standing, State
 from streams.observability.metrics import MetricsObserver
-from streams.settings_sections import MetricsSettings
+from streams.settings import MetricsSettings
 
 AGENTS = ("classify", "score")
 

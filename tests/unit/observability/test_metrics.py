@@ -11,7 +11,7 @@ from streams.delivery.observer import Observer
 from streams.errors import StopWorker
 from streams.observability.http import serve_metrics
 from streams.observability.metrics import MetricsObserver
-from streams.settings_sections import MetricsSettings
+from streams.settings import MetricsSettings
 from tests.support.messages import (
     attempt,
     call,

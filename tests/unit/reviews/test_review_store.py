@@ -18,8 +18,8 @@ import pytest
 import sqlalchemy as sa
 
 from schemas import Call, Reason, Review, Ticket, Unscorable
-from streams.agents.review import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.errors import SettingsError, TryAgain
+from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.reviews.store import STORE_VERSION, Counts, ReviewStore
 from tests.support.postgres import postgres, programs
 

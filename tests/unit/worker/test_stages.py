@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.agents.registry import AGENTS, WATCHERS
 from streams.errors import SettingsError
-from streams.settings import AGENTS, WATCHERS, Settings, check_settings, load_settings
+from streams.files import read_document
+from streams.settings import Settings, check_settings, load_settings
 from streams.worker.stages import traffic_source, watcher
-from streams.yaml_files import read_document
 
 URL = "http://model.test/v1"
 MINI: dict[str, Any] = {"name": "mini", "base_url": URL, "model": "gpt-4o-mini"}

@@ -19,8 +19,7 @@ from streams.delivery.service import StageService
 from streams.errors import SettingsError, StopWorker, TryAgain
 from streams.observability.liveness import State
 from streams.observability.metrics import MetricsObserver
-from streams.settings import check_settings
-from streams.settings_sections import WorkerSettings
+from streams.settings import WorkerSettings, check_settings
 from streams.worker.watchdog import Watchdog, WatchedObserver
 from tests.support.records import P0, Bench, Held, loop_turns, record, records, verdict
 

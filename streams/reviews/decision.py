@@ -1,0 +1,66 @@
+"""A person's decision on a review, and the two messages that tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from schemas import Review, Routed, Verdict, stable_id
+from streams.errors import HedgerowError
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided, as the two messages that tell it; ``sent`` once Kafka has both."""
+
+    verdict: Verdict
+    routed: Routed
+    sent: bool
+
+
+class DecisionRefused(HedgerowError):
+    """A decision that cannot be taken, with one line for the person who made it."""
+
+
+class AlreadyDecided(DecisionRefused):
+    """Somebody was first, or the same person with another label; ``decision`` is the one that stands."""
+
+    def __init__(self, decision: Decision) -> None:
+        verdict = decision.verdict
+        super().__init__(f"{verdict.decided_by!r} has already decided {verdict.review_id!r} as {verdict.label!r}")
+        self.decision = decision
+
+
+def outcome_of(review: Review, label: str, by: str, note: str, at_ms: int) -> tuple[Verdict, Routed]:
+    """Return the messages of a decision that ``by`` took at ``at_ms`` (Unix time, milliseconds).
+
+    Raises DecisionRefused for a value that no message can carry.
+    """
+    try:
+        verdict = Verdict(
+            verdict_id=stable_id("verdict", review.review_id),
+            review_id=review.review_id,
+            ticket_id=review.ticket_id,
+            label=label,
+            decided_by=by,
+            at_ms=at_ms,
+            note=note,
+            suggested=review.suggested,
+            calls=review.calls,
+        )
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise DecisionRefused(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    routed = Routed(
+        result_id=Routed.id_for(review.ticket_id),
+        ticket_id=review.ticket_id,
+        label=label,
+        decided_by="human",
+        confidence=None,
+        entropy=None,
+        policy_id=review.policy_id,
+        reasons=review.reasons,
+        calls=review.calls,
+    )
+    return verdict, routed

@@ -1,0 +1,51 @@
+"""A worker as the last thing that a process does: its signals, its end, its interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Sequence
+
+from streams.agents.registry import AgentName
+from streams.settings import Settings
+from streams.worker.hard_stop import HardStop, stop_bound_s
+from streams.worker.worker import Worker
+
+
+def tune_interpreter() -> None:
+    """Set what a worker process wants of the interpreter; called once, when everything is imported.
+
+    The garbage collector looks less often, and never at what is there for good: messages hold no cycles, but thousands of them
+    are alive at once, and with the default thresholds a third of the CPU time of the score stage went into looking through
+    them. Threads hand over ten times sooner than by default: the review store and the metrics page have threads of their own,
+    and while one is at work the event loop waits for its turn.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+    sys.setswitchinterval(0.0005)
+
+
+async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
+    """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
+
+    Raises StopWorker where nothing can succeed any more. From the stop on the process has a bounded time to be gone, and
+    its event loop never more than the stall limit to stand still: over either it is ended hard.
+    """
+    worker = Worker(settings, agents)
+    hard_stop = HardStop(settings.worker.stalled_after_s)
+    hard_stop.start()
+    beating = asyncio.create_task(hard_stop.beat())
+    stopping = asyncio.create_task(worker.stopping())
+    stopping.add_done_callback(lambda _: hard_stop.within(stop_bound_s(settings.worker)))
+    tune_interpreter()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    try:
+        await worker.run()
+    finally:
+        stopping.cancel()  # an end for any other reason has to come in time too
+        beating.cancel()
