@@ -28,8 +28,13 @@ _WITHOUT_SPACES = "\u0e00"
 #: Words that take an answer back.
 _SECOND_THOUGHTS = re.compile(
     r"\b(?:actually|wait|instead|rather|neither|none of|nothing fits|correction|on second thought|scratch that|never mind|"
-    r"not sure|unsure|unclear|or maybe|could also|alternatively|sorry|no[,.:;!])",
+    r"not sure|unsure|unclear|or maybe|could also|alternatively|sorry|"
+    r"nein|doch|eigentlich|lieber|keine[srmn]?|unsicher|plutôt|en fait|aucune?|ou bien|en realidad|mejor dicho|ninguna?|"
+    r"anzi|invece|nessuna?|na verdade|nenhuma?|aliás|nee|eigenlijk|geen|hayir|aslinda|нет|скорее|вернее)\b"
+    r"|\b(?:no|non)[,.:;!]|其实|或者|不是|而是|いや|ではなく|または|아니"
 )
+#: Words that deny what they stand with.
+_DENIALS = re.compile(r"\b(?:not|no|never|nor|cannot|nicht|pas|ne|não|не|değil)\b|n['’]t\b|不")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ def _says_nothing(rest: str, label: str, labels: LabelSet) -> bool:
         return True
     folded = fold(rest)
     if is_marker(rest) or _SECOND_THOUGHTS.search(folded):
+        return False
+    if fold(labels.written[label]) in folded and _DENIALS.search(folded):
         return False
     if any(fold(answer) in folded for other, answer in labels.written.items() if other != label):
         return False

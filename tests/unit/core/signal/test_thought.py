@@ -11,7 +11,7 @@ from streams.core.signal.score import score
 from tests.support import bodies
 from tests.support.bodies import Body, Tok
 
-LABELS = LabelSet(["refund", "billing", "shipping"])
+LABELS = LabelSet(["refund", "billing", "shipping", "退款"])
 X = {"x": 0.05}
 ANSWER = Tok("refund", 0.8, {"billing": 0.1, "shipping": 0.05})
 #: The same label inside of a thought, with another number.
@@ -156,6 +156,11 @@ def test_where_the_text_does_not_say_which_part_is_the_answer_none_is(text: str)
         "refund\nbill",
         "refund?\nThe customer names no amount at all.",
         "refund\nActually this reads more like something else.",
+        "refund\nNo, the customer only asks about it.",
+        "refund\nNein, das ist doch etwas ganz anderes.",
+        "refund\nEn fait, le client parle d'autre chose.",
+        "refund\nThis is not a refund request at all.",
+        "退款\n其实用户想要的是别的东西，应该是另外一个。",
         "refund\nLabel: other",
         "refund\n\\boxed{other}",
         '{"label": "refund"} {"label": "billing"}',
