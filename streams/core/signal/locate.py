@@ -25,6 +25,12 @@ _MIN_WORDS = 4
 _MIN_CHARACTERS = 10
 #: From Thai on, most scripts put no spaces between words.
 _WITHOUT_SPACES = "\u0e00"
+#: What a line may begin with to explain the answer, however short it is.
+_EXPLAINS = re.compile(
+    r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|note|justification|evidence)\s*[:=]"
+    r"|(?:because|since)\b",
+    re.IGNORECASE,
+)
 #: Words that take an answer back.
 _SECOND_THOUGHTS = re.compile(
     r"\b(?:actually|wait|instead|rather|neither|none of|nothing fits|correction|on second thought|scratch that|never mind|"
@@ -134,6 +140,8 @@ def _is_prose(line: str, label: str, labels: LabelSet) -> bool:
     if named:
         return labels.match(line[named.end() : end]) == label
     line = line[start:end]
+    if _EXPLAINS.match(line):
+        return True
     return len(line.split()) >= _MIN_WORDS or sum(character >= _WITHOUT_SPACES for character in line) >= _MIN_CHARACTERS
 
 

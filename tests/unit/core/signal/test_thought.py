@@ -183,6 +183,8 @@ def test_what_could_be_another_answer_or_a_marker_is_no_label(text: str) -> None
         "refund\nThe customer wants the money back.",
         "refund\n\nExplanation: the item broke on the first day.",
         "refund\nrefund\nLabel: refund",
+        "refund\nReason: broken item\nConfidence: 0.9",
+        "refund\nBecause it broke.",
         '{"label": "refund"}\nThe customer wants the money back.',
         '[{"label": "refund"}]',
     ],
