@@ -31,8 +31,8 @@ try:
     from streams.core.signal.labels import LabelSet
     from streams.core.signal.score import score
 except ImportError:
-    from streams.core.signal.labels import LabelSet
-    from streams.core.signal.score import score
+    from streams.core.labels import LabelSet
+    from streams.core.score import score
 bodies = [body.encode() for body in json.loads(sys.stdin.readline())]
 labels = LabelSet(json.loads(sys.stdin.readline()))
 for _ in sys.stdin:
