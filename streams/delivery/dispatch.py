@@ -84,7 +84,6 @@ class Dispatch:
         self._finished = finished
         self._observer = observer
         self._changes = changes
-        self._held = False
         self._assignments = 0
         self._passing = asyncio.Event()  # set while outputs may go out
         self._kept: list[Result] = []  # went out in the open transaction
@@ -99,7 +98,7 @@ class Dispatch:
         """An assignment stands: these ledgers count, and the gate is open."""
         self.ledgers = dict(ledgers)
         self._assignments += 1
-        self.standing, self._held = True, False
+        self.standing = True
         self._passing.set()
 
     async def shut(self, timeout_s: float) -> None:
@@ -118,14 +117,12 @@ class Dispatch:
 
     async def hold(self, timeout_s: float) -> bool:
         """Let nothing out until ``release``; return whether nothing is on its way any more."""
-        self._held = True
         self._passing.clear()
         await self._changes.until(lambda: not self.sending, timeout_s)
         return not self.sending
 
     def release(self) -> None:
         """Let outputs out again, if the assignment still stands."""
-        self._held = False
         if self.standing:
             self._passing.set()
 
