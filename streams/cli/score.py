@@ -33,8 +33,8 @@ def score(
     if used.fitted is not None:
         refuse_other_labels(used.fitted, known.labels)
 
-    def decide(signal: Scored | Unscorable, model: str | None) -> tuple[str, tuple[str, ...]]:
-        decision = decide_cheap(used, signal, model=model)
+    def decide(signal: Scored | Unscorable, ticket_id: str, model: str | None) -> tuple[str, tuple[str, ...]]:
+        decision = decide_cheap(used, signal, ticket_id, model)
         return decision.action, decision.reasons
 
     for row in score_rows(file_lines(file, "responses"), known, decide):

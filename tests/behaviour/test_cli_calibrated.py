@@ -197,6 +197,18 @@ def test_score_decides_on_recorded_responses(hedgerow: Hedgerow, tmp_path: Path)
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_score_audits_a_share_of_the_rows_by_their_ids(hedgerow: Hedgerow, tmp_path: Path, share: float) -> None:
+    policy, path = tmp_path / "policy.yaml", tmp_path / "responses.jsonl"
+    policy.write_text(f"audit_share: {share}\n")
+    body = bodies.chat([Tok("refund", 0.98, {"shipping": 0.01})])
+    path.write_text("".join(json.dumps({"id": number, "response": body}) + "\n" for number in range(500)))
+    first, again = (hedgerow("score", "--labels", "refund,shipping", "--policy", policy, path).out for _ in range(2))
+    audited = [row["reasons"] == ["audit"] for row in map(json.loads, first.splitlines())]
+    assert share * 0.8 < sum(audited) / 500 < share * 1.2
+    assert first == again
+
+
 def test_score_under_a_fitted_policy_accepts_its_own_model_only(
     hedgerow: Hedgerow, simulated: Path, tmp_path: Path
 ) -> None:

@@ -12,8 +12,9 @@ from schemas.signal import Reason, Scored, Unscorable
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.score import score
 
-#: From a signal and the model id of the response to a decision ("accept", "escalate" or "review") and the reasons.
-Decide = Callable[[Scored | Unscorable, str | None], tuple[str, tuple[str, ...]]]
+#: From a signal, the row's id as text (empty: it has none) and the model id of the response to a decision ("accept",
+#: "escalate" or "review") and the reasons.
+Decide = Callable[[Scored | Unscorable, str, str | None], tuple[str, tuple[str, ...]]]
 
 
 _NOT_JSON = Unscorable(reason=Reason.NOT_JSON, detail="the line is not JSON")
@@ -33,7 +34,7 @@ def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -
         if not line.strip():
             continue
         ticket, signal, model = _read(line, labels)
-        decision, reasons = decide(signal, model)
+        decision, reasons = decide(signal, "" if ticket is None else str(ticket), model)
         scored = signal if isinstance(signal, Scored) else None
         yield {
             "id": ticket,

@@ -19,7 +19,7 @@ KEYS = [
 ]  # fmt: skip
 
 
-def decide(signal: Scored | Unscorable, model: str | None) -> tuple[str, tuple[str, ...]]:
+def decide(signal: Scored | Unscorable, ticket_id: str, model: str | None) -> tuple[str, tuple[str, ...]]:
     del model
     return ("accept", ()) if isinstance(signal, Scored) else ("escalate", (str(signal.reason),))
 
