@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,18 +22,30 @@ def consume(
         str, typer.Argument(help="tickets, classifications, escalations, routed, reviews, dead-letters ...")
     ],
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int | None, typer.Option("--max", min=1, help="End after so many messages.")] = None,
-    wait: Annotated[float | None, typer.Option(min=0, help="End after so many seconds without a message.")] = None,
+    limit: Annotated[int | None, typer.Option("--max", min=1, help="Maximum number of messages to print.")] = None,
+    wait: Annotated[
+        float | None, typer.Option(min=0, help="End after this many seconds in which nothing was printed.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after this many seconds.")] = None,
     latest: Annotated[bool, typer.Option(help="Only what comes from now on.")] = False,
     unique: Annotated[bool, typer.Option(help="Each id once: what a consumer that deduplicates sees.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the messages of a topic, from the beginning; --json prints one message a line as it was sent."""
-    run(_consume(topic, config, limit, wait, latest=latest, unique=unique, as_json=as_json))
+    until = math.inf if seconds is None else time.monotonic() + seconds
+    run(_consume(topic, config, limit, wait, until, latest=latest, unique=unique, as_json=as_json))
 
 
 async def _consume(
-    topic: str, config: Config, limit: int | None, wait: float | None, *, latest: bool, unique: bool, as_json: bool
+    topic: str,
+    config: Config,
+    limit: int | None,
+    wait: float | None,
+    until: float,
+    *,
+    latest: bool,
+    unique: bool,
+    as_json: bool,
 ) -> None:
     from streams.kafka.readers import reader
     from streams.settings import load_settings
@@ -42,15 +55,15 @@ async def _consume(
     printed = 0
     last = time.monotonic()
     async with reader([topic], settings.broker.connection, prefix=settings.topics.prefix, latest=latest) as consumer:
-        while (limit is None or printed < limit) and (wait is None or time.monotonic() - last < wait):
+        while time.monotonic() < min(until, math.inf if wait is None else last + wait):
             batches = await consumer.getmany(timeout_ms=200)
             for record in (record for records in batches.values() for record in records):
-                last = time.monotonic()
                 identity = _identity(record)
                 if unique and identity in seen:
                     continue
                 seen.add(identity)
                 print(_json_line(record) if as_json else _line(record), flush=True)
+                last = time.monotonic()
                 printed += 1
                 if printed == limit:
                     return

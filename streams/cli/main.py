@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -28,11 +30,27 @@ from streams.errors import HedgerowError
 
 app = typer.Typer(
     name="hedgerow",
-    help="Routes support tickets by how sure the language model really was.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"hedgerow {version('hedgerow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Routes support tickets by how sure the language model really was."""
+
+
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)

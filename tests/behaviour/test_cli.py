@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,12 @@ class TestProduceAndConsume:
         hedgerow("topics", "create", "-c", config)
         assert hedgerow("consume", "alerts", "--wait", 0, "-c", config) == Said(0, "", "")
 
+    def test_a_live_topic_is_read_for_a_given_time(self, hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        hedgerow("produce", lines_of(tmp_path / "t.jsonl", {"ticket_id": "t", "text": "x"}), "-c", config)
+        said = hedgerow("consume", "tickets", "--for", 1, "--wait", 100, "--json", "-c", config)
+        assert (said.code, [row["ticket_id"] for row in said.rows]) == (0, ["t"])
+
     def test_each_result_once_for_whoever_deduplicates(self, hedgerow: Hedgerow, config: Path) -> None:
         hedgerow("topics", "create", "-c", config)
         result = Routed(result_id="r", ticket_id="t", label="account", decided_by="human", confidence=None, entropy=None,
@@ -415,6 +422,10 @@ class TestSignals:
         # The pipes end when the last process that holds them has ended.
         _, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (0, b"")
+
+
+def test_the_version_is_that_of_the_package(hedgerow: Hedgerow) -> None:
+    assert hedgerow("--version") == Said(0, f"hedgerow {version('hedgerow')}\n", "")
 
 
 def test_no_command_group_is_called_without_help(hedgerow: Hedgerow) -> None:
