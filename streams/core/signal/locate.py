@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 
 from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
-from streams.core.signal.thought import is_marker
+from streams.core.signal.thought import is_marker, says_thought
 
 #: An answer longer than this many characters after its reasoning is prose, whatever its first word is.
 MAX_ANSWER = 4000
 
 _NAMES = "label|category|class|classification|intent|queue|answer|topic|output|result"
 _NAMED = re.compile(rf"(?:the\s+)?(?:final\s+)?(?:{_NAMES})(?:\s+is)?[\s*\"'`]*[:=]", re.IGNORECASE)
-_NAME = re.compile(rf"(?:{_NAMES})", re.IGNORECASE)
+_NAME = re.compile(rf"(?:final[_ ])?(?:{_NAMES}|final|prediction|decision|choice)", re.IGNORECASE)
 _FENCE = re.compile(r"\s*```[\w+-]*\s")
 _JSON = json.JSONDecoder()
 #: Members of a JSON object that make it a tool call, written as text.
@@ -146,29 +146,44 @@ def _is_prose(line: str, label: str, labels: LabelSet) -> bool:
 
 
 def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
-    """Return the label that a JSON object holds: under a name such as "label", or as its only value that is one."""
+    """Return the label that a JSON object holds: under a name such as "label", or as the only text of a whole object.
+
+    A member whose name says thought is none; two names with different labels are two answers.
+    """
     if not text.startswith("{", start):
         return None
     members, after = _members(text, start, end)
     names = {member[0].lower() for member in members}
     if names & _CALLEE and names & _ARGUMENTS:
         return None
-    named = [member for member in members if member[0].lower() == "label"]
-    named = named or [member for member in members if _NAME.fullmatch(member[0])]
+    members = [member for member in members if not says_thought(member[0].lower())]
+    named = [member for member in members if _NAME.fullmatch(member[0])]
+    if not named:
+        texts = [member for member in members if member[1] and not _explains(*member[:2])]
+        named = texts if len(texts) == 1 and after is not None else []
+    first = [member for member in named if member[0].lower() == "label"]
     found = [
-        Located(label, *bare(text, first, last))
-        for _, value, first, last in named or members
+        Located(label, *bare(text, first_at, last_at))
+        for _, value, first_at, last_at in [*first, *named]
         if (label := labels.match(value)) is not None
     ]
-    if len(found) != 1 or len(named) > 1 or not _says_nothing(text[after:end], found[0].label, labels):
+    if not found or len(first) > 1 or len({each.label for each in found}) > 1:
         return None
-    return found[0]
+    if first and labels.match(first[0][1]) is None:
+        return None
+    rest = "" if after is None else text[after:end]
+    return found[0] if _says_nothing(rest, found[0].label, labels) else None
 
 
-def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int, int]], int]:
+def _explains(name: str, value: str) -> bool:
+    """Return whether a member explains the answer, by its name or its length, and so could not be one."""
+    return _EXPLAINS.match(f"{name}:") is not None or len(value.split()) >= _MIN_WORDS
+
+
+def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int, int]], int | None]:
     """Return key, value and the value's place for each member that is a text or a number, and where the object ends.
 
-    An object that breaks off gives what it has; a number must be complete, since a cut one looks whole.
+    An object that breaks off gives what it has, and no end; a number must be complete, since a cut one looks whole.
     """
     members: list[tuple[str, str, int, int]] = []
     at = start + 1
@@ -177,7 +192,7 @@ def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int,
             key, at = _JSON.raw_decode(text, _skip(text, at))
             at = _skip(text, at)
             if not isinstance(key, str) or text[at : at + 1] != ":":
-                return members, end
+                return members, None
             first = _skip(text, at + 1)
             value, at = _JSON.raw_decode(text, first)
             last, at = at, _skip(text, at)
@@ -190,11 +205,11 @@ def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int,
             if text[at : at + 1] == "}":
                 return members, at + 1
             if text[at : at + 1] != ",":
-                return members, end
+                return members, None
             at += 1
     except (ValueError, RecursionError):
         pass  # cut or broken: the members before the break still stand
-    return members, end
+    return members, None
 
 
 def _skip(text: str, at: int) -> int:

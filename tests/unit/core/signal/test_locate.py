@@ -38,6 +38,8 @@ def could_become(text: str, labels: LabelSet) -> bool:
         '{"category": "refund", "score": 0.9}',
         '{"queue_name": "refund"}',
         '{"x": {"y": 1}, "z": "refund"}',
+        '{"why": "money back", "queue_name": "refund"}',
+        '{"summary": "The customer wants it back", "queue_name": "refund", "confidence": "high"}',
         '{"label": "refund"',
         '{"label": "refund", "why": "he wan',
         '[{"label": "refund"}]',
