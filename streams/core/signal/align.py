@@ -35,7 +35,7 @@ def align(
     """
     if any(token.text is None for token in tokens):
         return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="tokens are ids without text")
-    if thought and _same(thought, text) and len(_spelled(tokens)) < 2 * len(text.strip()):
+    if thought and (core := _core(text)) and _core(thought) == core and _core(_spelled(tokens)).count(core) < 2:
         return _THOUGHT_AGAIN
     target = to_bytes(text)
     pieces = _pieces(tokens)
@@ -111,6 +111,11 @@ def _pieces(tokens: tuple[Token, ...]) -> list[bytes]:
 
 def _spelled(tokens: tuple[Token, ...]) -> str:
     return from_bytes(b"".join(_pieces(tokens)))
+
+
+def _core(text: str) -> str:
+    """Return a text's letters and digits, without case."""
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def _same(one: str, other: str) -> bool:

@@ -44,7 +44,7 @@ def fold(text: str) -> str:
         return text.lower()
     # Case folding can undo the normal form, and the normal form can bring capitals: Unicode's own rule does it twice.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return folded.replace("i\u0307", "i").replace("\u0131", "i")
+    return unicodedata.normalize("NFKC", folded.replace("i\u0307", "i").replace("\u0131", "i"))
 
 
 @dataclass(frozen=True)

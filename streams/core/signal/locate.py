@@ -20,6 +20,8 @@ _JSON = json.JSONDecoder()
 #: Members of a JSON object that make it a tool call, written as text.
 _CALLEE = frozenset({"name", "function", "tool", "tool_name", "action"})
 _ARGUMENTS = frozenset({"arguments", "parameters", "args", "input", "action_input", "tool_input"})
+#: A member with this in its name says what the answer is not.
+_NOT_IT = re.compile(r"reject|second|alternat|previous|exclud|unlikely|wrong|tool|(?:^|_)(?:not|no|un)(?:_|$)")
 #: A line under the answer shorter than this many words, or characters of a script without spaces, may be an answer.
 _MIN_WORDS = 4
 _MIN_CHARACTERS = 10
@@ -27,17 +29,18 @@ _MIN_CHARACTERS = 10
 _WITHOUT_SPACES = "\u0e00"
 #: What a line may begin with to explain the answer, however short it is.
 _EXPLAINS = re.compile(
-    r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|note|justification|evidence)\s*[:=]"
+    r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|justification|evidence)\s*[:=]"
     r"|(?:because|since)\b",
     re.IGNORECASE,
 )
 #: Words that take an answer back.
 _SECOND_THOUGHTS = re.compile(
     r"\b(?:actually|wait|instead|rather|neither|none of|nothing fits|correction|on second thought|scratch that|never mind|"
-    r"not sure|unsure|unclear|or maybe|could also|alternatively|sorry|"
+    r"however|mistake|ignore|wrong|(?:an)?other (?:category|queue|label|class|one)|different (?:category|queue|label|class)|"
+    r"cannot (?:classify|decide|tell)|not sure|unsure|unclear|or maybe|could also|alternatively|sorry|"
     r"nein|doch|eigentlich|lieber|keine[srmn]?|unsicher|plutôt|en fait|aucune?|ou bien|en realidad|mejor dicho|ninguna?|"
     r"anzi|invece|nessuna?|na verdade|nenhuma?|aliás|nee|eigenlijk|geen|hayir|aslinda|нет|скорее|вернее)\b"
-    r"|\b(?:no|non)[,.:;!]|其实|或者|不是|而是|いや|ではなく|または|아니"
+    r"|\b(?:no|non)[,.:;!]|其实|或者|更正|忽略|另外|不是|而是|いや|ではなく|または|아니"
 )
 #: Words that deny what they stand with.
 _DENIALS = re.compile(r"\b(?:not|no|never|nor|cannot|nicht|pas|ne|não|не|değil)\b|n['’]t\b|不")
@@ -62,7 +65,22 @@ def locate(text: str, part: tuple[int, int], labels: LabelSet) -> Located | None
     if end - start > MAX_ANSWER:
         return None
     part = _unwrap(text, start, end)
+    if text.startswith("```", start):
+        return _in_fence(text, start, end, labels)
     return _at(text, *part, labels) or _in_json(text, *part, labels) or _first_line(text, *part, labels)
+
+
+def _in_fence(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+    """Return the label inside a code fence that is not named after a thought or a tool, if what follows says nothing."""
+    name = text[start + 3 : end].split("\n", 1)[0].strip().lower()
+    if says_thought(name) or "tool" in name:
+        return None
+    part = _unwrap(text, start, end)
+    found = _at(text, *part, labels) or _in_json(text, *part, labels) or _first_line(text, *part, labels)
+    behind = text.rfind("```", part[1], end)
+    if found is None or behind < 0:
+        return found
+    return found if _says_nothing(text[behind + 3 : end], found.label, labels) else None
 
 
 def could_become(text: str, part: tuple[int, int], labels: LabelSet) -> bool:
@@ -156,11 +174,12 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | Non
     names = {member[0].lower() for member in members}
     if names & _CALLEE and names & _ARGUMENTS:
         return None
-    members = [member for member in members if not says_thought(member[0].lower())]
+    members = [member for member in members if not _is_aside(member[0].lower())]
     named = [member for member in members if _NAME.fullmatch(member[0])]
     if not named:
         texts = [member for member in members if member[1] and not _explains(*member[:2])]
-        named = texts if len(texts) == 1 and after is not None else []
+        denied = any(_NOT_IT.search(name) for name in names)
+        named = texts if len(texts) == 1 and after is not None and not denied else []
     first = [member for member in named if member[0].lower() == "label"]
     found = [
         Located(label, *bare(text, first_at, last_at))
@@ -173,6 +192,11 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | Non
         return None
     rest = "" if after is None else text[after:end]
     return found[0] if _says_nothing(rest, found[0].label, labels) else None
+
+
+def _is_aside(name: str) -> bool:
+    """Return whether a member holds something else than the answer: a thought, a tool's name, or what it is not."""
+    return name in _CALLEE - {"name"} or says_thought(name) or _NOT_IT.search(name) is not None
 
 
 def _explains(name: str, value: str) -> bool:

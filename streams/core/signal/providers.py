@@ -28,7 +28,7 @@ _FINISH: dict[str, Finish] = {
         "tool",
     ),
     "refusal": "refusal",
-    "cut": "cut",
+    **dict.fromkeys(("cut", "in_progress", "queued"), "cut"),
     **dict.fromkeys(
         ("error", "failed", "cancelled", "abort", "insufficient_system_resource", "network_error", "error_limit",
          "user_cancel", "timeout", "malformed_response", "language", "other"),
@@ -93,7 +93,7 @@ def _choice(body: dict[str, Any]) -> Place | Unscorable:
     place = Place("chat", finish=_finish(choice.get("finish_reason")), logprobs=choice.get("logprobs", ABSENT))
     message = choice.get("message")
     if isinstance(message, dict):
-        _read_message(place, message)
+        _read_message(place, message | {"channel": choice["channel"]} if "channel" in choice else message)
     elif isinstance(choice.get("text"), str):
         place.shape, place.text = "legacy", clean(choice["text"])
         _read_thought(place, choice)
@@ -129,6 +129,8 @@ def _responses(body: dict[str, Any]) -> Place:
             place.finish = "tool"
         elif kind == "reasoning" or _is_side_channel(item):
             place.thought = (place.thought or "") + _all_text(item.get("content"))
+        elif item.get("role") not in (None, "assistant"):
+            continue
         elif isinstance(item.get("content"), list) and kind in (None, "message"):
             for part in item["content"]:
                 _read_part(place, part)
@@ -137,17 +139,22 @@ def _responses(body: dict[str, Any]) -> Place:
 
 def _is_side_channel(message: dict[str, Any]) -> bool:
     """Return whether a message says that it is not the answer: harmony's channel, or the phase of OpenAI's Responses."""
-    return message.get("channel") in _SIDE_CHANNELS or message.get("phase") in _SIDE_CHANNELS
+    named = [message[key] for key in ("channel", "phase") if isinstance(message.get(key), str)]
+    return any(name.lower() not in _ANSWER_CHANNELS for name in named)
 
 
-_SIDE_CHANNELS = ("analysis", "commentary")
+_ANSWER_CHANNELS = ("final", "final_answer", "answer", "")
 
 
 def _read_part(place: Place, part: object) -> None:
     if not isinstance(part, dict):
         return
-    if part.get("type") == "refusal" or part.get("refusal"):
+    kind = part.get("type")
+    if kind == "refusal" or part.get("refusal"):
         place.finish = "refusal"
+    if isinstance(kind, str) and (says_thought(kind) or kind.startswith("summary")):
+        place.thought = (place.thought or "") + _all_text(part)
+        return
     if isinstance(part.get("text"), str):
         place.text = (place.text or "") + clean(part["text"])
         logprobs = part.get("logprobs", ABSENT)
@@ -172,7 +179,8 @@ def _gemini(body: dict[str, Any]) -> Place:
 
 def _message(body: dict[str, Any]) -> Place:
     """Ollama's ``/api/chat`` and Cohere v2: one message at the top, the logprobs beside it."""
-    place = Place("message", finish=_finish(_either(body, "done_reason", "finish_reason")))
+    ended = "cut" if body.get("done") is False else _either(body, "done_reason", "finish_reason")
+    place = Place("message", finish=_finish(ended))
     place.logprobs = body.get("logprobs", ABSENT)
     _read_message(place, body["message"])
     return place
@@ -223,7 +231,7 @@ def _sglang(body: dict[str, Any]) -> Place:
     info, text = body["meta_info"], body.get("text")
     reason = info.get("finish_reason")
     place = Place("sglang", clean(text) if isinstance(text, str) else None)
-    place.finish = _finish(reason.get("type") if isinstance(reason, dict) else reason)
+    place.finish = _finish(reason.get("type") if isinstance(reason, dict) else reason or "cut")
     place.logprobs = info.get("output_token_logprobs", ABSENT)
     if isinstance(place.logprobs, list):
         place.logprobs = {"triples": place.logprobs, "top_triples": info.get("output_top_logprobs")}
@@ -244,7 +252,7 @@ def _tgi(body: dict[str, Any]) -> Place:
 
 def _generate(body: dict[str, Any]) -> Place:
     """Ollama's ``/api/generate``."""
-    finish = _finish(body.get("done_reason"))
+    finish = _finish("cut" if body.get("done") is False else body.get("done_reason"))
     place = Place("generate", clean(body["response"]), finish, body.get("logprobs", ABSENT))
     _read_thought(place, body)
     return place
@@ -254,6 +262,8 @@ def _native(body: dict[str, Any]) -> Place:
     """llama.cpp's ``/completion``, with ``n_probs``."""
     text = body.get("content")
     finish = "length" if body.get("stopped_limit") is True else _finish(body.get("stop_type"))
+    if body.get("stop") is False:
+        finish = "cut"
     place = Place("native", clean(text) if isinstance(text, str) else None, finish)
     place.logprobs = body.get("completion_probabilities", ABSENT)
     return place

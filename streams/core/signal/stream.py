@@ -105,7 +105,7 @@ def _merge_into(whole: dict[str, Any], part: dict[str, Any], depth: int) -> None
             _extend(old, value, depth - 1, indexed=key in _INDEXED)
         elif isinstance(value, str) and isinstance(old, str) and key in _GROWING:
             whole[key] = old + value
-        elif (value == "" and old) or (key == "filtered" and old is True):
+        elif (value == "" and old) or (key == "filtered" and old is True) or old == "content_filter":
             continue  # annotations of Azure's filter come without a model's name, and one for each part of the text
         else:
             whole[key] = value
@@ -128,5 +128,8 @@ def _mark_cut(body: dict[str, Any]) -> None:
     if isinstance(choices, list):
         for choice in choices:
             choice["finish_reason"] = choice.get("finish_reason") or "cut"
-    elif "done" in body and body["done"] is not True:
-        body["done_reason"] = "cut"
+    candidates = body.get("candidates")
+    if isinstance(candidates, list):
+        for candidate in candidates:
+            if not (candidate.get("finishReason") or candidate.get("finish_reason")):
+                candidate["finishReason"] = "cut"

@@ -17,6 +17,7 @@ What cannot be told is never an answer.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from enum import Enum, auto
 from functools import lru_cache
@@ -189,6 +190,7 @@ def _final_segment(text: str) -> tuple[int, int] | Unscorable:
 def _outside_thoughts(text: str, start: int, end: int) -> tuple[int, int] | Unscorable:
     """Return the part of ``text[start:end]`` behind the last thought, without what stands around an answer."""
     open_tags: list[str] = []
+    opened: Counter[str] = Counter()
     thought = tool = spoken = False
     for mark in _MARKER.finditer(text, start, end):
         kind, tag = _classify(mark[0])
@@ -196,14 +198,16 @@ def _outside_thoughts(text: str, start: int, end: int) -> tuple[int, int] | Unsc
             if not open_tags and not _is_frame(text, start, mark.start()):
                 spoken = True
             open_tags.append(tag)
+            opened[tag] += 1
             thought = True
         elif kind is _Kind.CLOSE or (mark[0] == "<|end|>" and open_tags and open_tags[-1].startswith("<|")):
             thought, tag = True, tag or open_tags[-1]  # the end of a message ends its thought too
             if not open_tags:  # its opening tag stood in the prompt: all before it was thought
                 start, tool, spoken = mark.end(), False, False
-            elif tag in open_tags:
-                while open_tags.pop() != tag:
-                    pass
+            elif opened[tag]:
+                while (last := open_tags.pop()) != tag:
+                    opened[last] -= 1
+                opened[tag] -= 1
                 if not open_tags:
                     start = mark.end()
         elif kind is _Kind.TOOL and not open_tags:
@@ -271,9 +275,12 @@ def _without_last(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    part = text[start:end]
-    left = len(part) - len(part.lstrip())
-    return start + left, max(start + left, end - (len(part) - len(part.rstrip())))
+    # Character by character: a text with a hundred thousand special tokens around it must not be copied for each.
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
 @lru_cache(maxsize=1024)

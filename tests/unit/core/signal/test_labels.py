@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from streams.core.signal.labels import LabelSet
+from streams.core.signal.labels import LabelSet, fold
 from streams.errors import SettingsError
 
 QUEUES = LabelSet(["account", "cards", "transfers", "topups"])
@@ -186,3 +186,10 @@ def test_a_letter_may_come_before_its_accent() -> None:
     labels = LabelSet(["réclamation", "remboursement"])
     assert labels.owners("re") == ("réclamation", "remboursement")
     assert labels.owners("re\u0301") == labels.owners("ré") == ("réclamation",)
+
+
+def test_folding_twice_is_folding_once() -> None:
+    for text in ("ı\u0302x", "İ\u0302", "ΐ\u0301", "ﬅ\u0307", "ẞı"):
+        assert fold(fold(text)) == fold(text)
+    with pytest.raises(SettingsError):
+        LabelSet(["ı\u0302x", "îx"])

@@ -111,3 +111,18 @@ def test_broken_streams_are_not_json(text: str) -> None:
     signal = score(text, LABELS).signal
     assert isinstance(signal, Unscorable)
     assert signal.reason is Reason.NOT_JSON
+
+
+def test_24_a_stream_that_broke_off_is_cut_in_every_shape() -> None:
+    gemini = [bodies.gemini([token]) for token in REFUND]
+    for part in gemini:
+        del part["candidates"][0]["finishReason"]
+    native = [bodies.llama_native([token]) | {"stop": False, "stop_type": "none"} for token in REFUND]
+    sglang = bodies.sglang(REFUND)
+    sglang["meta_info"]["finish_reason"] = None
+    ollama = bodies.ollama(REFUND) | {"done": False, "done_reason": None}
+    running = bodies.responses(REFUND) | {"status": "in_progress"}
+    for body in (gemini, native, sglang, ollama, running):
+        signal = score(body, LABELS).signal
+        assert isinstance(signal, Unscorable)
+        assert signal.reason is Reason.TRUNCATED

@@ -168,6 +168,16 @@ def test_where_the_text_does_not_say_which_part_is_the_answer_none_is(text: str)
         '{"name": "refund", "arguments": {}}',
         '{"tool": "classify", "parameters": {"x": 1}, "label": "refund"}',
         "```tool_code\nlabel('refund')\n```",
+        "```\nrefund\n```\nbilling",
+        "```thinking\nrefund\n```",
+        "refund\n\nHowever, the ticket fits another queue much better.",
+        "refund\n\nI made a mistake, this ticket belongs somewhere else.",
+        "refund\nNote: ignore",
+        "退款\n更正：这应该属于另外一个类别，请忽略上面。",
+        '{"rejected_label": "refund"}',
+        '{"second_choice": "refund"}',
+        '{"not": "refund"}',
+        '{"tool": "refund"}',
         '{"reasoning": "refund"',
         '{"thought": "refund"}',
         '{"thought": "refund", "label": "other"}',
@@ -274,6 +284,24 @@ def test_an_answer_that_is_the_thought_itself_needs_tokens_of_its_own() -> None:
     assert confidence(body) == pytest.approx(0.8)
 
 
+def test_tokens_around_the_thought_do_not_make_it_an_answer() -> None:
+    for written in ("refund", "Refund.", " refund\n"):
+        body = bodies.chat([GUESS, Tok("<|im_end|>", 0.9, X)], "refund")
+        body["choices"][0]["message"]["reasoning_content"] = written
+        assert reason(body) is Reason.REASONING_ONLY
+
+
+@pytest.mark.parametrize("name", ["analysis", "Commentary", "reasoning", "thinking"])
+def test_a_message_on_any_channel_but_the_final_one_is_no_answer(name: str) -> None:
+    for place in ("channel", "phase"):
+        body = bodies.chat([GUESS])
+        body["choices"][0]["message"][place] = name
+        assert reason(body) is Reason.REASONING_ONLY
+    body = bodies.chat([GUESS], channel=name)
+    assert reason(body) is Reason.REASONING_ONLY
+    assert confidence(bodies.chat([ANSWER], channel="final")) == pytest.approx(0.8)
+
+
 def test_a_thought_in_a_field_of_its_own_and_no_answer() -> None:
     body = bodies.chat([], logprobs=None, text="")
     body["choices"][0]["message"]["reasoning_content"] = "refund"
@@ -299,6 +327,9 @@ def test_in_messages_the_reason_is_one_that_todays_readers_know() -> None:
     assert other.in_messages() is other
 
 
-@pytest.mark.parametrize("piece", ["<think>", "</think>", "<|channel|>final<|message|>", "[THINK]", "<a ", "\\boxed{"])
-def test_a_text_full_of_markers_is_read_in_time(piece: str) -> None:
+@pytest.mark.parametrize(
+    "piece", ["<s>", "<think>", "</think>", "<|channel|>final<|message|>", "[THINK]", "<a ", "\\boxed{"]
+)
+def test_a_text_full_of_markers_is_read(piece: str) -> None:
     assert answer(piece * 20_000) != "refund"
+    assert answer("<thinka>" * 20_000 + "</thinkb>" * 20_000) is Reason.REASONING_ONLY
