@@ -139,6 +139,8 @@ def _responses(body: dict[str, Any]) -> Place:
 
 def _is_side_channel(message: dict[str, Any]) -> bool:
     """Return whether a message says that it is not the answer: harmony's channel, or the phase of OpenAI's Responses."""
+    if "channel" not in message and "phase" not in message:
+        return False
     named = [message[key] for key in ("channel", "phase") if isinstance(message.get(key), str)]
     return any(name.lower() not in _ANSWER_CHANNELS for name in named)
 
