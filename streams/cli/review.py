@@ -15,6 +15,7 @@ from rich.text import Text
 from schemas import Call, Scored
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.tables import show_table
 from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def list_reviews(
     counts = store.counts()
     table = Table(title=f"{counts.waiting} waiting, {counts.decided} decided", title_justify="left")
     for column in ("ticket", "doubt (nats)", "suggested", "why", "text"):
-        table.add_column(column, overflow="fold" if column != "text" else "ellipsis", no_wrap=column == "text")
+        table.add_column(column)
     for item in items:
         review = item.review
         text = " ".join(review.ticket.text.split())
@@ -49,7 +50,7 @@ def list_reviews(
         )  # fmt: skip
         # As Text: rich would take "[/b]" in a ticket for markup of its own.
         table.add_row(*(Text(plain(cell)) for cell in cells))
-    Console().print(table)
+    show_table(table, text="text")
 
 
 @app.command()
