@@ -17,7 +17,6 @@ What cannot be told is never an answer.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from enum import Enum, auto
 from functools import lru_cache
@@ -190,7 +189,7 @@ def _final_segment(text: str) -> tuple[int, int] | Unscorable:
 def _outside_thoughts(text: str, start: int, end: int) -> tuple[int, int] | Unscorable:
     """Return the part of ``text[start:end]`` behind the last thought, without what stands around an answer."""
     open_tags: list[str] = []
-    opened: Counter[str] = Counter()
+    opened: dict[str, int] = {}
     thought = tool = spoken = False
     for mark in _MARKER.finditer(text, start, end):
         kind, tag = _classify(mark[0])
@@ -198,13 +197,13 @@ def _outside_thoughts(text: str, start: int, end: int) -> tuple[int, int] | Unsc
             if not open_tags and not _is_frame(text, start, mark.start()):
                 spoken = True
             open_tags.append(tag)
-            opened[tag] += 1
+            opened[tag] = opened.get(tag, 0) + 1
             thought = True
         elif kind is _Kind.CLOSE or (mark[0] == "<|end|>" and open_tags and open_tags[-1].startswith("<|")):
             thought, tag = True, tag or open_tags[-1]  # the end of a message ends its thought too
             if not open_tags:  # its opening tag stood in the prompt: all before it was thought
                 start, tool, spoken = mark.end(), False, False
-            elif opened[tag]:
+            elif opened.get(tag):
                 while (last := open_tags.pop()) != tag:
                     opened[last] -= 1
                 opened[tag] -= 1
