@@ -64,10 +64,13 @@ def locate(text: str, part: tuple[int, int], labels: LabelSet) -> Located | None
     start, end = part
     if end - start > MAX_ANSWER:
         return None
-    part = _unwrap(text, start, end)
     if text.startswith("```", start):
         return _in_fence(text, start, end, labels)
-    return _at(text, *part, labels) or _in_json(text, *part, labels) or _first_line(text, *part, labels)
+    return _named_by(text, *bare(text, start, end), labels)
+
+
+def _named_by(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+    return _at(text, start, end, labels) or _in_json(text, start, end, labels) or _first_line(text, start, end, labels)
 
 
 def _in_fence(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
@@ -75,9 +78,9 @@ def _in_fence(text: str, start: int, end: int, labels: LabelSet) -> Located | No
     name = text[start + 3 : end].split("\n", 1)[0].strip().lower()
     if says_thought(name) or "tool" in name:
         return None
-    part = _unwrap(text, start, end)
-    found = _at(text, *part, labels) or _in_json(text, *part, labels) or _first_line(text, *part, labels)
-    behind = text.rfind("```", part[1], end)
+    inner = _unwrap(text, start, end)
+    found = _named_by(text, *inner, labels)
+    behind = text.rfind("```", inner[1], end)
     if found is None or behind < 0:
         return found
     return found if _says_nothing(text[behind + 3 : end], found.label, labels) else None
