@@ -22,6 +22,8 @@ _CALLEE = frozenset({"name", "function", "tool", "tool_name", "action"})
 _ARGUMENTS = frozenset({"arguments", "parameters", "args", "input", "action_input", "tool_input"})
 #: A member with this in its name says what the answer is not.
 _NOT_IT = re.compile(r"reject|second|alternat|previous|exclud|unlikely|wrong|tool|(?:^|_)(?:not|no|un)(?:_|$)")
+#: How an object may break off behind a text: at its end, or inside of the next member.
+_BREAKS_OFF = re.compile(r'"?\s*(?:,\s*(?:"(?P<name>[^"]*)(?:"\s*(?::.*)?)?)?)?', re.DOTALL)
 #: A line under the answer shorter than this many words, or characters of a script without spaces, may be an answer.
 _MIN_WORDS = 4
 _MIN_CHARACTERS = 10
@@ -169,7 +171,8 @@ def _is_prose(line: str, label: str, labels: LabelSet) -> bool:
 def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
     """Return the label that a JSON object holds: under a name such as "label", or as the only text of a whole object.
 
-    A member whose name says thought is none; two names with different labels are two answers.
+    A member whose name says thought is none. Two labels are two answers, and so are two names of which one holds
+    something else.
     """
     if not text.startswith("{", start):
         return None
@@ -184,17 +187,35 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | Non
         denied = any(_NOT_IT.search(name) for name in names)
         named = texts if len(texts) == 1 and after is not None and not denied else []
     first = [member for member in named if member[0].lower() == "label"]
+    if not first and any(labels.match(value) is None for _, value, _, _ in named):
+        return None  # another of the names holds another answer
     found = [
         Located(label, *bare(text, first_at, last_at))
         for _, value, first_at, last_at in [*first, *named]
         if (label := labels.match(value)) is not None
     ]
+    # Texts alone: a number under another name ({"priority": 2, "label": 8}) is seldom a second answer.
+    written = [value for _, value, at, _ in members if text[at - 1] == '"']
+    if found and any(labels.match(value) not in (None, found[0].label) for value in written):
+        return None
     if not found or len(first) > 1 or len({each.label for each in found}) > 1:
         return None
     if first and labels.match(first[0][1]) is None:
         return None
-    rest = "" if after is None else text[after:end]
-    return found[0] if _says_nothing(rest, found[0].label, labels) else None
+    if after is None:
+        return found[0] if _is_cut(text[max(member[3] for member in members) : end], found[0].label, labels) else None
+    return found[0] if _says_nothing(text[after:end], found[0].label, labels) else None
+
+
+def _is_cut(rest: str, label: str, labels: LabelSet) -> bool:
+    """Return whether what is left of an object that breaks off is the beginning of a member that is no second answer."""
+    match = _BREAKS_OFF.fullmatch(rest)
+    if match is None or _SECOND_THOUGHTS.search(fold(rest)):
+        return False
+    if any(fold(answer) in fold(rest) for other, answer in labels.written.items() if other != label):
+        return False
+    name = match["name"]
+    return name is None or (name.lower() != "label" and _NAME.fullmatch(name) is None)
 
 
 def _is_aside(name: str) -> bool:
