@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
-from streams.core.signal.thought import is_marker, says_thought
+from streams.core.signal.thought import has_marker, says_thought
 
 #: An answer longer than this many characters after its reasoning is prose, whatever its first word is.
 MAX_ANSWER = 4000
@@ -55,6 +55,18 @@ class Located:
     label: str
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One member of a JSON object: its name in lower case, its value, and the value's place without quotes."""
+
+    name: str
+    value: str
+    """The text, or the digits of a whole number; empty for anything else."""
+    start: int
+    end: int
+    is_text: bool = False
 
 
 def locate(text: str, part: tuple[int, int], labels: LabelSet) -> Located | None:
@@ -145,13 +157,18 @@ def _says_nothing(rest: str, label: str, labels: LabelSet) -> bool:
     if not rest.strip():
         return True
     folded = fold(rest)
-    if is_marker(rest) or _SECOND_THOUGHTS.search(folded):
+    if has_marker(rest) or _SECOND_THOUGHTS.search(folded):
         return False
     if fold(labels.written[label]) in folded and _DENIALS.search(folded):
         return False
-    if any(fold(answer) in folded for other, answer in labels.written.items() if other != label):
+    if _names_another(folded, label, labels):
         return False
     return all(_is_prose(line, label, labels) for line in rest.split("\n"))
+
+
+def _names_another(folded: str, label: str, labels: LabelSet) -> bool:
+    """Return whether a folded text holds another label than this one, as the model writes it."""
+    return any(fold(answer) in folded for other, answer in labels.written.items() if other != label)
 
 
 def _is_prose(line: str, label: str, labels: LabelSet) -> bool:
@@ -177,42 +194,38 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | Non
     if not text.startswith("{", start):
         return None
     members, after = _members(text, start, end)
-    names = {member[0].lower() for member in members}
+    names = {member.name for member in members}
     if names & _CALLEE and names & _ARGUMENTS:
         return None
-    members = [member for member in members if not _is_aside(member[0].lower())]
-    named = [member for member in members if _NAME.fullmatch(member[0])]
-    if not named:
-        texts = [member for member in members if member[1] and not _explains(*member[:2])]
-        denied = any(_NOT_IT.search(name) for name in names)
-        named = texts if len(texts) == 1 and after is not None and not denied else []
-    first = [member for member in named if member[0].lower() == "label"]
-    if not first and any(labels.match(value) is None for _, value, _, _ in named):
-        return None  # another of the names holds another answer
-    found = [
-        Located(label, *bare(text, first_at, last_at))
-        for _, value, first_at, last_at in [*first, *named]
-        if (label := labels.match(value)) is not None
-    ]
-    # Texts alone: a number under another name ({"priority": 2, "label": 8}) is seldom a second answer.
-    written = [value for _, value, at, _ in members if text[at - 1] == '"']
-    if found and any(labels.match(value) not in (None, found[0].label) for value in written):
+    members = [member for member in members if not _is_aside(member.name)]
+    named = [member for member in members if _NAME.fullmatch(member.name)]
+    if not named and after is not None and not any(map(_NOT_IT.search, names)):
+        texts = [member for member in members if member.value and not _explains(member)]
+        named = texts if len(texts) == 1 else []
+    first = [member for member in named if member.name == "label"]
+    # Under "label" stands the answer, whatever the other names hold; without it each of them must hold the same.
+    chosen = first or named
+    held = {labels.match(member.value) for member in chosen}
+    label = held.pop() if len(held) == 1 and len(first) <= 1 else None
+    if label is None:
         return None
-    if not found or len(first) > 1 or len({each.label for each in found}) > 1:
+    # Numbers under other names ({"priority": 2, "label": 8}) are seldom a second answer.
+    others = {labels.match(member.value) for member in members if member.is_text or member in named}
+    if others - {None, label}:
         return None
-    if first and labels.match(first[0][1]) is None:
-        return None
-    if after is None:
-        return found[0] if _is_cut(text[max(member[3] for member in members) : end], found[0].label, labels) else None
-    return found[0] if _says_nothing(text[after:end], found[0].label, labels) else None
+    harmless = (
+        _is_cut(text[members[-1].end : end], label, labels)
+        if after is None
+        else _says_nothing(text[after:end], label, labels)
+    )
+    return Located(label, *bare(text, chosen[0].start, chosen[0].end)) if harmless else None
 
 
 def _is_cut(rest: str, label: str, labels: LabelSet) -> bool:
-    """Return whether what is left of an object that breaks off is the beginning of a member that is no second answer."""
+    """Return whether an object that breaks off does so cleanly, and not inside of a second answer."""
     match = _BREAKS_OFF.fullmatch(rest)
-    if match is None or _SECOND_THOUGHTS.search(fold(rest)):
-        return False
-    if any(fold(answer) in fold(rest) for other, answer in labels.written.items() if other != label):
+    folded = fold(rest)
+    if match is None or _SECOND_THOUGHTS.search(folded) or _names_another(folded, label, labels):
         return False
     name = match["name"]
     return name is None or (name.lower() != "label" and _NAME.fullmatch(name) is None)
@@ -223,17 +236,17 @@ def _is_aside(name: str) -> bool:
     return name in _CALLEE - {"name"} or says_thought(name) or _NOT_IT.search(name) is not None
 
 
-def _explains(name: str, value: str) -> bool:
+def _explains(member: _Member) -> bool:
     """Return whether a member explains the answer, by its name or its length, and so could not be one."""
-    return _EXPLAINS.match(f"{name}:") is not None or len(value.split()) >= _MIN_WORDS
+    return _EXPLAINS.match(f"{member.name}:") is not None or len(member.value.split()) >= _MIN_WORDS
 
 
-def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int, int]], int | None]:
-    """Return key, value and the value's place for each member that is a text or a number, and where the object ends.
+def _members(text: str, start: int, end: int) -> tuple[list[_Member], int | None]:
+    """Return the members of the object that begins at ``start``, and where it ends.
 
     An object that breaks off gives what it has, and no end; a number must be complete, since a cut one looks whole.
     """
-    members: list[tuple[str, str, int, int]] = []
+    members: list[_Member] = []
     at = start + 1
     try:
         while at < end:
@@ -242,14 +255,14 @@ def _members(text: str, start: int, end: int) -> tuple[list[tuple[str, str, int,
             if not isinstance(key, str) or text[at : at + 1] != ":":
                 return members, None
             first = _skip(text, at + 1)
-            value, at = _JSON.raw_decode(text, first)
-            last, at = at, _skip(text, at)
+            value, last = _JSON.raw_decode(text, first)
+            at = _skip(text, last)
             if isinstance(value, str):
-                members.append((key, value, first + 1, last - 1))
+                members.append(_Member(key.lower(), value, first + 1, last - 1, is_text=True))
             elif type(value) is int and text[at : at + 1] in (",", "}"):
-                members.append((key, text[first:last], first, last))
+                members.append(_Member(key.lower(), text[first:last], first, last))
             else:
-                members.append((key, "", last, last))
+                members.append(_Member(key.lower(), "", last, last))
             if text[at : at + 1] == "}":
                 return members, at + 1
             if text[at : at + 1] != ",":

@@ -58,8 +58,12 @@ _MARKER = re.compile(
     r"|\[/?[A-Za-z_]{3,24}\]"  # [THINK], [/INST]
     r"|◁/?[^\W\d][^◁▷\n]{0,40}▷"  # ◁think▷
 )
+#: What is left of harmony's markers if a server drops its special tokens.
+_GLUED = re.compile(r"assistant(final|analysis|commentary)")
 #: A text without any of these has no marker, and is all answer.
-_SIGNS = re.compile(r"[<\[◁\\]|assistant(?:final|analysis|commentary)|thought process:")
+_SIGNS = re.compile(rf"[<\[◁\\]|{_GLUED.pattern}|thought process:")
+#: What is a marker, or looks like a part of one.
+_LOOKS_LIKE_MARKER = re.compile(rf"<[|｜/\w]|[|｜]>|\[/|◁|▷|\\boxed|{_GLUED.pattern}|```")
 #: Granite 3.2 announces both in prose.
 _THOUGHT_PROSE = re.compile(r"\s*Here(?: is|'s) my thought process:")
 _RESPONSE_PROSE = re.compile(r"Here(?: is|'s) my response:")
@@ -94,7 +98,6 @@ _ROLE = re.compile(r"\s*(?:assistant|model|bot|gpt)\b[ \t]*\n?")
 _HARMONY = re.compile(r"<\|(start|channel|constrain|message|end|return|call)\|>")
 _HARMONY_SIGNS = ("<|channel|>", "<|message|>", "<|start|>")
 _HARMONY_GOES_ON = re.compile(r"<\|(?:start|channel|message|call)\|>")
-_GLUED = re.compile(r"assistant(final|analysis|commentary)")
 
 _BOX_OPENS = re.compile(r"(?:\$\$?|\\\(|\\\[)?\s*\\boxed\s*\{\s*(?:\\(?:text|textbf|texttt|mathrm|mathbf)\s*\{)?")
 _BOX_CLOSES = re.compile(r"\s*\}?\s*\}\s*(?:\$\$?|\\\)|\\\])?\s*[.]?")
@@ -128,12 +131,9 @@ def says_thought(name: str) -> bool:
     return bool(_SAYS_THOUGHT.search(name) or _THOUGHT_WORDS.intersection(_WORDS.findall(name)))
 
 
-def is_marker(text: str, start: int = 0) -> bool:
-    """Return whether anything from ``start`` on is a marker, or looks like a part of one."""
-    return _LOOKS_LIKE_MARKER.search(text, start) is not None
-
-
-_LOOKS_LIKE_MARKER = re.compile(r"<[|｜/\w]|[|｜]>|\[/|◁|▷|\\boxed|assistant(?:final|analysis|commentary)|```")
+def has_marker(text: str) -> bool:
+    """Return whether anything in the text is a marker, or looks like a part of one."""
+    return _LOOKS_LIKE_MARKER.search(text) is not None
 
 
 def _final_message(text: str) -> tuple[int, int] | Unscorable:
