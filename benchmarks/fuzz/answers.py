@@ -71,7 +71,7 @@ def wrong(case: Case, reading: Reading) -> str | None:
 
 
 def run(count: int, seed: int) -> tuple[dict[str, int], list[str]]:
-    """Read so many cases; return how they ended, by reason, and what was wrong."""
+    """Read ``count`` cases; return how they ended, by reason, and what was wrong."""
     ended: dict[str, int] = {}
     faults: list[str] = []
     for number, case in enumerate(cases(count, seed)):
@@ -194,7 +194,7 @@ _FAMILIES: tuple[Callable[[Random], tuple[Tokens, Tokens]], ...] = (
 
 def _body(tokens: Tokens, first: int, last: int, random: Random, *, cut: bool) -> dict[str, Any]:
     """A chat body: the content as it was written, or clean; the tokens as text, or as their vocabulary spells them."""
-    spell = random.choice((str, str, _byte_level, _sentence_piece))
+    spell = random.choice((str, str, byte_level, sentence_piece))
     honest = random.choice((True, False, None))
     text = "".join(token.text for token in tokens)
     message: dict[str, Any] = {"role": "assistant", "content": text}
@@ -231,9 +231,11 @@ _CHARACTERS = {byte: chr(byte) for byte in _PRINTS}
 _CHARACTERS |= {byte: chr(0x100 + n) for n, byte in enumerate(b for b in range(256) if b not in _PRINTS)}
 
 
-def _byte_level(text: str) -> str:
+def byte_level(text: str) -> str:
+    """Spell a text as byte-level BPE does: one character for each byte."""
     return "".join(_CHARACTERS[byte] for byte in text.encode())
 
 
-def _sentence_piece(text: str) -> str:
+def sentence_piece(text: str) -> str:
+    """Spell a text as SentencePiece does."""
     return text.replace(" ", "▁").replace("\n", "<0x0A>")

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from schemas.signal import Reason, Unscorable
 from streams.core.signal.answer import Token
 from streams.core.signal.thought import answer_part
-from streams.core.signal.token_bytes import from_byte_level, from_bytes, to_bytes
+from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_bytes, to_bytes
 
 #: A token and the bytes of the text that it spells, as start and end in the text's UTF-8 form.
 Placed = tuple[Token, int, int]
@@ -17,7 +17,6 @@ Placed = tuple[Token, int, int]
 _AFTER = b" \t\r\n\v\f.,;:!?\"'`}])"
 #: A token that a server could not decode holds no more than this many bytes.
 _MAX_UNDECODED = 16
-_UNDECODED = "\ufffd"
 _MISALIGNED = Unscorable(reason=Reason.MISALIGNED, detail="the tokens do not spell the answer")
 _THOUGHT_AGAIN = Unscorable(
     reason=Reason.REASONING_ONLY, detail="the answer is the reasoning, and the tokens spell it only once"
@@ -48,7 +47,7 @@ def align(
         decoded = _decoded(tokens)
         if decoded is not None:
             placed = _around(decoded, answer, at, thought)
-    if isinstance(placed, Unscorable) and _UNDECODED in _spelled(tokens):
+    if isinstance(placed, Unscorable) and UNDECODED in _spelled(tokens):
         placed = _undecoded(tokens, answer, at)
     return placed
 
@@ -71,7 +70,7 @@ def _around(tokens: tuple[Token, ...], answer: bytes, at: int, thought: str | No
 
 def _undecoded(tokens: tuple[Token, ...], answer: bytes, at: int) -> list[Placed] | Unscorable:
     """Place tokens of which some were not decoded: these share what the others leave of the answer."""
-    places = [place for place, token in enumerate(tokens) if _UNDECODED in (token.text or "")]
+    places = [place for place, token in enumerate(tokens) if UNDECODED in (token.text or "")]
     first, last = places[0], places[-1] + 1
     spelled = _spelled(tokens[:first])
     part = answer_part(spelled)

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.signal import Reason, Unscorable
 from streams.core.signal.answer import Token
 from streams.core.signal.numbers import ALMOST_CERTAIN, IMPOSSIBLE, log_probability
-from streams.core.signal.token_bytes import from_byte_level, is_partial, piece
+from streams.core.signal.token_bytes import UNDECODED, from_byte_level, is_partial, piece
 from streams.core.signal.tokens import entry_logprob, entry_piece
 
 #: A token's own logprob and its entry in its own list may differ this much: 0.02 nats, and 1 % for half precision.
@@ -85,7 +85,7 @@ def _read(token: Token) -> _Listing | Unscorable:
             return Unscorable(reason=Reason.IMPOSSIBLE_LOGPROB, detail="an alternative is above zero or not a number")
         if byte_level and text:
             text = from_byte_level(text) or text
-        if not text or "\ufffd" in text:
+        if not text or UNDECODED in text:
             _add_unnamed(listing, text, logprob, token)
         elif text == own:
             listing.inside = logprob if listing.inside is None else max(listing.inside, logprob)
@@ -145,7 +145,7 @@ def _pop_unreadable(unnamed: list[tuple[str | None, float]], others: dict[str, f
 
 def _is_unreadable(text: str | None, *, inside_character: bool) -> bool:
     """Return whether a text says nothing: none at all, one that was not decoded, or the rest of a character before it."""
-    return text is None or "\ufffd" in text or (not inside_character and _goes_on(text))
+    return text is None or UNDECODED in text or (not inside_character and _goes_on(text))
 
 
 def _goes_on(text: str | None) -> bool:

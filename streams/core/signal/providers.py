@@ -128,7 +128,7 @@ def _responses(body: dict[str, Any]) -> Place:
         if isinstance(kind, str) and kind.endswith("_call"):
             place.finish = "tool"
         elif kind == "reasoning" or _is_side_channel(item):
-            place.thought = (place.thought or "") + _all_text(item.get("content"))
+            _add_thought(place, item.get("content"))
         elif item.get("role") not in (None, "assistant"):
             continue
         elif isinstance(item.get("content"), list) and kind in (None, "message"):
@@ -155,7 +155,7 @@ def _read_part(place: Place, part: object) -> None:
     if kind == "refusal" or part.get("refusal"):
         place.finish = "refusal"
     if isinstance(kind, str) and (says_thought(kind) or kind.startswith("summary")):
-        place.thought = (place.thought or "") + _all_text(part)
+        _add_thought(place, part)
         return
     if isinstance(part.get("text"), str):
         place.text = (place.text or "") + clean(part["text"])
@@ -216,16 +216,17 @@ def _results(body: dict[str, Any]) -> Place | Unscorable:
         return _unknown("the result has no text" if text is None else "the body holds several results")
     reason = next((result[key] for key in ("stop_reason", "completionReason", "finish_reason") if key in result), None)
     place = Place("watsonx" if "generated_text" in result else "bedrock", clean(text), _finish(reason))
-    moderated = result.get("moderations")
-    found = (
-        [each for row in moderated.values() if isinstance(row, list) for each in row]
-        if isinstance(moderated, dict)
-        else []
-    )
-    if any(isinstance(each, dict) and each.get("input") is not True for each in found):
+    if _is_moderated(result.get("moderations")):
         place.finish = "filter"
     place.logprobs = result.get("generated_tokens", result.get("token_likelihoods", ABSENT))
     return place
+
+
+def _is_moderated(moderations: object) -> bool:
+    """Return whether watsonx's moderation found something in the answer, and not only in what was sent."""
+    kinds = moderations.values() if isinstance(moderations, dict) else ()
+    found = (each for kind in kinds if isinstance(kind, list) for each in kind)
+    return any(isinstance(each, dict) and each.get("input") is not True for each in found)
 
 
 def _sglang(body: dict[str, Any]) -> Place:
@@ -281,7 +282,7 @@ def _blocks(body: dict[str, Any]) -> Place:
 def _read_message(place: Place, message: dict[str, Any]) -> None:
     content = message.get("content")
     if _is_side_channel(message):
-        place.thought = _all_text(content)
+        _add_thought(place, content)
     elif isinstance(content, str):
         place.text = clean(content)
     else:
@@ -313,7 +314,7 @@ def _read_parts(place: Place, parts: object) -> None:
             continue
         kind = part.get("type")
         if part.get("thought") or "reasoningContent" in part or (isinstance(kind, str) and says_thought(kind)):
-            place.thought = (place.thought or "") + _all_text(part)
+            _add_thought(place, part)
             continue
         if isinstance(part.get("text"), str):
             place.text = (place.text or "") + clean(part["text"])
@@ -321,6 +322,10 @@ def _read_parts(place: Place, parts: object) -> None:
             place.finish = "tool"
         elif kind == "refusal":
             place.finish = "refusal"
+
+
+def _add_thought(place: Place, node: object) -> None:
+    place.thought = (place.thought or "") + _all_text(node)
 
 
 def _all_text(node: object, depth: int = 6) -> str:

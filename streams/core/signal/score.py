@@ -9,11 +9,11 @@ from schemas.signal import Reason, Scored, Unscorable, entropy_with_none
 from streams.core.signal import Alternatives, Answer, Token, align, alternatives, answer_part, no_text, read_answer
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.locate import Located, could_become, locate
-from streams.core.signal.token_bytes import from_byte_level, from_bytes, to_bytes
+from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_bytes, to_bytes
 
 _MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
 _CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
-_UNDECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
+_NOT_DECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
 _AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
 
 
@@ -136,8 +136,8 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     left: tuple[str, ...] = ()
     shown: Alternatives | Unscorable = first
     for number, step in enumerate(steps):
-        if "\ufffd" in (step.token.text or ""):
-            return _UNDECODED
+        if UNDECODED in (step.token.text or ""):
+            return _NOT_DECODED
         owners = labels.owners(from_bytes(step.after))
         if number:
             shown = _alone(step.token) if owners == left else alternatives(step.token)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+#: What a server writes for bytes that it could not decode.
+UNDECODED = "\ufffd"
 _ESCAPED = {0xDC80 + i: 0xEF80 + i for i in range(128)}
 _UNESCAPED = {0xEF80 + i: 0xDC80 + i for i in range(128)}
 _PARTIAL = re.compile("[\uef80-\uefff]")
@@ -86,7 +88,7 @@ def piece(token: object, raw: object) -> str | None:
     if not special and not longer and token.isascii():
         return token  # nearly every one: there are twenty beside each token
     cut = longer and _is_cut(token, raw)
-    if special or cut or "\ufffd" in token or _is_byte_level(token, raw):
+    if special or cut or UNDECODED in token or _is_byte_level(token, raw):
         text = _spelled(raw)
         if text is not None and text != token:
             return text

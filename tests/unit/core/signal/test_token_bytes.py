@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.fuzz.answers import byte_level, sentence_piece
 from schemas.signal import Reason, Scored, Unscorable
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.score import Reading, score
@@ -17,20 +18,6 @@ from tests.support import bodies
 from tests.support.bodies import Body, Tok
 
 LABELS = LabelSet(["refund", "billing", "退款", "物流", "Rückgabe"])
-
-
-def byte_level(text: str) -> str:
-    """Spell a text as byte-level BPE does, by a second way: GPT-2's own table, built from its three printing ranges."""
-    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    table, extra = {}, 0
-    for byte in range(256):
-        table[byte] = chr(byte) if byte in printing else chr(256 + extra)
-        extra += byte not in printing
-    return "".join(table[byte] for byte in text.encode())
-
-
-def sentence_piece(text: str) -> str:
-    return text.replace(" ", "▁")
 
 
 def hex_bytes(text: str) -> str:
