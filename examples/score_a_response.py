@@ -1,17 +1,38 @@
-"""How sure was the model? Reads one response body with logprobs and prints the signal and the decision on it."""
+"""How sure was the model? Scores one response body; needs no Kafka, no network and no settings.
 
-from __future__ import annotations
+python examples/score_a_response.py
+"""
 
-import json
-import sys
+from math import log
 
+from schemas import Scored
 from streams import LabelSet, Policy, decide_cheap, score
 
-labels = LabelSet(["refund", "billing", "shipping"])
-body = json.load(sys.stdin)  # the body of a chat completion, as the API returned it
+# A chat completion that was asked for with logprobs=true and top_logprobs=2, as any OpenAI-compatible server returns it.
+# The model wrote "refund", but it gave "shipping" almost as much probability.
+TOP = [{"token": "refund", "logprob": log(0.52)}, {"token": "shipping", "logprob": log(0.46)}]
+BODY = {
+    "object": "chat.completion",
+    "model": "gpt-4o-mini-2024-07-18",
+    "choices": [
+        {
+            "message": {"role": "assistant", "content": "refund"},
+            "logprobs": {"content": [{**TOP[0], "top_logprobs": TOP}]},
+            "finish_reason": "stop",
+        }
+    ],
+}
 
-reading = score(body, labels)
+# The three lines: labels, signal, decision. Policy() holds the default thresholds.
+labels = LabelSet(["refund", "billing", "shipping"])
+reading = score(BODY, labels)
 decision = decide_cheap(Policy(), reading.signal, ticket_id="t-1", model=reading.model)
 
-print(reading.signal.model_dump_json())
+# score() never raises. Without a usable signal it gives the reason, and such an answer is never accepted.
+if isinstance(reading.signal, Scored):
+    print(
+        f"{reading.signal.label}: confidence {reading.signal.confidence:.2f}, entropy {reading.signal.decides:.2f} nats"
+    )
+else:
+    print(f"no signal: {reading.signal.reason}")
 print(decision.action, *decision.reasons)

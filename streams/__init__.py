@@ -1,19 +1,18 @@
-"""Routes support tickets by how sure the language model really was.
+"""Hedgerow: routes support tickets by how sure the language model really was.
 
-The pure part is a library, too, without Kafka:
+As a library, without Kafka, three lines score a response body and decide on it:
 
-    labels = LabelSet(["refund", "billing", "shipping"])
-    signal = score(response_body, labels).signal
-    decision = decide_cheap(Policy(), signal, ticket_id="t-1", model=None)
+    from streams import LabelSet, Policy, decide_cheap, score
 
-The names are loaded when they are first used, so that importing the package costs nothing.
+    reading = score(body, LabelSet(["refund", "shipping"]))
+    decision = decide_cheap(Policy(), reading.signal, ticket_id="t-1", model=reading.model)
+
+The names in ``__all__`` are the public ones. Each is loaded when it is first used, so that ``import streams`` is cheap.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+__all__ = ["LabelSet", "Policy", "__version__", "decide_big", "decide_cheap", "score"]
 
 if TYPE_CHECKING:
     from streams.core.policy.policy import Policy, decide_big, decide_cheap
@@ -21,21 +20,29 @@ if TYPE_CHECKING:
     from streams.core.signal.score import score
 
     __version__: str
+else:
+    # A type checker does not see this function, so a misspelled name stays an error.
+    _HOMES = {
+        "LabelSet": "streams.core.signal.labels",
+        "Policy": "streams.core.policy.policy",
+        "decide_big": "streams.core.policy.policy",
+        "decide_cheap": "streams.core.policy.policy",
+        "score": "streams.core.signal.score",
+    }
 
-__all__ = ["LabelSet", "Policy", "__version__", "decide_big", "decide_cheap", "score"]
+    def __getattr__(name):
+        if name == "__version__":
+            from importlib.metadata import version
 
-_PLACES = {
-    "LabelSet": "streams.core.signal.labels",
-    "Policy": "streams.core.policy.policy",
-    "decide_big": "streams.core.policy.policy",
-    "decide_cheap": "streams.core.policy.policy",
-    "score": "streams.core.signal.score",
-}
+            value = version("hedgerow")
+        elif name in _HOMES:
+            from importlib import import_module
 
+            value = getattr(import_module(_HOMES[name]), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return version("hedgerow")
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -28,6 +28,18 @@ async def started(example: str, *arguments: str) -> Process:
     )
 
 
+def test_every_example_has_a_test_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "examples").glob("*.py") if f'"{path.name}"' not in source] == []
+
+
+async def test_a_response_is_scored() -> None:
+    process = await started("score_a_response.py")
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert out.decode().splitlines() == ["refund: confidence 0.52, entropy 0.69 nats", "escalate low_confidence"]
+
+
 async def test_a_policy_is_fitted_to_records(tmp_path: Path) -> None:
     file = tmp_path / "golden.records"
     file.write_text("".join(row.model_dump_json() + "\n" for row in records(900, worth=underconfident)))

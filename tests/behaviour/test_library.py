@@ -1,11 +1,14 @@
-"""Hedgerow as a library: three lines without Kafka, from the installed wheel, and the example that shows it."""
+"""Hedgerow as a library: the public names, what importing them costs, and the same from an installed wheel."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,66 +18,147 @@ from tests.support import bodies
 from tests.support.bodies import Tok
 
 ROOT = Path(__file__).parents[2]
-BODY = bodies.chat([Tok("refund", 0.9, {"billing": 0.06})])
-HEAVY = {"aiokafka", "faust", "sklearn", "scipy", "sqlalchemy", "httpx", "river", "prometheus_client"}
+NAMES = ["LabelSet", "Policy", "__version__", "decide_big", "decide_cheap", "score"]
+HEAVY = {"aiokafka", "faust", "httpx", "numpy", "river", "scipy", "sklearn", "sqlalchemy"}
+IMPORT_S = 0.15
+
+THREE_LINES = """
+from streams import LabelSet, Policy, decide_cheap, score
+reading = score(body, LabelSet(["refund", "shipping"]))
+decision = decide_cheap(Policy(), reading.signal, ticket_id="t-1", model=reading.model)
+"""
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, installed alone into a folder."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT]
-    subprocess.run(build, check=True, capture_output=True, timeout=120)
-    (wheel,) = folder.glob("hedgerow-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True, timeout=120)
-    return folder / "site"
-
-
-def python(installed: Path, *arguments: str, stdin: str = "") -> str:
+def run(code: str, path: Path, folder: Path, stdin: str = "") -> str:
+    """Run code in a process of its own, with ``path`` first among the places of packages."""
     done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=installed.parent,
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        [sys.executable, "-c", code],
         input=stdin,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(path)},
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_every_public_name_is_there_and_no_other() -> None:
-    assert all(getattr(streams, name) is not None for name in streams.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        streams.nothing  # noqa: B018
-
-
-def test_three_lines_score_a_response(installed: Path) -> None:
-    lines = (
-        "import json, sys, streams\n"
-        "from streams import LabelSet, Policy, decide_big, decide_cheap, score, __version__\n"
-        "reading = score(json.load(sys.stdin), LabelSet(['refund', 'billing']))\n"
-        "decision = decide_cheap(Policy(), reading.signal, ticket_id='t', model=reading.model)\n"
-        "print(json.dumps([streams.__file__, reading.signal.label, decision.action,"
-        " sorted({name.split('.')[0] for name in sys.modules})]))"
+def pip(*arguments: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
     )
-    path, label, action, loaded = json.loads(python(installed, "-c", lines, stdin=json.dumps(BODY)))
-    assert Path(path).is_relative_to(installed)
-    assert (label, action) == ("refund", "accept")
-    assert not HEAVY & set(loaded)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_importing_the_package_loads_nothing_of_it(installed: Path) -> None:
-    script = "import sys, streams; print(*(name for name in sys.modules if name.startswith(('streams', 'pydantic'))))"
-    assert python(installed, "-c", script).split() == ["streams"]
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an installed wheel, built from a copy: a build leaves files beside its sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source, wheels, site = folder / "source", folder / "wheels", folder / "site"
+    source.mkdir()
+    for name in ("schemas", "streams"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip("wheel", source, "--no-deps", "--no-build-isolation", "--wheel-dir", wheels)
+    [wheel] = wheels.glob("hedgerow-*.whl")
+    pip("install", wheel, "--no-deps", "--no-index", "--target", site)
+    return site
 
 
-def test_the_example_runs(installed: Path) -> None:
-    signal, decision = python(
-        installed, str(ROOT / "examples" / "score_a_response.py"), stdin=json.dumps(BODY)
-    ).splitlines()
-    assert json.loads(signal)["confidence"] == pytest.approx(0.9)
-    assert decision == "accept"
+@pytest.fixture(params=["checkout", "wheel"])
+def place(request: pytest.FixtureRequest) -> Path:
+    """Where the packages come from."""
+    return ROOT if request.param == "checkout" else request.getfixturevalue("installed")
+
+
+def test_the_public_names_are_these() -> None:
+    assert streams.__all__ == NAMES
+    assert {name for name in dir(streams) if name in NAMES} == set(NAMES)
+    assert all(getattr(streams, name) is not None for name in NAMES)
+    with pytest.raises(AttributeError, match="module 'streams' has no attribute 'scores'"):
+        _ = streams.scores  # type: ignore[attr-defined]
+
+
+def test_the_wheel_holds_the_two_packages_and_nothing_else(installed: Path) -> None:
+    packages = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} - {"bin"}
+    assert packages == {"schemas", "streams"}
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert streams.__version__ == project["version"]
+
+
+def test_the_readme_and_the_package_show_the_same_lines() -> None:
+    documented = [line for line in THREE_LINES.splitlines() if line]
+    for text in (streams.__doc__ or "", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert [line for line in documented if line not in text] == []
+
+
+def test_importing_costs_next_to_nothing(place: Path, tmp_path: Path) -> None:
+    loaded = run("import sys, streams; print(*sys.modules)", place, tmp_path).split()
+    assert {name.partition(".")[0] for name in loaded} & {*HEAVY, "pydantic", "orjson", "asyncio"} == set()
+    assert min(seconds_of("import streams", place, tmp_path) for _ in range(5)) < IMPORT_S
+
+
+def seconds_of(code: str, path: Path, folder: Path) -> float:
+    began = time.monotonic()
+    run(code, path, folder)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_can_be_the_first_to_be_imported(name: str, tmp_path: Path) -> None:
+    assert run(f"from streams import {name}; print({name!r} in dir())", ROOT, tmp_path) == "True\n"
+
+
+def test_three_lines_score_a_response_body(place: Path, tmp_path: Path) -> None:
+    body = bodies.chat([Tok("refund", 0.97, {"shipping": 0.02})])
+    code = f"""
+import json, sys
+body = json.load(sys.stdin)
+{THREE_LINES}
+import schemas, streams
+loaded = sorted({{name.partition(".")[0] for name in sys.modules}})
+files = [schemas.__file__, streams.__file__]
+print(json.dumps([reading.signal.label, reading.signal.confidence, decision.action, streams.__version__, loaded, files]))
+"""
+    label, confidence, action, version, loaded, files = json.loads(run(code, place, tmp_path, json.dumps(body)))
+    assert (label, round(confidence, 6), action, version) == ("refund", 0.97, "accept", streams.__version__)
+    assert set(loaded) & HEAVY == set()
+    assert all(Path(file).is_relative_to(place) for file in files)
+
+
+def test_a_type_checker_sees_the_names_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """It sees no more than those: a misspelled name is an error."""
+    assert (installed / "streams" / "py.typed").exists()
+    (tmp_path / "right.py").write_text(
+        f"body: object = None\n{THREE_LINES}\nreveal_type(score)\nreveal_type(decision)\n"
+    )
+    (tmp_path / "wrong.py").write_text("from streams import scores\n")
+    said = {name: checked(tmp_path / name, installed, tmp_path) for name in ("right.py", "wrong.py")}
+    assert "-> streams.core.signal.score.Reading" in said["right.py"]
+    assert 'Revealed type is "streams.core.policy.policy.Decision"' in said["right.py"]
+    assert "error" not in said["right.py"]
+    assert 'Module "streams" has no attribute "scores"' in said["wrong.py"]
+
+
+def checked(file: Path, path: Path, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={folder / 'cache'}", file.name],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(path), "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert not done.stderr
+    return done.stdout
