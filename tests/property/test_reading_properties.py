@@ -47,13 +47,21 @@ def slow_masses(tokens: list[Tok]) -> dict[str, float] | None:
         bare = fold(text.lstrip(" \"'"))
         return [name for name in NAMES if bare and (fold(name).startswith(bare) or bare.rstrip(" .") == fold(name))]
 
+    def elsewhere(text: str, own: str) -> bool:
+        if path:
+            return own.startswith(text) and text != own
+        bare, own = text.lstrip(" "), own.lstrip(" ")
+        if own.startswith(bare):
+            return bare != own
+        return len(bare) == 1 and not fits(text)[0].startswith(bare)
+
     masses = dict.fromkeys(NAMES, 0.0)
     path, carried = "", 1.0
     for token in tokens:
         if path and not token.others:
             return None
         for text, share in token.others.items():
-            if len(fits(path + text)) == 1:
+            if len(fits(path + text)) == 1 and not elsewhere(text, token.text):
                 masses[fits(path + text)[0]] += carried * share
         path, carried = path + token.text, carried * (token.p or 0)
         if len(fits(path)) == 1:

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 
 from schemas.signal import Reason, Scored, Unscorable, entropy_with_none
 from streams.core.signal import Alternatives, Answer, Token, align, alternatives, answer_part, no_text, read_answer
-from streams.core.signal.labels import LabelSet
+from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
 from streams.core.signal.locate import Located, could_become, locate
 from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_bytes, to_bytes
 
 _MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
 _CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
 _NOT_DECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
+#: What models begin a sentence with instead of an answer, where it could be the beginning of a label.
+_COMMON_WORDS = frozenset(
+    "a after an and any are as at based because but by can could der des die das do each ein eine el es for from given he"
+    " here how i ich if il in is it its la las le les let lo los me my not of on one or our please she should sie since so"
+    " sorry that the their then there these they this those to un una up us we well what when where which while will with"
+    " would you your".split()
+)
 _AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
 
 
@@ -144,16 +151,10 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
         left = owners
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
-        lead, before = step.lead, step.before
-        owners_of = labels.owners
         for text, probability in shown.others:
-            if text is None:
-                continue
-            others = owners_of(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead))
-            if not others and not text.isascii():
-                others = _byte_level_owners(text, step, labels)
-            if len(others) == 1:
-                masses[others[0]] += carried * probability
+            owner = None if text is None else _owner(text, step, labels)
+            if owner is not None:
+                masses[owner] += carried * probability
         carried *= math.exp(shown.own)
         if len(owners) == 1:
             masses[owners[0]] += carried
@@ -163,12 +164,35 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     return _AMBIGUOUS
 
 
-def _byte_level_owners(text: str, step: _Step, labels: LabelSet) -> tuple[str, ...]:
-    """Return the labels that an alternative begins in the alphabet of byte-level BPE."""
-    plain = from_byte_level(text)
-    if plain is None:
-        return ()
-    return labels.owners(from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead))
+def _owner(text: str, step: _Step, labels: LabelSet) -> str | None:
+    """Return the only label that an alternative to a step's token begins, if it begins one."""
+    before = step.before
+    owners = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(step.lead))
+    if not owners and not text.isascii():
+        plain = from_byte_level(text)  # the alphabet of byte-level BPE
+        if plain is not None:
+            text = plain
+            owners = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(step.lead))
+    if len(owners) != 1 or _says_something_else(text, step, labels.written[owners[0]]):
+        return None
+    return owners[0]
+
+
+def _says_something_else(text: str, step: _Step, answer: str) -> bool:
+    """Return whether a text that begins a label is more likely the beginning of something else.
+
+    A tokenizer spells a word in one way. A token that stops short of the one that was written there ("I" for
+    "Invoice") begins another word, and so does a common word in other letters than the label's ("The" for "theft").
+    """
+    rest = text if step.before else text.removeprefix(step.lead)
+    bare = rest if step.before else rest.lstrip(LEADING)
+    spelled, data = step.after[len(step.before) :], to_bytes(bare)
+    if spelled.startswith(data):
+        return len(data) < len(spelled) and not rest[: len(rest) - len(bare)].strip()
+    if step.before or answer.lstrip(LEADING).startswith(bare):
+        return False
+    word = fold(bare).rstrip(TRAILING)
+    return (len(word) == 1 and word.isalpha()) or word in _COMMON_WORDS or (word == "no" and fold(answer) != word)
 
 
 def _alone(token: Token) -> Alternatives | Unscorable:

@@ -165,6 +165,40 @@ def test_characters_that_are_split_over_tokens_are_read_by_their_bytes() -> None
     assert signal.mean_logprob == pytest.approx((math.log(0.6) + math.log(0.9)) / 2)
 
 
+@pytest.mark.parametrize(
+    ("labels", "written", "other"),
+    [
+        (("invoice", "refund"), "invoice", "I"),
+        (("Invoice", "Refund"), "Invoice", "I"),
+        (("theft", "refund"), "theft", "The"),
+        (("normal", "urgent"), "normal", "No"),
+        (("IT support", "Refund"), "IT", " It"),
+        (("transfer", "fees"), "transfer", "trans"),
+    ],
+)
+def test_the_beginning_of_another_sentence_counts_for_no_label(
+    labels: tuple[str, str], written: str, other: str
+) -> None:
+    tokens = [Tok(written, 0.6, {other: 0.37})]
+    if written == "IT":
+        tokens.append(Tok(" support", 0.99, {" Support": 0.01}))
+    signal = scored(tokens, LabelSet(labels))
+    assert signal.confidence == pytest.approx(0.6)
+    assert signal.out_of_label == pytest.approx(0.37)
+
+
+def test_an_article_is_no_alias() -> None:
+    signal = scored([Tok("A", 0.6, {" a": 0.37})], LabelSet.aliased(["refund", "fees"]))
+    assert signal.confidence == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("other", ["Refund", " Refund", "REFUND", "Ref", 'refund"}', "no"])
+def test_another_spelling_of_the_label_counts_for_it(other: str) -> None:
+    labels = LabelSet(["refund", "fees"] if other != "no" else ["No", "Yes"])
+    signal = scored([Tok("No" if other == "no" else "refund", 0.6, {other: 0.37})], labels)
+    assert signal.confidence == pytest.approx(0.97)
+
+
 def test_20_aliases_are_read_back_as_their_labels() -> None:
     labels = LabelSet.aliased(["refund", "refund_status"])
     signal = scored([Tok(" B", 0.8, {" A": 0.1, " Account": 0.05})], labels)
