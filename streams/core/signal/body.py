@@ -12,6 +12,7 @@ from streams.core.signal.stream import is_chunk, merge
 
 _NO_BODY = Unscorable(reason=Reason.NO_ANSWER, detail="the body is empty")
 _NOT_JSON = Unscorable(reason=Reason.NOT_JSON, detail="the body is not JSON")
+_ERROR_EVENT = Unscorable(reason=Reason.ERROR_BODY, detail="the stream ends in an error")
 _NOT_AN_OBJECT = Unscorable(reason=Reason.NOT_JSON, detail="the body is not an object")
 
 
@@ -35,7 +36,7 @@ def parse(body: object) -> dict[str, Any] | Unscorable:
 
 
 def _loads(data: bytes | bytearray | memoryview | str) -> object:
-    text = data if isinstance(data, str) else bytes(data).decode("utf-8-sig", "replace")
+    text = (data if isinstance(data, str) else bytes(data).decode("utf-8", "replace")).removeprefix("\ufeff")
     if not text.strip():
         return None
     try:
@@ -55,7 +56,11 @@ def _json(text: str) -> object:
 def _lines(text: str) -> object:
     """Read server-sent events or one object a line."""
     events: list[object] = []
+    sent = False
     for line in text.split("\n"):  # not splitlines: JSON text may hold the other line ends as they are
+        if line.startswith("event:") and line.removeprefix("event:").strip() in ("error", "exception"):
+            return _ERROR_EVENT
+        sent = sent or line.startswith("data:")
         data = line.removeprefix("data:").strip()
         if not data or data == "[DONE]" or line.startswith((":", "event:", "id:", "retry:")):
             continue
@@ -63,4 +68,4 @@ def _lines(text: str) -> object:
             events.append(_json(data))
         except (ValueError, RecursionError):
             return _NOT_JSON
-    return events if len(events) > 1 or "data:" in text[:1000] else _NOT_JSON
+    return events if len(events) > 1 or sent else _NOT_JSON

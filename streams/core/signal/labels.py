@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Self
 
 from schemas.base import MAX_NAME
+from streams.core.signal.thought import answer_part
 from streams.core.signal.token_bytes import from_bytes, is_partial, to_bytes
 from streams.errors import SettingsError
 
@@ -175,6 +176,8 @@ def _checked(labels: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str
     for text in (*labels, *answers):
         if not isinstance(text, str) or not text.strip(LEADING + TRAILING):
             raise SettingsError(f"label {text!r} is empty")
+        if answer_part(text) != (len(text) - len(text.lstrip()), len(text.rstrip())):
+            raise SettingsError(f"label {text[:40]!r} looks like a marker of a thought or of a tool call: rename it")
         if len(text) > MAX_NAME or not text.isprintable():
             raise SettingsError(f"label {text[:40]!r} must be one line of at most {MAX_NAME} printable characters")
     if len(labels) > MAX_LABELS or len("".join(labels).encode()) > _MAX_BYTES:

@@ -5,16 +5,31 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
-from streams.core.signal.thought import has_marker, says_thought
+from streams.core.signal.thought import has_marker, inside_frame, says_thought
 
 #: An answer longer than this many characters after its reasoning is prose, whatever its first word is.
 MAX_ANSWER = 4000
 
 _NAMES = "label|category|class|classification|intent|queue|answer|topic|output|result"
-_NAMED = re.compile(rf"(?:the\s+)?(?:final\s+)?(?:{_NAMES})(?:\s+is)?[\s*\"'`]*[:=]", re.IGNORECASE)
-_NAME = re.compile(rf"(?:final[_ ])?(?:{_NAMES}|final|prediction|decision|choice)", re.IGNORECASE)
+#: What may announce a label: "Label:", "The predicted category is", "Final answer =".
+_NAMED = re.compile(
+    rf"(?:the\s+)?(?:(?:final|predicted|correct|chosen|best|most likely)\s+)*(?:{_NAMES})"
+    r"(?:\s+is\b(?:[\s*\"'`]*[:=\uff1a])?|[\s*\"'`]*[:=\uff1a])",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    rf"(?:final[_ ]|predicted[_ ])?(?:(?:{_NAMES})s?|categories|classes|final|prediction|decision|choice)",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"[-\u2022\u2013]\s+")
+#: What may stand between a label and what is said about it.
+_SEPARATOR = re.compile(rf"\n|:\s+|\uff1a|\.\s+|\s+[-\u2013\u2014]\s+|\s+\(|\s*</(?:{_NAMES})>")
+#: So many places at which a label could end are tried.
+_MAX_SEPARATORS = 8
+_ASKS = re.compile("[?\uff1f\u061f]")
 _FENCE = re.compile(r"\s*```[\w+-]*\s")
 _JSON = json.JSONDecoder()
 #: Members of a JSON object that make it a tool call, written as text.
@@ -22,30 +37,64 @@ _CALLEE = frozenset({"name", "function", "tool", "tool_name", "action"})
 _ARGUMENTS = frozenset({"arguments", "parameters", "args", "input", "action_input", "tool_input"})
 #: A member with this in its name says what the answer is not.
 _NOT_IT = re.compile(r"reject|second|alternat|previous|exclud|unlikely|wrong|tool|(?:^|_)(?:not|no|un)(?:_|$)")
+#: An answer lies no deeper than this in a JSON object.
+_MAX_DEPTH = 3
 #: How an object may break off behind a text: at its end, or inside of the next member.
 _BREAKS_OFF = re.compile(r'"?\s*(?:,\s*(?:"(?P<name>[^"]*)(?:"\s*(?::.*)?)?)?)?', re.DOTALL)
-#: A line under the answer shorter than this many words, or characters of a script without spaces, may be an answer.
+#: A sentence behind the answer shorter than this many words, or characters of a script without spaces, may be an answer.
 _MIN_WORDS = 4
 _MIN_CHARACTERS = 10
 #: From Thai on, most scripts put no spaces between words.
 _WITHOUT_SPACES = "\u0e00"
-#: What a line may begin with to explain the answer, however short it is.
-_EXPLAINS = re.compile(
-    r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|justification|evidence)\s*[:=]"
-    r"|(?:because|since)\b",
+_SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)|[\u3002\uff01\uff1f]")
+_EXPLANATION_TAG = re.compile(r"</?(?:explanation|justification|comment)>", re.IGNORECASE)
+_EXPLAINS_BY_NAME = re.compile(
+    r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|justification|evidence)\s*[:=]",
     re.IGNORECASE,
 )
+#: How a sentence begins that explains an answer: with the customer, the ticket or a reason. In a language that is not
+#: here nobody can tell an explanation from a second thought, so such an answer is none.
+_EXPLAINS = re.compile(
+    r"(?:reason(?:ing)?|explanation|rationale|why|justification|evidence|begründung|grund|raison|explication|raz[oó]n"
+    r"|motivo|explicación|spiegazione|explicação|reden|uitleg|理由|原因)\s*[:=\uff1a]"
+    r"|(?:because|since|based on|weil|da|parce que|car|porque|perché|omdat)\b"
+    r"|(?:(?:the|this|that|a|an|their|der|die|das|diese[rs]?|eine?|le|la|l['’]|ce|cette|un|une|el|este|esta|una|il|lo|questo"
+    r"|questa|o|a|os|um|uma|de|het|dit|deze|een) ?)?"
+    r"(?:customer|user|client|sender|author|writer|person|caller|shopper|buyer|ticket|message|request|e-?mail|text|issue"
+    r"|query|question|inquiry|enquiry|complaint|kund|benutzer|nutzer|nachricht|anfrage|absender|utilisat|demande|personne"
+    r"|expéditeur|usuari|mensaje|solicitud|persona|remitente|utente|messaggio|richiesta|usuári|mensagem|pedido"
+    r"|solicitação|klant|gebruiker|bericht|vraag|verzoek)"
+    r"|(?:he|she|they|it) (?:wants?|asks?|mentions?|says?|is about|needs?|reports?|requests?|describes?|talks?|concerns?)\b"
+    r"|this is (?:about|a|an|because)\b|es geht um|il s['’]agit"
+    r"|客户|用户|顾客|因为|お客様|顧客|ユーザー|고객|이유"
+)
+#: Other members of an answer that is written as lines of "name: value".
+_ASIDE = re.compile(r"(?:sentiment|priority|urgency|severity|language|tone|emotion|summary|subject|product)\s*[:=]")
+_CONFIDENCE = re.compile(r"(?:confidence|score|certainty|probability)(?: score| level)?\s*(?:is|[:=])\s*(?P<value>.*)")
+_CONFIDENT = re.compile(r"(?:very )?(?:high|certain)|0?\.[5-9]\d*|1(?:\.0+)?|(?:[5-9]\d(?:\.\d+)?|100) ?%?")
 #: Words that take an answer back.
 _SECOND_THOUGHTS = re.compile(
     r"\b(?:actually|wait|instead|rather|neither|none of|nothing fits|correction|on second thought|scratch that|never mind|"
-    r"however|mistake|ignore|wrong|(?:an)?other (?:category|queue|label|class|one)|different (?:category|queue|label|class)|"
-    r"cannot (?:classify|decide|tell)|not sure|unsure|unclear|or maybe|could also|alternatively|sorry|"
-    r"nein|doch|eigentlich|lieber|keine[srmn]?|unsicher|plutôt|en fait|aucune?|ou bien|en realidad|mejor dicho|ninguna?|"
-    r"anzi|invece|nessuna?|na verdade|nenhuma?|aliás|nee|eigenlijk|geen|hayir|aslinda|нет|скорее|вернее)\b"
-    r"|\b(?:no|non)[,.:;!]|其实|或者|更正|忽略|另外|不是|而是|いや|ではなく|または|아니"
+    r"however|mistake|(?:a|my|best|wild|pure) guess|guess(?:ing|ed)|ambiguous|vague|on reflection|hard to (?:say|tell)|"
+    r"(?:could|might|may) (?:be|fit|mean)|perhaps|maybe|possibly|vielleicht|möglicherweise|peut-être|quizás?|tal vez|forse|"
+    r"talvez|misschien|ignore|wrong|(?:an)?other (?:category|queue|label|class|one)|different (?:category|queue|label|class)|"
+    r"(?:the )?other (?:two|three|labels|options|categories)|second choice|"
+    r"cannot (?:classify|decide|tell)|not sure|unsure|unclear|or maybe|could also|alternatively|sorry|but|although|though|"
+    r"nein|doch|eigentlich|lieber|keine[srmn]?|unsicher|aber|fehler|plutôt|en fait|aucune?|ou bien|mais|trompée?|en realidad|"
+    r"mejor dicho|ninguna?|pero|equivo\w+|anzi|invece|nessuna?|ma|na verdade|nenhuma?|aliás|mas|nee|eigenlijk|geen|maar|"
+    r"hayir|aslinda|нет|скорее|вернее|но)\b"
+    r"|\b(?:no|non)[,.:;!]|其实|或者|更正|忽略|另外|不是|而是|但|いや|ではなく|または|しかし|아니|하지만|可能|也许|かもしれ|아마"
 )
 #: Words that deny what they stand with.
-_DENIALS = re.compile(r"\b(?:not|no|never|nor|cannot|nicht|pas|ne|não|не|değil)\b|n['’]t\b|不")
+_DENIALS = re.compile(
+    r"\b(?:not|no|never|nor|cannot|nicht|pas|ne|não|не|değil|niet|without|hardly|barely)\b|n['’]t\b|不|ない|않"
+)
+#: What a sentence is about that speaks of the answer and not of the ticket.
+_ABOUT_ANSWERS = re.compile(
+    r"\b(?:identify|determine|tell|understand|label|categor|class|queue|match|fit|answer|option|choice|choose|chose|appl(?:y|ies|icable)|suit|belong|correct"
+    r"|right|certain|sure|relevant|pass(?:en|t)\b|zutreff|richtig|kategorie|convien|correspond|catégorie|encaja|etiqueta"
+    r"|categoría|adecuad|categoria|corrett|past\b|juist)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +121,28 @@ class _Member:
 def locate(text: str, part: tuple[int, int], labels: LabelSet) -> Located | None:
     """Return the label that the answer names, or None; ``part`` is where it stands in the text (``answer_part``).
 
-    The label may stand alone, be the value of a JSON object, follow "Label:", or be the first line if what follows says
-    nothing that could be another answer. Around it whitespace, quotes, punctuation and a code fence do not count.
+    The label may stand alone, be the value of a JSON object, follow "Label:", or come first if what follows only
+    explains it. Around it whitespace, quotes, punctuation and a code fence do not count.
     """
     start, end = part
     if end - start > MAX_ANSWER:
         return None
     if text.startswith("```", start):
         return _in_fence(text, start, end, labels)
-    return _named_by(text, *bare(text, start, end), labels)
+    found = _named_by(text, *bare(text, start, end), labels)
+    return None if found is None or _is_asked(text[found.end : end], found.label, labels) else found
 
 
 def _named_by(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
-    return _at(text, start, end, labels) or _in_json(text, start, end, labels) or _first_line(text, start, end, labels)
+    return (
+        _at(text, start, end, labels) or _in_json(text, start, end, labels) or _with_a_comment(text, start, end, labels)
+    )
+
+
+def _is_asked(rest: str, label: str, labels: LabelSet) -> bool:
+    """Return whether nothing but a question mark follows an answer: ``refund?``."""
+    rest = rest.rpartition("}")[2]
+    return bool(_ASKS.search(rest)) and not any(map(str.isalnum, rest)) and not _ASKS.search(labels.written[label])
 
 
 def _in_fence(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
@@ -97,7 +155,7 @@ def _in_fence(text: str, start: int, end: int, labels: LabelSet) -> Located | No
     behind = text.rfind("```", inner[1], end)
     if found is None or behind < 0:
         return found
-    return found if _says_nothing(text[behind + 3 : end], found.label, labels) else None
+    return found if _only_explains(text[behind + 3 : end], found.label, labels) else None
 
 
 def could_become(text: str, part: tuple[int, int], labels: LabelSet) -> bool:
@@ -131,39 +189,62 @@ def _unwrap(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _at(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
-    """Return the label that the part is, alone or after "Label:"."""
+    """Return the label that the part is, alone, as the only item of a list or after "Label:"."""
     label = labels.match(text[start:end])
     if label is None:
-        named = _NAMED.match(text, start, end)
+        named = _NAMED.match(text, start, end) or _BULLET.match(text, start, end)
         if not named:
             return None
-        start, end = bare(text, named.end(), end)
+        start, end = bare(text, *inside_frame(text, *bare(text, named.end(), end)))
         label = labels.match(text[start:end])
     return None if label is None else Located(label, start, end)
 
 
-def _first_line(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
-    line = text.find("\n", start, end)
-    if line < 0:
-        return None
-    found = _at(text, *bare(text, start, line), labels)
-    if found is None or "?" in text[found.end : line] or not _says_nothing(text[line:end], found.label, labels):
-        return None
-    return found
+def _with_a_comment(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+    """Return the label that the part begins with, if what follows it only explains it."""
+    for separator in islice(_SEPARATOR.finditer(text, start, end), _MAX_SEPARATORS):
+        found = _at(text, *bare(text, start, separator.start()), labels)
+        if found is not None:
+            asked = _is_asked(text[found.end : separator.end()], found.label, labels)
+            return None if asked or not _only_explains(text[separator.end() : end], found.label, labels) else found
+    return None
 
 
-def _says_nothing(rest: str, label: str, labels: LabelSet) -> bool:
-    """Return whether what follows an answer holds nothing that could be another answer or a marker."""
+def _only_explains(rest: str, label: str, labels: LabelSet) -> bool:
+    """Return whether what follows an answer holds nothing that could be another answer, a doubt or a marker."""
     if not rest.strip():
         return True
+    rest = _EXPLANATION_TAG.sub(" ", rest)
     folded = fold(rest)
-    if has_marker(rest) or _SECOND_THOUGHTS.search(folded):
+    if has_marker(rest) or _SECOND_THOUGHTS.search(folded) or _names_another(folded, label, labels):
         return False
-    if fold(labels.written[label]) in folded and _DENIALS.search(folded):
-        return False
-    if _names_another(folded, label, labels):
-        return False
-    return all(_is_prose(line, label, labels) for line in rest.split("\n"))
+    written = re.compile(rf"(?<!\w){re.escape(fold(labels.written[label]))}(?!\w)")
+    explained = False
+    for sentence in _SENTENCE_END.split(folded):
+        start, end = bare(sentence, 0, len(sentence))
+        sentence = sentence[start:end]
+        if not any(map(str.isalnum, sentence)) or _at(sentence, 0, len(sentence), labels):
+            continue
+        confidence = _CONFIDENCE.match(sentence)
+        if confidence:
+            if not _CONFIDENT.fullmatch(confidence["value"].strip()):
+                return False
+            continue
+        if _ASIDE.match(sentence):
+            continue
+        if _EXPLAINS.match(sentence):
+            explained = True
+        elif not explained or _is_short(sentence):
+            return False
+        if _DENIALS.search(sentence) and (written.search(sentence) or _ABOUT_ANSWERS.search(sentence)):
+            return False
+    return True
+
+
+def _is_short(sentence: str) -> bool:
+    """Return whether a sentence is short enough to be another answer."""
+    characters = sum(character >= _WITHOUT_SPACES for character in sentence)
+    return len(sentence.split()) < _MIN_WORDS and characters < _MIN_CHARACTERS
 
 
 def _names_another(folded: str, label: str, labels: LabelSet) -> bool:
@@ -171,27 +252,13 @@ def _names_another(folded: str, label: str, labels: LabelSet) -> bool:
     return any(fold(answer) in folded for other, answer in labels.written.items() if other != label)
 
 
-def _is_prose(line: str, label: str, labels: LabelSet) -> bool:
-    """Return whether a line is empty, the same answer again, or too long to be an answer."""
-    start, end = bare(line, 0, len(line))
-    if start == end or labels.match(line[start:end]) == label:
-        return True
-    named = _NAMED.match(line, start, end)
-    if named:
-        return labels.match(line[named.end() : end]) == label
-    line = line[start:end]
-    if _EXPLAINS.match(line):
-        return True
-    return len(line.split()) >= _MIN_WORDS or sum(character >= _WITHOUT_SPACES for character in line) >= _MIN_CHARACTERS
-
-
-def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | None:
+def _in_json(text: str, start: int, end: int, labels: LabelSet, depth: int = _MAX_DEPTH) -> Located | None:
     """Return the label that a JSON object holds: under a name such as "label", or as the only text of a whole object.
 
     A member whose name says thought is none. Two labels are two answers, and so are two names of which one holds
-    something else.
+    something else. Under such a name may stand another object, which then is the answer.
     """
-    if not text.startswith("{", start):
+    if not depth or not text.startswith("{", start):
         return None
     members, after = _members(text, start, end)
     names = {member.name for member in members}
@@ -203,22 +270,30 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet) -> Located | Non
         texts = [member for member in members if member.value and not _explains(member)]
         named = texts if len(texts) == 1 else []
     first = [member for member in named if member.name == "label"]
+    held = {member: _held(text, member, labels, depth) for member in members}
     # Under "label" stands the answer, whatever the other names hold; without it each of them must hold the same.
-    chosen = first or named
-    held = {labels.match(member.value) for member in chosen}
-    label = held.pop() if len(held) == 1 and len(first) <= 1 else None
-    if label is None:
+    found = [held[member] for member in first or named]
+    answer = found[0] if found and len(first) <= 1 else None
+    if answer is None or any(each is None or each.label != answer.label for each in found):
         return None
     # Numbers under other names ({"priority": 2, "label": 8}) are seldom a second answer.
-    others = {labels.match(member.value) for member in members if member.is_text or member in named}
-    if others - {None, label}:
+    others = (held[member] for member in members if member.is_text or member in named)
+    if any(each is not None and each.label != answer.label for each in others):
         return None
     harmless = (
-        _is_cut(text[members[-1].end : end], label, labels)
+        _is_cut(text[members[-1].end : end], answer.label, labels)
         if after is None
-        else _says_nothing(text[after:end], label, labels)
+        else _only_explains(text[after:end], answer.label, labels)
     )
-    return Located(label, *bare(text, chosen[0].start, chosen[0].end)) if harmless else None
+    return answer if harmless else None
+
+
+def _held(text: str, member: _Member, labels: LabelSet, depth: int) -> Located | None:
+    """Return the label that one member holds, as a text, a number or an object of its own."""
+    label = labels.match(member.value)
+    if label is not None:
+        return Located(label, *bare(text, member.start, member.end))
+    return _in_json(text, member.start, member.end, labels, depth - 1)
 
 
 def _is_cut(rest: str, label: str, labels: LabelSet) -> bool:
@@ -238,7 +313,7 @@ def _is_aside(name: str) -> bool:
 
 def _explains(member: _Member) -> bool:
     """Return whether a member explains the answer, by its name or its length, and so could not be one."""
-    return _EXPLAINS.match(f"{member.name}:") is not None or len(member.value.split()) >= _MIN_WORDS
+    return _EXPLAINS_BY_NAME.match(f"{member.name}:") is not None or len(member.value.split()) >= _MIN_WORDS
 
 
 def _members(text: str, start: int, end: int) -> tuple[list[_Member], int | None]:
@@ -261,8 +336,11 @@ def _members(text: str, start: int, end: int) -> tuple[list[_Member], int | None
                 members.append(_Member(key.lower(), value, first + 1, last - 1, is_text=True))
             elif type(value) is int and text[at : at + 1] in (",", "}"):
                 members.append(_Member(key.lower(), text[first:last], first, last))
+            elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+                inner = text.index('"', first) + 1, text.rindex('"', first, last)
+                members.append(_Member(key.lower(), value[0], *inner, is_text=True))
             else:
-                members.append(_Member(key.lower(), "", last, last))
+                members.append(_Member(key.lower(), "", first, last))
             if text[at : at + 1] == "}":
                 return members, at + 1
             if text[at : at + 1] != ",":

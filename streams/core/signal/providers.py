@@ -11,30 +11,43 @@ from streams.core.signal.thought import says_thought
 from streams.core.signal.token_bytes import clean
 from streams.core.signal.tokens import ABSENT
 
-_FINISH: dict[str, Finish] = {
-    **dict.fromkeys(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "word", "finish"), "stop"),
+#: Every known way to end. An unknown one is an error: nobody can tell whether the answer was stopped.
+_FINISH: dict[str, Finish | None] = {
     **dict.fromkeys(
-        ("length", "max_tokens", "max_output_tokens", "model_length", "limit", "incomplete", "token_limit",
-         "time_limit", "not_finished"),
+        ("stop", "end_turn", "eos", "eos_token", "eosfound", "stop_sequence", "stopstringfound", "stop_token", "complete",
+         "completed", "word", "finish", "finished", "end", "endoftext", "done"),
+        "stop",
+    ),
+    **dict.fromkeys(
+        ("length", "max_tokens", "max_output_tokens", "max_length", "model_length", "limit", "incomplete", "token_limit",
+         "time_limit", "not_finished", "maxpredictedtokensreached", "contextlengthreached",
+         "model_context_window_exceeded"),
         "length",
     ),
     **dict.fromkeys(
         ("content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii",
-         "image_safety", "error_toxic", "guardrail_intervened", "moderation", "filter", "sensitive"),
+         "image_safety", "error_toxic", "guardrail_intervened", "guardrails", "moderation", "filter", "filtered",
+         "sensitive", "blocked", "model_armor"),
         "filter",
     ),
     **dict.fromkeys(
-        ("tool_calls", "tool_call", "tool_use", "function_call", "malformed_function_call", "unexpected_tool_call"),
+        ("tool_calls", "tool_call", "tool_use", "function_call", "malformed_function_call", "malformed_tool_use",
+         "unexpected_tool_call", "too_many_tool_calls", "requires_action", "pause_turn"),
         "tool",
     ),
     "refusal": "refusal",
-    **dict.fromkeys(("cut", "in_progress", "queued"), "cut"),
-    **dict.fromkeys(
-        ("error", "failed", "cancelled", "abort", "insufficient_system_resource", "network_error", "error_limit",
-         "user_cancel", "timeout", "malformed_response", "language", "other"),
-        "error",
-    ),
+    **dict.fromkeys(("cut", "in_progress", "queued", "finish_reason_unspecified"), "cut"),
+    **dict.fromkeys(("", "null", "none"), None),
 }  # fmt: skip
+#: What a part of a message is called if it holds the answer's text.
+_TEXT_PARTS = (None, "", "text", "output_text")
+#: Who may have written the answer.
+_AUTHORS = (None, "", "assistant", "model", "chatbot", "bot", "ai")
+#: Harmony's channels and the phases of OpenAI's Responses that hold the answer.
+_ANSWER_CHANNELS = ("final", "final_answer", "answer", "")
+_THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text")
+#: A verdict of a filter lies no deeper than this in what a provider says of it.
+_DEPTH = 6
 
 
 @dataclass(slots=True)
@@ -99,21 +112,27 @@ def _choice(body: dict[str, Any]) -> Place | Unscorable:
         _read_thought(place, choice)
     elif "message" not in choice and "text" not in choice:
         return _unknown("the choice has neither a message nor a text")
-    logprobs = place.logprobs
-    if isinstance(logprobs, dict) and logprobs.get("refusal") and not logprobs.get("content"):
+    if isinstance(place.logprobs, dict) and place.logprobs.get("refusal"):
         place.finish = "refusal"
-    if "content_filter_results" in choice or "prompt_filter_results" in body:
-        prompts = body.get("prompt_filter_results")
-        if any(map(_is_filtered, [choice, *(prompts if isinstance(prompts, list) else ())])):
-            place.finish = "filter"
+    native = choice.get("native_finish_reason")  # OpenRouter: what the provider behind it said
+    if isinstance(native, str) and _finish(native) in ("filter", "refusal", "length"):
+        place.finish = _finish(native)
+    if any(_is_filtered(holder[key]) for key in _FILTERS for holder in (choice, body) if key in holder):
+        place.finish = "filter"
     return place
 
 
-def _is_filtered(holder: object) -> bool:
-    """Return whether Azure's content filter, which may speak after the answer, says that it filtered something."""
-    results = holder.get("content_filter_results") if isinstance(holder, dict) else None
-    judged = results.values() if isinstance(results, dict) else ()
-    return any(isinstance(each, dict) and each.get("filtered") is True for each in judged)
+#: Where Azure's content filter speaks, which may be after the answer.
+_FILTERS = ("content_filter_results", "content_filter_result", "content_filters", "prompt_filter_results")
+
+
+def _is_filtered(verdict: object, depth: int = _DEPTH) -> bool:
+    """Return whether a filter says anywhere that it filtered or blocked something."""
+    if isinstance(verdict, dict):
+        if verdict.get("filtered") is True or verdict.get("blocked") is True:
+            return True
+        verdict = list(verdict.values())
+    return isinstance(verdict, list) and depth > 0 and any(_is_filtered(each, depth - 1) for each in verdict)
 
 
 def _responses(body: dict[str, Any]) -> Place:
@@ -125,57 +144,46 @@ def _responses(body: dict[str, Any]) -> Place:
         if not isinstance(item, dict):
             continue
         kind = item.get("type")
-        if isinstance(kind, str) and kind.endswith("_call"):
-            place.finish = "tool"
-        elif kind == "reasoning" or _is_side_channel(item):
+        if kind in (None, "message"):
+            _read_message(place, item)
+            if item.get("status") == "incomplete" and place.finish == "stop":
+                place.finish = "length"
+        elif kind == "reasoning":
             _add_thought(place, item.get("content"))
-        elif item.get("role") not in (None, "assistant"):
-            continue
-        elif isinstance(item.get("content"), list) and kind in (None, "message"):
-            for part in item["content"]:
-                _read_part(place, part)
+        elif isinstance(kind, str) and kind.endswith(("_call", "_request")):
+            place.finish = "tool"
+    if "content_filters" in body and _is_filtered(body["content_filters"]):
+        place.finish = "filter"
     return place
 
 
-def _is_side_channel(message: dict[str, Any]) -> bool:
-    """Return whether a message says that it is not the answer: harmony's channel, or the phase of OpenAI's Responses."""
-    if "channel" not in message and "phase" not in message:
-        return False
-    named = [message[key] for key in ("channel", "phase") if isinstance(message.get(key), str)]
-    return any(name.lower() not in _ANSWER_CHANNELS for name in named)
-
-
-_ANSWER_CHANNELS = ("final", "final_answer", "answer", "")
-
-
-def _read_part(place: Place, part: object) -> None:
-    if not isinstance(part, dict):
-        return
-    kind = part.get("type")
-    if kind == "refusal" or part.get("refusal"):
-        place.finish = "refusal"
+def _is_side_channel(holder: dict[str, Any]) -> bool:
+    """Return whether a message or a part of one says that it is not the answer."""
+    if holder.get("thought") or holder.get("is_thought") or "reasoningContent" in holder:
+        return True
+    kind = holder.get("type")
     if isinstance(kind, str) and (says_thought(kind) or kind.startswith("summary")):
-        _add_thought(place, part)
-        return
-    if isinstance(part.get("text"), str):
-        place.text = (place.text or "") + clean(part["text"])
-        logprobs = part.get("logprobs", ABSENT)
-        if isinstance(place.logprobs, list) and isinstance(logprobs, list):
-            logprobs = place.logprobs + logprobs
-        place.logprobs = logprobs
+        return True
+    named = [holder[key] for key in ("channel", "phase") if isinstance(holder.get(key), str)]
+    return any(name.lower() not in _ANSWER_CHANNELS for name in named)
 
 
 def _gemini(body: dict[str, Any]) -> Place:
     candidates = body.get("candidates")
     first = candidates[0] if isinstance(candidates, list) and candidates else None
     feedback = _either(body, "promptFeedback", "prompt_feedback")
-    if not isinstance(first, dict):
-        blocked = isinstance(feedback, dict) and _either(feedback, "blockReason", "block_reason")
-        return Place("gemini", finish="filter" if blocked else None)
-    place = Place("gemini", finish=_finish(_either(first, "finishReason", "finish_reason")))
+    feedback = feedback if isinstance(feedback, dict) else {}
+    first = first if isinstance(first, dict) else {}
+    place = Place("gemini")
+    if first:  # without a reason the model has not stopped
+        place.finish = _finish(_either(first, "finishReason", "finish_reason") or "cut")
     content = first.get("content")
-    _read_parts(place, content.get("parts") if isinstance(content, dict) else None)
+    if isinstance(content, dict) and content.get("role") in _AUTHORS:
+        _read_parts(place, content.get("parts"))
     place.logprobs = first.get("logprobsResult", first.get("logprobs_result", ABSENT))
+    ratings = [_either(holder, "safetyRatings", "safety_ratings") for holder in (feedback, first)]
+    if _either(feedback, "blockReason", "block_reason") or _is_filtered(ratings):
+        place.finish = "filter"
     return place
 
 
@@ -280,11 +288,16 @@ def _blocks(body: dict[str, Any]) -> Place:
 
 
 def _read_message(place: Place, message: dict[str, Any]) -> None:
+    role = message.get("role")
+    if role not in _AUTHORS:
+        if isinstance(role, str) and says_thought(role):
+            _add_thought(place, message.get("content"))
+        return
     content = message.get("content")
     if _is_side_channel(message):
         _add_thought(place, content)
     elif isinstance(content, str):
-        place.text = clean(content)
+        place.text = (place.text or "") + clean(content)
     else:
         _read_parts(place, content)
     _read_thought(place, message)
@@ -304,24 +317,35 @@ def _read_thought(place: Place, holder: dict[str, Any]) -> None:
             return
 
 
-_THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text")
-
-
 def _read_parts(place: Place, parts: object) -> None:
-    """Join the text parts of a message; a part may also be a thought, a refusal or a tool call."""
+    """Join the text parts of a message; a part may also be a thought, a refusal, a tool call or something else."""
     for part in parts if isinstance(parts, list) else ():
         if not isinstance(part, dict):
             continue
         kind = part.get("type")
-        if part.get("thought") or "reasoningContent" in part or (isinstance(kind, str) and says_thought(kind)):
+        if _is_side_channel(part):
             _add_thought(place, part)
-            continue
-        if isinstance(part.get("text"), str):
-            place.text = (place.text or "") + clean(part["text"])
-        if part.get("functionCall") or part.get("function_call") or part.get("toolUse") or kind == "tool_use":
-            place.finish = "tool"
-        elif kind == "refusal":
+        elif kind == "refusal" or part.get("refusal"):
             place.finish = "refusal"
+        elif kind in _TOOL_PARTS or any(part.get(key) for key in _TOOL_KEYS):
+            place.finish = "tool"
+        elif kind in _TEXT_PARTS and isinstance(part.get("text"), str):
+            place.text = (place.text or "") + clean(part["text"])
+            if place.shape == "responses":
+                _add_logprobs(place, part)
+
+
+_TOOL_PARTS = ("tool_use", "server_tool_use", "tool_call", "function_call")
+_TOOL_KEYS = ("functionCall", "function_call", "toolUse", "executableCode", "executable_code")
+
+
+def _add_logprobs(place: Place, part: dict[str, Any]) -> None:
+    """Join the logprobs of text parts, which OpenAI's Responses give with each part."""
+    logprobs = part.get("logprobs", ABSENT)
+    if isinstance(place.logprobs, list) and isinstance(logprobs, list):
+        place.logprobs.extend(logprobs)
+    else:
+        place.logprobs = list(logprobs) if isinstance(logprobs, list) else logprobs
 
 
 def _add_thought(place: Place, node: object) -> None:
@@ -339,7 +363,7 @@ def _all_text(node: object, depth: int = 6) -> str:
 
 
 def _finish(reason: object) -> Finish | None:
-    return _FINISH.get(reason.lower()) if isinstance(reason, str) else None
+    return _FINISH.get(reason.strip().lower(), "error") if isinstance(reason, str) else None
 
 
 def _either(body: dict[str, Any], first: str, second: str) -> Any:

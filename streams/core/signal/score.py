@@ -9,7 +9,7 @@ from schemas.signal import Reason, Scored, Unscorable, entropy_with_none
 from streams.core.signal import Alternatives, Answer, Token, align, alternatives, answer_part, no_text, read_answer
 from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
 from streams.core.signal.locate import Located, could_become, locate
-from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_bytes, to_bytes
+from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_bytes, is_partial, to_bytes
 
 _MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
 _CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
@@ -169,8 +169,9 @@ def _owner(text: str, step: _Step, labels: LabelSet) -> str | None:
     before = step.before
     owners = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(step.lead))
     if not owners and not text.isascii():
-        plain = from_byte_level(text)  # the alphabet of byte-level BPE
-        if plain is not None:
+        # The alphabet of byte-level BPE; half a character in it could as well be one letter with an accent.
+        plain = from_byte_level(text)
+        if plain is not None and (step.token.byte_level or not is_partial(plain)):
             text = plain
             owners = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(step.lead))
     if len(owners) != 1 or _says_something_else(text, step, labels.written[owners[0]]):

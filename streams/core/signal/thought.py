@@ -215,7 +215,7 @@ def _outside_thoughts(text: str, start: int, end: int) -> tuple[int, int] | Unsc
         return _CUT
     if tool:
         return _TOOL_CALL
-    part = _inside_frame(text, start, end)
+    part = inside_frame(text, start, end)
     if thought and part[0] == part[1]:
         return _NO_ANSWER
     return _BOTH_SIDES if spoken else part
@@ -228,11 +228,11 @@ def _names_answer(text: str, at: int) -> bool:
 
 
 def _is_frame(text: str, start: int, end: int) -> bool:
-    first, last = _inside_frame(text, start, end)
+    first, last = inside_frame(text, start, end)
     return first == last
 
 
-def _inside_frame(text: str, start: int, end: int) -> tuple[int, int]:
+def inside_frame(text: str, start: int, end: int) -> tuple[int, int]:
     """Return the part without whitespace, special tokens, turn headers, answer tags and a box around it."""
     while True:
         start, end = _stripped(text, start, end)

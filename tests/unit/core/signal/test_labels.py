@@ -193,3 +193,14 @@ def test_folding_twice_is_folding_once() -> None:
         assert fold(fold(text)) == fold(text)
     with pytest.raises(SettingsError):
         LabelSet(["ı\u0302x", "îx"])
+
+
+@pytest.mark.parametrize("label", ["<think>", "[THINK]", "<answer>", "</think> refund", "<tool_call>"])
+def test_a_label_that_looks_like_a_marker_is_refused(label: str) -> None:
+    with pytest.raises(SettingsError, match="looks like a marker"):
+        LabelSet([label, "refund"])
+
+
+@pytest.mark.parametrize("label", ["<b>", "[urgent] refund", "refund <new>", "a < b", "[x]", " refund "])
+def test_a_label_with_brackets_is_a_label(label: str) -> None:
+    assert LabelSet([label, "other"]).match(label) == label

@@ -56,6 +56,24 @@ def could_become(text: str, labels: LabelSet) -> bool:
         "refund<\uff5cend of sentence\uff5c>",
         "refund\n\nThe customer wants the money back.",
         "Label: refund\nbecause the item broke",
+        "The label is refund.",
+        "Predicted label: refund",
+        "Label\uff1arefund",
+        "- refund",
+        "refund: the customer wants money",
+        "refund (confidence: 0.95)",
+        "refund\nConfidence: high",
+        "Label: refund\nSentiment: negative",
+        "<answer>refund</answer>\n\nThe customer wants money back.",
+        "<label>refund</label>\n<explanation>The customer wants money back.</explanation>",
+        "The final answer is $\\boxed{refund}$.",
+        '{"result": {"label": "refund"}}',
+        '{"labels": ["refund"]}',
+        "refund\n\n---",
+        "refund\n\nThe ticket asks where the money is?",
+        "Refund\n\nExplanation: The user has not been refunded. They ask for their money.",
+        "refund\nDer Kunde möchte sein Geld zurück.",
+        "refund\n客户想要退款。",
     ],
 )
 def test_15_17_the_label_is_found_behind_what_models_put_around_it(text: str) -> None:
@@ -85,7 +103,18 @@ def test_15_17_the_label_is_found_behind_what_models_put_around_it(text: str) ->
         '{"label": "refund", "label": "billing"}',
         '{"category": "refund", "class": "billing"}',
         '{"a": "refund", "b": "billing"}',
-        '{"label": ["refund"]}',
+        '{"label": ["refund", "billing"]}',
+        '{"label": [["refund"]]}',
+        '{"result": {"label": "refund"}, "label": "billing"}',
+        '{"result": {"label": "refund", "category": "billing"}}',
+        '{"label": "refund"}?',
+        "refund?",
+        "- refund\n- billing",
+        "refund: no",
+        "refund (not sure)",
+        "refund (confidence: 20%)",
+        "refund\nConfidence: low",
+        "The label is not refund",
         '{"label": null}',
         '{"label": "refu',
         '{"label" "refund"}',
@@ -134,3 +163,27 @@ def test_a_cut_answer_could_become_a_label(text: str) -> None:
 )
 def test_a_cut_answer_that_is_already_something_else(text: str) -> None:
     assert not could_become(text, LABELS)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "But that does not fit here at all.",
+        "The ticket does not match any label given.",
+        "That would be my second choice, to be honest.",
+        "The other two are more likely, I think.",
+        "This is a wild guess of mine here.",
+        "The request is ambiguous and could fit several.",
+        "The customer seems to want something I cannot identify.",
+        "The customer is upset. On reflection it could be anything.",
+        "Das war ein Fehler, ehrlich gesagt.",
+        "Moment, ich muss noch einmal lesen.",
+        "Der Kunde meint das vielleicht gar nicht so.",
+        "Pardon, je me suis trompé de case.",
+        "Me equivoqué de etiqueta, perdón.",
+        "やっぱり違うかもしれません、すみません",
+        "Na pewno nie o to chodzi klientowi tutaj.",
+    ],
+)
+def test_an_answer_that_is_taken_back_or_cannot_be_checked_is_none(comment: str) -> None:
+    assert locate(f"refund\n\n{comment}", LABELS) is None

@@ -375,3 +375,105 @@ def test_a_number_may_be_the_label_of_a_json_object() -> None:
     assert isinstance(cut, Unscorable), "it could become 80"
     for text in ('{"label": 8.0}', '{"label": true}', '{"label": [8]}', '{"label": 80}', '{"label": -8}'):
         assert isinstance(score(bodies.chat([Tok(text, 0.9, {"x": 0.05})]), labels).signal, Unscorable)
+
+
+@pytest.mark.parametrize(
+    ("where", "verdict"),
+    [
+        ("choice", {"content_filter_results": {"custom_blocklists": [{"id": "b", "filtered": True}]}}),
+        ("choice", {"content_filter_results": {"custom_blocklists": {"filtered": True, "details": []}}}),
+        ("choice", {"content_filter_results": {"hate": {"filtered": True, "severity": "high"}}}),
+        ("choice", {"native_finish_reason": "SAFETY"}),
+        ("body", {"prompt_filter_results": [{"content_filter_results": {"jailbreak": {"filtered": True}}}]}),
+    ],
+)
+def test_the_verdict_of_a_filter_is_heard_wherever_a_chat_body_holds_it(where: str, verdict: dict[str, Any]) -> None:
+    body = bodies.chat(REFUND)
+    (body if where == "body" else body["choices"][0]).update(verdict)
+    assert reason(body) is Reason.FILTERED
+
+
+@pytest.mark.parametrize(
+    ("where", "verdict"),
+    [
+        ("body", {"promptFeedback": {"blockReason": "SAFETY"}}),
+        ("body", {"promptFeedback": {"safetyRatings": [{"category": "C", "blocked": True}]}}),
+        ("candidate", {"safetyRatings": [{"category": "C", "probability": "HIGH", "blocked": True}]}),
+    ],
+)
+def test_the_verdict_of_a_filter_is_heard_wherever_gemini_gives_it(where: str, verdict: dict[str, Any]) -> None:
+    body = bodies.gemini(REFUND)
+    (body if where == "body" else body["candidates"][0]).update(verdict)
+    assert reason(body) is Reason.FILTERED
+
+
+def test_what_a_filter_let_pass_is_no_verdict() -> None:
+    body = bodies.chat(REFUND)
+    passed = {"hate": {"filtered": False, "severity": "safe"}, "custom_blocklists": [{"id": "b", "filtered": False}]}
+    body["choices"][0]["content_filter_results"] = passed
+    body["choices"][0]["native_finish_reason"] = "STOP"
+    assert scored(body).label == "refund"
+
+
+@pytest.mark.parametrize(
+    "finish", ["canceled", "aborted", "server_error", "MISSING_THOUGHT_SIGNATURE", "something new"]
+)
+def test_an_answer_that_ended_for_an_unknown_reason_is_none(finish: str) -> None:
+    assert reason(bodies.chat(REFUND, finish=finish)) is Reason.ERROR_BODY
+
+
+def test_logprobs_of_a_refusal_beside_an_answer_are_a_refusal() -> None:
+    body = bodies.chat(REFUND)
+    body["choices"][0]["logprobs"]["refusal"] = [{"token": "Sorry", "logprob": -0.1, "top_logprobs": []}]
+    assert reason(body) is Reason.REFUSED
+
+
+def test_gemini_without_a_reason_has_not_stopped() -> None:
+    body = bodies.gemini(REFUND)
+    del body["candidates"][0]["finishReason"]
+    assert reason(body) is Reason.TRUNCATED
+    assert reason("data: " + json.dumps(body)) is Reason.TRUNCATED
+
+
+def test_an_error_event_ends_a_stream() -> None:
+    sent = f'data: {json.dumps(bodies.chat(REFUND))}\n\nevent: error\ndata: {{"message": "overloaded"}}\n\n'
+    assert reason(sent) is Reason.ERROR_BODY
+
+
+def test_any_number_of_comments_may_come_before_the_first_event() -> None:
+    sent = ": OPENROUTER PROCESSING\n\n" * 200 + f"data: {json.dumps(bodies.chat(REFUND))}\n\n"
+    assert scored(sent) == scored("\ufeff" + json.dumps(bodies.chat(REFUND))) == scored(bodies.chat(REFUND))
+
+
+@pytest.mark.parametrize("kind", ["commentary", "input_text", "image", "reasoning_text", "summary_text"])
+def test_parts_that_are_no_answer_are_not_read_as_one(kind: str) -> None:
+    body = bodies.responses(REFUND)
+    body["output"][1]["content"][0]["type"] = kind
+    assert isinstance(score(body, LABELS).signal, Unscorable)
+    body = bodies.mistral(REFUND)
+    body["choices"][0]["message"]["content"] = [{"type": kind, "text": " refund"}]
+    assert isinstance(score(body, LABELS).signal, Unscorable)
+
+
+@pytest.mark.parametrize("mark", [{"phase": "commentary"}, {"channel": "analysis"}, {"is_thought": True}])
+def test_parts_on_another_channel_are_no_answer(mark: dict[str, Any]) -> None:
+    body = bodies.responses(REFUND)
+    body["output"][1]["content"][0].update(mark)
+    assert isinstance(score(body, LABELS).signal, Unscorable)
+
+
+@pytest.mark.parametrize("role", ["tool", "user", "system", "reasoning", "developer"])
+def test_a_message_of_somebody_else_is_no_answer(role: str) -> None:
+    body = bodies.chat(REFUND)
+    body["choices"][0]["message"]["role"] = role
+    assert isinstance(score(body, LABELS).signal, Unscorable)
+
+
+@pytest.mark.parametrize("item", [{"type": "mcp_approval_request"}, {"type": "function_call"}])
+def test_a_response_that_waits_for_something_is_no_answer(item: dict[str, Any]) -> None:
+    body = bodies.responses(REFUND)
+    body["output"].append(item)
+    assert reason(body) is Reason.TOOL_CALL
+    body = bodies.responses(REFUND)
+    body["status"] = "requires_action"
+    assert reason(body) is Reason.TOOL_CALL
