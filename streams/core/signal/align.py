@@ -32,7 +32,7 @@ def align(
     same answer with another thought and other special tokens around it: a server may have cut those from the text, or
     have put the thought into a field of its own (``thought``). What stands around the answer gets positions outside of it.
     """
-    if any(token.text is None for token in tokens):
+    if None in [token.text for token in tokens]:
         return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="tokens are ids without text")
     if thought and (core := _core(text)) and _core(thought) == core and _core(_spelled(tokens)).count(core) < 2:
         return _THOUGHT_AGAIN

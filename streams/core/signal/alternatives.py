@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.signal import Reason, Unscorable
 from streams.core.signal.answer import Token
-from streams.core.signal.numbers import ALMOST_CERTAIN, IMPOSSIBLE, log_probability
+from streams.core.signal.numbers import ALMOST_CERTAIN, FLOOR, IMPOSSIBLE, log_probability
 from streams.core.signal.token_bytes import UNDECODED, from_byte_level, is_partial, piece
 from streams.core.signal.tokens import entry_logprob, entry_piece
 
@@ -168,7 +168,9 @@ def entries(listed: object) -> Iterator[tuple[str | None, float | None]]:
             if not isinstance(entry, dict):
                 continue
             if "token" in entry:
-                yield piece(entry["token"], entry.get("bytes")), entry_logprob(entry)
+                value = entry.get("logprob")
+                ordinary = type(value) is float and FLOOR < value <= 0  # nearly every one: a call less
+                yield piece(entry["token"], entry.get("bytes")), value if ordinary else entry_logprob(entry)
             elif len(entry) == 1:
                 yield from map(_pair, entry.items())
             else:

@@ -6,8 +6,9 @@ import string
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 from schemas.base import MAX_NAME
 from streams.core.signal.thought import answer_part
@@ -27,12 +28,21 @@ TRAILING = (
     + ".,;:!?)]}\u3002\u3001\uff0c\uff0e\uff01\uff1a\uff1b\uff1f\uff09\u3011\u061f\u060c\u061b\u06d4\u0964\u2026"
 )
 
+#: What models begin a sentence with instead of an answer, though it could be the beginning of a label.
+_COMMON_WORDS = frozenset(
+    "a after an and any are as at based because but by can could der des die das do each ein eine el es for from given he"
+    " here how i ich if il in is it its la las le les let lo los me my not of on one or our please she should sie since so"
+    " sorry that the their then there these they this those to un una up us we well what when where which while will with"
+    " would you your".split()
+)
+
 #: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
 MAX_LABELS = 1_000
 _MAX_BYTES = 100_000
 #: Tokens come again and again: up to so many texts of at most so many characters are remembered; then all are forgotten.
 _REMEMBERED = 4_096
 _SHORT = 64
+_UNKNOWN = ""  # no label is empty
 
 
 def fold(text: str) -> str:
@@ -64,6 +74,7 @@ class LabelSet:
     _whole: dict[str, str] = field(init=False, repr=False, compare=False)
     _prefixes: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _known: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _known_rivals: dict[tuple[str, str], str | None] = field(init=False, repr=False, compare=False)
     _spellings: dict[str, frozenset[bytes]] = field(init=False, repr=False, compare=False)
 
     def __init__(self, labels: Sequence[str], answers: Sequence[str] = ()) -> None:
@@ -82,6 +93,7 @@ class LabelSet:
         object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_prefixes", prefixes)
         object.__setattr__(self, "_known", {})
+        object.__setattr__(self, "_known_rivals", {})
         written = zip(whole.items(), self.answers, strict=True)
         object.__setattr__(self, "_spellings", {label: _spellings(key, answer) for (key, label), answer in written})
 
@@ -103,7 +115,7 @@ class LabelSet:
     def __iter__(self) -> Iterator[str]:
         return iter(self.labels)
 
-    @property
+    @cached_property
     def written(self) -> dict[str, str]:
         """Label to what the model is asked to write for it."""
         return dict(zip(self.labels, self.answers, strict=True))
@@ -122,10 +134,27 @@ class LabelSet:
         if known is None:
             known = self._owners(text)
             if len(text) <= _SHORT:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[text] = known
+                _remember(self._known, text, known)
         return known
+
+    def owner(self, text: str, written: str) -> str | None:
+        """Return the only label that a text begins which a model could have written instead of ``written``; or None.
+
+        ``written`` is the answer up to where the token ends that the text stands beside. A tokenizer spells a word in
+        one way: a text that stops short of what was written ("I" beside "Invoice") begins another word, and so does a
+        common word in other letters than the answer's ("The" beside "theft").
+        """
+        key = (text, written)
+        known = self._known_rivals.get(key, _UNKNOWN)
+        if known != _UNKNOWN:
+            return known
+        owners = self.owners(text)
+        owner = owners[0] if len(owners) == 1 else None
+        if owner is not None and _begins_something_else(text, written, self.written[owner].lstrip(LEADING)):
+            owner = None
+        if len(text) + len(written) <= _SHORT:
+            _remember(self._known_rivals, key, owner)
+        return owner
 
     def _owners(self, text: str) -> tuple[str, ...]:
         bare = text.lstrip(LEADING)
@@ -165,6 +194,23 @@ class LabelSet:
         if not is_partial(whole):
             return self._prefixes.get(fold(whole), ())
         return tuple(label for label, ways in self._spellings.items() if any(way.startswith(data) for way in ways))
+
+
+def _remember(known: dict[Any, Any], key: object, value: object) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = value
+
+
+def _begins_something_else(text: str, written: str, answer: str) -> bool:
+    bare = text.lstrip(LEADING)
+    if written.startswith(bare) or (not bare.isascii() and to_bytes(written).startswith(to_bytes(bare))):
+        # Behind a quote the same word may be cut in another way.
+        return bare != written and not text.removesuffix(bare).strip()
+    if answer.startswith(bare):
+        return False
+    word = fold(bare).rstrip(TRAILING)
+    return (len(word) == 1 and word.isalpha()) or word in _COMMON_WORDS or (word == "no" and fold(answer) != word)
 
 
 def _checked(labels: tuple[str, ...], answers: tuple[str, ...]) -> dict[str, str]:

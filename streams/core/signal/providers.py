@@ -117,13 +117,15 @@ def _choice(body: dict[str, Any]) -> Place | Unscorable:
     native = choice.get("native_finish_reason")  # OpenRouter: what the provider behind it said
     if isinstance(native, str) and _finish(native) in ("filter", "refusal", "length"):
         place.finish = _finish(native)
-    if any(_is_filtered(holder[key]) for key in _FILTERS for holder in (choice, body) if key in holder):
+    if not (_FILTERS.isdisjoint(choice) and _FILTERS.isdisjoint(body)) and _is_filtered(
+        [holder.get(key) for holder in (choice, body) for key in _FILTERS]
+    ):
         place.finish = "filter"
     return place
 
 
 #: Where Azure's content filter speaks, which may be after the answer.
-_FILTERS = ("content_filter_results", "content_filter_result", "content_filters", "prompt_filter_results")
+_FILTERS = frozenset({"content_filter_results", "content_filter_result", "content_filters", "prompt_filter_results"})
 
 
 def _is_filtered(verdict: object, depth: int = _DEPTH) -> bool:
@@ -164,6 +166,8 @@ def _is_side_channel(holder: dict[str, Any]) -> bool:
     kind = holder.get("type")
     if isinstance(kind, str) and (says_thought(kind) or kind.startswith("summary")):
         return True
+    if "channel" not in holder and "phase" not in holder:
+        return False
     named = [holder[key] for key in ("channel", "phase") if isinstance(holder.get(key), str)]
     return any(name.lower() not in _ANSWER_CHANNELS for name in named)
 

@@ -7,20 +7,13 @@ from dataclasses import dataclass
 
 from schemas.signal import Reason, Scored, Unscorable, entropy_with_none
 from streams.core.signal import Alternatives, Answer, Token, align, alternatives, answer_part, no_text, read_answer
-from streams.core.signal.labels import LEADING, TRAILING, LabelSet, fold
+from streams.core.signal.labels import LabelSet
 from streams.core.signal.locate import Located, could_become, locate
 from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_bytes, is_partial, to_bytes
 
 _MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
 _CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
 _NOT_DECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
-#: What models begin a sentence with instead of an answer, where it could be the beginning of a label.
-_COMMON_WORDS = frozenset(
-    "a after an and any are as at based because but by can could der des die das do each ein eine el es for from given he"
-    " here how i ich if il in is it its la las le les let lo los me my not of on one or our please she should sie since so"
-    " sorry that the their then there these they this those to un una up us we well what when where which while will with"
-    " would you your".split()
-)
 _AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
 
 
@@ -39,13 +32,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One token of the label: what was written before it, what it spells, and where that ends in the label."""
+    """One token of the label, and what was written before it."""
 
     token: Token
     before: bytes
     lead: str
     """What the token holds before the label begins: a space, a quote, JSON punctuation."""
-    after: bytes
+    written: str
+    """The label as it was written, up to where the token ends."""
 
 
 def score(body: object, labels: LabelSet) -> Reading:
@@ -125,7 +119,7 @@ def _steps(text: str, found: Located, spelled: list[tuple[Token, int, int]]) -> 
         if last <= start or (first == last and not steps):
             continue
         lead = from_bytes(to_bytes(token.text or "")[: start - first]) if first < start else ""
-        steps.append(_Step(token, label[: max(0, first - start)], lead, label[: last - start]))
+        steps.append(_Step(token, label[: max(0, first - start)], lead, from_bytes(label[: last - start])))
     return steps
 
 
@@ -145,14 +139,19 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     for number, step in enumerate(steps):
         if UNDECODED in (step.token.text or ""):
             return _NOT_DECODED
-        owners = labels.owners(from_bytes(step.after))
+        owners = labels.owners(step.written)
         if number:
             shown = _alone(step.token) if owners == left else alternatives(step.token)
         left = owners
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
+        lead, before, written, owner_of = step.lead, step.before, step.written, labels.owner
         for text, probability in shown.others:
-            owner = None if text is None else _owner(text, step, labels)
+            if text is None:
+                continue
+            owner = owner_of(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead), written)
+            if owner is None and not text.isascii():
+                owner = _byte_level_owner(text, step, labels)
             if owner is not None:
                 masses[owner] += carried * probability
         carried *= math.exp(shown.own)
@@ -164,36 +163,14 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     return _AMBIGUOUS
 
 
-def _owner(text: str, step: _Step, labels: LabelSet) -> str | None:
-    """Return the only label that an alternative to a step's token begins, if it begins one."""
-    before = step.before
-    owners = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(step.lead))
-    if not owners and not text.isascii():
-        # The alphabet of byte-level BPE; half a character in it could as well be one letter with an accent.
-        plain = from_byte_level(text)
-        if plain is not None and (step.token.byte_level or not is_partial(plain)):
-            text = plain
-            owners = labels.owners(from_bytes(before + to_bytes(text)) if before else text.removeprefix(step.lead))
-    if len(owners) != 1 or _says_something_else(text, step, labels.written[owners[0]]):
+def _byte_level_owner(text: str, step: _Step, labels: LabelSet) -> str | None:
+    """Return the label that an alternative begins in the alphabet of byte-level BPE."""
+    plain = from_byte_level(text)
+    # Half a character in it could as well be one letter with an accent.
+    if plain is None or (is_partial(plain) and not step.token.byte_level):
         return None
-    return owners[0]
-
-
-def _says_something_else(text: str, step: _Step, answer: str) -> bool:
-    """Return whether a text that begins a label is more likely the beginning of something else.
-
-    A tokenizer spells a word in one way. A token that stops short of the one that was written there ("I" for
-    "Invoice") begins another word, and so does a common word in other letters than the label's ("The" for "theft").
-    """
-    rest = text if step.before else text.removeprefix(step.lead)
-    bare = rest if step.before else rest.lstrip(LEADING)
-    spelled, data = step.after[len(step.before) :], to_bytes(bare)
-    if spelled.startswith(data):
-        return len(data) < len(spelled) and not rest[: len(rest) - len(bare)].strip()
-    if step.before or answer.lstrip(LEADING).startswith(bare):
-        return False
-    word = fold(bare).rstrip(TRAILING)
-    return (len(word) == 1 and word.isalpha()) or word in _COMMON_WORDS or (word == "no" and fold(answer) != word)
+    begun = from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead)
+    return labels.owner(begun, step.written)
 
 
 def _alone(token: Token) -> Alternatives | Unscorable:

@@ -58,7 +58,7 @@ def entry_piece(entry: dict[str, Any]) -> str | None:
 def _checked(tokens: list[Token]) -> tuple[Token, ...] | Unscorable:
     if not tokens:
         return Unscorable(reason=Reason.LOGPROBS_EMPTY, detail="logprobs holds no token")
-    if any(token.logprob == IMPOSSIBLE for token in tokens):
+    if IMPOSSIBLE in [token.logprob for token in tokens]:
         return Unscorable(reason=Reason.IMPOSSIBLE_LOGPROB, detail="a token's logprob is above zero or not a number")
     if not any(token.listed for token in tokens):
         return Unscorable(reason=Reason.NO_ALTERNATIVES, detail="no token has alternatives")
@@ -99,10 +99,10 @@ def _of_entry(entry: object) -> Token:
         nested = entry.get("logprobs")
         if isinstance(nested, list):  # Cohere: one text, a list of logprobs, no alternatives
             return Token(text=entry_piece(entry), logprob=log_probability(nested[0] if nested else None))
-    key = "top_logprobs"
-    if key not in entry:
-        key = next((key for key in _ALTERNATIVES_KEYS if key in entry), key)
-    return Token(text=entry_piece(entry), logprob=entry_logprob(entry), listed=entry.get(key))
+    elif "top_logprobs" in entry:  # nearly every one
+        return Token(piece(entry["token"], entry.get("bytes")), entry_logprob(entry), entry["top_logprobs"])
+    listed = next((entry[key] for key in _ALTERNATIVES_KEYS if key in entry), None)
+    return Token(entry_piece(entry), entry_logprob(entry), listed)
 
 
 def _of_parallel_lists(logprobs: dict[str, Any]) -> list[Token] | Unscorable:
