@@ -45,7 +45,15 @@ _TEXT_PARTS = (None, "", "text", "output_text")
 _AUTHORS = (None, "", "assistant", "model", "chatbot", "bot", "ai")
 #: Harmony's channels and the phases of OpenAI's Responses that hold the answer.
 _ANSWER_CHANNELS = ("final", "final_answer", "answer", "")
-_THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking", "thought", "reasoning_text")
+_THOUGHT_KEYS = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "thought",
+    "reasoning_text",
+    "reasoning_details",
+    "thinking_blocks",
+)
 #: A verdict of a filter lies no deeper than this in what a provider says of it.
 _DEPTH = 6
 
@@ -316,8 +324,8 @@ def _read_message(place: Place, message: dict[str, Any]) -> None:
 def _read_thought(place: Place, holder: dict[str, Any]) -> None:
     """Keep the reasoning that a message holds beside its answer."""
     for key in _THOUGHT_KEYS:
-        if key in holder and isinstance(holder[key], str) and holder[key]:
-            place.thought = clean(holder[key])
+        if holder.get(key) and isinstance(holder[key], str | list):
+            _add_thought(place, holder[key])
             return
 
 
@@ -361,7 +369,7 @@ def _all_text(node: object, depth: int = 6) -> str:
     if isinstance(node, str):
         return clean(node)
     if depth and isinstance(node, dict):
-        inner = [value for key, value in node.items() if key not in ("type", "signature", "id")]
+        inner = [value for key, value in node.items() if key not in ("type", "signature", "id", "format", "data")]
         return "".join(_all_text(value, depth - 1) for value in inner)
     return "".join(_all_text(value, depth - 1) for value in node) if depth and isinstance(node, list) else ""
 
