@@ -22,8 +22,8 @@ from pathlib import Path
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from benchmarks.unguarded import score_handler
 from schemas import TOPICS, Attempt, Call, Classification, Message, Scored, Ticket, topic_of
-from streams.agents.score import score
 from streams.core.policy.policy import Policy
 from streams.delivery.observer import Observer
 from streams.delivery.service import StageService
@@ -102,7 +102,7 @@ async def ours(connection: Connection, prefix: str, total: int) -> Clock:
     clock = Clock(total)
     thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     tune_interpreter()
-    handler = score(Policy(), len(_LABELS))
+    handler = score_handler(Policy(), len(_LABELS))
 
     def timed(message: Classification) -> Sequence[Message]:
         clock.begin()
@@ -123,7 +123,7 @@ async def ours(connection: Connection, prefix: str, total: int) -> Clock:
 async def by_hand(connection: Connection, prefix: str, total: int) -> Clock:
     """Run what one would write with aiokafka alone."""
     clock = Clock(total)
-    handler = score(Policy(), len(_LABELS))
+    handler = score_handler(Policy(), len(_LABELS))
     consumer = AIOKafkaConsumer(
         prefix + "classifications",
         bootstrap_servers=connection.bootstrap,

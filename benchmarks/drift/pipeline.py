@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import AIOKafkaProducer
 
 from schemas import TOPICS, Message, Probe, stable_id
-from streams.agents.drift import drift
+from streams.agents.drift import DriftHandler
 from streams.delivery.observer import Observer
 from streams.delivery.service import StageService
 from streams.delivery.stage import Stage
@@ -79,13 +79,13 @@ async def nothing(_: object) -> AsyncIterator[Probe]:
 async def run(connection: Connection, detector: str, total: int) -> Timer:
     """Watch the probes on the topic with one detector."""
     timer = Timer(total)
-    watch = drift([detector], "policy", nothing)
+    watch = DriftHandler([detector], "policy", nothing)
 
     def timed(probe: Probe) -> Sequence[Message]:
         timer.begin()
         return watch(probe)
 
-    stage = Stage(f"drift-{detector}", TOPICS["probes"], timed, once=False, memory=watch)
+    stage = Stage(f"drift-{detector}", TOPICS["probes"], timed, once=False, memory=watch.memory)
     service = StageService(stage, connection, prefix=PREFIX, failed=print, observer=timer)
     await service.start()
     await timer.done.wait()

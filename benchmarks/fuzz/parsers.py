@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.fuzz.corpus import Corpus
+from benchmarks.unguarded import score_handler
 from schemas import TOPICS, DeadLetter, InvalidMessage, Message
-from streams.agents.cause import cause
-from streams.agents.drift import drift
-from streams.agents.score import score
-from streams.agents.traffic import traffic
+from streams.agents.cause import CauseHandler
+from streams.agents.drift import DriftHandler
+from streams.agents.traffic import TrafficHandler
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.drift.traffic import TrafficLimits
 from streams.core.policy.policy import Policy
@@ -63,9 +63,9 @@ def computing() -> dict[str, Sequence[Callable[[Any], Any]]]:
     policy = Policy()
     stale = StalePolicy(policy.id, ("cheap",))
     return {
-        "classifications": (score(policy, 6), traffic(policy, TrafficLimits(), "cheap")),
-        "probes": (drift(("lt-ref",), policy.id, _nothing_before),),
-        "alerts": (cause(86_400.0, _nothing_before), stale.update),
+        "classifications": (score_handler(policy, 6), TrafficHandler(policy, TrafficLimits(), "cheap")),
+        "probes": (DriftHandler(("lt-ref",), policy.id, _nothing_before),),
+        "alerts": (CauseHandler(86_400.0, _nothing_before), stale.update),
     }
 
 

@@ -14,10 +14,11 @@ from typing import Any, Self
 import httpx
 import httpx_aiohttp
 
+from benchmarks.unguarded import check, escalates, never_stale, score_handler
 from schemas import Attempt, Call, Classification, Escalation, Message, Review, Ticket, Tier
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
-from streams.agents.score import score as score_agent
+from streams.agents.classify import ClassifyHandler
+from streams.agents.escalate import EscalateHandler
+from streams.agents.model import Asked
 from streams.core.signal.instructions import Prompt
 from streams.core.signal.score import score
 from streams.reviews.store import ReviewStore
@@ -42,9 +43,10 @@ class Steps:
             timeout=settings.tiers.cheap.timeout_s,
         )
         self._store = ReviewStore(settings.review.url, labels=settings.labels)
-        self._classify = classify(self._ask_cheap)
-        self._score = score_agent(settings.policy, len(settings.labels))
-        self._escalate = escalate(self._ask_big, settings.policy, len(settings.labels))
+        label_count = len(settings.labels)
+        self._classify = ClassifyHandler(self._ask_cheap, escalates, settings.policy, label_count)
+        self._score = score_handler(settings.policy, label_count)
+        self._escalate = EscalateHandler(self._ask_big, settings.policy, label_count, check=check, stale=never_stale)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,11 +78,11 @@ class Steps:
         await asyncio.to_thread(self._store.add, message)
         return ()
 
-    async def _ask_cheap(self, text: str) -> Call:
-        return await self._ask("cheap", text)
+    async def _ask_cheap(self, text: str) -> Asked:
+        return Asked(await self._ask("cheap", text))
 
-    async def _ask_big(self, text: str) -> Call:
-        return await self._ask("big", text)
+    async def _ask_big(self, text: str) -> Asked:
+        return Asked(await self._ask("big", text))
 
     async def _ask(self, tier: Tier, text: str) -> Call:
         endpoint = self._settings.tiers.cheap if tier == "cheap" else self._settings.tiers.big

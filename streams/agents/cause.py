@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas import Alert, Message, stable_id
+from schemas import Alert, stable_id
 from streams.agents.replayed import History, Replayed
 from streams.core.drift.cause import Cause, CauseWatch
 
 _HOUR_MS = 3_600_000
 
 
-def cause(together_s: float, history: History[Alert]) -> Replayed[Alert, Cause | None]:
-    """Return the handler Alert -> Alert where two together say more than each, and its memory.
+class CauseHandler:
+    """Alert -> Alert if two together say more than each.
 
     An alert about the model and one about the traffic belong together within ``together_s`` seconds.
     """
-    together_ms = round(together_s * 1000)
 
-    def tell(found: Cause | None) -> Sequence[Message]:
-        return () if found is None else (_alert(found, together_ms),)
+    def __init__(self, together_s: float, history: History[Alert]) -> None:
+        self._together_ms = together_ms = round(together_s * 1000)
+        self.memory: Replayed[Alert, Cause | None] = Replayed(lambda: CauseWatch(together_ms).update, history)
 
-    return Replayed(lambda: CauseWatch(together_ms).update, tell, history)
+    def __call__(self, message: Alert) -> Sequence[Alert]:
+        """Handle one alert."""
+        found = self.memory.update(message)
+        return () if found is None else (_alert(found, self._together_ms),)
 
 
 def _alert(found: Cause, together_ms: int) -> Alert:

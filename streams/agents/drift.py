@@ -6,28 +6,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from schemas import Alert, Message, Probe, stable_id
+from schemas import Alert, Probe, stable_id
 from streams.agents.replayed import History, Replayed
 from streams.core.drift import Alarm, Span
 from streams.core.drift.alert_kinds import OF_ALARM, WatchKind
 from streams.core.drift.series import ProbeWatch, Raised, Seen
 
-#: Told of every probe: its endpoint, and what became of it ("sample", "repeated", or why it is no sample).
+#: Called for every probe: its endpoint, and what became of it ("sample", "repeated", or why it is no sample).
 Count = Callable[[str, str], None]
 
 _MAX_TOKEN = 64
 
 
-def drift(
-    detectors: Sequence[str], policy_id: str, history: History[Probe], count: Count = lambda _endpoint, _what: None
-) -> Replayed[Probe, Seen]:
-    """Return the handler Probe -> Alert per alarm, and its memory. ``policy_id`` is what a changed model makes stale."""
+class DriftHandler:
+    """Probe -> Alert per alarm. ``policy_id`` is the policy that a changed model makes stale."""
 
-    def tell(seen: Seen) -> Sequence[Message]:
-        count(seen.probe.endpoint, "repeated" if seen.repeated else seen.unusable or "sample")
-        return [alert_of(seen.probe, raised, policy_id) for raised in seen.raised]
+    def __init__(
+        self,
+        detectors: Sequence[str],
+        policy_id: str,
+        history: History[Probe],
+        count: Count = lambda _endpoint, _what: None,
+    ) -> None:
+        self._policy_id = policy_id
+        self._count = count
+        self.memory: Replayed[Probe, Seen] = Replayed(lambda: ProbeWatch(detectors).update, history)
 
-    return Replayed(lambda: ProbeWatch(detectors).update, tell, history)
+    def __call__(self, message: Probe) -> Sequence[Alert]:
+        """Handle one probe."""
+        seen = self.memory.update(message)
+        self._count(message.endpoint, "repeated" if seen.repeated else seen.unusable or "sample")
+        return [alert_of(message, raised, self._policy_id) for raised in seen.raised]
 
 
 def alert_of(probe: Probe, raised: Raised, policy_id: str) -> Alert:

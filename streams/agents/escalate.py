@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
-from schemas import Escalation, Message
-from streams.agents.classify import Ask
-from streams.agents.guards import CallGuard, Checked, Decisions
+from schemas import Alert, Escalation, Review, Routed
+from streams.agents.guards import Check
+from streams.agents.model import Ask
 from streams.agents.outcomes import accepted, review
 from streams.core.drift.stale_policy import tightened
 from streams.core.policy.policy import Policy, decide_big
 
 
-def escalate(
-    ask: Ask,
-    policy: Policy,
-    label_count: int,
-    *,
-    call_guard: CallGuard | None = None,
-    guard: Decisions | None = None,
-    stale: Callable[[], bool] = lambda: False,
-) -> Callable[[Escalation], Awaitable[Sequence[Message]]]:
-    """Return the handler Escalation -> Routed or Review, with the alerts of its guards.
+class EscalateHandler:
+    """Escalation -> Routed or Review, with the guards' alerts.
 
-    ``call_guard`` may answer in place of a broken endpoint, ``guard`` may refuse what the policy accepts,
-    and so does the policy itself while ``stale`` says that it was made for another model.
+    ``check`` may refuse what the policy accepts. So does the policy itself while ``stale`` returns True: the model is
+    then not the one that it was made for.
     """
 
-    async def handle(message: Escalation) -> Sequence[Message]:
-        ticket, cheap = message.ticket, message.call
-        big, alerts = (await ask(ticket.text), ()) if call_guard is None else await call_guard.ask(ask, ticket.text)
+    def __init__(self, ask: Ask, policy: Policy, label_count: int, *, check: Check, stale: Callable[[], bool]) -> None:
+        self._ask = ask
+        self._policy = policy
+        self._label_count = label_count
+        self._check = check
+        self._stale = stale
+
+    async def __call__(self, message: Escalation) -> Sequence[Routed | Review | Alert]:
+        """Ask about one ticket, and decide."""
+        ticket, cheap, policy = message.ticket, message.call, self._policy
+        asked = await self._ask(ticket.text)
+        big = asked.call
         cheap_label = None if cheap is None else cheap.signal.label
         decision = decide_big(policy, big.signal, cheap_label, big.model_returned)
-        if stale():
+        if self._stale():
             decision = tightened(decision, "big", policy.when_stale)
+        checked = self._check(decision, big)
         calls = (big,) if cheap is None else (cheap, big)
-        cheap_reasons = tuple(f"cheap:{reason}" for reason in message.reasons)
-        checked = Checked(decision) if guard is None else guard.check(decision, big)
-        alerts += checked.alerts
+        reasons = tuple(f"cheap:{reason}" for reason in message.reasons)
+        outcome: Routed | Review
         if checked.decision.action == "accept":
-            return (accepted(ticket, checked, by="big", policy=policy, calls=calls, reasons=cheap_reasons), *alerts)
-        reasons = cheap_reasons + tuple(f"big:{reason}" for reason in checked.decision.reasons)
-        return (review(ticket, policy, calls, reasons, label_count), *alerts)
-
-    return handle
+            outcome = accepted(ticket, checked, by="big", policy=policy, calls=calls, reasons=reasons)
+        else:
+            reasons += tuple(f"big:{reason}" for reason in checked.decision.reasons)
+            outcome = review(ticket, policy, calls, reasons, self._label_count)
+        return (outcome, *asked.alerts, *checked.alerts)

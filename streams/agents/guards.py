@@ -6,11 +6,12 @@ itself, so two workers may each raise the same alert.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from schemas import MAX_NAME, Alert, Call, Reason, Tier, stable_id
+from streams.agents.model import Asked, Model
 from streams.core.guards import (
     DecisionGuard,
     EndpointGuard,
@@ -23,9 +24,6 @@ from streams.core.guards import (
 from streams.core.guards.contract import Contracts, Terms
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Action, Decision
-
-#: What a ticket gets whose tier was not asked: a call without attempts, for this reason, with one line of detail.
-Unasked = Callable[[Reason, str], Call]
 
 _HELD_BACK = "not asked: the endpoint broke its contract, and its breaker is open"
 _SPENT = "not asked: the money for this hour is spent"
@@ -58,47 +56,32 @@ class Clock:
         )
 
 
-class CallGuard:
-    """Stands before one tier's calls: asks, or does not, and says what it noticed."""
+class GuardedModel:
+    """One tier's model behind its guards, which may keep a call from it."""
 
     def __init__(
-        self,
-        endpoint: EndpointGuard,
-        unasked: Unasked,
-        clock: Clock,
-        *,
-        spend: SpendBudget | None = None,
-        capped: bool = False,
-        escalations: EscalationBudget | None = None,
+        self, model: Model, endpoint: EndpointGuard, spend: SpendBudget | None, clock: Clock, *, capped: bool
     ) -> None:
+        self._model = model
         self._endpoint = endpoint
-        self._unasked = unasked
-        self._clock = clock
         self._spend = spend
+        self._clock = clock
         self._capped = capped
-        self._escalations = escalations
 
-    async def ask(self, ask: Callable[[str], Awaitable[Call]], text: str) -> tuple[Call, tuple[Alert, ...]]:
-        """Return the call, or one that was never made and says why, and the alerts."""
+    async def ask(self, text: str) -> Asked:
+        """Return the call, or one that was never made and says why, with the alerts."""
         clock, spend = self._clock, self._spend
         if self._capped and spend is not None:
             allowed, findings = spend.allows(clock.now())
             if not allowed:
-                return self._unasked(Reason.OVER_BUDGET, _SPENT), clock.alerts(findings)
+                return Asked(self._model.unasked(Reason.OVER_BUDGET, _SPENT), clock.alerts(findings))
         permit = self._endpoint.permit(clock.now())
         if permit is Permit.REFUSED:
-            return self._unasked(Reason.BREAKER_OPEN, _HELD_BACK), ()
-        call = await ask(text)
+            return Asked(self._model.unasked(Reason.BREAKER_OPEN, _HELD_BACK))
+        call = await self._model.ask(text)
         if spend is not None:
             spend.spend(call.cost_usd, clock.now())
-        return call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today()))
-
-    def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
-        """Return whether one more ticket may go straight to the big tier, counting it if so, and the alerts."""
-        if self._escalations is None:
-            return True, ()
-        allowed, findings = self._escalations.take(self._clock.now())
-        return allowed, self._clock.alerts(findings)
+        return Asked(call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +94,14 @@ class Checked:
     alerts: tuple[Alert, ...] = ()
 
 
+#: What a handler has a decision checked with: ``Decisions.check``.
+Check = Callable[[Decision, Call], Checked]
+#: Asks for one more escalation: whether it is allowed, and the alerts; ``Guards.escalates``.
+Escalates = Callable[[], tuple[bool, tuple[Alert, ...]]]
+
+
 class Decisions:
-    """Stands behind one tier's decisions."""
+    """The guard on one tier's decisions."""
 
     def __init__(self, guard: DecisionGuard, clock: Clock) -> None:
         self._guard = guard
@@ -139,12 +128,18 @@ class Guards:
         most = max_escalations_per_hour
         self._escalations = None if most is None else EscalationBudget(most, limits.remind_s)
 
-    def calls(self, tier: Tier, model: str, unasked: Unasked) -> CallGuard:
-        """Return the guard on calls to one tier's endpoint; the big tier is the one that a spent budget holds back."""
-        guard = EndpointGuard(tier, model, self._terms(tier, model), self._limits, self._exceptions(tier, model))
-        return CallGuard(
-            guard, unasked, self._clock, spend=self._spend, capped=tier == "big", escalations=self._escalations
-        )
+    def guarded(self, model: Model) -> GuardedModel:
+        """Return a tier's model behind the guards of its endpoint; a spent budget keeps calls from the big tier only."""
+        tier, name = model.tier, model.model_asked
+        guard = EndpointGuard(tier, name, self._terms(tier, name), self._limits, self._exceptions(tier, name))
+        return GuardedModel(model, guard, self._spend, self._clock, capped=tier == "big")
+
+    def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
+        """Return whether one more ticket may go straight to the big tier, counting it if so, and the alerts."""
+        if self._escalations is None:
+            return True, ()
+        allowed, findings = self._escalations.take(self._clock.now())
+        return allowed, self._clock.alerts(findings)
 
     def decisions(self, tier: Tier, model: str) -> Decisions:
         """Return the guard on decisions about one tier's answers."""

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from schemas import Classification, Escalation, Message
-from streams.agents.guards import Checked, Decisions
+from schemas import Alert, Classification, Escalation, Review, Routed
+from streams.agents.guards import Check
 from streams.agents.outcomes import accepted, review
 from streams.core.drift.stale_policy import tightened
 from streams.core.policy.policy import Policy, decide_cheap
-from streams.errors import SettingsError
 
 
-def score(
-    policy: Policy, label_count: int, *, guard: Decisions | None = None, stale: Callable[[], bool] = lambda: False
-) -> Callable[[Classification], Sequence[Message]]:
-    """Return the handler Classification -> Routed, Escalation or Review, with the alerts of a ``guard``.
+class ScoreHandler:
+    """Classification -> Routed, Escalation or Review, with the alerts of ``check``.
 
-    While ``stale`` says that the model is not the one that the policy was made for, what the policy would accept is
-    escalated, reviewed or marked, as it says itself. Raises SettingsError for a policy with a limit on escalations and no guard to hold it.
+    While ``stale`` returns True the model is not the one that the policy was made for: what the policy would accept
+    is then escalated, reviewed or marked, as ``Policy.when_stale`` says.
     """
-    if guard is None and policy.max_escalations_per_hour is not None:
-        raise SettingsError("max_escalations_per_hour needs a guard that counts them")
 
-    def handle(message: Classification) -> Sequence[Message]:
-        ticket, call = message.ticket, message.call
+    def __init__(self, policy: Policy, label_count: int, *, check: Check, stale: Callable[[], bool]) -> None:
+        self._policy = policy
+        self._label_count = label_count
+        self._check = check
+        self._stale = stale
+
+    def __call__(self, message: Classification) -> Sequence[Routed | Escalation | Review | Alert]:
+        """Decide on one answer."""
+        ticket, call, policy = message.ticket, message.call, self._policy
         decision = decide_cheap(policy, call.signal, ticket.ticket_id, call.model_returned, call.perplexity)
-        if stale():
+        if self._stale():
             decision = tightened(decision, "cheap", policy.when_stale)
-        checked = Checked(decision) if guard is None else guard.check(decision, call)
+        checked = self._check(decision, call)
         decision = checked.decision
-        outcome: Message
+        outcome: Routed | Escalation | Review
         if decision.action == "accept":
             outcome = accepted(ticket, checked, by="cheap", policy=policy, calls=(call,))
         elif decision.action == "escalate":
             outcome = Escalation(ticket=ticket, call=call, reasons=decision.reasons, policy_id=policy.id)
         else:
-            outcome = review(ticket, policy, (call,), decision.reasons, label_count)
+            outcome = review(ticket, policy, (call,), decision.reasons, self._label_count)
         return (outcome, *checked.alerts)
-
-    return handle

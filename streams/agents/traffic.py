@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from schemas import Alert, Classification, Message, stable_id
+from schemas import Alert, Classification, stable_id
 from streams.core.drift.alert_kinds import WatchKind
 from streams.core.drift.traffic import Moved, Sighting, TrafficLimits, TrafficWatch
 from streams.core.policy.policy import Policy, decide_cheap
 
 
-def traffic(policy: Policy, limits: TrafficLimits, source: str) -> Callable[[Classification], Sequence[Message]]:
-    """Return the handler Classification -> Alert where the cheap tier's traffic has changed.
+class TrafficHandler:
+    """Classification -> Alert if the cheap tier's traffic has changed.
 
-    Every process watches the tickets that it reads itself: a random part of all, because they are keyed by ticket_id. ``source``
-    is the endpoint's name among the probed ones, so that its alerts meet those about the model.
+    Every process watches the tickets that it reads itself: a random part of all, because they are keyed by ticket_id.
+    ``source`` is the endpoint's name among the probed ones, so that its alerts meet those about the model.
     """
-    watch = TrafficWatch(limits)
 
-    def handle(message: Classification) -> Sequence[Message]:
+    def __init__(self, policy: Policy, limits: TrafficLimits, source: str) -> None:
+        self._policy = policy
+        self._limits = limits
+        self._source = source
+        self._watch = TrafficWatch(limits)
+
+    def __call__(self, message: Classification) -> Sequence[Alert]:
+        """Handle one classified ticket."""
         ticket, call = message.ticket, message.call
         if not call.attempts:
             return ()  # the endpoint was not asked: that says something about us, and nothing about the traffic
-        decision = decide_cheap(policy, call.signal, ticket.ticket_id, call.model_returned, call.perplexity)
-        moved = watch.update(Sighting.of(ticket.text, call.signal, escalated=decision.action == "escalate"))
-        return (_alert(source, ticket.ticket_id, call.attempts[-1].at_ms, moved, limits),) if moved else ()
-
-    return handle
+        decision = decide_cheap(self._policy, call.signal, ticket.ticket_id, call.model_returned, call.perplexity)
+        moved = self._watch.update(Sighting.of(ticket.text, call.signal, escalated=decision.action == "escalate"))
+        if not moved:
+            return ()
+        return (_alert(self._source, ticket.ticket_id, call.attempts[-1].at_ms, moved, self._limits),)
 
 
 def _alert(source: str, ticket_id: str, at_ms: int, moved: Sequence[Moved], limits: TrafficLimits) -> Alert:

@@ -39,6 +39,11 @@ class ModelClient:
         self._exchange = Exchange(endpoint, transport=transport)
 
     @property
+    def model_asked(self) -> str:
+        """The model's name as it is asked for."""
+        return self.endpoint.model
+
+    @property
     def prompt_hash(self) -> str:
         """Of the instructions, labels and redactions."""
         return self._prompt.hash

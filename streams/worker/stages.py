@@ -7,11 +7,11 @@ from functools import partial
 from typing import TypeVar
 
 from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
-from streams.agents.cause import cause
-from streams.agents.drift import drift
+from streams.agents.cause import CauseHandler
+from streams.agents.drift import DriftHandler
 from streams.agents.registry import AgentName
 from streams.agents.replayed import History
-from streams.agents.traffic import traffic
+from streams.agents.traffic import TrafficHandler
 from streams.delivery.stage import Stage
 from streams.kafka.history import history
 from streams.settings import Settings
@@ -33,15 +33,15 @@ def watcher(
     """
     limits = settings.drift
     if agent == "traffic":
-        handler = traffic(settings.policy, settings.traffic, traffic_source(settings))
+        handler = TrafficHandler(settings.policy, settings.traffic, traffic_source(settings))
         return Stage(agent, TOPICS["classifications"], handler)
     if agent == "cause":
-        causes = cause(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
-        return Stage(agent, TOPICS["alerts"], causes, once=False, memory=causes)
+        causes = CauseHandler(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
+        return Stage(agent, TOPICS["alerts"], causes, once=False, memory=causes.memory)
     if agent == "drift":
         probes = _history(Probe, settings, partial(replayed, agent))
-        drifts = drift(limits.detectors, settings.policy.id, probes, count)
-        return Stage(agent, TOPICS["probes"], drifts, once=False, memory=drifts)
+        drifts = DriftHandler(limits.detectors, settings.policy.id, probes, count)
+        return Stage(agent, TOPICS["probes"], drifts, once=False, memory=drifts.memory)
     raise KeyError(agent)
 
 

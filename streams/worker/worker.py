@@ -11,13 +11,14 @@ from functools import partial
 import structlog
 
 from schemas import TOPICS, Tier
-from streams.agents.classify import Ask, classify
-from streams.agents.escalate import escalate
+from streams.agents.classify import ClassifyHandler
+from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
-from streams.agents.perplexity import with_perplexity
+from streams.agents.model import Model
+from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import READS, WATCHERS, AgentName, topics_of
-from streams.agents.review import review
-from streams.agents.score import score
+from streams.agents.review import ReviewHandler
+from streams.agents.score import ScoreHandler
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.policy.fitted import refuse_others
 from streams.core.signal.instructions import Prompt
@@ -143,34 +144,30 @@ class Worker:
         )
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
-        settings, guards = self._settings, self._guards
-        cheap, big = settings.tiers.cheap.model, settings.tiers.big.model
+        settings, guards, policy = self._settings, self._guards, self._settings.policy
         label_count = len(settings.labels)
         if agent == "classify":
-            client = await self._client("cheap", stack)
-            call_guard = guards.calls("cheap", cheap, client.unasked)
-            ask = await self._with_perplexity(client.ask, stack)
-            return classify(ask, settings.policy, call_guard=call_guard, label_count=label_count)
+            cheap = guards.guarded(await self._with_perplexity(await self._client("cheap", stack), stack))
+            return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count)
         if agent == "score":
-            stale = partial(bool, self._stale["cheap"])
-            return score(settings.policy, label_count, guard=guards.decisions("cheap", cheap), stale=stale)
+            check = guards.decisions("cheap", settings.tiers.cheap.model).check
+            return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._stale["cheap"]))
         if agent == "escalate":
-            client = await self._client("big", stack)
-            call_guard, guard = guards.calls("big", big, client.unasked), guards.decisions("big", big)
-            stale = partial(bool, self._stale["big"])
-            return escalate(client.ask, settings.policy, label_count, call_guard=call_guard, guard=guard, stale=stale)
+            big = guards.guarded(await self._client("big", stack))
+            check = guards.decisions("big", settings.tiers.big.model).check
+            return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
         store = ReviewStore(settings.review.url, labels=settings.labels)
         stack.callback(store.close)
-        return review(store)
+        return ReviewHandler(store)
 
-    async def _with_perplexity(self, ask: Ask, stack: AsyncExitStack) -> Ask:
-        """Return the question for the label, with the one for the perplexity beside it where an endpoint is set."""
+    async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
+        """Return the model, with the question for the perplexity alongside if an endpoint for that is set."""
         settings = self._settings
         if settings.perplexity is None:
-            return ask
+            return model
         rule = settings.policy.perplexity or PerplexityRule()
         client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule, redact=settings.redact))
-        return with_perplexity(ask, client.measure)
+        return WithPerplexity(model, client.measure)
 
     async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
         """Return a tier's client, its contract checked with one call where there is one."""

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from schemas import Alert, Classification, DeadLetter, Message, Probe, Routed, Ticket
-from streams.agents.drift import drift
+from streams.agents.drift import DriftHandler
 from streams.core.drift.alert_kinds import WatchKind
 from streams.core.drift.traffic import TrafficLimits
 from streams.kafka.readers import decode, reader
@@ -44,8 +44,8 @@ async def nothing(_: object) -> AsyncIterator[Probe]:
 
 def expected(given: Sequence[Probe], policy_id: str) -> dict[str, Message]:
     """Alert id to alert, by the handler alone."""
-    handle = drift(["lt-ref"], policy_id, nothing)
-    return {output.alert_id: output for probe in given for output in handle(probe)}  # type: ignore[attr-defined]
+    handle = DriftHandler(["lt-ref"], policy_id, nothing)
+    return {output.alert_id: output for probe in given for output in handle(probe)}
 
 
 def by_id(alerts: Sequence[Alert]) -> dict[str, Message]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from schemas import Alert, Classification, Escalation, Message, Review, Routed, Scored, Ticket
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
+from schemas import Alert, Classification, Escalation, Message, Review, Routed, Scored, Ticket, Tier
+from streams.agents.classify import ClassifyHandler
+from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
-from streams.agents.score import score
+from streams.agents.score import ScoreHandler
 from streams.core.guards import GuardLimits
 from streams.core.guards.contract import Contracts
 from streams.core.policy.policy import Policy
@@ -36,6 +36,7 @@ FAULTS = {
     "positive_logprob": "impossible_logprob",
     "nan_logprob": "floor_logprob",
 }
+TIERS: tuple[Tier, ...] = ("cheap", "big")
 MOST = 40
 LIMITS = GuardLimits(trial_every_s=3600.0)
 IN_FLIGHT = 16
@@ -45,9 +46,9 @@ IN_FLIGHT = 16
 class Pipeline:
     """The three handlers in a row, a ticket at a time through all of them, with what they said."""
 
-    classify: Callable[[Ticket], Awaitable[Sequence[Message]]] = field(init=False)
-    score: Callable[[Classification], Sequence[Message]] = field(init=False)
-    escalate: Callable[[Escalation], Awaitable[Sequence[Message]]] = field(init=False)
+    classify: ClassifyHandler = field(init=False)
+    score: ScoreHandler = field(init=False)
+    escalate: EscalateHandler = field(init=False)
     alerts: list[Alert] = field(default_factory=list)
     outcomes: list[Routed | Review] = field(default_factory=list)
     escalated: int = 0
@@ -101,19 +102,17 @@ async def pipeline(model_server: ModelServer) -> AsyncIterator[Pipeline]:
     pipeline = Pipeline()
     clock = Clock(pipeline.look, lambda: 1_790_000_000_000 + int(pipeline.now * 1000))
     guards = Guards(contracts, LIMITS, policy.max_escalations_per_hour, clock)
-    endpoints = {tier: Endpoint(base_url=model_server.url, model=f"sandbox-{tier}") for tier in ("cheap", "big")}
+    endpoints = {tier: Endpoint(base_url=model_server.url, model=f"sandbox-{tier}") for tier in TIERS}
     async with (
         ModelClient("cheap", endpoints["cheap"], labels) as cheap,
         ModelClient("big", endpoints["big"], labels) as big,
     ):
-        cheap_guard = guards.calls("cheap", "sandbox-cheap", cheap.unasked)
-        big_guard, big_decisions = (
-            guards.calls("big", "sandbox-big", big.unasked),
-            guards.decisions("big", "sandbox-big"),
+        checks = {tier: guards.decisions(tier, f"sandbox-{tier}").check for tier in TIERS}
+        pipeline.classify = ClassifyHandler(guards.guarded(cheap).ask, guards.escalates, policy, len(labels))
+        pipeline.score = ScoreHandler(policy, len(labels), check=checks["cheap"], stale=lambda: False)
+        pipeline.escalate = EscalateHandler(
+            guards.guarded(big).ask, policy, len(labels), check=checks["big"], stale=lambda: False
         )
-        pipeline.classify = classify(cheap.ask, policy, call_guard=cheap_guard)
-        pipeline.score = score(policy, len(labels), guard=guards.decisions("cheap", "sandbox-cheap"))
-        pipeline.escalate = escalate(big.ask, policy, len(labels), call_guard=big_guard, guard=big_decisions)
         yield pipeline
     await model_server.set_faults([])
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import Call, Escalation, Reason, Review, Routed, Scored, Tier, Unscorable
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
+from streams.agents.classify import ClassifyHandler
+from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
-from streams.agents.score import score
+from streams.agents.score import ScoreHandler
 from streams.core.guards import GuardLimits
 from streams.core.guards.breaker import Breaker, Permit
 from streams.core.guards.written_exception import ABSENCE, WrittenException
 from streams.core.policy.policy import Policy
 from tests.support.contracts import contracts, exception
+from tests.support.handlers import AskedModel
 from tests.support.messages import LABELS, call, scored, ticket, unscorable
 
 seeded = settings(max_examples=60, deadline=None, derandomize=True)
@@ -35,7 +37,8 @@ models = st.just("{tier}-model-2026-08-01") | st.sampled_from(["other-model", No
 phases = st.lists(
     st.tuples(signals, models, signals, models, st.integers(1, 40), st.sampled_from([0.1, 20.0, 40_000.0])), max_size=6
 )
-tiers: st.SearchStrategy[Tier] = st.sampled_from(["cheap", "big"])
+TIERS: tuple[Tier, ...] = ("cheap", "big")
+tiers: st.SearchStrategy[Tier] = st.sampled_from(TIERS)
 
 
 @st.composite
@@ -60,26 +63,17 @@ class World:
         clock = Clock(lambda: self.seconds, lambda: int(START.timestamp() * 1000 + self.seconds * 1000))
         guards = Guards(contracts(*written), GuardLimits(run=5, window=20, share_window=50), most, clock)
         self.today = clock.today
-        self.classify = classify(
-            self.asks("cheap"), policy, call_guard=guards.calls("cheap", "cheap-model", self.unasked)
-        )
-        self.score = score(policy, 3, guard=guards.decisions("cheap", "cheap-model"))
-        self.escalate = escalate(
-            self.asks("big"),
-            policy,
-            3,
-            call_guard=guards.calls("big", "big-model", self.unasked),
-            guard=guards.decisions("big", "big-model"),
-        )
+        check_cheap, check_big = (guards.decisions(tier, f"{tier}-model").check for tier in TIERS)
+        ask_cheap, ask_big = (guards.guarded(AskedModel(tier, self.answers_of(tier))).ask for tier in TIERS)
+        self.classify = ClassifyHandler(ask_cheap, guards.escalates, policy, 3)
+        self.score = ScoreHandler(policy, 3, check=check_cheap, stale=lambda: False)
+        self.escalate = EscalateHandler(ask_big, policy, 3, check=check_big, stale=lambda: False)
 
-    def asks(self, tier: Tier):  # type: ignore[no-untyped-def]
-        async def ask(_: str) -> Call:
+    def answers_of(self, tier: Tier) -> Callable[[str], Awaitable[Call]]:
+        async def answer(_: str) -> Call:
             return self.answers[tier]
 
-        return ask
-
-    def unasked(self, reason: Reason, detail: str) -> Call:
-        return call(signal=Unscorable(reason=reason, detail=detail), model_returned=None, attempts=())
+        return answer
 
     async def run(self, number: int) -> Routed | Review:
         """Send one ticket through all three handlers and return how it ends."""

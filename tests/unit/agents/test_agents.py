@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from schemas import Call, Classification, Escalation, Message, Reason, Review, Routed, Scored, Unscorable
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
 from streams.agents.outcomes import review, routed
-from streams.agents.score import score
 from streams.core.policy.policy import CheapRule, Decision, Policy, uncertainty
 from streams.errors import StopWorker
+from tests.support.handlers import classify, escalate, score
 from tests.support.messages import call, classification, escalation, scored, ticket, unscorable
 
 POLICY = Policy(id="policy-7")

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from schemas import Alert, Message, Probe
-from streams.agents.drift import alert_of, drift
-from streams.agents.replayed import Replayed
+from streams.agents.drift import DriftHandler, alert_of
 from streams.core.drift import Alarm, Kind, Moved, Span
-from streams.core.drift.series import Raised, Seen
+from streams.core.drift.series import Raised
 from streams.sandbox.simulated_probes import Endpoint
 from tests.support.messages import probe
 from tests.support.probes import probes
@@ -31,11 +30,11 @@ class Topic:
             yield message
 
 
-def agent(topic: Topic) -> Replayed[Probe, Seen]:
-    return drift(["lt-ref", "lt"], "policy-7", topic.history)
+def agent(topic: Topic) -> DriftHandler:
+    return DriftHandler(["lt-ref", "lt"], "policy-7", topic.history)
 
 
-def handled(agent: Replayed[Probe, Seen], messages: Sequence[Probe]) -> list[Message]:
+def handled(agent: DriftHandler, messages: Sequence[Probe]) -> list[Message]:
     return [output for message in messages for output in agent(message)]
 
 
@@ -93,23 +92,23 @@ class TestMemory:
             topic = Topic(GIVEN)
             before, after = agent(topic), agent(topic)
             outputs = handled(before, GIVEN[:cut])
-            after.forget()
-            await after.catch_up({PLACE: cut})
+            after.memory.forget()
+            await after.memory.catch_up({PLACE: cut})
             assert outputs + handled(after, GIVEN[cut:]) == whole, cut
 
     async def test_what_was_handled_and_not_committed_is_told_again(self) -> None:
         topic = Topic(GIVEN)
         first = agent(topic)
         told = handled(first, GIVEN[:160])
-        first.forget()
-        await first.catch_up({PLACE: 120})
+        first.memory.forget()
+        await first.memory.catch_up({PLACE: 120})
         assert handled(first, GIVEN[120:160]) == told != []
 
     async def test_catching_up_is_silent_and_counts_nothing(self) -> None:
         counts: Counter[tuple[str, str]] = Counter()
         topic = Topic(GIVEN)
-        quiet = drift(["lt-ref"], "p", topic.history, lambda endpoint, what: counts.update([(endpoint, what)]))
-        await quiet.catch_up({PLACE: 200})
+        quiet = DriftHandler(["lt-ref"], "p", topic.history, lambda endpoint, what: counts.update([(endpoint, what)]))
+        await quiet.memory.catch_up({PLACE: 200})
         assert counts == {}
         quiet(GIVEN[200])
         quiet(GIVEN[200])
@@ -123,11 +122,11 @@ class TestMemory:
         async def interrupted(before: Mapping[tuple[str, int], int]) -> AsyncIterator[Probe]:
             async for message in topic.history(before):
                 if message is GIVEN[50]:
-                    rebuilt.forget()
+                    rebuilt.memory.forget()
                 yield message
 
-        rebuilt._history = interrupted
-        await rebuilt.catch_up({PLACE: 120})
-        rebuilt._history = topic.history
-        await rebuilt.catch_up({PLACE: 120})
+        rebuilt.memory._history = interrupted
+        await rebuilt.memory.catch_up({PLACE: 120})
+        rebuilt.memory._history = topic.history
+        await rebuilt.memory.catch_up({PLACE: 120})
         assert handled(rebuilt, GIVEN[120:]) == handled(agent(Topic(GIVEN)), GIVEN)

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from schemas import MAX_NAME, Alert, Call, Classification, Escalation, Message, Reason, Review, Routed, Unscorable
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
+from schemas import MAX_NAME, Alert, Call, Classification, Escalation, Message, Reason, Review, Routed
+from streams.agents.classify import ClassifyHandler
+from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Checked, Clock, Guards
 from streams.agents.outcomes import accepted, routed_without_signal
-from streams.agents.score import score
+from streams.agents.score import ScoreHandler
 from streams.core.guards import AlertKind, Finding, GuardLimits
 from streams.core.policy.policy import CheapRule, Decision, Policy
-from streams.errors import SettingsError
 from tests.support.contracts import broken, contracts, exception, kept, other_model
+from tests.support.handlers import AskedModel
 from tests.support.messages import attempt, call, classification, escalation, scored, ticket, unscorable
 
 POLICY = Policy(id="policy-7")
@@ -36,20 +36,17 @@ class Time:
         return Clock(lambda: self.seconds, lambda: NOON + int(self.seconds * 1000))
 
 
-class Model:
-    """Answers with what it is told to, and counts how often it was asked."""
+class Model(AskedModel):
+    """Answers with ``answer``, and counts how often it was asked."""
 
     def __init__(self, answer: Call) -> None:
+        super().__init__(answer.tier, self.count)
         self.answer = answer
         self.asked = 0
 
-    async def ask(self, _: str) -> Call:
+    async def count(self, _: str) -> Call:
         self.asked += 1
         return self.answer
-
-    def unasked(self, reason: Reason, detail: str) -> Call:
-        signal = Unscorable(reason=reason, detail=detail)
-        return call(self.answer.tier, signal, model_returned=None, attempts=())
 
 
 @pytest.fixture
@@ -59,6 +56,20 @@ def time() -> Time:
 
 def guards(time: Time, policy: Policy = POLICY, *exceptions: Any, **limits: Any) -> Guards:
     return Guards(contracts(*exceptions), GuardLimits(**limits), policy.max_escalations_per_hour, time.clock)
+
+
+def classify(guards: Guards, model: Model, policy: Policy = POLICY) -> ClassifyHandler:
+    return ClassifyHandler(guards.guarded(model).ask, guards.escalates, policy, 3)
+
+
+def score(guards: Guards, policy: Policy = POLICY) -> ScoreHandler:
+    check = guards.decisions("cheap", "cheap-model").check
+    return ScoreHandler(policy, 3, check=check, stale=lambda: False)
+
+
+def escalate(guards: Guards, model: Model) -> EscalateHandler:
+    check = guards.decisions("big", "big-model").check
+    return EscalateHandler(guards.guarded(model).ask, POLICY, 3, check=check, stale=lambda: False)
 
 
 def kinds(outputs: Sequence[Message]) -> list[str]:
@@ -83,7 +94,7 @@ class TestClock:
 class TestClassify:
     async def test_alerts_go_out_with_the_ticket_that_showed_it(self, time: Time) -> None:
         model = Model(call(signal=BAD))
-        handle = classify(model.ask, POLICY, call_guard=guards(time).calls("cheap", "cheap-model", model.unasked))
+        handle = classify(guards(time), model)
         outputs = [await handle(ticket(f"t-{number}")) for number in range(30)]
         assert all(isinstance(each[0], Classification) for each in outputs)
         assert [kind for each in outputs for kind in kinds(each)] == ["contract_changed"]
@@ -91,7 +102,7 @@ class TestClassify:
 
     async def test_an_open_breaker_pays_nothing_and_the_ticket_is_escalated(self, time: Time) -> None:
         model = Model(call(signal=BAD))
-        handle = classify(model.ask, POLICY, call_guard=guards(time).calls("cheap", "cheap-model", model.unasked))
+        handle = classify(guards(time), model)
         for _ in range(20):
             await handle(ticket())
         [held] = await handle(ticket())
@@ -100,13 +111,13 @@ class TestClassify:
         assert held.call.signal.status == "unscorable"
         assert held.call.signal.reason is Reason.BREAKER_OPEN
         assert held.call.attempts == ()
-        [decided] = score(POLICY, 3)(held)
+        [decided] = score(guards(time))(held)
         assert isinstance(decided, Escalation)
         assert decided.reasons == ("no_signal:breaker_open",)
 
     async def test_recovery_closes_it(self, time: Time) -> None:
         model = Model(call(signal=BAD))
-        handle = classify(model.ask, POLICY, call_guard=guards(time).calls("cheap", "cheap-model", model.unasked))
+        handle = classify(guards(time), model)
         for _ in range(20):
             await handle(ticket())
         model.answer = kept()
@@ -119,8 +130,7 @@ class TestClassify:
     async def test_straight_tickets_count_as_escalations(self, time: Time) -> None:
         policy = Policy(cheap=CheapRule(max_chars=3), max_escalations_per_hour=2)
         model = Model(kept())
-        guard = guards(time, policy).calls("cheap", "cheap-model", model.unasked)
-        handle = classify(model.ask, policy, call_guard=guard, label_count=3)
+        handle = classify(guards(time, policy), model, policy)
         outputs = [await handle(ticket(f"t-{number}")) for number in range(4)]
         assert [type(each[0]) for each in outputs] == [Escalation, Escalation, Review, Review]
         review = outputs[2][0]
@@ -131,27 +141,23 @@ class TestClassify:
 
 
 class TestScore:
-    def test_a_policy_with_a_limit_needs_a_guard(self) -> None:
-        with pytest.raises(SettingsError, match="max_escalations_per_hour"):
-            score(Policy(max_escalations_per_hour=1), 3)
-
     def test_the_budget_is_one_for_both_ways_to_the_big_tier(self, time: Time) -> None:
         policy = Policy(max_escalations_per_hour=2)
         all_guards = guards(time, policy)
-        handle = score(policy, 3, guard=all_guards.decisions("cheap", "cheap-model"))
-        assert all_guards.calls("cheap", "cheap-model", Model(kept()).unasked).escalates() == (True, ())
+        handle = score(all_guards, policy)
+        assert all_guards.escalates() == (True, ())
         outputs = [handle(classification(scored(confidence=0.1), ticket_id=f"t-{number}")) for number in range(3)]
         assert [type(each[0]) for each in outputs] == [Escalation, Review, Review]
         assert [kinds(each) for each in outputs] == [[], ["escalation_budget"], []]
 
     def test_another_model_than_allowed_is_escalated(self, time: Time) -> None:
-        handle = score(POLICY, 3, guard=guards(time).decisions("cheap", "cheap-model"))
+        handle = score(guards(time))
         [output] = handle(Classification(ticket=ticket(), call=other_model()))
         assert isinstance(output, Escalation)
         assert output.reasons == ("contract:model_not_allowed",)
 
     def test_under_an_exception_the_answer_is_routed_without_a_number(self, time: Time) -> None:
-        handle = score(POLICY, 3, guard=guards(time, POLICY, exception()).decisions("cheap", "cheap-model"))
+        handle = score(guards(time, POLICY, exception()))
         output, alert = handle(Classification(ticket=ticket(), call=broken()))
         assert isinstance(output, Routed)
         assert (output.label, output.decided_by) == ("refund", "cheap")
@@ -162,25 +168,15 @@ class TestScore:
 
     def test_after_its_last_day_it_is_not(self, time: Time) -> None:
         expired = exception(expires="2026-10-31")
-        handle = score(POLICY, 3, guard=guards(time, POLICY, expired).decisions("cheap", "cheap-model"))
+        handle = score(guards(time, POLICY, expired))
         [output] = handle(Classification(ticket=ticket(), call=broken()))
         assert isinstance(output, Escalation)
 
 
 class TestEscalate:
-    def handler(self, time: Time, model: Model, *exceptions: Any, **limits: Any) -> Any:
-        all_guards = guards(time, POLICY, *exceptions, **limits)
-        return escalate(
-            model.ask,
-            POLICY,
-            3,
-            call_guard=all_guards.calls("big", "big-model", model.unasked),
-            guard=all_guards.decisions("big", "big-model"),
-        )
-
     async def test_an_open_breaker_sends_to_a_person(self, time: Time) -> None:
         model = Model(call("big", BAD))
-        handle = self.handler(time, model)
+        handle = escalate(guards(time), model)
         outputs = [await handle(escalation()) for _ in range(25)]
         assert model.asked == 20
         assert [kind for each in outputs for kind in kinds(each)] == ["contract_changed"]
@@ -189,22 +185,23 @@ class TestEscalate:
         assert last.reasons == ("cheap:low_confidence", "big:no_signal:breaker_open")
 
     async def test_another_model_than_allowed_goes_to_a_person(self, time: Time) -> None:
-        outputs = await self.handler(time, Model(call("big", model_returned="other")))(escalation())
+        outputs = await escalate(guards(time), Model(call("big", model_returned="other")))(escalation())
         assert isinstance(outputs[0], Review)
         assert outputs[0].reasons[-1] == "big:contract:model_not_allowed"
         assert kinds(outputs) == ["model_not_allowed"]
 
     async def test_under_an_exception(self, time: Time) -> None:
         excused = exception(id="big-one", tier="big", model="big-model")
-        output, alert = await self.handler(time, Model(call("big", BAD)), excused)(escalation())
+        output, alert = await escalate(guards(time, POLICY, excused), Model(call("big", BAD)))(escalation())
         assert isinstance(output, Routed)
         assert (output.decided_by, output.confidence) == ("big", None)
         assert output.reasons == ("cheap:low_confidence", "exception:big-one", "no_signal:logprobs_null")
+        assert isinstance(alert, Alert)
         assert alert.kind == "exception_in_use"
 
     async def test_when_the_money_is_spent_the_big_model_is_not_asked(self, time: Time) -> None:
         model = Model(call("big", attempts=(attempt(cost_usd=0.01),)))
-        handle = self.handler(time, model, max_usd_per_hour=0.025)
+        handle = escalate(guards(time, max_usd_per_hour=0.025), model)
         outputs = [await handle(escalation()) for _ in range(6)]
         assert model.asked == 3
         assert [kinds(each) for each in outputs] == [[], [], [], ["spend_budget"], [], []]
@@ -217,11 +214,11 @@ class TestEscalate:
     async def test_the_cheap_tier_counts_into_the_money_and_is_asked_all_the_same(self, time: Time) -> None:
         all_guards = guards(time, POLICY, max_usd_per_hour=0.01)
         cheap, big = Model(call(attempts=(attempt(cost_usd=0.02),))), Model(call("big"))
-        handle = classify(cheap.ask, call_guard=all_guards.calls("cheap", "cheap-model", cheap.unasked))
+        handle = classify(all_guards, cheap)
         for _ in range(3):
             await handle(ticket())
         assert cheap.asked == 3
-        await escalate(big.ask, POLICY, 3, call_guard=all_guards.calls("big", "big-model", big.unasked))(escalation())
+        await escalate(all_guards, big)(escalation())
         assert big.asked == 0
 
 

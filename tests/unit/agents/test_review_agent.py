@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas import Attempt, Call, Reason, Review, Routed, Scored, Ticket, Unscorable, stable_id, topic_of
-from streams.agents.review import review
+from streams.agents.review import ReviewHandler
 from streams.errors import GiveUp, StopWorker, TryAgain
 from streams.reviews.decision import DecisionRefused, outcome_of
 from streams.reviews.store import ReviewStore
@@ -50,7 +50,7 @@ DOUBT = Review(
 async def test_handler_ends_with_the_review_committed_and_sends_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/reviews.db"
     with closing(ReviewStore(url)) as store:
-        assert list(await review(store)(DOUBT)) == []
+        assert list(await ReviewHandler(store)(DOUBT)) == []
         with closing(ReviewStore(url)) as other:
             item = other.get("t-1")
     assert item is not None
@@ -60,7 +60,7 @@ async def test_handler_ends_with_the_review_committed_and_sends_nothing(tmp_path
 async def test_a_review_under_the_id_of_another_ticket_is_given_up_and_hides_behind_none(tmp_path: Path) -> None:
     """Found by fuzzing: the store has one review for an id, so the second ticket's was taken for the first's."""
     with closing(ReviewStore(f"sqlite:///{tmp_path}/reviews.db")) as store:
-        handle = review(store)
+        handle = ReviewHandler(store)
         await handle(DOUBT)
         foreign = DOUBT.model_copy(update={"ticket": Ticket(ticket_id="t-2", text="another one")})
         with pytest.raises(GiveUp) as caught:
@@ -71,7 +71,7 @@ async def test_a_review_under_the_id_of_another_ticket_is_given_up_and_hides_beh
 
 async def test_redelivery_changes_nothing(tmp_path: Path) -> None:
     with closing(ReviewStore(f"sqlite:///{tmp_path}/reviews.db")) as store:
-        handle = review(store)
+        handle = ReviewHandler(store)
         await handle(DOUBT)
         store.decide(DOUBT.review_id, "billing", "ann", "", 10)
         assert list(await handle(DOUBT)) == []
@@ -85,8 +85,8 @@ async def test_locked_database_is_try_again_and_then_works(tmp_path: Path) -> No
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(TryAgain, match="locked"):
-                await review(store)(DOUBT)
-        await review(store)(DOUBT)
+                await ReviewHandler(store)(DOUBT)
+        await ReviewHandler(store)(DOUBT)
         assert store.counts().waiting == 1
 
 
@@ -94,7 +94,7 @@ async def test_unusable_store_stops_the_worker(tmp_path: Path) -> None:
     path = tmp_path / "reviews.db"
     path.write_bytes(b"this is a text file, not a database, and long enough to be read as one" * 20)
     with closing(ReviewStore(f"sqlite:///{path}")) as store, pytest.raises(StopWorker, match="not a database"):
-        await review(store)(DOUBT)
+        await ReviewHandler(store)(DOUBT)
 
 
 def test_decision_becomes_a_verdict_and_a_routed_message_decided_by_human() -> None:

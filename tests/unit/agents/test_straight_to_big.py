@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas import Call, Escalation, Review, Routed
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
 from streams.core.policy.policy import CheapRule, Policy, skips_cheap
 from streams.observability.metrics import MetricsObserver
+from tests.support.handlers import classify, escalate
 from tests.support.messages import LABELS, call, scored, ticket, unscorable
 
 POLICY = Policy(id="straight", cheap=CheapRule(max_chars=20))

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from schemas import Call, Classification, Measured, NoPerplexity, Review, Scored, TextPerplexity, Ticket, Unmeasured
-from streams.agents.perplexity import with_perplexity
-from streams.agents.score import score
+from streams.agents.perplexity import WithPerplexity
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.errors import SettingsError, StopWorker
@@ -19,6 +18,7 @@ from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
 from streams.observability.metrics import MetricsObserver
 from streams.settings import check_settings
+from tests.support.handlers import AskedModel, score
 
 TEXT = "My refund is late"
 PIECES = ["My", " refund", " is", " late"]
@@ -142,7 +142,7 @@ async def test_a_strange_text_goes_to_a_person_however_sure_the_model_is() -> No
     async def strange(_: str) -> TextPerplexity:
         return (await ask(ok(echo(-9.0))))[0]
 
-    call = await with_perplexity(label, strange)(TEXT)
+    call = await WithPerplexity(AskedModel("cheap", label), strange).ask(TEXT)
     assert call.cost_usd > CALL.cost_usd, "its cost is the ticket's"
     message = Classification(ticket=Ticket(ticket_id="t", text=TEXT), call=call)
     assert Classification.decode(message.encode()) == message
@@ -161,7 +161,7 @@ async def test_its_attempts_and_cost_are_counted_apart_from_the_tiers() -> None:
     async def usual(_: str) -> TextPerplexity:
         return (await ask(ok(echo())))[0]
 
-    call = await with_perplexity(label, usual)(TEXT)
+    call = await WithPerplexity(AskedModel("cheap", label), usual).ask(TEXT)
     observer = MetricsObserver()
     observer.handled("classify", [Classification(ticket=Ticket(ticket_id="t", text=TEXT), call=call)], 0.1)
     labels = {"tier": "perplexity", "outcome": "ok"}

@@ -7,14 +7,12 @@ import random
 import pytest
 
 from schemas import Call, Classification, Escalation, Message, Review, Routed
-from streams.agents.classify import classify
-from streams.agents.escalate import escalate
-from streams.agents.score import score
 from streams.core.calibration.policy_replay import Outcome, replay
 from streams.core.calibration.records import Record
 from streams.core.policy.calibration_map import Isotonic, Temperature
 from streams.core.policy.policy import BigRule, Calibration, CheapRule, Policy
 from tests.support.answers import BIG_USD, CHEAP_USD, records
+from tests.support.handlers import classify, escalate, score
 from tests.support.messages import LABELS, scored, unscorable
 
 ROWS = records(60)

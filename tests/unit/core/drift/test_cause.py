@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from schemas import Alert
-from streams.agents.cause import cause
+from streams.agents.cause import CauseHandler
 from streams.core.drift import cause as module
 from streams.core.drift.alert_kinds import MODEL_MOVED, WatchKind
 from streams.core.drift.cause import CauseWatch
@@ -63,7 +63,7 @@ async def _nothing(before: object) -> object:
 
 
 def test_the_agent_says_which_alerts_it_rests_on() -> None:
-    agent = cause(86_400, _nothing)  # type: ignore[arg-type]
+    agent = CauseHandler(86_400, _nothing)  # type: ignore[arg-type]
     model = about("model_changed", 0)
     traffic = about("traffic_changed", 2, moved=["confidence", "labels"])
     assert agent(model) == ()
@@ -73,6 +73,6 @@ def test_the_agent_says_which_alerts_it_rests_on() -> None:
     assert (found.details["traffic_alert"], found.details["model_alert"]) == (traffic.alert_id, model.alert_id)
     assert "confidence, labels" in found.summary
     assert "the model's doing alone" in found.summary
-    (again,) = cause(86_400, _nothing)(traffic)  # type: ignore[arg-type]
-    assert (again.kind, again.alert_id != found.alert_id) == ("tickets_changed", True)  # type: ignore[attr-defined]
+    (again,) = CauseHandler(86_400, _nothing)(traffic)  # type: ignore[arg-type]
+    assert (again.kind, again.alert_id != found.alert_id) == ("tickets_changed", True)
     assert agent(found) == (), "its own alerts come back on the topic that it reads"

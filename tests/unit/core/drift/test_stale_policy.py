@@ -6,13 +6,12 @@ import itertools
 
 import pytest
 
-from schemas import Alert, Escalation, Reason, Review, Routed
-from streams.agents.escalate import escalate
-from streams.agents.score import score
+from schemas import Alert, Call, Escalation, Reason, Review, Routed
 from streams.core.drift import stale_policy as module
 from streams.core.drift.alert_kinds import MODEL_MOVED, WatchKind
 from streams.core.drift.stale_policy import StalePolicy, tightened
 from streams.core.policy.policy import Decision, Policy, WhenStale
+from tests.support.handlers import escalate, score
 from tests.support.messages import alert, call, classification, escalation, scored, unscorable
 
 _ids = itertools.count()
@@ -78,8 +77,8 @@ class TestTightened:
         ],
     )
     def test_what_would_be_accepted(self, tier: str, when: WhenStale, action: str) -> None:
-        decision = tightened(Decision("accept", (), 0.9, 0.1), tier, when)  # type: ignore[arg-type]
-        assert decision == Decision(action, ("policy_stale",), 0.9, 0.1)  # type: ignore[arg-type]
+        decision = tightened(Decision("accept", (), 0.9, 0.1), tier, when)
+        assert decision == Decision(action, ("policy_stale",), 0.9, 0.1)
 
     @pytest.mark.parametrize("when", ["escalate", "review", "ignore"])
     def test_nothing_else_changes(self, when: WhenStale) -> None:
@@ -98,11 +97,11 @@ class TestAgents:
         assert output.reasons == ("policy_stale",)
 
     async def test_and_the_result_says_why(self) -> None:
-        async def ask(_: str) -> object:
+        async def ask(_: str) -> Call:
             return call("big")
 
         message = escalation().model_copy(update={"reasons": ("policy_stale",)})
-        (output,) = await escalate(ask, policy("escalate"), 3)(message)  # type: ignore[arg-type]
+        (output,) = await escalate(ask, policy("escalate"), 3)(message)
         assert isinstance(output, Routed)
         assert output.reasons == ("cheap:policy_stale",)
 
@@ -115,10 +114,10 @@ class TestAgents:
         assert output.reasons == ("policy_stale",)
 
     async def test_a_stale_big_tier_leaves_the_person(self) -> None:
-        async def ask(_: str) -> object:
+        async def ask(_: str) -> Call:
             return call("big")
 
-        (output,) = await escalate(ask, policy("escalate"), 3, stale=lambda: True)(escalation())  # type: ignore[arg-type]
+        (output,) = await escalate(ask, policy("escalate"), 3, stale=lambda: True)(escalation())
         assert isinstance(output, Review)
         assert output.reasons[-1] == "big:policy_stale"
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from schemas import Alert, Classification, Reason
-from streams.agents.traffic import traffic
+from streams.agents.traffic import TrafficHandler
 from streams.core.drift import traffic as module
 from streams.core.drift.traffic import Sighting, TrafficLimits, TrafficWatch, compare
 from streams.core.policy.policy import Policy
@@ -112,7 +112,7 @@ def test_answers_without_a_signal_have_no_numbers_and_are_no_trouble() -> None:
 class TestAgent:
     def test_an_alert_names_what_moved_and_the_endpoint(self) -> None:
         rng = random.Random(9)
-        handle = traffic(Policy(), LIMITS, "mini")
+        handle = TrafficHandler(Policy(), LIMITS, "mini")
         quiet = [handle(classified(rng, number, 0.9)) for number in range(600)]
         assert not any(quiet)
         alerts = [each for number in range(600, 900) for each in handle(classified(rng, number, 0.3))]
@@ -124,7 +124,7 @@ class TestAgent:
         assert Alert.decode(alert.encode()) == alert
 
     def test_a_ticket_that_no_endpoint_was_asked_about_tells_nothing(self) -> None:
-        handle = traffic(Policy(), LIMITS, "mini")
+        handle = TrafficHandler(Policy(), LIMITS, "mini")
         unasked = call(signal=unscorable(Reason.BREAKER_OPEN), attempts=())
         assert not any(handle(Classification(ticket=ticket(str(n)), call=unasked)) for n in range(2000))
 

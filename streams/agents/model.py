@@ -1,0 +1,39 @@
+"""A tier's model as the handlers see it: a text in, a call and alerts out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas import Alert, Call, Reason, Tier
+
+
+class Model(Protocol):
+    """One tier's model without guards; ``ModelClient`` is one."""
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that it answers for."""
+
+    @property
+    def model_asked(self) -> str:
+        """The model's name as it is asked for."""
+
+    async def ask(self, text: str) -> Call:
+        """Ask about one ticket's text and return the call, whether or not an answer came back."""
+
+    def unasked(self, reason: Reason, detail: str) -> Call:
+        """Return the call of a ticket that the model is not asked about: no attempt, no cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call, and what the guards noticed at it."""
+
+    call: Call
+    alerts: tuple[Alert, ...] = ()
+
+
+#: What a handler asks a model with: ``GuardedModel.ask``.
+Ask = Callable[[str], Awaitable[Asked]]
