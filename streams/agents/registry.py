@@ -1,4 +1,4 @@
-"""Which agents there are, and what each of them reads and writes."""
+"""Which agents there are, and which topic each of them reads, follows and writes."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ AGENTS: tuple[AgentName, ...] = ("classify", "score", "escalate", "review")
 WATCHERS: tuple[AgentName, ...] = ("drift", "traffic", "cause")
 
 
-#: Which topic each of the agents that tickets pass through reads.
-READS: dict[AgentName, str] = {
-    "classify": "tickets",
-    "score": "classifications",
-    "escalate": "escalations",
-    "review": "reviews",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class TopicUse:
-    """The topics that one agent reads and writes."""
+    """The topics of one agent."""
 
-    reads: frozenset[str]
+    reads: str
+    """What it consumes as its group; drift and cause read it again to rebuild their memory."""
     writes: frozenset[str]
+    """What it sends, its dead letters included."""
+    follows: frozenset[str] = frozenset()
+    """What it reads from the beginning and then follows, outside any group."""
+
+    @property
+    def readable(self) -> frozenset[str]:
+        """Every topic that it needs the right to read."""
+        return self.follows | {self.reads}
 
 
-def _use(reads: Iterable[str], *writes: str) -> TopicUse:
-    return TopicUse(frozenset(reads), frozenset({*writes, "dead-letters"}))
+def _use(reads: str, *writes: str, follows: Iterable[str] = ()) -> TopicUse:
+    return TopicUse(reads, frozenset({*writes, "dead-letters"}), frozenset(follows))
 
 
-#: score and escalate read the alerts, outside any group, to know whether their policy is stale.
+#: The one table of who uses which topic. score and escalate follow the alerts to know whether their policy is stale.
 USES: dict[AgentName, TopicUse] = {
-    "classify": _use(["tickets"], "classifications", "escalations", "reviews", "alerts"),
-    "score": _use(["classifications", "alerts"], "routed", "escalations", "reviews", "alerts"),
-    "escalate": _use(["escalations", "alerts"], "routed", "reviews", "alerts"),
-    "review": _use(["reviews"]),
-    "drift": _use(["probes"], "alerts"),
-    "traffic": _use(["classifications"], "alerts"),
-    "cause": _use(["alerts"], "alerts"),
+    "classify": _use("tickets", "classifications", "escalations", "reviews", "alerts"),
+    "score": _use("classifications", "routed", "escalations", "reviews", "alerts", follows=["alerts"]),
+    "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts"]),
+    "review": _use("reviews"),
+    "drift": _use("probes", "alerts"),
+    "traffic": _use("classifications", "alerts"),
+    "cause": _use("alerts", "alerts"),
 }
 
 
 def topics_of(agents: Iterable[AgentName]) -> list[str]:
-    """Return every topic that one of these agents reads or writes, in the registry's order."""
-    used = {topic for agent in agents for topic in USES[agent].reads | USES[agent].writes}
+    """Return every topic that one of these agents reads or writes, in the order of ``TOPICS``."""
+    used = {topic for agent in agents for topic in USES[agent].readable | USES[agent].writes}
     return [topic for topic in TOPICS if topic in used]

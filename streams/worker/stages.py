@@ -9,7 +9,7 @@ from typing import TypeVar
 from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
 from streams.agents.cause import CauseHandler
 from streams.agents.drift import DriftHandler
-from streams.agents.registry import AgentName
+from streams.agents.registry import USES, AgentName
 from streams.agents.replayed import History
 from streams.agents.traffic import TrafficHandler
 from streams.delivery.stage import Stage
@@ -31,17 +31,17 @@ def watcher(
 
     Raises KeyError for an agent that is none of them.
     """
-    limits = settings.drift
+    limits, topic = settings.drift, TOPICS[USES[agent].reads]
     if agent == "traffic":
         handler = TrafficHandler(settings.policy, settings.traffic, traffic_source(settings))
-        return Stage(agent, TOPICS["classifications"], handler)
+        return Stage(agent, topic, handler)
     if agent == "cause":
         causes = CauseHandler(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
-        return Stage(agent, TOPICS["alerts"], causes, once=False, memory=causes.memory)
+        return Stage(agent, topic, causes, once=False, memory=causes.memory)
     if agent == "drift":
         probes = _history(Probe, settings, partial(replayed, agent))
         drifts = DriftHandler(limits.detectors, settings.policy.id, probes, count)
-        return Stage(agent, TOPICS["probes"], drifts, once=False, memory=drifts.memory)
+        return Stage(agent, topic, drifts, once=False, memory=drifts.memory)
     raise KeyError(agent)
 
 

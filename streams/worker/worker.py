@@ -16,7 +16,7 @@ from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
-from streams.agents.registry import READS, WATCHERS, AgentName, topics_of
+from streams.agents.registry import USES, WATCHERS, AgentName, topics_of
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.core.drift.stale_policy import StalePolicy
@@ -75,7 +75,7 @@ class Worker:
             await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
             prefix = self._settings.topics.prefix
             await require_topics(self._settings.broker.connection, prefix, topics_of(self._agents))
-            if {"score", "escalate"} & set(self._agents):
+            if any("alerts" in USES[agent].follows for agent in self._agents):
                 following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
                 self._stale = await stack.enter_async_context(following)
             services = [await self._service(agent, stack) for agent in self._agents]
@@ -127,7 +127,7 @@ class Worker:
         else:
             stage = Stage(
                 agent=agent,
-                topic=TOPICS[READS[agent]],
+                topic=TOPICS[USES[agent].reads],
                 handler=await self._handler(agent, stack),
                 in_flight=settings.worker.in_flight,
                 deadline_s=settings.worker.handler_deadline_s,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -25,6 +28,7 @@ HANDLERS: dict[AgentName, type] = {
     "traffic": TrafficHandler,
     "cause": CauseHandler,
 }
+TOPOLOGY = (Path(__file__).parents[3] / "topology.md").read_text(encoding="utf-8")
 TOPIC_OF = {topic.message: topic.name for topic in TOPICS.values()}
 
 
@@ -42,6 +46,46 @@ def test_an_agent_writes_what_its_handler_returns_and_dead_letters(agent: AgentN
     returned = get_args(hints(agent)["return"])
     messages = [message for each in returned for message in get_args(each) or (each,)]
     assert USES[agent].writes == {TOPIC_OF[message] for message in messages} | {"dead-letters"}
+
+
+@pytest.mark.parametrize("agent", USES)
+def test_an_agent_reads_what_its_handler_takes(agent: AgentName) -> None:
+    assert USES[agent].reads == TOPIC_OF[hints(agent)["message"]]
+
+
+@pytest.mark.parametrize("agent", USES)
+def test_an_agent_follows_the_alerts_if_its_handler_asks_whether_the_policy_is_stale(agent: AgentName) -> None:
+    stale = "stale" in inspect.signature(HANDLERS[agent]).parameters
+    assert USES[agent].follows == ({"alerts"} if stale else set())
+
+
+def table(section: str) -> list[list[str]]:
+    """The cells of the first table in a section of topology.md, without its head."""
+    text = TOPOLOGY.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def agents_in(cell: str) -> set[str]:
+    """The agents that a cell names; commands, which stand in backticks, are none."""
+    if cell == "every agent":
+        return set(USES)
+    return USES.keys() & set(re.sub(r"`[^`]*`", "", cell).replace(",", " ").split())
+
+
+def test_topology_says_who_writes_and_reads_each_topic() -> None:
+    said = {name.strip("`"): (agents_in(written), agents_in(read)) for name, _, written, read, *_ in table("Topics")}
+    assert said == {
+        topic: (
+            {agent for agent, use in USES.items() if topic in use.writes},
+            {agent for agent, use in USES.items() if topic in use.readable},
+        )
+        for topic in TOPICS
+    }
+
+
+def test_topology_says_what_each_agent_reads() -> None:
+    assert {agent: reads for agent, reads, *_ in table("Agents")} == {agent: USES[agent].reads for agent in AGENTS}
 
 
 def test_topics_of_some_agents() -> None:

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from schemas import TOPICS
-from streams.agents.registry import AGENTS, READS, USES, WATCHERS
+from streams.agents.registry import AGENTS, USES, WATCHERS
 from streams.cli.main import app
 from streams.errors import SettingsError
 from streams.kafka.acls import _OPERATIONS, _PATTERNS, _RESOURCES
@@ -20,21 +20,11 @@ FILE = ROOT / "deploy" / "kafka-rights.yaml"
 RIGHTS = {each.user: each for each in load_rights(FILE)}
 
 
-def test_an_agents_use_of_topics_is_what_it_subscribes_to() -> None:
-    """score and escalate follow the alerts too; the watchers' topics are those of test_watching."""
-    also = {"score": {"alerts"}, "escalate": {"alerts"}}
-    assert {agent: set(USES[agent].reads) for agent in AGENTS} == {
-        agent: {READS[agent]} | also.get(agent, set()) for agent in AGENTS
-    }
-    read = {agent: USES[agent].reads for agent in WATCHERS}
-    assert read == {"drift": {"probes"}, "traffic": {"classifications"}, "cause": {"alerts"}}
-
-
 @pytest.mark.parametrize("agent", AGENTS)
 def test_the_user_of_an_agent_may_do_that_and_no_more(agent: str) -> None:
     user = RIGHTS[agent]
     decisions = {"verdicts", "routed"} if agent == "review" else set()
-    assert set(user.read) == USES[agent].reads
+    assert set(user.read) == USES[agent].readable
     assert set(user.write) == USES[agent].writes | decisions
     assert user.groups == user.transactions == (agent,)
     assert not user.create
@@ -42,7 +32,7 @@ def test_the_user_of_an_agent_may_do_that_and_no_more(agent: str) -> None:
 
 def test_the_watchers_share_a_user() -> None:
     user = RIGHTS["watcher"]
-    assert set(user.read) == {topic for agent in WATCHERS for topic in USES[agent].reads}
+    assert set(user.read) == {topic for agent in WATCHERS for topic in USES[agent].readable}
     assert set(user.write) == {topic for agent in WATCHERS for topic in USES[agent].writes}
     assert set(user.groups) == set(WATCHERS)
 
