@@ -26,7 +26,7 @@ BODY = {
 # The three lines: labels, signal, decision. Policy() holds the default thresholds.
 labels = LabelSet(["refund", "billing", "shipping"])
 reading = score(BODY, labels)
-decision = decide_cheap(Policy(), reading.signal, ticket_id="t-1", model=reading.model)
+decision = decide_cheap(Policy(), "t-1", reading)
 
 # score() never raises. Without a usable signal it gives the reason, and such an answer is never accepted.
 if isinstance(reading.signal, Scored):

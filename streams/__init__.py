@@ -5,7 +5,7 @@ As a library, without Kafka, three lines score a response body and decide on it:
     from streams import LabelSet, Policy, decide_cheap, score
 
     reading = score(body, LabelSet(["refund", "shipping"]))
-    decision = decide_cheap(Policy(), reading.signal, ticket_id="t-1", model=reading.model)
+    decision = decide_cheap(Policy(), "t-1", reading)
 
 The names in ``__all__`` are the public ones. Each is loaded when it is first used, so that ``import streams`` is cheap.
 """

@@ -32,7 +32,7 @@ class EscalateHandler:
         asked = await self._ask(ticket.text)
         big = asked.call
         cheap_label = None if cheap is None else cheap.signal.label
-        decision = decide_big(policy, big.signal, cheap_label, big.model_returned)
+        decision = decide_big(policy, cheap_label, big)
         if self._stale():
             decision = tightened(decision, "big", policy.when_stale)
         checked = self._check(decision, big)

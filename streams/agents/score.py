@@ -27,7 +27,7 @@ class ScoreHandler:
     def __call__(self, message: Classification) -> Sequence[Routed | Escalation | Review | Alert]:
         """Decide on one answer."""
         ticket, call, policy = message.ticket, message.call, self._policy
-        decision = decide_cheap(policy, call.signal, ticket.ticket_id, call.model_returned, call.perplexity)
+        decision = decide_cheap(policy, ticket.ticket_id, call)
         if self._stale():
             decision = tightened(decision, "cheap", policy.when_stale)
         checked = self._check(decision, call)

@@ -29,7 +29,7 @@ class TrafficHandler:
         ticket, call = message.ticket, message.call
         if not call.attempts:
             return ()  # the endpoint was not asked: that says something about us, and nothing about the traffic
-        decision = decide_cheap(self._policy, call.signal, ticket.ticket_id, call.model_returned, call.perplexity)
+        decision = decide_cheap(self._policy, ticket.ticket_id, call)
         moved = self._watch.update(Sighting.of(ticket.text, call.signal, escalated=decision.action == "escalate"))
         if not moved:
             return ()

@@ -24,6 +24,7 @@ def score(
     from streams.core.policy.fitted import refuse_other_labels
     from streams.core.policy.policy import Policy, decide_cheap
     from streams.core.signal.labels import LabelSet
+    from streams.core.signal.score import Reading
     from streams.core.signal.score_lines import score_rows
     from streams.files import file_lines
     from streams.settings import load_policy
@@ -34,7 +35,8 @@ def score(
         refuse_other_labels(used.fitted, known.labels)
 
     def decide(signal: Scored | Unscorable, ticket_id: str, model: str | None) -> tuple[str, tuple[str, ...]]:
-        decision = decide_cheap(used, signal, ticket_id, model)
+        reading = Reading(signal, text=None, model=model, fingerprint=None, prompt_tokens=None, completion_tokens=None)
+        decision = decide_cheap(used, ticket_id, reading)
         return decision.action, decision.reasons
 
     for row in score_rows(file_lines(file, "responses"), known, decide):

@@ -25,7 +25,7 @@ IMPORT_S = 0.15
 THREE_LINES = """
 from streams import LabelSet, Policy, decide_cheap, score
 reading = score(body, LabelSet(["refund", "shipping"]))
-decision = decide_cheap(Policy(), reading.signal, ticket_id="t-1", model=reading.model)
+decision = decide_cheap(Policy(), "t-1", reading)
 """
 
 

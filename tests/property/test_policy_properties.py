@@ -67,7 +67,10 @@ unscorables = st.builds(Unscorable, reason=reasons, label=st.none() | labels)
 def test_no_policy_accepts_an_answer_without_a_signal(
     policy: Policy, signal: Unscorable, ticket_id: str, cheap_label: str | None
 ) -> None:
-    cheap, big = decide_cheap(policy, signal, ticket_id), decide_big(policy, signal, cheap_label)
+    cheap, big = (
+        decide_cheap(policy, ticket_id, call(signal=signal)),
+        decide_big(policy, cheap_label, call("big", signal)),
+    )
     assert (cheap.action, big.action) == ("escalate", "review")
     for decision in (cheap, big):
         assert decision.reasons == (f"no_signal:{signal.reason.value}",)
@@ -79,7 +82,10 @@ def test_no_policy_accepts_an_answer_without_a_signal(
 def test_what_is_not_accepted_says_why_and_what_is_has_no_reason(
     policy: Policy, signal: Scored, ticket_id: str, cheap_label: str | None
 ) -> None:
-    cheap, big = decide_cheap(policy, signal, ticket_id), decide_big(policy, signal, cheap_label)
+    cheap, big = (
+        decide_cheap(policy, ticket_id, call(signal=signal)),
+        decide_big(policy, cheap_label, call("big", signal)),
+    )
     assert big.action != "escalate"
     for decision in (cheap, big):
         assert (decision.action == "accept") == (not decision.reasons)
@@ -109,10 +115,10 @@ def test_more_doubt_never_helps(
             "mean_logprob": signal.mean_logprob - more,
         }
     )
-    if decide_cheap(policy, worse, "t").action == "accept":
-        assert decide_cheap(policy, signal, "t").action == "accept"
-    if decide_big(policy, worse, cheap_label).action == "accept":
-        assert decide_big(policy, signal, cheap_label).action == "accept"
+    if decide_cheap(policy, "t", call(signal=worse)).action == "accept":
+        assert decide_cheap(policy, "t", call(signal=signal)).action == "accept"
+    if decide_big(policy, cheap_label, call("big", worse)).action == "accept":
+        assert decide_big(policy, cheap_label, call("big", signal)).action == "accept"
 
 
 @given(st.lists(signals | unscorables, max_size=2), st.integers(2, 100))

@@ -46,14 +46,13 @@ def _outcome(policy: Policy, record: Record) -> Outcome:
     paid, cheap_label = 0.0, None
     if not skips_cheap(policy, record.ticket.text):
         paid, cheap_label = cheap.cost_usd, cheap.signal.label
-        ticket_id = record.ticket.ticket_id
-        decision = decide_cheap(policy, cheap.signal, ticket_id, cheap.model_returned, cheap.perplexity)
+        decision = decide_cheap(policy, record.ticket.ticket_id, cheap)
         if decision.action == "accept":
             return Outcome(record, "cheap", cheap.signal.label, decision.confidence, escalated=False, cost_usd=paid)
         if decision.action == "review":
             return Outcome(record, "review", None, None, escalated=False, cost_usd=paid)
     paid += big.cost_usd
-    decision = decide_big(policy, big.signal, cheap_label, big.model_returned)
+    decision = decide_big(policy, cheap_label, big)
     if decision.action == "accept":
         return Outcome(record, "big", big.signal.label, decision.confidence, escalated=True, cost_usd=paid)
     return Outcome(record, "review", None, None, escalated=True, cost_usd=paid)

@@ -13,11 +13,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas import Call, Scored, Signal, TextPerplexity, stable_id
+from schemas import Call, Scored, TextPerplexity, Unscorable, stable_id
 from schemas.signal import Probability, entropy_with_none
 from streams.core.policy.calibration_map import CalibrationMap
 from streams.core.policy.fitted import Fitted
 from streams.core.signal.perplexity import PerplexityRule, risk
+from streams.core.signal.score import Reading
 
 Action = Literal["accept", "escalate", "review"]
 Basis = Literal["label", "token", "min", "mean"]
@@ -80,7 +81,7 @@ class Policy(_Rule):
     perplexity: PerplexityRule | None = None
     """When a text is too strange, or too well known, for a model to decide; None: its perplexity is not looked at."""
     when_stale: WhenStale = "escalate"
-    """What workers do with answers of a tier whose model has changed, until somebody acknowledges it (``core/stale.py``)."""
+    """What workers do with answers of a tier whose model has changed, until somebody acknowledges it."""
     fitted: Fitted | None = None
     """What the policy was fitted on; an answer of any other model is then never accepted."""
 
@@ -113,17 +114,12 @@ def skips_cheap(policy: Policy, text: str) -> bool:
     return policy.cheap.max_chars is not None and len(text) > policy.cheap.max_chars
 
 
-def decide_cheap(
-    policy: Policy,
-    signal: Signal,
-    ticket_id: str = "",
-    model: str | None = None,
-    perplexity: TextPerplexity | None = None,
-) -> Decision:
+def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decision:
     """Decide on the cheap tier's answer: accept, escalate, or review.
 
-    ``model`` is the id that the API returned, ``perplexity`` that of the ticket's text, where it was asked for.
+    A ``Reading`` is an answer that was scored without a worker: the perplexity of its text is unknown.
     """
+    signal, model, perplexity = _shown(call)
     suspicious = _suspicions(policy, perplexity)
     if not isinstance(signal, Scored):
         return Decision("review" if suspicious else "escalate", (f"no_signal:{signal.reason}", *suspicious))
@@ -145,11 +141,9 @@ def decide_cheap(
     return Decision("accept", (), confidence, entropy)
 
 
-def decide_big(policy: Policy, signal: Signal, cheap_label: str | None, model: str | None = None) -> Decision:
-    """Decide on the big tier's answer: accept or review.
-
-    ``cheap_label`` is what the cheap tier named, if anything; ``model`` is the id that the API returned.
-    """
+def decide_big(policy: Policy, cheap_label: str | None, call: Call | Reading) -> Decision:
+    """Decide on the big tier's answer: accept or review. ``cheap_label`` is what the cheap tier named, if anything."""
+    signal, model, _ = _shown(call)
     if not isinstance(signal, Scored):
         return Decision("review", (f"no_signal:{signal.reason}",))
     rule = policy.big
@@ -176,6 +170,13 @@ def uncertainty(calls: Sequence[Call], label_count: int) -> float:
     doubt = entropy_with_none(signal.entropy, signal.top_k_mass - signal.out_of_label)
     named = {call.signal.label for call in calls if call.signal.label is not None}
     return doubt + (math.log(2) if len(named) > 1 else 0.0)
+
+
+def _shown(call: Call | Reading) -> tuple[Scored | Unscorable, str | None, TextPerplexity | None]:
+    """Return the signal, the model id that the API returned, and the perplexity of the text if it was measured."""
+    if isinstance(call, Reading):
+        return call.signal, call.model, None
+    return call.signal, call.model_returned, call.perplexity
 
 
 def _calibrated(calibration: CalibrationMap | None, shown: tuple[float, float]) -> tuple[float, float]:

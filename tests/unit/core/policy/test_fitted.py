@@ -6,9 +6,10 @@ import pytest
 
 from streams.core.policy.fitted import READING, Fitted, FittedTier, refuse_others
 from streams.core.policy.policy import Policy, decide_big, decide_cheap
+from streams.core.signal.score import Reading
 from streams.errors import SettingsError
 from tests.support.answers import PROMISE
-from tests.support.messages import LABELS, scored, unscorable
+from tests.support.messages import LABELS, call, scored, unscorable
 
 
 def tier(name: str) -> FittedTier:
@@ -56,13 +57,16 @@ def test_a_policy_file_that_says_no_reading_is_of_the_first() -> None:
 
 
 def test_an_answer_of_the_fitted_model_is_accepted() -> None:
-    assert decide_cheap(POLICY, scored(), model="cheap-model-2026-08-01").action == "accept"
-    assert decide_big(POLICY, scored(), None, "big-model-2026-08-01").action == "accept"
+    assert decide_cheap(POLICY, "t", call(signal=scored(), model_returned="cheap-model-2026-08-01")).action == "accept"
+    assert decide_big(POLICY, None, call("big", scored(), model_returned="big-model-2026-08-01")).action == "accept"
 
 
 @pytest.mark.parametrize("model", ["cheap-model", "cheap-model-2026-09-01", "", None])
 def test_an_answer_of_any_other_model_is_never_accepted(model: str | None) -> None:
-    cheap, big = decide_cheap(POLICY, scored(), model=model), decide_big(POLICY, scored(), None, model)
+    cheap, big = (
+        decide_cheap(POLICY, "t", call(signal=scored(), model_returned=model)),
+        decide_big(POLICY, None, call("big", scored(), model_returned=model)),
+    )
     assert (cheap.action, cheap.reasons) == ("escalate", ("model_not_fitted",))
     assert (big.action, big.reasons) == ("review", ("model_not_fitted",))
 
@@ -70,14 +74,28 @@ def test_an_answer_of_any_other_model_is_never_accepted(model: str | None) -> No
 def test_a_policy_fitted_where_no_model_id_came_back_takes_none() -> None:
     nameless = FITTED.model_copy(update={"cheap": tier("cheap").model_copy(update={"model_returned": None})})
     policy = Policy(fitted=nameless)
-    assert decide_cheap(policy, scored(), model=None).action == "accept"
-    assert decide_cheap(policy, scored(), model="cheap-model").action == "escalate"
+    assert decide_cheap(policy, "t", call(signal=scored(), model_returned=None)).action == "accept"
+    assert decide_cheap(policy, "t", call(signal=scored(), model_returned="cheap-model")).action == "escalate"
+
+
+@pytest.mark.parametrize(("model", "action"), [("cheap-model-2026-08-01", "accept"), ("other-model", "escalate")])
+def test_a_reading_is_decided_like_the_call_that_it_becomes(model: str, action: str) -> None:
+    reading = Reading(
+        scored(), text="refund", model=model, fingerprint=None, prompt_tokens=None, completion_tokens=None
+    )
+    decision = decide_cheap(POLICY, "t", reading)
+    assert decision == decide_cheap(POLICY, "t", call(signal=scored(), model_returned=model))
+    assert decision.action == action
+    assert decide_big(POLICY, None, reading) == decide_big(POLICY, None, call("big", scored(), model_returned=model))
 
 
 def test_a_policy_that_was_not_fitted_asks_for_no_model() -> None:
-    assert decide_cheap(Policy(), scored(), model="any").action == "accept"
+    assert decide_cheap(Policy(), "t", call(signal=scored(), model_returned="any")).action == "accept"
 
 
 def test_no_signal_stays_no_signal() -> None:
-    assert decide_cheap(POLICY, unscorable(), model="cheap-model-2026-08-01").action == "escalate"
-    assert decide_big(POLICY, unscorable(), None, "big-model-2026-08-01").action == "review"
+    assert (
+        decide_cheap(POLICY, "t", call(signal=unscorable(), model_returned="cheap-model-2026-08-01")).action
+        == "escalate"
+    )
+    assert decide_big(POLICY, None, call("big", unscorable(), model_returned="big-model-2026-08-01")).action == "review"

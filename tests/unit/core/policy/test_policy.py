@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -49,13 +50,13 @@ class TestCheap:
         ],
     )
     def test_boundaries(self, signal: Scored, action: Action, reasons: tuple[str, ...]) -> None:
-        decision = decide_cheap(DEFAULT, signal)
+        decision = decide_cheap(DEFAULT, "t", call(signal=signal))
         assert (decision.action, decision.reasons) == (action, reasons)
         assert (decision.confidence, decision.entropy) == (signal.confidence, signal.entropy)
 
     @pytest.mark.parametrize("reason", Reason)
     def test_no_signal_is_escalated_with_its_reason_even_if_the_text_names_a_label(self, reason: Reason) -> None:
-        decision = decide_cheap(DEFAULT, unscorable(reason, label="refund"))
+        decision = decide_cheap(DEFAULT, "t", call(signal=unscorable(reason, label="refund")))
         assert decision == Decision("escalate", (f"no_signal:{reason.value}",))
         assert decision.confidence is None
 
@@ -63,46 +64,61 @@ class TestCheap:
         certain_of_two = scored(
             confidence=0.6, entropy=0.1, label_probs={"refund": 0.6, "shipping": 0.4, "account": 0.0}
         )
-        assert decide_cheap(DEFAULT, certain_of_two).action == "escalate"
+        assert decide_cheap(DEFAULT, "t", call(signal=certain_of_two)).action == "escalate"
 
     @pytest.mark.parametrize(("entropy", "action"), [(1.0 - JUST, "escalate"), (1.0, "review"), (2.0, "review")])
     def test_abstention(self, entropy: float, action: Action) -> None:
         policy = Policy(cheap=CheapRule(abstain_entropy=1.0))
-        decision = decide_cheap(policy, scored(entropy=entropy))
+        decision = decide_cheap(policy, "t", call(signal=scored(entropy=entropy)))
         assert decision.action == action
         assert ("abstained" in decision.reasons) == (action == "review")
 
     def test_abstention_does_not_save_an_answer_without_a_signal_from_the_big_model(self) -> None:
-        assert decide_cheap(Policy(cheap=CheapRule(abstain_entropy=0.0)), unscorable()).action == "escalate"
+        assert (
+            decide_cheap(Policy(cheap=CheapRule(abstain_entropy=0.0)), "t", call(signal=unscorable())).action
+            == "escalate"
+        )
 
     def test_abstention_under_the_entropy_of_accept_still_asks_a_person(self) -> None:
         policy = Policy(cheap=CheapRule(abstain_entropy=0.2))
-        assert decide_cheap(policy, scored(entropy=0.3)) == Decision("review", ("abstained",), 0.9, 0.3)
+        assert decide_cheap(policy, "t", call(signal=scored(entropy=0.3))) == Decision(
+            "review", ("abstained",), 0.9, 0.3
+        )
 
 
 class TestAudit:
+    def test_no_argument_of_a_decision_has_a_default(self) -> None:
+        """A default id once drew the same lot for all rows."""
+        for decide in (decide_cheap, decide_big):
+            parameters = inspect.signature(decide).parameters.values()
+            assert all(parameter.default is inspect.Parameter.empty for parameter in parameters)
+
     def test_draws_about_the_share_and_the_same_tickets_each_time(self) -> None:
         policy = Policy(audit_share=0.1)
         ids = [f"ticket-{number}" for number in range(5_000)]
-        drawn = [key for key in ids if decide_cheap(policy, scored(), key).action == "review"]
+        drawn = [key for key in ids if decide_cheap(policy, key, call(signal=scored())).action == "review"]
         # Four standard deviations of a binomial count.
         assert abs(len(drawn) - 500) < 4 * math.sqrt(5_000 * 0.1 * 0.9)
-        assert drawn == [key for key in ids if decide_cheap(policy, scored(), key).action == "review"]
-        assert decide_cheap(policy, scored(), drawn[0]).reasons == ("audit",)
+        assert drawn == [key for key in ids if decide_cheap(policy, key, call(signal=scored())).action == "review"]
+        assert decide_cheap(policy, drawn[0], call(signal=scored())).reasons == ("audit",)
 
     def test_a_larger_share_draws_the_same_tickets_and_more(self) -> None:
         ids = [str(number) for number in range(2_000)]
 
         def drawn(share: float) -> set[str]:
-            return {key for key in ids if decide_cheap(Policy(audit_share=share), scored(), key).action == "review"}
+            return {
+                key
+                for key in ids
+                if decide_cheap(Policy(audit_share=share), key, call(signal=scored())).action == "review"
+            }
 
         assert drawn(0.05) < drawn(0.2) < drawn(1.0) == set(ids)
         assert drawn(0.0) == set()
 
     def test_draws_from_accepted_answers_only(self) -> None:
         policy = Policy(audit_share=1.0)
-        assert decide_cheap(policy, scored(confidence=0.1), "t").action == "escalate"
-        assert decide_cheap(policy, unscorable(), "t").action == "escalate"
+        assert decide_cheap(policy, "t", call(signal=scored(confidence=0.1))).action == "escalate"
+        assert decide_cheap(policy, "t", call(signal=unscorable())).action == "escalate"
 
 
 class TestBig:
@@ -122,12 +138,12 @@ class TestBig:
         ],
     )
     def test_boundaries(self, signal: Scored, cheap_label: str | None, reasons: tuple[str, ...]) -> None:
-        decision = decide_big(DEFAULT, signal, cheap_label)
+        decision = decide_big(DEFAULT, cheap_label, call("big", signal))
         assert (decision.action, decision.reasons) == ("review" if reasons else "accept", reasons)
 
     @pytest.mark.parametrize("reason", Reason)
     def test_no_signal_goes_to_a_person_even_where_both_tiers_name_one_label(self, reason: Reason) -> None:
-        decision = decide_big(DEFAULT, unscorable(reason, label="refund"), "refund")
+        decision = decide_big(DEFAULT, "refund", call("big", unscorable(reason, label="refund")))
         assert decision == Decision("review", (f"no_signal:{reason.value}",))
 
 
@@ -148,8 +164,8 @@ class TestBasis:
     def test_numbers(self, basis: Basis, expected: tuple[float, float]) -> None:
         assert numbers(self.SIGNAL, basis) == expected
         for decision in (
-            decide_cheap(Policy(basis=basis), self.SIGNAL),
-            decide_big(Policy(basis=basis), self.SIGNAL, None),
+            decide_cheap(Policy(basis=basis), "t", call(signal=self.SIGNAL)),
+            decide_big(Policy(basis=basis), None, call("big", self.SIGNAL)),
         ):
             assert (decision.confidence, decision.entropy) == expected
             assert decision.action == ("accept" if expected[0] >= 0.65 else decision.action)
@@ -159,8 +175,8 @@ class TestBasis:
     def test_little_mass_is_never_accepted_on_any_basis(self, basis: Basis) -> None:
         sure = scored(confidence=1.0, entropy=0.0, token_confidence=1.0, token_entropy=0.0, min_logprob=0.0,
                       mean_logprob=0.0, top_k_mass=0.9)  # fmt: skip
-        assert decide_cheap(Policy(basis=basis), sure).action == "escalate"
-        assert decide_big(Policy(basis=basis), sure, "refund").action == "review"
+        assert decide_cheap(Policy(basis=basis), "t", call(signal=sure)).action == "escalate"
+        assert decide_big(Policy(basis=basis), "refund", call("big", sure)).action == "review"
 
 
 class TestUncertainty:

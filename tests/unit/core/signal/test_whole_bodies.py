@@ -34,7 +34,7 @@ def cases(path: Path) -> list[Any]:
 def test_a_body_is_read_as_expected(case: dict[str, Any]) -> None:
     reading = score(case["response"], LabelSet(case["labels"]))
     signal, expect = reading.signal, dict(case["expect"])
-    decision = decide_cheap(Policy(), signal, ticket_id="t", model=reading.model)
+    decision = decide_cheap(Policy(), "t", reading)
     confidence = signal.confidence if isinstance(signal, Scored) else math.nan
     expect.pop("soft", None)
     least, most = expect.pop("confidence_min", None), expect.pop("confidence_max", None)
