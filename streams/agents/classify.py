@@ -8,10 +8,8 @@ from schemas import Alert, Classification, Escalation, Review, Ticket
 from streams.agents.guards import Escalates
 from streams.agents.model import Ask
 from streams.agents.outcomes import review
-from streams.core.guards import EscalationBudget
 from streams.core.policy.policy import Policy, skips_cheap
-
-_STRAIGHT = "straight_to_big"
+from streams.core.policy.reasons import DecisionReason
 
 
 class ClassifyHandler:
@@ -36,6 +34,9 @@ class ClassifyHandler:
     def _straight(self, ticket: Ticket) -> Sequence[Escalation | Review | Alert]:
         allowed, alerts = self._escalates()
         if not allowed:
-            reasons = (_STRAIGHT, EscalationBudget.REASON)
+            reasons = (DecisionReason.STRAIGHT_TO_BIG, DecisionReason.ESCALATION_BUDGET)
             return (review(ticket, self._policy, (), reasons, self._label_count), *alerts)
-        return (Escalation(ticket=ticket, reasons=(_STRAIGHT,), policy_id=self._policy.id), *alerts)
+        return (
+            Escalation(ticket=ticket, reasons=(DecisionReason.STRAIGHT_TO_BIG,), policy_id=self._policy.id),
+            *alerts,
+        )

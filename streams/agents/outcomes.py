@@ -73,7 +73,7 @@ def routed_without_signal(
     does not cover, whatever else was decided, and for reasons that do not name it.
     """
     label = calls[-1].signal.label
-    if label is None or not exception.covers(calls[-1], on) or f"exception:{exception.id}" not in reasons:
+    if label is None or not exception.covers(calls[-1], on) or exception.decision_reason not in reasons:
         raise TypeError(f"the exception {exception.id} does not cover this answer")
     return Routed(
         result_id=Routed.id_for(ticket.ticket_id),

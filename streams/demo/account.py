@@ -19,7 +19,7 @@ from schemas import (
     Scored,
     Ticket,
 )
-from streams.core.guards import EscalationBudget
+from streams.core.policy.reasons import DecisionReason
 from streams.kafka.produce import Sent
 
 
@@ -87,7 +87,7 @@ class Account:
     @property
     def over_budget(self) -> int:
         """How many tickets are in front of a person because the hour's escalations were used up."""
-        return sum(EscalationBudget.REASON in review.reasons for review in self.reviews.values())
+        return sum(DecisionReason.ESCALATION_BUDGET in review.reasons for review in self.reviews.values())
 
     @property
     def complete(self) -> bool:

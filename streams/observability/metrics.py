@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
-from streams.core.guards import EscalationBudget
+from streams.core.policy.reasons import DecisionReason
 from streams.delivery.observer import Observer
 from streams.observability.liveness import Standing, State
 
@@ -18,7 +18,7 @@ _NATS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 #: The escalation share is taken over this many decisions on cheap answers.
 _SHARE_WINDOW = 500
-_EXCEPTION = "exception:"
+_EXCEPTION = DecisionReason.EXCEPTION.of("")
 
 
 class MetricsObserver(Observer):
@@ -95,7 +95,7 @@ class MetricsObserver(Observer):
             elif isinstance(output, Review):
                 self._route("review", output.reasons)
                 self._decided(agent, output.calls)
-                self._over_budget.inc(EscalationBudget.REASON in output.reasons)
+                self._over_budget.inc(DecisionReason.ESCALATION_BUDGET in output.reasons)
             elif isinstance(output, Alert):
                 self._alert(output)
 

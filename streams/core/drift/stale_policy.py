@@ -9,8 +9,8 @@ from dataclasses import replace
 from schemas import Alert, Tier
 from streams.core.drift.alert_kinds import MODEL_MOVED, WatchKind
 from streams.core.policy.policy import Decision, WhenStale
+from streams.core.policy.reasons import DecisionReason
 
-REASON = "policy_stale"
 #: Alerts that are remembered, so that one that is sent again after it was acknowledged is not news.
 _REMEMBERED = 1_000
 
@@ -61,7 +61,7 @@ def tightened(decision: Decision, tier: Tier, when_stale: WhenStale) -> Decision
     """
     if decision.action != "accept":
         return decision
-    reasons = (*decision.reasons, REASON)
+    reasons = (*decision.reasons, DecisionReason.POLICY_STALE)
     if when_stale == "ignore":
         return replace(decision, reasons=reasons)
     goes_on = (tier, when_stale) == ("cheap", "escalate")

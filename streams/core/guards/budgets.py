@@ -9,9 +9,6 @@ from streams.core.guards.hourly_total import HourlyTotal
 class EscalationBudget:
     """So many escalations an hour; tickets beyond them go to a person instead."""
 
-    #: The reason on a ticket that is in front of a person because the hour's escalations are used up.
-    REASON = "escalation_budget"
-
     def __init__(self, most: int, remind_s: float) -> None:
         self._most = most
         self._hour = HourlyTotal()
@@ -22,7 +19,7 @@ class EscalationBudget:
         if self._hour.total(now) < self._most:
             self._hour.add(1, now)
             return True, ()
-        if not self._bell.pull(self.REASON, now):
+        if not self._bell.pull("escalations", now):
             return False, ()
         summary = f"the {self._most} escalations of this hour are used up: tickets go to a person instead"
         details = {"max_escalations_per_hour": self._most}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
 
@@ -134,9 +135,22 @@ class Observation:
         return cls(call.signal, call.model_returned, call.fingerprint, usage)
 
 
+class BreachName(StrEnum):
+    """The breaches beside those whose name is the ``Reason`` of an answer without a signal."""
+
+    K_BELOW_MINIMUM = "k_below_minimum"
+    """Fewer alternatives came back than the terms ask for."""
+    MODEL_NOT_ALLOWED = "model_not_allowed"
+    """Another model answered."""
+    USAGE_MISSING = "usage_missing"
+    """No token counts came back."""
+    FINGERPRINT_MISSING = "fingerprint_missing"
+    """No fingerprint came back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One way in which an answer broke the terms; ``name`` is the short name that is counted."""
+    """One way in which an answer broke the terms; ``name`` is counted: a ``BreachName``, or the signal's reason."""
 
     name: str
     field: ResponseField | Literal["answer"]
@@ -164,18 +178,24 @@ def compare(terms: Terms, seen: Observation) -> tuple[Breach, ...]:
             return tuple(breaches)
     if isinstance(signal, Scored) and signal.k < terms.min_k:
         breaches.append(
-            Breach("k_below_minimum", "top_logprobs", "accept", f"at least {terms.min_k}", f"{signal.k} at one token")
+            Breach(
+                BreachName.K_BELOW_MINIMUM,
+                "top_logprobs",
+                "accept",
+                f"at least {terms.min_k}",
+                f"{signal.k} at one token",
+            )
         )
     if not tells(signal) and seen.model is None:
         return tuple(breaches)
     for field, use in terms.relies_on.items():
         if field == "model" and not terms.allows(seen.model):
             expected = f"one of {', '.join(terms.model_ids)}"
-            breaches.append(Breach("model_not_allowed", field, use, expected, seen.model or "none"))
+            breaches.append(Breach(BreachName.MODEL_NOT_ALLOWED, field, use, expected, seen.model or "none"))
         elif field == "usage" and not seen.has_usage:
-            breaches.append(Breach("usage_missing", field, use, "token counts", "none"))
+            breaches.append(Breach(BreachName.USAGE_MISSING, field, use, "token counts", "none"))
         elif field == "fingerprint" and seen.fingerprint is None:
-            breaches.append(Breach("fingerprint_missing", field, use, "a fingerprint", "none"))
+            breaches.append(Breach(BreachName.FINGERPRINT_MISSING, field, use, "a fingerprint", "none"))
     return tuple(breaches)
 
 

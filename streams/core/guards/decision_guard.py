@@ -14,6 +14,7 @@ from streams.core.guards.finding import AlertKind, Bell, Finding
 from streams.core.guards.limits import GuardLimits
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Action, Decision
+from streams.core.policy.reasons import DecisionReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class DecisionGuard:
         if exception is not None:
             judged = self._excused(exception, decision, now)
         elif decision.action == "accept" and (broken := self._broken(call)):
-            reasons = tuple(f"contract:{name}" for name in broken)
+            reasons = tuple(DecisionReason.CONTRACT.of(name) for name in broken)
             judged = Judged(replace(decision, action=self._otherwise, reasons=reasons))
         else:
             judged = Judged(decision)
@@ -67,7 +68,9 @@ class DecisionGuard:
             allowed, more = self._budget.take(now)
             findings += more
             if not allowed:
-                decision = replace(decision, action="review", reasons=(*decision.reasons, EscalationBudget.REASON))
+                decision = replace(
+                    decision, action="review", reasons=(*decision.reasons, DecisionReason.ESCALATION_BUDGET)
+                )
         return Judged(decision, exception, findings)
 
     def _broken(self, call: Call) -> list[str]:
@@ -90,5 +93,5 @@ class DecisionGuard:
             )
             details = exception.model_dump(mode="json")
             findings = (Finding(AlertKind.EXCEPTION_IN_USE, f"exception:{exception.id}", summary, details),)
-        reasons = (f"exception:{exception.id}", *decision.reasons)
+        reasons = (exception.decision_reason, *decision.reasons)
         return Judged(Decision("accept", reasons), exception, findings)

@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas import Call, Reason, Tier
 from streams.core.guards.breaker import Breaker, Permit
-from streams.core.guards.contract import Breach, Observation, Terms, Use, compare, tells
+from streams.core.guards.contract import Breach, BreachName, Observation, Terms, Use, compare, tells
 from streams.core.guards.contract_change import Changes, Run, use_name
 from streams.core.guards.finding import AlertKind, Bell, Finding
 from streams.core.guards.limits import GuardLimits
@@ -16,8 +16,6 @@ from streams.core.guards.other_models import OtherModels
 from streams.core.guards.outage import UNANSWERED, Outages
 from streams.core.guards.rates import Rates
 from streams.core.guards.written_exception import WrittenException
-
-_OTHER_MODEL = "model_not_allowed"
 
 
 class EndpointGuard:
@@ -90,7 +88,7 @@ class EndpointGuard:
         if self._breaker.is_open:
             return findings
         well = [self._over_change(use) for use in self._changes.kept(uses)]
-        begun = self._outages.see(names, self._changes.broken | {_OTHER_MODEL}, now)
+        begun = self._outages.see(names, self._changes.broken | {BreachName.MODEL_NOT_ALLOWED}, now)
         well += [f"{AlertKind.SIGNAL_OUTAGE}:{name}" for name in self._outages.ended(names)]
         findings += [self._outage(name) for name in begun]
         return [*findings, *self._recovered(well)]
@@ -135,9 +133,11 @@ class EndpointGuard:
         return [self._outage(name) for name in self._outages.unanswered(now)]
 
     def _models(self, call: Call, breaches: Sequence[Breach], now: float) -> list[Finding]:
-        breach = next((each for each in breaches if each.name == _OTHER_MODEL), None)
+        breach = next((each for each in breaches if each.name == BreachName.MODEL_NOT_ALLOWED), None)
         if breach is None:
-            over = self._other_models and not self._breaker.is_open and not self._rates.count(_OTHER_MODEL)
+            over = (
+                self._other_models and not self._breaker.is_open and not self._rates.count(BreachName.MODEL_NOT_ALLOWED)
+            )
             return self._recovered(self._over_models()) if over else []
         if not self._other_models.see(breach.found, now):
             return []

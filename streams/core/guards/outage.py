@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
+from schemas import Reason
 from streams.core.guards.finding import Bell
 from streams.core.guards.limits import SIGNIFICANT, GuardLimits
 from streams.core.guards.rates import Rates
 from streams.core.statistics import binomial_tail
 
 #: Calls without any answer; they are no breach, but an outage all the same.
-UNANSWERED = "no_answer"
+UNANSWERED = Reason.NO_ANSWER
 
 
 class Outages:

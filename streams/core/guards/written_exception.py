@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas import Call, Reason, Tier, Unscorable
 from schemas.base import MAX_NAME
+from streams.core.policy.reasons import DecisionReason
 
 #: The signal is not there. Everything else (a broken signal, a refusal, no answer) can never be excused.
 ABSENCE = frozenset({Reason.LOGPROBS_ABSENT, Reason.LOGPROBS_NULL, Reason.LOGPROBS_EMPTY, Reason.NO_ALTERNATIVES})
@@ -43,6 +44,11 @@ class WrittenException(BaseModel):
         if others := sorted(reasons - ABSENCE):
             raise ValueError(f"cannot excuse {', '.join(others)}: only {', '.join(sorted(ABSENCE))}")
         return reasons
+
+    @property
+    def decision_reason(self) -> str:
+        """The reason on a result that rests on it."""
+        return DecisionReason.EXCEPTION.of(self.id)
 
     def in_force(self, on: date) -> bool:
         """Return whether it holds on this day (UTC)."""

@@ -17,6 +17,7 @@ from schemas import Call, Scored, TextPerplexity, Unscorable, stable_id
 from schemas.signal import Probability, entropy_with_none
 from streams.core.policy.calibration_map import CalibrationMap
 from streams.core.policy.fitted import Fitted
+from streams.core.policy.reasons import DecisionReason
 from streams.core.signal.perplexity import PerplexityRule, risk
 from streams.core.signal.score import Reading
 
@@ -122,22 +123,24 @@ def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decisi
     signal, model, perplexity = _shown(call)
     suspicious = _suspicions(policy, perplexity)
     if not isinstance(signal, Scored):
-        return Decision("review" if suspicious else "escalate", (f"no_signal:{signal.reason}", *suspicious))
+        return Decision(
+            "review" if suspicious else "escalate", (DecisionReason.NO_SIGNAL.of(signal.reason), *suspicious)
+        )
     rule = policy.cheap
     confidence, entropy = _calibrated(policy.calibration.cheap, numbers(signal, policy.basis))
     reasons = _doubts(policy, signal, confidence, rule.min_confidence, rule.min_confidence_two_labels)
     if policy.fitted is not None and model != policy.fitted.cheap.model_returned:
-        reasons.append("model_not_fitted")
+        reasons.append(DecisionReason.MODEL_NOT_FITTED)
     if entropy >= rule.max_entropy:
-        reasons.append("high_entropy")
+        reasons.append(DecisionReason.HIGH_ENTROPY)
     if rule.abstain_entropy is not None and entropy >= rule.abstain_entropy:
-        return Decision("review", (*reasons, "abstained", *suspicious), confidence, entropy)
+        return Decision("review", (*reasons, DecisionReason.ABSTAINED, *suspicious), confidence, entropy)
     if suspicious:
         return Decision("review", (*reasons, *suspicious), confidence, entropy)
     if reasons:
         return Decision("escalate", tuple(reasons), confidence, entropy)
     if policy.audit_share and _drawn(ticket_id, policy.audit_share):
-        return Decision("review", ("audit",), confidence, entropy)
+        return Decision("review", (DecisionReason.AUDIT,), confidence, entropy)
     return Decision("accept", (), confidence, entropy)
 
 
@@ -145,16 +148,16 @@ def decide_big(policy: Policy, cheap_label: str | None, call: Call | Reading) ->
     """Decide on the big tier's answer: accept or review. ``cheap_label`` is what the cheap tier named, if anything."""
     signal, model, _ = _shown(call)
     if not isinstance(signal, Scored):
-        return Decision("review", (f"no_signal:{signal.reason}",))
+        return Decision("review", (DecisionReason.NO_SIGNAL.of(signal.reason),))
     rule = policy.big
     confidence, entropy = _calibrated(policy.calibration.big, numbers(signal, policy.basis))
     reasons = _doubts(policy, signal, confidence, rule.min_confidence, rule.min_confidence_two_labels)
     if policy.fitted is not None and model != policy.fitted.big.model_returned:
-        reasons.append("model_not_fitted")
+        reasons.append(DecisionReason.MODEL_NOT_FITTED)
     if entropy > rule.max_entropy:
-        reasons.append("high_entropy")
+        reasons.append(DecisionReason.HIGH_ENTROPY)
     if cheap_label is not None and cheap_label != signal.label and entropy >= rule.disagreement_entropy:
-        reasons.append("tiers_disagree")
+        reasons.append(DecisionReason.TIERS_DISAGREE)
     return Decision("review" if reasons else "accept", tuple(reasons), confidence, entropy)
 
 
@@ -184,13 +187,15 @@ def _calibrated(calibration: CalibrationMap | None, shown: tuple[float, float]) 
     return (confidence if calibration is None else calibration(confidence)), entropy
 
 
-def _doubts(policy: Policy, signal: Scored, confidence: float, floor: float, floor_two_labels: float) -> list[str]:
+def _doubts(
+    policy: Policy, signal: Scored, confidence: float, floor: float, floor_two_labels: float
+) -> list[DecisionReason]:
     least = floor_two_labels if len(signal.label_probs) == 2 else floor
-    reasons = []
+    reasons: list[DecisionReason] = []
     if confidence < least:
-        reasons.append("low_confidence")
+        reasons.append(DecisionReason.LOW_CONFIDENCE)
     if signal.top_k_mass < policy.min_top_k_mass:
-        reasons.append("low_top_k_mass")
+        reasons.append(DecisionReason.LOW_TOP_K_MASS)
     return reasons
 
 
