@@ -1,4 +1,4 @@
-"""cause: reads the alerts about probes and traffic, and says whether it is the tickets that changed, or both."""
+"""cause: reads the alerts about probes and traffic, and says whether the tickets changed, or both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""drift: watches the probes of every endpoint, and raises an alert where one shows that the model has changed."""
+"""drift: watches the probes of every endpoint, and raises an alert if one shows that the model has changed."""
 
 from __future__ import annotations
 

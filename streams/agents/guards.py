@@ -1,6 +1,6 @@
 """The guards of one worker process with their clocks, and their findings as alerts to send.
 
-A handler hands its findings on as messages, like everything else that it says. Every process guards what it sees
+A handler hands its findings on as messages, like all its outputs. Every process guards what it sees
 itself, so two workers may each raise the same alert.
 """
 

@@ -91,7 +91,7 @@ def routed_without_signal(
 def review(
     ticket: Ticket, policy: Policy, calls: tuple[Call, ...], reasons: tuple[str, ...], label_count: int
 ) -> Review:
-    """Return the doubt about a ticket, for a person; the best answer so far is suggested."""
+    """Return the doubt about a ticket, for a reviewer; the best answer so far is suggested."""
     named = [call.signal.label for call in calls if call.signal.label is not None]
     return Review(
         review_id=Review.id_for(ticket.ticket_id),

@@ -1,4 +1,4 @@
-"""traffic: watches what the pipeline sees of its tickets anyway, and raises an alert where that has changed."""
+"""traffic: watches what the pipeline sees of its tickets, and raises an alert if that has changed."""
 
 from __future__ import annotations
 

@@ -25,11 +25,10 @@ def watcher(
     count: Callable[[str, str], None],
     replayed: Callable[[str], None] = lambda _agent: None,
 ) -> Stage:
-    """Return the stage of one watching agent; ``count`` hears what became of every probe.
+    """Return the stage of one watching agent; ``count`` is called with what became of every probe.
 
-    ``replayed`` hears the agent's name for every old message that its memory reads again.
-
-    Raises KeyError for an agent that is none of them.
+    ``replayed`` is called with the agent's name for every old message that its memory reads again. Raises KeyError for
+    any other agent.
     """
     limits, topic = settings.drift, TOPICS[USES[agent].reads]
     if agent == "traffic":

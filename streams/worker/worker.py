@@ -41,12 +41,12 @@ from streams.worker.watchdog import Watchdog, WatchedObserver
 log = structlog.get_logger(__name__)
 
 
-#: A database that restarts is away for longer than a model: with pauses of up to 30 s, these last a quarter of an hour.
+#: A database that restarts is unavailable for longer than a model: with pauses of up to 30 s, these last a quarter of an hour.
 _STORE_ATTEMPTS = 36
 
 
 class Worker:
-    """Runs some of the agents until it is told to stop or nothing can succeed any more.
+    """Runs some of the agents until it is asked to stop or nothing can succeed any more.
 
     Raises SettingsError for a policy that was fitted for another model, prompt or set of labels.
     """
@@ -91,7 +91,7 @@ class Worker:
             raise self._error
 
     async def stopping(self) -> None:
-        """Wait until the worker has been told to stop, or found out that it has to."""
+        """Wait until the worker was asked to stop, or found out that it has to."""
         await self._stop.wait()
 
     def _health(self) -> Answer:
@@ -170,7 +170,7 @@ class Worker:
         return WithPerplexity(model, client.measure)
 
     async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
-        """Return a tier's client, its contract checked with one call where there is one."""
+        """Return a tier's client, its contract checked with one call if there is one."""
         settings = self._settings
         endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
         client = ModelClient(tier, endpoint, settings.label_set, redact=settings.redact)
@@ -196,7 +196,7 @@ class Worker:
 
 
 def check_policy(settings: Settings) -> None:
-    """Raise SettingsError where the policy was fitted for another model, prompt or set of labels than the settings'."""
+    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'."""
     fitted, labels, tiers = settings.policy.fitted, settings.label_set, settings.tiers
     if fitted is not None:
         prompt = Prompt(labels.labels, labels.answers, settings.redact)

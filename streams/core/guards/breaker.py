@@ -11,7 +11,7 @@ class Permit(Enum):
 
     CALL = "call"
     TRIAL = "trial"
-    """Call, and tell the breaker what came of it."""
+    """Call, and report the result to the breaker."""
     REFUSED = "refused"
 
 
@@ -19,7 +19,7 @@ class Breaker:
     """Closed: every call. Open: one trial every ``every_s`` seconds. Trials that keep the contract close it.
 
     After a good trial the next one follows at once (half open); ``to_close`` in a row close the breaker, and a bad one
-    begins the wait anew. A trial that never comes back holds nothing up: the next is due all the same.
+    begins the wait again. A trial that never comes back holds nothing up: the next one is due as planned.
     """
 
     def __init__(self, every_s: float, to_close: int) -> None:

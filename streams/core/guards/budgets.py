@@ -7,7 +7,7 @@ from streams.core.guards.hourly_total import HourlyTotal
 
 
 class EscalationBudget:
-    """So many escalations an hour; tickets beyond them go to a person instead."""
+    """A number of escalations an hour; tickets beyond it go to a reviewer instead."""
 
     def __init__(self, most: int, remind_s: float) -> None:
         self._most = most
@@ -15,7 +15,7 @@ class EscalationBudget:
         self._bell = Bell(remind_s)
 
     def take(self, now: float) -> tuple[bool, tuple[Finding, ...]]:
-        """Return whether one more escalation is allowed at ``now`` (seconds), counting it if so, and what is to be said."""
+        """Return whether one more escalation is allowed at ``now`` (seconds), counting it if so, and the findings."""
         if self._hour.total(now) < self._most:
             self._hour.add(1, now)
             return True, ()
@@ -27,7 +27,7 @@ class EscalationBudget:
 
 
 class SpendBudget:
-    """So much money an hour; once it is spent, nothing more is asked of the big model. Calls in flight may exceed it."""
+    """An amount of money an hour; once it is spent, the big model is not asked. Calls in flight may exceed it."""
 
     def __init__(self, most_usd: float, remind_s: float) -> None:
         self._most_usd = most_usd
@@ -39,7 +39,7 @@ class SpendBudget:
         self._hour.add(cost_usd, now)
 
     def allows(self, now: float) -> tuple[bool, tuple[Finding, ...]]:
-        """Return whether money is left at ``now`` (seconds), and what is to be said."""
+        """Return whether money is left at ``now`` (seconds), and the findings."""
         spent = self._hour.total(now)
         if spent < self._most_usd:
             return True, ()

@@ -34,7 +34,7 @@ _SILENT = frozenset(
 )
 #: Answers whose logprobs could be read: what is wrong with them is the answer, not the endpoint.
 _READABLE = frozenset({Reason.NOT_A_LABEL, Reason.AMBIGUOUS_LABEL})
-#: Where the rest of the reasons point, beside the logprobs themselves.
+#: What the rest of the reasons point to, apart from the logprobs themselves.
 _BODY = frozenset({Reason.NO_ANSWER, Reason.NOT_JSON, Reason.ERROR_BODY, Reason.UNKNOWN_SHAPE})
 _LIST = frozenset({Reason.NO_ALTERNATIVES, Reason.IMPOSSIBLE_MASS})
 
@@ -87,7 +87,7 @@ class Contract(Terms):
 
 
 class Contracts(_Paper):
-    """The contracts file: one contract an endpoint, and the exceptions that somebody has written."""
+    """The contracts file: one contract an endpoint, and the written exceptions."""
 
     contracts: tuple[Contract, ...]
     exceptions: tuple[WrittenException, ...] = ()
@@ -110,7 +110,7 @@ class Contracts(_Paper):
         return self
 
     def contract(self, tier: Tier, model: str) -> Contract | None:
-        """Return the endpoint's contract, or None where nobody has written one."""
+        """Return the endpoint's contract, or None if there is none."""
         return next((each for each in self.contracts if (each.tier, each.model) == (tier, model)), None)
 
     def exceptions_of(self, tier: Tier, model: str) -> tuple[WrittenException, ...]:
@@ -136,7 +136,7 @@ class Observation:
 
 
 class BreachName(StrEnum):
-    """The breaches beside those whose name is the ``Reason`` of an answer without a signal."""
+    """The breaches other than those whose name is the ``Reason`` of an answer without a signal."""
 
     K_BELOW_MINIMUM = "k_below_minimum"
     """Fewer alternatives came back than the terms ask for."""

@@ -89,7 +89,7 @@ class Changes:
         return max(0, breaches - run.length), max(0, calls - run.length)
 
     def forget(self) -> list[Use]:
-        """Return the uses whose contract had changed, and begin anew."""
+        """Return the uses whose contract had changed, and begin again."""
         uses = sorted(self._changed)
         self._runs, self._changed = {}, {}
         return uses

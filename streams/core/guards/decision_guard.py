@@ -19,7 +19,7 @@ from streams.core.policy.reasons import DecisionReason
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A decision that the guard has seen, the exception it rests on (if any), and what is to be said."""
+    """A decision that the guard has seen, the exception it rests on (if any), and the findings."""
 
     decision: Decision
     exception: WrittenException | None = None

@@ -24,10 +24,10 @@ class EndpointGuard:
     *An outage* is breaches among answers that keep the contract: over the last ``window`` calls one kind of breach
     has a count that its earlier share would lead to less than once in a million. Calls without any answer are an
     outage too. It raises an alert, and the endpoint is asked as before: what it answers well is worth having, and
-    where it does not answer, the calls' own time-outs hold the flow back while tickets wait in their topic.
+    when it does not answer, the calls' own time-outs hold the flow back while tickets wait in their topic.
 
     *A changed contract* is a run without end: ``run`` or more breaches in a row, more than the earlier share would lead to
-    once in a million, or a whole window. It raises an alert and, where answers cannot be accepted without what is
+    once in a million, or a whole window. It raises an alert and, if answers cannot be accepted without what is
     broken, opens the breaker: nothing more is paid for them but a trial now and then. A written exception that
     covers every breach of the run keeps the breaker closed while it is in force.
 
@@ -63,7 +63,7 @@ class EndpointGuard:
         return self._breaker.permit(now)
 
     def observe(self, call: Call, permit: Permit, now: float, on: date) -> tuple[Finding, ...]:
-        """Take what came of a call at ``now`` (seconds) on the day ``on`` (UTC), and return what is to be said."""
+        """Take what came of a call at ``now`` (seconds) on the day ``on`` (UTC), and return the findings."""
         if call.signal.status == "unscorable" and call.signal.reason is Reason.NO_ANSWER:
             return tuple(self._no_answer(permit, now))
         breaches = compare(self._terms, Observation.of(call))
@@ -98,7 +98,7 @@ class EndpointGuard:
         opens = use == "accept" and not run.names.keys() <= excused
         if opens:
             self._breaker.open(now)
-            self._bell.over(use)  # news, even if the change itself was told before
+            self._bell.over(use)  # news, even if the change itself was reported before
         if not self._bell.pull(use, now):
             return []
         what = ", ".join(name for name, _ in run.names.most_common())

@@ -9,7 +9,7 @@ from streams.core.statistics import predictive_none, predictive_tails
 
 _SOURCE = "escalations"
 _ESCALATED = "escalated"
-#: The last window is judged so many times while it passes.
+#: How often the last window is judged while it passes.
 _LOOKS = 4
 #: An alarm is over when what is seen is this likely again under the history before it.
 _USUAL = 1e-3
@@ -38,7 +38,7 @@ class ShareWatch:
         """(escalations, decisions) in the window and the history up to the last escalation."""
 
     def push(self, cause: str | None, now: float) -> tuple[Finding, ...]:
-        """Take the next decision at ``now`` (seconds): why it is escalated, or None where it is not."""
+        """Take the next decision at ``now`` (seconds): why it is escalated, or None if it is not."""
         names = set() if cause is None else {_ESCALATED, cause}
         self._rates.push(names, learn=self._alarm is None)
         self._quiet += 1

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: A judgement is made where chance alone would do the same less often than this.
+#: A finding is made if chance alone would do the same less often than this.
 SIGNIFICANT = 1e-6
 
 
@@ -18,11 +18,11 @@ class GuardLimits(BaseModel):
     window: Annotated[int, Field(ge=20, le=10_000)] = 100
     """Calls to an endpoint over which rates are taken; a broken contract is noticed within one window."""
     tolerated_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
-    """Share of calls that may break the contract, each in the same way, without anybody being told."""
+    """Share of calls that may break the contract, each in the same way, without an alert."""
     run: Annotated[int, Field(ge=5, le=1_000)] = 20
-    """The fewest breaches in a row that count as a changed contract: so many calls are paid for nothing."""
+    """The fewest breaches in a row that count as a changed contract: that many calls are paid for nothing."""
     trial_every_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """While the breaker is open, one call in so many seconds is let through."""
+    """While the breaker is open, one call in this many seconds is let through."""
     trials_to_close: Annotated[int, Field(ge=1, le=100)] = 3
     """So many trials in a row must keep the contract before the breaker closes."""
     remind_s: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
@@ -30,7 +30,7 @@ class GuardLimits(BaseModel):
     share_window: Annotated[int, Field(ge=50, le=10_000)] = 200
     """Decisions on cheap answers over which the share of escalations is compared with the history before them."""
     max_usd_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Once the models have cost this much within an hour the big model is not asked: tickets go to a person."""
+    """Once the models have cost this much within an hour the big model is not asked: tickets go to a reviewer."""
 
     @model_validator(mode="after")
     def _run_within_window(self) -> Self:

@@ -6,7 +6,7 @@ from collections import deque
 
 from streams.core.guards.finding import Bell
 
-#: So many are told apart; the oldest is forgotten for a new one.
+#: The most ids that are kept apart; the oldest is forgotten for a new one.
 _MOST = 8
 
 
@@ -29,7 +29,7 @@ class OtherModels:
         return self._bell.pull(model, now)
 
     def forget(self) -> list[str]:
-        """Return the ids that were seen, and begin anew."""
+        """Return the ids that were seen, and begin again."""
         ids = list(self._ids)
         for model in ids:
             self._bell.over(model)

@@ -33,7 +33,7 @@ class Outages:
     def see(self, names: AbstractSet[str], aside: AbstractSet[str], now: float) -> list[str]:
         """Take a call with these breaches at ``now`` (seconds); return the outages to speak of.
 
-        Those ``aside`` are somebody else's to judge.
+        Those ``aside`` are judged elsewhere.
         """
         self._unanswered = 0
         settled = self._untested - names
@@ -56,7 +56,7 @@ class Outages:
         return over
 
     def forget(self) -> list[str]:
-        """Return the outages that were going on, and begin anew."""
+        """Return the outages that were going on, and begin again."""
         names = sorted(self.ongoing)
         for name in names:
             self._bell.over(name)

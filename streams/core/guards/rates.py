@@ -45,7 +45,7 @@ class Rates:
         return self._before.get(name, 0.0), self._before_calls
 
     def expected(self, name: str, prior: float, weight: float) -> float:
-        """Return the history's share of ``name``, where ``prior`` counts like ``weight`` calls."""
+        """Return the history's share of ``name``, if ``prior`` counts like ``weight`` calls."""
         hits, calls = self.before(name)
         return (hits + prior * weight) / (calls + weight)
 

@@ -1,4 +1,4 @@
-"""The one way from no signal to accept: a person's written exception, narrow, signed for, and with an end."""
+"""The one way from no signal to accept: a written exception, narrow, signed for, and with an end."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class FittedTier(_Section):
 
     model_asked: str
     model_returned: str | None
-    """None where the API says none."""
+    """None if the API returns none."""
     prompt_hash: str
 
 
@@ -37,7 +37,7 @@ class Promise(_Section):
     """What was asked of the policy when it was chosen."""
 
     max_error: Share
-    """The bound on the share of wrong labels among those accepted without a person."""
+    """The bound on the share of wrong labels among those accepted without a reviewer."""
     level: Annotated[float, Field(gt=0, lt=1)]
     """The confidence at which that bound holds."""
     keep: Share
@@ -45,9 +45,9 @@ class Promise(_Section):
     min_saving: Annotated[float, Field(ge=-1, le=1)]
     """The least saving in model calls against asking the big model about every ticket."""
     max_review: Share
-    """The most tickets that people can take, as a share of all."""
+    """The largest share of tickets that reviewers can take."""
     review_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    """What a person's decision costs, USD."""
+    """What a reviewer's decision costs, USD."""
 
 
 class Fitted(_Section):
@@ -68,7 +68,7 @@ class Fitted(_Section):
 
 
 def refuse_other_reading(fitted: Fitted) -> None:
-    """Raise SettingsError where the policy was fitted on numbers that answers are no longer given."""
+    """Raise SettingsError if the policy was fitted on numbers that answers no longer get."""
     if fitted.reading != READING:
         raise SettingsError(
             f"the policy was fitted with reading {fitted.reading} of the answers, this is reading {READING}, which gives "
@@ -77,7 +77,7 @@ def refuse_other_reading(fitted: Fitted) -> None:
 
 
 def refuse_other_labels(fitted: Fitted, labels: Sequence[str]) -> None:
-    """Raise SettingsError where the policy was fitted for other labels, or with another reading of the answers."""
+    """Raise SettingsError if the policy was fitted for other labels, or with another reading of the answers."""
     refuse_other_reading(fitted)
     odd = sorted(set(fitted.labels) ^ set(labels))
     if odd:
@@ -86,7 +86,7 @@ def refuse_other_labels(fitted: Fitted, labels: Sequence[str]) -> None:
 
 
 def refuse_others(fitted: Fitted, labels: Sequence[str], prompt_hash: str, cheap_model: str, big_model: str) -> None:
-    """Raise SettingsError where the policy was fitted for other labels, another prompt, model or reading."""
+    """Raise SettingsError if the policy was fitted for other labels, another prompt, model or reading."""
     refuse_other_labels(fitted, labels)
     for name, tier, model in (("cheap", fitted.cheap, cheap_model), ("big", fitted.big, big_model)):
         if tier.model_asked != model:

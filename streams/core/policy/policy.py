@@ -1,4 +1,4 @@
-"""When an answer is accepted, escalated or put in front of a person.
+"""When an answer is accepted, escalated or given to a reviewer.
 
 There is no path from an unscorable answer to "accept" in here: both rules ask for a Scored signal before they compare
 a single number.
@@ -49,11 +49,11 @@ class CheapRule(_Rule):
     max_entropy: Nats = 0.80
     """Accept needs less than this, nats."""
     abstain_entropy: Nats | None = None
-    """At or above this a ticket goes straight to a person, without paying the big model; None: never."""
+    """At or above this a ticket goes straight to a reviewer, without paying the big model; None: never."""
 
 
 class BigRule(_Rule):
-    """The big tier's rule; what does not pass goes to a person."""
+    """The big tier's rule; what does not pass goes to a reviewer."""
 
     min_confidence: Probability = 0.65
     min_confidence_two_labels: Probability = 0.55
@@ -76,9 +76,9 @@ class Policy(_Rule):
     cheap: CheapRule = CheapRule()
     big: BigRule = BigRule()
     audit_share: Probability = 0.0
-    """Share of accepted cheap answers that a person looks at all the same, drawn by ticket id."""
+    """Share of accepted cheap answers that are reviewed all the same, drawn by ticket id."""
     max_escalations_per_hour: Annotated[int, Field(ge=0)] | None = None
-    """More than these go to a person instead, in each worker process for itself; None: no limit."""
+    """Escalations beyond these go to a reviewer, counted by each worker process; None: no limit."""
     perplexity: PerplexityRule | None = None
     """When a text is too strange, or too well known, for a model to decide; None: its perplexity is not looked at."""
     when_stale: WhenStale = "escalate"
@@ -91,7 +91,7 @@ class Policy(_Rule):
 class Decision:
     """What to do with an answer, why not more (reasons), and the two numbers that decided; None without a signal.
 
-    The confidence is the calibrated one where the policy has a map.
+    The confidence is the calibrated one if the policy has a map.
     """
 
     action: Action
@@ -164,7 +164,7 @@ def decide_big(policy: Policy, cheap_label: str | None, call: Call | Reading) ->
 def uncertainty(calls: Sequence[Call], label_count: int) -> float:
     """Return the doubt that orders the review queue, nats.
 
-    The entropy of the last answer over the labels and "none of them shown", and ln 2 more where the tiers disagree;
+    The entropy of the last answer over the labels and "none of them shown", and ln 2 more if the tiers disagree;
     ln(labels) without a signal.
     """
     signal = calls[-1].signal if calls else None
