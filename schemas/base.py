@@ -33,7 +33,9 @@ class InvalidMessage(ValueError):
 class Value(BaseModel):
     """A frozen value inside a message. Unknown fields are ignored, so that an older reader survives a newer writer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64", use_attribute_docstrings=True
+    )
 
 
 class Message(Value):

@@ -313,6 +313,11 @@ class TestStoredForms:
         assert stored == json_schemas(), "run: python -m schemas.export"
         assert set(stored) >= {f"{name}.v{topic.message.VERSION}.json" for name, topic in TOPICS.items()}
 
+    def test_the_json_schemas_say_what_a_field_means(self) -> None:
+        fields = json.loads(json_schemas()["routed.v1.json"])["$defs"]["Scored"]["properties"]
+        assert "renormalised" in fields["label_probs"]["description"]
+        assert "not renormalised" in fields["confidence"]["description"]
+
     @pytest.mark.parametrize("name", DESIGN)
     @pytest.mark.parametrize("form", ["full", "minimal"])
     def test_messages_of_version_1_still_parse(self, name: str, form: str) -> None:
