@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
 from streams.core.drift.contract_watch import ContractWatcher, MissingWatcher
 from streams.core.drift.detector import DETECTORS, Detector, detector_type
 from streams.core.drift.row import ProbeRow, read_row
 from streams.core.drift.verdict import Alarm, At, Reason, Unusable, Verdict
-
-VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +57,3 @@ class EndpointMonitor:
         # Compared with the row before, not with the latest of all: one row from the future must not shut out the rest.
         previous, self._time = self._time, row.time
         return Unusable(Reason.CLOCK_BACK, row.at) if previous is not None and row.time < previous else row
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything a restored monitor needs for the same future observations, as plain JSON values."""
-        return {
-            "version": VERSION,
-            "detector": self.detector,
-            "index": self.index,
-            "unusable": {reason.value: count for reason, count in self.unusable.items()},
-            "time": self._time,
-            "missing": self._missing.run,
-            "contract": self._contract.snapshot(),
-            "state": self._detector.snapshot(),
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any], detectors: Mapping[str, type[Detector]] = DETECTORS) -> EndpointMonitor:
-        """The monitor that ``snapshot`` described; ``ValueError`` where another version wrote it."""
-        if state.get("version") != VERSION:
-            raise ValueError(f"a snapshot of version {state.get('version')!r} cannot be restored, only of {VERSION}")
-        monitor = cls(state["detector"], detectors)
-        monitor.index = state["index"]
-        monitor.unusable.update({Reason(reason): count for reason, count in state["unusable"].items()})
-        monitor._time = state["time"]
-        monitor._missing.run = state["missing"]
-        monitor._contract.load(state["contract"])
-        monitor._detector = detector_type(monitor.detector, detectors).restore(state["state"])
-        return monitor

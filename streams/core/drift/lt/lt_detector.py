@@ -27,7 +27,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -108,24 +108,6 @@ class LtDetector:
             self._cool_down = COOL_DOWN
             return window_alarm(self._sliding.rows, s, score, max(self._floor, mean + EXCEEDANCE * deviation))
         return Quiet(s, score)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything a restored detector needs for the same future verdicts, as plain JSON values."""
-        return {
-            "floor": self._floor,
-            "sliding": self._sliding.snapshot(),
-            "history": list(self._history),
-            "cool_down": self._cool_down,
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> LtDetector:
-        """The detector that ``snapshot`` described."""
-        detector = cls(state["floor"])
-        detector._sliding = SlidingStatistic.restore(state["sliding"])
-        detector._history.extend(state["history"])
-        detector._cool_down = state["cool_down"]
-        return detector
 
 
 def _exceedance(distance: float, deviation: float) -> float:

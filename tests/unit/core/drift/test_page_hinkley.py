@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from river.drift import PageHinkley
 
@@ -62,12 +60,3 @@ def test_a_second_change_is_found_after_the_cool_down() -> None:
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_a_quiet_endpoint_stays_quiet(rho: float) -> None:
     assert alarms(verdicts(PageHinkleyDetector(), usable_rows(Endpoint(rho=rho), 600, seed=2))) == []
-
-
-@pytest.mark.parametrize("cut", [10, 47, 60, 150, 215, 240, 300])
-def test_a_restart_changes_no_verdict(cut: int) -> None:
-    rows = usable_rows(CHANGED, 330, seed=3)
-    detector = PageHinkleyDetector()
-    before = verdicts(detector, rows[:cut])
-    restored = PageHinkleyDetector.restore(json.loads(json.dumps(detector.snapshot())))
-    assert before + verdicts(restored, rows[cut:]) == verdicts(PageHinkleyDetector(), rows)

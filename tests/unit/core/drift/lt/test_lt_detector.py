@@ -103,12 +103,3 @@ def test_a_shrinking_k_is_no_change() -> None:
     for seed in range(4):
         rows = usable_rows(Endpoint(k_at=230), 400, seed)
         assert alarms(verdicts(LtDetector(floor=0.0), rows)) == []
-
-
-@pytest.mark.parametrize("cut", [30, 47, 120, 195, 240, 262, 300])
-def test_a_restart_changes_no_verdict(cut: int) -> None:
-    rows = usable_rows(Endpoint(change_at=250, change_rms=3.0), 400, seed=5)
-    detector = LtDetector()
-    before = verdicts(detector, rows[:cut])
-    restored = LtDetector.restore(json.loads(json.dumps(detector.snapshot())))
-    assert before + verdicts(restored, rows[cut:]) == verdicts(LtDetector(), rows)

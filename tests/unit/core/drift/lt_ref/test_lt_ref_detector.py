@@ -5,7 +5,6 @@ The rates themselves are measured by ``benchmarks.drift``; here every case is sm
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import replace
 
@@ -158,22 +157,6 @@ def test_a_change_is_found_at_the_smaller_k() -> None:
         assert [220 <= index < 230 for index, _ in alarms(endpoint, 260, seed)] == [True]
 
 
-@pytest.mark.parametrize("cut", [50, 100, 130, 174, 224, 240, 253, 270, 300])
-def test_a_restart_changes_no_verdict(cut: int) -> None:
-    rows = usable_rows(Endpoint(change_at=250, change_rms=0.1, missing=0.05), 400, seed=6)
-    detector = LtRefDetector()
-    before = verdicts(detector, rows[:cut])
-    restored = LtRefDetector.restore(json.loads(json.dumps(detector.snapshot())))
-    after = verdicts(restored, rows[cut:])
-    through = verdicts(LtRefDetector(), rows)
-    assert [type(verdict) for verdict in before + after] == [type(verdict) for verdict in through]
-    for resumed, straight in zip(after, through[cut:], strict=True):
-        if isinstance(resumed, Quiet) and isinstance(straight, Quiet):
-            assert (resumed.statistic, resumed.score) == pytest.approx((straight.statistic, straight.score), abs=1e-9)
-        elif isinstance(resumed, Alarm) and isinstance(straight, Alarm):
-            assert (resumed.kind, resumed.before, resumed.after) == (straight.kind, straight.before, straight.after)
-
-
 def test_memory_is_bounded() -> None:
     detector = LtRefDetector()
     for index, row in enumerate(usable_rows(Endpoint(rho=0.0), 1200, seed=1)):
@@ -181,7 +164,6 @@ def test_memory_is_bounded() -> None:
         if index > 400:
             assert len(detector._reference) <= REFITS[-1]
             assert len(detector._recent) <= MEMORY
-    assert len(json.dumps(detector.snapshot())) < 250_000
 
 
 def test_rows_of_a_thousand_tokens_cost_no_more_than_their_first_twenty() -> None:
