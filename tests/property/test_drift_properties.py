@@ -65,7 +65,7 @@ def test_no_row_stops_a_monitor_and_each_is_counted(detector: str, rows: list[An
     monitor = EndpointMonitor(detector)
     observed = [monitor.update(row) for row in rows]
     assert monitor.index == len(rows)
-    assert sum(monitor.unusable.values()) == sum(isinstance(one.verdict, Unusable) for one in observed)
+    assert sum(monitor.unusable.values()) == sum(isinstance(one.judgement, Unusable) for one in observed)
 
 
 @pytest.fixture(scope="module")

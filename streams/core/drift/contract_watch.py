@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.core.drift.judgement import Alarm, Kind, Reason, Unusable
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.settled import Resettled, Settled
-from streams.core.drift.verdict import Alarm, Kind, Reason, Unusable
 from streams.core.drift.window import same_k
 
 MISSING_RUN: Final = 5

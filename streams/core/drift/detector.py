@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from streams.core.drift.judgement import Judgement
 from streams.core.drift.lt.lt_detector import LtDetector
 from streams.core.drift.lt_ref.lt_ref_detector import LtRefDetector
 from streams.core.drift.page_hinkley import PageHinkleyDetector
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Verdict
 from streams.errors import SettingsError
 
 
@@ -21,7 +21,7 @@ class Detector(Protocol):
     so that a restart feeds them to it again.
     """
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row."""
         ...
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from streams.core.drift.contract_watch import ContractWatcher, MissingWatcher
 from streams.core.drift.detector import DETECTORS, Detector, detector_type
+from streams.core.drift.judgement import Alarm, At, Judgement, Reason, Unusable
 from streams.core.drift.row import ProbeRow, read_row
-from streams.core.drift.verdict import Alarm, At, Reason, Unusable, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one row showed: its position among all the endpoint's rows, its time, the detector's verdict, all alarms."""
+    """What one row showed: its position among all the endpoint's rows, its time, the detector's judgement, all alarms."""
 
     index: int
     at: At
-    verdict: Verdict
+    judgement: Judgement
     alarms: tuple[Alarm, ...]
 
 
@@ -44,12 +44,12 @@ class EndpointMonitor:
         self.index += 1
         row = self._in_time(read_row(raw))
         alarms = self._missing.update(row) + self._contract.update(row)
-        verdict: Verdict = row if isinstance(row, Unusable) else self._detector.update(row)
-        if isinstance(verdict, Unusable):
-            self.unusable[verdict.reason] += 1
-        elif isinstance(verdict, Alarm):
-            alarms.append(verdict)
-        return Observation(index, row.at, verdict, tuple(alarms))
+        judgement: Judgement = row if isinstance(row, Unusable) else self._detector.update(row)
+        if isinstance(judgement, Unusable):
+            self.unusable[judgement.reason] += 1
+        elif isinstance(judgement, Alarm):
+            alarms.append(judgement)
+        return Observation(index, row.at, judgement, tuple(alarms))
 
     def _in_time(self, row: ProbeRow | Unusable) -> ProbeRow | Unusable:
         if isinstance(row, Unusable) or row.time is None:

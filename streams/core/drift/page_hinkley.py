@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.core.drift.judgement import Judgement, NotEnough, Quiet
 from streams.core.drift.lt.lt_detector import COOL_DOWN, WIDTH, window_alarm
 from streams.core.drift.lt.sliding_statistic import SlidingStatistic
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import NotEnough, Quiet, Verdict
 
 if TYPE_CHECKING:
     from river.drift import PageHinkley
@@ -39,7 +39,7 @@ class PageHinkleyDetector:
         self._test = _new_test()
         self._cool_down = 0
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row; an alarm belongs to it."""
         self._sliding.push(row)
         if self._cool_down:

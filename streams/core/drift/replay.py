@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypedDict
 
 from streams.core.drift.detector import detector_type
+from streams.core.drift.judgement import At, Reason
 from streams.core.drift.lt.permutation_test import permutation_tests
 from streams.core.drift.monitor import EndpointMonitor
 from streams.core.drift.row import ProbeRow, read_row
-from streams.core.drift.verdict import At, Reason
 from streams.errors import SettingsError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from streams.core.drift.verdict import At, Reason, Unusable
+from streams.core.drift.judgement import At, Reason, Unusable
 from streams.core.signal.numbers import ALMOST_CERTAIN, FLOOR, NOISE
 
 MAX_TOKENS: Final = 1000

@@ -122,8 +122,8 @@ class _Series:
             # Every monitor has watchers of its own for what is no statistical matter, and they say the same.
             if place == 0 or alarm.kind in _STATISTICAL
         )
-        verdict = seen[0][1].verdict
-        return Seen(probe, raised, verdict.reason if isinstance(verdict, Unusable) else None)
+        judgement = seen[0][1].judgement
+        return Seen(probe, raised, judgement.reason if isinstance(judgement, Unusable) else None)
 
 
 def row_of(probe: Probe) -> dict[str, Any]:

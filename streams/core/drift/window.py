@@ -8,8 +8,8 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.core.drift.judgement import Moved, Span
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Moved, Span
 
 Matrix = NDArray[np.float64]
 

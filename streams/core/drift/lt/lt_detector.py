@@ -31,9 +31,9 @@ from typing import Final
 
 import numpy as np
 
+from streams.core.drift.judgement import Alarm, Judgement, Kind, NotEnough, Quiet
 from streams.core.drift.lt.sliding_statistic import SlidingStatistic
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Alarm, Kind, NotEnough, Quiet, Verdict
 from streams.core.drift.window import Matrix, censored, common_k, moved_tokens, span, union
 
 WIDTH: Final = 24
@@ -88,7 +88,7 @@ class LtDetector:
         self._history: deque[float] = deque(maxlen=BASELINE + GAP)
         self._cool_down = 0
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row; an alarm belongs to it."""
         self._sliding.push(row)
         if self._sliding.full:

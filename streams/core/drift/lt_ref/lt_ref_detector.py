@@ -28,6 +28,7 @@ from typing import Final
 
 import numpy as np
 
+from streams.core.drift.judgement import Alarm, Judgement, NotEnough, Quiet, Reason, Unusable
 from streams.core.drift.lt_ref.baseline import Baseline, fit_baseline
 from streams.core.drift.lt_ref.bootstrap import Thresholds, bootstrap_thresholds
 from streams.core.drift.lt_ref.jump import WINDOW, jump
@@ -35,7 +36,6 @@ from streams.core.drift.lt_ref.mewma import next_average
 from streams.core.drift.lt_ref.movement import name_movement
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.settled import Settled
-from streams.core.drift.verdict import Alarm, NotEnough, Quiet, Reason, Unusable, Verdict
 from streams.core.drift.window import Matrix, moved_tokens, same_k, span
 
 FIRST_FIT: Final = 100
@@ -77,7 +77,7 @@ class LtRefDetector:
         self._average: Matrix = np.zeros(0)
         self._cool_down = 0
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row; an alarm belongs to it."""
         if self._k.update(row.k) and self._baseline:
             self._fit()
@@ -119,7 +119,7 @@ class LtRefDetector:
         self._latest.append(deviation)
         self._average = next_average(self._average, deviation, self._thresholds.average)
 
-    def _decide(self, baseline: Baseline, row: ProbeRow) -> Verdict:
+    def _decide(self, baseline: Baseline, row: ProbeRow) -> Judgement:
         self._recent.append(row)
         self._take(baseline, row)
         full = len(self._latest) > WINDOW

@@ -10,8 +10,8 @@ import pytest
 
 from streams.core.drift import DETECTORS, EndpointMonitor, Reason, Replay, Unusable, replay, two_sample_test
 from streams.core.drift.detector import Detector
+from streams.core.drift.judgement import Alarm, Kind, Quiet
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Alarm, Kind, Quiet
 from streams.errors import SettingsError
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
@@ -45,14 +45,14 @@ def test_bad_rows_are_counted_named_and_never_a_change(detector: str) -> None:
     assert monitor.unusable[Reason.CLOCK_BACK] == 55
     for reason, _ in BAD:
         assert monitor.unusable[reason] == 55
-    assert observed[1].verdict == Unusable(Reason.NOT_FINITE, rows[0]["at"])
+    assert observed[1].judgement == Unusable(Reason.NOT_FINITE, rows[0]["at"])
 
 
 def test_a_clock_set_back_costs_one_row_and_one_row_from_the_future_does_too() -> None:
     row = {"logprobs": {"a": -1.0}}
     monitor = EndpointMonitor("lt")
-    verdicts = [monitor.update(row | {"at": at}).verdict for at in (10, 11, 3, 4, 5, 9999, 6, 7, 7)]
-    assert [isinstance(verdict, Unusable) for verdict in verdicts] == [
+    judgements = [monitor.update(row | {"at": at}).judgement for at in (10, 11, 3, 4, 5, 9999, 6, 7, 7)]
+    assert [isinstance(judgement, Unusable) for judgement in judgements] == [
         False,
         False,
         True,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from streams.core.drift.judgement import Reason, Unusable
 from streams.core.drift.row import MAX_TOKENS, ProbeRow, read_row
-from streams.core.drift.verdict import Reason, Unusable
 
 
 def row(logprobs: Any, **fields: Any) -> dict[str, Any]:

@@ -98,4 +98,4 @@ class Alarm:
     now: str | int | None = None
 
 
-Verdict = NotEnough | Quiet | Unusable | Alarm
+Judgement = NotEnough | Quiet | Unusable | Alarm
