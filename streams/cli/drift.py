@@ -169,7 +169,7 @@ def acknowledge(
 async def _feed(made: DriftReport, settings: Settings) -> None:
     """Feed what is on the probes topic now."""
     from schemas import Probe
-    from streams.core.drift.series import row_of
+    from streams.core.drift import ProbeRow
     from streams.kafka.readers import decode, reader, to_the_end
 
     prefix = settings.topics.prefix
@@ -177,7 +177,7 @@ async def _feed(made: DriftReport, settings: Settings) -> None:
         async for record in to_the_end(consumer):
             probe = decode(record, prefix)
             if isinstance(probe, Probe):
-                made.feed(row_of(probe) | {"cost_usd": probe.cost_usd})
+                made.feed(ProbeRow.of(probe))
 
 
 def _print(lines: Iterable[dict[str, object]]) -> None:

@@ -39,6 +39,10 @@ odd_rows = values | st.fixed_dictionaries(
         "error": values,
         "model": values,
         "fingerprint": values,
+        "at_ms": values,
+        "model_returned": values,
+        "provider": values,
+        "cost_usd": values,
     },
 )
 logprobs = st.dictionaries(st.sampled_from("abcdefghij"), st.floats(-50.0, 0.0), min_size=1, max_size=8)
@@ -55,7 +59,8 @@ def test_any_value_is_read_as_a_sample_or_a_reason(raw: Any) -> None:
         assert 1 <= row.k == len(row.logprobs) == len(set(row.tokens))
         assert list(row.logprobs) == sorted(row.logprobs, reverse=True)
         assert all(-100.0 < logprob <= 1e-6 for logprob in row.logprobs)
-        assert row.time is None or math.isfinite(row.time)
+    assert row.facts.time is None or math.isfinite(row.facts.time)
+    assert row.facts.cost_usd is None or 0 <= row.facts.cost_usd < math.inf
 
 
 @pytest.mark.parametrize("detector", sorted(DETECTORS))
@@ -63,7 +68,7 @@ def test_any_value_is_read_as_a_sample_or_a_reason(raw: Any) -> None:
 @given(st.lists(odd_rows, max_size=30))
 def test_no_row_stops_a_monitor_and_each_is_counted(detector: str, rows: list[Any]) -> None:
     monitor = EndpointMonitor(detector)
-    observed = [monitor.update(row) for row in rows]
+    observed = [monitor.update(read_row(row)) for row in rows]
     assert monitor.index == len(rows)
     assert sum(monitor.unusable.values()) == sum(isinstance(one.judgement, Unusable) for one in observed)
 
@@ -75,7 +80,7 @@ def trained() -> dict[str, EndpointMonitor]:
     for detector in DETECTORS:
         monitor = EndpointMonitor(detector)
         for row in probe_rows(Endpoint(rho=0.0), 250, seed=1):
-            monitor.update(row)
+            monitor.update(read_row(row))
         monitors[detector] = monitor
     return monitors
 
@@ -92,8 +97,8 @@ def test_odd_rows_between_quiet_ones_are_never_a_change(
     found = []
     for index, row in enumerate(probe_rows(Endpoint(rho=0.0), 271, seed=1)[250:]):
         if index in places:
-            found += monitor.update(places[index]).alarms
-        found += monitor.update(row).alarms
+            found += monitor.update(read_row(places[index])).alarms
+        found += monitor.update(read_row(row)).alarms
     assert not [alarm for alarm in found if alarm.kind in {Kind.CHANGE, Kind.DRIFT, Kind.K_CHANGE}]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.core.drift.judgement import Alarm, Kind, Reason, Unusable
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.judgement import Alarm, Kind
+from streams.core.drift.row import ProbeRow, Reason, Unusable
 from streams.core.drift.settled import Resettled, Settled
 from streams.core.drift.window import same_k
 

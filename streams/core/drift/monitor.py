@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from streams.core.drift.contract_watch import ContractWatcher, MissingWatcher
 from streams.core.drift.detector import DETECTORS, Detector, detector_type
-from streams.core.drift.judgement import Alarm, At, Judgement, Reason, Unusable
-from streams.core.drift.row import ProbeRow, read_row
+from streams.core.drift.judgement import Alarm, Judgement
+from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Observation:
 
 
 class EndpointMonitor:
-    """Takes one endpoint's raw probe rows in order; nothing that a row may hold raises.
+    """Takes one endpoint's probe rows in order; nothing that a row may hold raises.
 
     ``index`` counts every row, usable or not; ``unusable`` counts those that were no samples, by reason. A row whose time
     lies before that of the usable row before it is no sample (``clock_back``): after a clock was set back, one is lost.
@@ -38,22 +38,22 @@ class EndpointMonitor:
         self._missing = MissingWatcher()
         self._time: float | None = None
 
-    def update(self, raw: object) -> Observation:
+    def update(self, row: ProbeRow | Unusable) -> Observation:
         """Take the next row."""
         index = self.index
         self.index += 1
-        row = self._in_time(read_row(raw))
+        row = self._in_time(row)
         alarms = self._missing.update(row) + self._contract.update(row)
         judgement: Judgement = row if isinstance(row, Unusable) else self._detector.update(row)
         if isinstance(judgement, Unusable):
             self.unusable[judgement.reason] += 1
         elif isinstance(judgement, Alarm):
             alarms.append(judgement)
-        return Observation(index, row.at, judgement, tuple(alarms))
+        return Observation(index, row.facts.at, judgement, tuple(alarms))
 
     def _in_time(self, row: ProbeRow | Unusable) -> ProbeRow | Unusable:
-        if isinstance(row, Unusable) or row.time is None:
+        if isinstance(row, Unusable) or row.facts.time is None:
             return row
         # Compared with the row before, not with the latest of all: one row from the future must not shut out the rest.
-        previous, self._time = self._time, row.time
-        return Unusable(Reason.CLOCK_BACK, row.at) if previous is not None and row.time < previous else row
+        previous, self._time = self._time, row.facts.time
+        return Unusable(Reason.CLOCK_BACK, row.facts) if previous is not None and row.facts.time < previous else row

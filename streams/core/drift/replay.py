@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 from streams.core.drift.detector import detector_type
-from streams.core.drift.judgement import At, Reason
 from streams.core.drift.lt.permutation_test import permutation_tests
 from streams.core.drift.monitor import EndpointMonitor
-from streams.core.drift.row import ProbeRow, read_row
+from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 from streams.errors import SettingsError
 
 
@@ -50,10 +49,10 @@ class Replay:
         """Rows of all endpoints that were no samples, by reason."""
         return sum((monitor.unusable for monitor in self.monitors.values()), Counter())
 
-    def feed(self, row: object) -> Iterator[AlarmRecord]:
+    def feed(self, row: ProbeRow | Unusable) -> Iterator[AlarmRecord]:
         """The alarms that one row raises."""
-        endpoint = row.get("endpoint") if isinstance(row, Mapping) else None
-        if not isinstance(endpoint, str):
+        endpoint = row.facts.endpoint
+        if endpoint is None:
             self.unnamed += 1
             return
         if endpoint not in self.monitors:
@@ -71,7 +70,7 @@ class Replay:
             )
 
 
-def replay(rows: Iterable[Mapping[str, object]], detector: str) -> Iterator[AlarmRecord]:
+def replay(rows: Iterable[ProbeRow | Unusable], detector: str) -> Iterator[AlarmRecord]:
     """The alarms of stored rows, each endpoint's rows in the order given; ``SettingsError`` for an unknown detector."""
     run = Replay(detector)
     for row in rows:
@@ -79,7 +78,7 @@ def replay(rows: Iterable[Mapping[str, object]], detector: str) -> Iterator[Alar
 
 
 def two_sample_test(
-    rows_a: Iterable[object], rows_b: Iterable[object], permutations: int, seed: int
+    rows_a: Iterable[ProbeRow | Unusable], rows_b: Iterable[ProbeRow | Unusable], permutations: int, seed: int
 ) -> TwoSampleRecord:
     """The permutation test between two sets of rows; unusable rows are left out.
 
@@ -87,7 +86,7 @@ def two_sample_test(
     """
     if permutations < 1:
         raise SettingsError(f"a permutation test needs at least 1 permutation, not {permutations}")
-    a, b = _usable(rows_a), _usable(rows_b)
+    a, b = ([row for row in rows if isinstance(row, ProbeRow)] for rows in (rows_a, rows_b))
     for name, sample in (("first", a), ("second", b)):
         if not sample:
             raise SettingsError(f"the {name} set of probe rows has no usable row: there is nothing to compare")
@@ -95,7 +94,3 @@ def two_sample_test(
     return TwoSampleRecord(
         statistic=result.statistic, p_value=result.p_value, n_a=len(a), n_b=len(b), tokens=result.tokens
     )
-
-
-def _usable(rows: Iterable[object]) -> list[ProbeRow]:
-    return [row for row in map(read_row, rows) if isinstance(row, ProbeRow)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas import Probe
-from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, Reason, Unusable
+from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, ProbeRow, Reason, Unusable
 
 MAX_SERIES: Final = 2_000
 """So many series are watched at once, of up to half a megabyte each; the one not heard of for longest is forgotten."""
@@ -113,7 +113,7 @@ class _Series:
         self._order.append(probe.probe_id)
         if len(self._order) > REMEMBERED_IDS:
             self._ids.discard(self._order.popleft())
-        row = row_of(probe)
+        row = ProbeRow.of(probe)
         seen = [(monitor.detector, monitor.update(row)) for monitor in self._monitors]
         raised = tuple(
             Raised(detector, alarm)
@@ -124,15 +124,3 @@ class _Series:
         )
         judgement = seen[0][1].judgement
         return Seen(probe, raised, judgement.reason if isinstance(judgement, Unusable) else None)
-
-
-def row_of(probe: Probe) -> dict[str, Any]:
-    """Return a probe as the row that a detector reads; ``at`` is Unix time in milliseconds."""
-    return {
-        "endpoint": probe.endpoint,
-        "at": probe.at_ms,
-        "logprobs": probe.logprobs,
-        "error": probe.error,
-        "model": probe.model_returned,
-        "fingerprint": probe.fingerprint,
-    }

@@ -47,7 +47,7 @@ def censored(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:
 
 def span(rows: Sequence[ProbeRow]) -> Span:
     """The times that a run of rows covers."""
-    return Span(rows[0].at, rows[-1].at, len(rows))
+    return Span(rows[0].facts.at, rows[-1].facts.at, len(rows))
 
 
 def moved_tokens(before: Sequence[ProbeRow], after: Sequence[ProbeRow], top: int = 5) -> tuple[Moved, ...]:

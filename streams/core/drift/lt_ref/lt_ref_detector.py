@@ -28,13 +28,13 @@ from typing import Final
 
 import numpy as np
 
-from streams.core.drift.judgement import Alarm, Judgement, NotEnough, Quiet, Reason, Unusable
+from streams.core.drift.judgement import Alarm, Judgement, NotEnough, Quiet
 from streams.core.drift.lt_ref.baseline import Baseline, fit_baseline
 from streams.core.drift.lt_ref.bootstrap import Thresholds, bootstrap_thresholds
 from streams.core.drift.lt_ref.jump import WINDOW, jump
 from streams.core.drift.lt_ref.mewma import next_average
 from streams.core.drift.lt_ref.movement import name_movement
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.row import ProbeRow, Reason, Unusable
 from streams.core.drift.settled import Settled
 from streams.core.drift.window import Matrix, moved_tokens, same_k, span
 
@@ -87,7 +87,7 @@ class LtRefDetector:
                 self._fit()
             return NotEnough(len(self._reference), FIRST_FIT + 1)
         if not self._baseline.comparable(row):
-            return Unusable(Reason.FEW_TOKENS, row.at)
+            return Unusable(Reason.FEW_TOKENS, row.facts)
         if not self._cool_down:
             self._grow()
         return self._decide(self._baseline, row)

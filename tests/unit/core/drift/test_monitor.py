@@ -11,7 +11,7 @@ import pytest
 from streams.core.drift import DETECTORS, EndpointMonitor, Reason, Replay, Unusable, replay, two_sample_test
 from streams.core.drift.detector import Detector
 from streams.core.drift.judgement import Alarm, Kind, Quiet
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.row import ProbeRow, read_row
 from streams.errors import SettingsError
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
@@ -28,7 +28,7 @@ BAD: list[tuple[Reason, Row]] = [
 
 
 def kinds(rows: list[Row], detector: str) -> list[tuple[int, str]]:
-    return [(alarm["index"], alarm["kind"]) for alarm in replay(rows, detector)]
+    return [(alarm["index"], alarm["kind"]) for alarm in replay(map(read_row, rows), detector)]
 
 
 @pytest.mark.parametrize("detector", sorted(DETECTORS))
@@ -39,19 +39,21 @@ def test_bad_rows_are_counted_named_and_never_a_change(detector: str) -> None:
         mixed.append(row)
         mixed.append({"endpoint": "e", "at": row["at"]} | BAD[index % len(BAD)][1])
     monitor = EndpointMonitor(detector)
-    observed = [monitor.update(row) for row in mixed]
+    observed = [monitor.update(read_row(row)) for row in mixed]
     assert [observation.index for observation in observed] == list(range(len(mixed)))
     assert [alarm for observation in observed for alarm in observation.alarms] == []
     assert monitor.unusable[Reason.CLOCK_BACK] == 55
     for reason, _ in BAD:
         assert monitor.unusable[reason] == 55
-    assert observed[1].judgement == Unusable(Reason.NOT_FINITE, rows[0]["at"])
+    judgement = observed[1].judgement
+    assert isinstance(judgement, Unusable)
+    assert (judgement.reason, judgement.facts.at) == (Reason.NOT_FINITE, rows[0]["at"])
 
 
 def test_a_clock_set_back_costs_one_row_and_one_row_from_the_future_does_too() -> None:
     row = {"logprobs": {"a": -1.0}}
     monitor = EndpointMonitor("lt")
-    judgements = [monitor.update(row | {"at": at}).judgement for at in (10, 11, 3, 4, 5, 9999, 6, 7, 7)]
+    judgements = [monitor.update(read_row(row | {"at": at})).judgement for at in (10, 11, 3, 4, 5, 9999, 6, 7, 7)]
     assert [isinstance(judgement, Unusable) for judgement in judgements] == [
         False,
         False,
@@ -85,7 +87,7 @@ def test_the_index_counts_every_row_of_its_endpoint() -> None:
     other = probe_rows(Endpoint(), 400, seed=3, name="b")
     mixed = [row for pair in zip(rows, other, strict=True) for row in pair]
     for detector in DETECTORS:
-        alone, together = list(replay(rows, detector)), list(replay(mixed, detector))
+        alone, together = list(replay(map(read_row, rows), detector)), list(replay(map(read_row, mixed), detector))
         assert together == alone
         [alarm] = together
         assert list(alarm) == ["endpoint", "index", "at", "detector", "kind", "statistic", "score"]
@@ -107,13 +109,13 @@ def test_a_detector_of_ones_own_needs_no_more_than_the_interface() -> None:
     detectors: dict[str, type[Detector]] = {"tenth": EveryTenth}
     monitor = EndpointMonitor("tenth", detectors)
     rows = probe_rows(Endpoint(), 14, seed=1)
-    assert [bool(monitor.update(row).alarms) for row in rows] == [False] * 9 + [True] + [False] * 4
+    assert [bool(monitor.update(read_row(row)).alarms) for row in rows] == [False] * 9 + [True] + [False] * 4
 
 
 def test_rows_that_name_no_endpoint_are_counted() -> None:
     run = Replay("lt")
     for row in ([], None, 3, {"at": 1}, {"endpoint": None}, {"endpoint": "e", "logprobs": {"a": 1.0}}):
-        assert list(run.feed(row)) == []
+        assert list(run.feed(read_row(row))) == []
     assert run.unnamed == 5
     assert run.unusable == {Reason.POSITIVE: 1}
 
@@ -126,11 +128,12 @@ def test_an_unknown_detector_is_refused_in_one_line() -> None:
 def test_two_files_are_compared_over_their_usable_rows() -> None:
     rows = probe_rows(Endpoint(rho=0.0, change_at=30, change_rms=0.5, missing=0.1), 60, seed=1)
     usable = sum(row["logprobs"] is not None for row in rows[:30])
-    record = two_sample_test(rows[:30], [*rows[30:], None, "nonsense"], permutations=99, seed=1)
+    first, second = list(map(read_row, rows[:30])), list(map(read_row, rows[30:]))
+    record = two_sample_test(first, [*second, read_row("nonsense")], permutations=99, seed=1)
     assert list(record) == ["statistic", "p_value", "n_a", "n_b", "tokens"]
     assert (record["n_a"], record["p_value"]) == (usable, 0.01)
     assert record["tokens"] >= 20
-    assert record == two_sample_test(rows[:30], rows[30:], permutations=99, seed=1)
+    assert record == two_sample_test(first, second, permutations=99, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -139,5 +142,6 @@ def test_two_files_are_compared_over_their_usable_rows() -> None:
 )
 def test_nothing_to_compare_is_said_in_one_line(a: Any, b: Any, permutations: int, said: str) -> None:
     rows = probe_rows(Endpoint(), 3, seed=1)
+    first, second = (list(map(read_row, rows if given == "ok" else given)) for given in (a, b))
     with pytest.raises(SettingsError, match=said):
-        two_sample_test(rows if a == "ok" else a, rows if b == "ok" else b, permutations, seed=0)
+        two_sample_test(first, second, permutations, seed=0)

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from streams.core.drift.contract_watch import MISSING_RUN, ContractWatcher, MissingWatcher
-from streams.core.drift.judgement import Kind, Reason, Unusable
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.judgement import Kind
+from streams.core.drift.row import ProbeRow, Reason, Unusable
 from streams.core.drift.settled import FIRST, LONG_RUN, MEMORY, RUN, Resettled, Settled
 from streams.core.drift.window import same_k
 
