@@ -16,7 +16,10 @@ MAX_KEPT = 100_000
 TOO_LARGE = "too_large"
 TOO_LARGE_DETAIL = f"larger than the {TICKET_BYTES} bytes that the tickets topic takes"
 #: A name in the metadata comes from outside, and pydantic's message quotes it.
-_METADATA = f"metadata: names of 1 to {MAX_NAME} characters with texts of at most {MAX_METADATA} are expected"
+_METADATA = (
+    f"metadata: names of 1 to {MAX_NAME} characters are expected, with texts of at most {MAX_METADATA}, numbers, "
+    "true, false or null"
+)
 
 
 class Fault(NamedTuple):
