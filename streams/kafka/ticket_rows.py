@@ -75,11 +75,15 @@ def fault_of(row: bytes) -> Fault | None:
     return None
 
 
-def good_rows(rows: Iterable[tuple[int, bytes]], refusals: Refusals) -> Iterator[tuple[int, bytes]]:
-    """Yield the rows that can be sent, each with its line number; the others are added to ``refusals``."""
+def good_rows(rows: Iterable[tuple[int, bytes | Fault]], refusals: Refusals) -> Iterator[tuple[int, bytes]]:
+    """Yield the rows that can be sent, each with its line number; the others are added to ``refusals``.
+
+    A row that could not be read comes as its fault.
+    """
     for line, row in rows:
-        fault = fault_of(row)
-        if fault is None:
-            yield line, row
-        else:
+        if isinstance(row, Fault):
+            refusals.add(line, row)
+        elif (fault := fault_of(row)) is not None:
             refusals.add(line, fault)
+        else:
+            yield line, row
