@@ -91,6 +91,8 @@ def plot(
     from streams.errors import SettingsError
     from streams.prober.probe_files import read_rows
 
+    if out.suffix.lower() not in {".svg", ""}:
+        raise SettingsError(f"--out {out}: pictures are written as SVG; give a name that ends in .svg")
     picture = draw(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
     if picture is None:
         raise SettingsError(f"{file}: no probes" + ("" if endpoint is None else f" of {endpoint!r}"))

@@ -132,6 +132,15 @@ class TestTwoSamples:
         assert (empty.code, "no usable row" in empty.err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["p.png", "p.pdf", "p.svg.gz"])
+def test_plot_writes_no_svg_under_another_name(hedgerow: Hedgerow, tmp_path: Path, name: str) -> None:
+    rows, out = lines_of(tmp_path / "rows.jsonl", list(TestReplay.ROWS)), tmp_path / name
+    said = hedgerow("drift", "plot", rows, "--out", out)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"hedgerow: --out {out}: pictures are written as SVG; give a name that ends in .svg\n"
+    assert not out.exists()
+
+
 def test_plot_draws_every_endpoint(hedgerow: Hedgerow, tmp_path: Path) -> None:
     rows, out = lines_of(tmp_path / "rows.jsonl", list(TestReplay.ROWS)), tmp_path / "plot.svg"
     assert hedgerow("drift", "plot", rows, "--out", out).code == 0
