@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import sys
 import time
@@ -16,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.terminal import plain
@@ -57,7 +57,7 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
 def two_samples(
     first: Rows,
     second: Rows,
-    permutations: Annotated[int, typer.Option(min=1, help="Permutations of the rows.")] = 1000,
+    permutations: Annotated[int, typer.Option(min=1, max=100_000, help="Permutations of the rows.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the permutations.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -155,7 +155,7 @@ def acknowledge(
     known = [] if settings.endpoints is None else [each.name for each in settings.endpoints.endpoints]
     if endpoint not in known:
         raise SettingsError(f"{config}: no endpoint {endpoint!r} is probed: there are {', '.join(known) or 'none'}")
-    at_ms, who = time.time_ns() // 1_000_000, by or getpass.getuser()
+    at_ms, who = time.time_ns() // 1_000_000, by or login_name()
     alert = Alert(
         alert_id=stable_id("alert", endpoint, WatchKind.ACKNOWLEDGED, str(at_ms)),
         source=endpoint,

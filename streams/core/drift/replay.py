@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from streams.core.drift.detector import detector_type
 from streams.core.drift.lt.permutation_test import permutation_tests
 from streams.core.drift.monitor import EndpointMonitor
 from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 from streams.errors import SettingsError
+
+MAX_WEIGHTS: Final = 20_000_000
+"""Rows times permutations of a two-sample test: some 500 MB while the permutations are drawn."""
 
 
 class AlarmRecord(TypedDict):
@@ -82,7 +85,8 @@ def two_sample_test(
 ) -> TwoSampleRecord:
     """The permutation test between two sets of rows; unusable rows are left out.
 
-    ``SettingsError`` where a set has no usable row, or ``permutations`` is below 1.
+    ``SettingsError`` where a set has no usable row, ``permutations`` is below 1, or the rows times the permutations do
+    not fit into memory.
     """
     if permutations < 1:
         raise SettingsError(f"a permutation test needs at least 1 permutation, not {permutations}")
@@ -90,6 +94,11 @@ def two_sample_test(
     for name, sample in (("first", a), ("second", b)):
         if not sample:
             raise SettingsError(f"the {name} set of probe rows has no usable row: there is nothing to compare")
+    if permutations * (len(a) + len(b)) > MAX_WEIGHTS:
+        raise SettingsError(
+            f"{permutations} permutations of {len(a) + len(b)} rows do not fit into memory: "
+            f"at most {MAX_WEIGHTS // (len(a) + len(b))} do"
+        )
     [result] = permutation_tests([(a, b)], permutations, seed)
     return TwoSampleRecord(
         statistic=result.statistic, p_value=result.p_value, n_a=len(a), n_b=len(b), tokens=result.tokens

@@ -138,7 +138,12 @@ def test_two_files_are_compared_over_their_usable_rows() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b", "permutations", "said"),
-    [([], [1], 9, "the first set"), ("ok", [{}], 9, "the second set"), ("ok", "ok", 0, "at least 1 permutation")],
+    [
+        ([], [1], 9, "the first set"),
+        ("ok", [{}], 9, "the second set"),
+        ("ok", "ok", 0, "at least 1 permutation"),
+        ("ok", "ok", 10**9, "1000000000 permutations of 6 rows do not fit into memory: at most 3333333 do"),
+    ],
 )
 def test_nothing_to_compare_is_said_in_one_line(a: Any, b: Any, permutations: int, said: str) -> None:
     rows = probe_rows(Endpoint(), 3, seed=1)
