@@ -45,10 +45,12 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
             alarms += 1
     if as_json:
         return
-    rows = sum(monitor.index for monitor in replayed.monitors.values())
-    print(f"{alarms} alarms in {rows} probes of {len(replayed.monitors)} endpoints", file=sys.stderr)
+    rows = replayed.rows
+    print(f"{alarms} alarms in {rows.total()} probes of {len(rows)} endpoints", file=sys.stderr)
     for reason, count in replayed.unusable.most_common():
         print(f"{count} probes are no samples: {reason}", file=sys.stderr)
+    if replayed.repeated:
+        print(f"{replayed.repeated} probes came again and do not count", file=sys.stderr)
     if replayed.unnamed:
         print(f"{replayed.unnamed} lines name no endpoint", file=sys.stderr)
 

@@ -69,7 +69,6 @@ def test_any_value_is_read_as_a_sample_or_a_reason(raw: Any) -> None:
 def test_no_row_stops_a_monitor_and_each_is_counted(detector: str, rows: list[Any]) -> None:
     monitor = EndpointMonitor(detector)
     observed = [monitor.update(read_row(row)) for row in rows]
-    assert monitor.index == len(rows)
     assert sum(monitor.unusable.values()) == sum(isinstance(one.judgement, Unusable) for one in observed)
 
 

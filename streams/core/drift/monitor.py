@@ -14,9 +14,8 @@ from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one row showed: its position among all the endpoint's rows, its time, the detector's judgement, all alarms."""
+    """What one row showed: its time, the detector's judgement, all alarms."""
 
-    index: int
     at: At
     judgement: Judgement
     alarms: tuple[Alarm, ...]
@@ -25,12 +24,11 @@ class Observation:
 class EndpointMonitor:
     """Takes one endpoint's probe rows in order; nothing that a row may hold raises.
 
-    ``index`` counts every row, usable or not; ``unusable`` counts those that were no samples, by reason. A row whose time
-    lies before that of the usable row before it is no sample (``clock_back``): after a clock was set back, one is lost.
+    ``unusable`` counts the rows that were no samples, by reason. A row whose time lies before that of the usable row
+    before it is no sample (``clock_back``): after a clock was set back, one is lost.
     """
 
     def __init__(self, detector: str, detectors: Mapping[str, type[Detector]] = DETECTORS) -> None:
-        self.index = 0
         self.unusable: Counter[Reason] = Counter()
         self.detector = detector
         self._detector = detector_type(detector, detectors)()
@@ -40,8 +38,6 @@ class EndpointMonitor:
 
     def update(self, row: ProbeRow | Unusable) -> Observation:
         """Take the next row."""
-        index = self.index
-        self.index += 1
         row = self._in_time(row)
         alarms = self._missing.update(row) + self._contract.update(row)
         judgement: Judgement = row if isinstance(row, Unusable) else self._detector.update(row)
@@ -49,7 +45,7 @@ class EndpointMonitor:
             self.unusable[judgement.reason] += 1
         elif isinstance(judgement, Alarm):
             alarms.append(judgement)
-        return Observation(index, row.facts.at, judgement, tuple(alarms))
+        return Observation(row.facts.at, judgement, tuple(alarms))
 
     def _in_time(self, row: ProbeRow | Unusable) -> ProbeRow | Unusable:
         if isinstance(row, Unusable) or row.facts.time is None:

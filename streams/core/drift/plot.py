@@ -30,7 +30,7 @@ def plot(
         if name is not None and endpoint in (None, name):
             shown = series.setdefault(name, [])
             if isinstance(row, ProbeRow):
-                shown.append((run.monitors[name].index - 1, row))
+                shown.append((run.rows[name] - 1, row))
     charts = [_chart(name, shown, alarms.get(name, []), detector, tokens) for name, shown in series.items()]
     return document(charts, stacked=True) if charts else None
 

@@ -9,6 +9,7 @@ from typing import Final, TypedDict
 from streams.core.drift.detector import detector_type
 from streams.core.drift.lt.permutation_test import permutation_tests
 from streams.core.drift.monitor import EndpointMonitor
+from streams.core.drift.recent_ids import RecentIds
 from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 from streams.errors import SettingsError
 
@@ -39,18 +40,23 @@ class TwoSampleRecord(TypedDict):
 
 
 class Replay:
-    """Feeds rows to one monitor per endpoint, as they come; ``unnamed`` counts rows that name no endpoint."""
+    """Feeds rows to monitors as they come, as the drift agent does: what was asked otherwise is another series.
+
+    ``rows`` counts all rows by endpoint, ``repeated`` those that were seen before, which count for nothing else, and
+    ``unnamed`` those that name no endpoint.
+    """
 
     def __init__(self, detector: str) -> None:
         detector_type(detector)
         self.detector = detector
-        self.monitors: dict[str, EndpointMonitor] = {}
-        self.unnamed = 0
+        self.rows: Counter[str] = Counter()
+        self.repeated = self.unnamed = 0
+        self._series: dict[tuple[str, str | None], tuple[EndpointMonitor, RecentIds]] = {}
 
     @property
     def unusable(self) -> Counter[Reason]:
         """Rows of all endpoints that were no samples, by reason."""
-        return sum((monitor.unusable for monitor in self.monitors.values()), Counter())
+        return sum((monitor.unusable for monitor, _ in self._series.values()), Counter())
 
     def feed(self, row: ProbeRow | Unusable) -> Iterator[AlarmRecord]:
         """The alarms that one row raises."""
@@ -58,13 +64,20 @@ class Replay:
         if endpoint is None:
             self.unnamed += 1
             return
-        if endpoint not in self.monitors:
-            self.monitors[endpoint] = EndpointMonitor(self.detector)
-        observation = self.monitors[endpoint].update(row)
+        index = self.rows[endpoint]
+        self.rows[endpoint] += 1
+        key = endpoint, row.facts.asked
+        if key not in self._series:
+            self._series[key] = EndpointMonitor(self.detector), RecentIds()
+        monitor, ids = self._series[key]
+        if row.facts.probe_id is not None and ids.repeated(row.facts.probe_id):
+            self.repeated += 1
+            return
+        observation = monitor.update(row)
         for alarm in observation.alarms:
             yield AlarmRecord(
                 endpoint=endpoint,
-                index=observation.index,
+                index=index,
                 at=observation.at,
                 detector=self.detector,
                 kind=alarm.kind.value,

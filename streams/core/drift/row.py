@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from schemas import Probe
+from schemas import Probe, stable_id
 from streams.core.signal.numbers import ALMOST_CERTAIN, FLOOR, NOISE
 
 MAX_TOKENS: Final = 1000
@@ -41,7 +41,8 @@ class ProbeFacts:
 
     ``endpoint`` is None if the row names none. ``at`` is the row's time as it was written and ``time`` the same in
     comparable form (seconds for ISO 8601 text, the number itself otherwise), or None where there is none. ``provider``
-    and ``cost_usd`` are None unless the row names them.
+    and ``cost_usd`` are None unless the row names them. Only a message of the topic has a ``probe_id``, and ``asked``, a
+    digest of what must be the same for two probes of an endpoint to be compared: model, prompt, k and temperature.
     """
 
     endpoint: str | None = None
@@ -49,6 +50,8 @@ class ProbeFacts:
     time: float | None = None
     provider: str | None = None
     cost_usd: float | None = None
+    probe_id: str | None = None
+    asked: str | None = None
 
 
 _UNKNOWN: Final = ProbeFacts()
@@ -80,7 +83,13 @@ class ProbeRow:
     @classmethod
     def of(cls, probe: Probe) -> ProbeRow | Unusable:
         """Return a message of the topic as a row; ``at`` is Unix time in milliseconds."""
-        facts = ProbeFacts(probe.endpoint, *_read_time(probe.at_ms), cost_usd=probe.cost_usd)
+        facts = ProbeFacts(
+            probe.endpoint,
+            *_read_time(probe.at_ms),
+            cost_usd=probe.cost_usd,
+            probe_id=probe.probe_id,
+            asked=_asked(probe.model_asked, probe.prompt, probe.k_asked, probe.temperature),
+        )
         return _row(facts, probe.error, probe.logprobs, probe.model_returned, probe.fingerprint)
 
 
@@ -102,9 +111,16 @@ def read_row(raw: object) -> ProbeRow | Unusable:
         time,
         _text(raw.get("provider")),
         cost if cost is not None and 0 <= cost < math.inf else None,
+        _text(raw.get("probe_id")) if message else None,
+        _asked(*map(raw.get, ("model_asked", "prompt", "k_asked", "temperature"))) if message else None,
     )
     model = raw.get("model_returned" if message else "model")
     return _row(facts, raw.get("error"), raw.get("logprobs"), model, raw.get("fingerprint"))
+
+
+def _asked(model: object, prompt: object, k: object, temperature: object) -> str:
+    # A digest, because detectors keep hundreds of rows, and a prompt is long.
+    return stable_id(str(_text(model)), str(_text(prompt)), str(_number(k)), str(_number(temperature)))
 
 
 def _row(facts: ProbeFacts, error: object, logprobs: object, model: object, fingerprint: object) -> ProbeRow | Unusable:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from schemas import Probe
 from streams.core.drift import DETECTORS, EndpointMonitor, Reason, Replay, Unusable, replay, two_sample_test
 from streams.core.drift.detector import Detector
 from streams.core.drift.judgement import Alarm, Kind, Quiet
 from streams.core.drift.row import ProbeRow, read_row
+from streams.core.drift.series import ProbeWatch
 from streams.errors import SettingsError
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
+from tests.support.probes import HOUR_MS, probes
 
 Row = dict[str, Any]
 
@@ -40,7 +43,6 @@ def test_bad_rows_are_counted_named_and_never_a_change(detector: str) -> None:
         mixed.append({"endpoint": "e", "at": row["at"]} | BAD[index % len(BAD)][1])
     monitor = EndpointMonitor(detector)
     observed = [monitor.update(read_row(row)) for row in mixed]
-    assert [observation.index for observation in observed] == list(range(len(mixed)))
     assert [alarm for observation in observed for alarm in observation.alarms] == []
     assert monitor.unusable[Reason.CLOCK_BACK] == 55
     for reason, _ in BAD:
@@ -110,6 +112,38 @@ def test_a_detector_of_ones_own_needs_no_more_than_the_interface() -> None:
     monitor = EndpointMonitor("tenth", detectors)
     rows = probe_rows(Endpoint(), 14, seed=1)
     assert [bool(monitor.update(read_row(row)).alarms) for row in rows] == [False] * 9 + [True] + [False] * 4
+
+
+def stored(given: list[Probe]) -> list[ProbeRow | Unusable]:
+    return [read_row(json.loads(probe.encode())) for probe in given]
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"prompt": "y"}, {"k_asked": 5}, {"temperature": 1.0}, {"model_asked": "gpt-4o"}]
+)
+def test_probes_of_the_topic_raise_the_alarms_that_the_agent_raises(fields: dict[str, Any]) -> None:
+    """From the 150th on other logprobs come back; if something else was asked for, that is no change."""
+    before, after = probes(Endpoint(), 150, seed=1), probes(Endpoint(), 150, seed=2)
+    shift = 150 * HOUR_MS
+    later = [
+        probe.model_copy(update={"probe_id": f"later-{probe.probe_id}", "at_ms": probe.at_ms + shift} | fields)
+        for probe in after
+    ]
+    given = [*before, *later]
+    watch = ProbeWatch(["lt-ref"])
+    theirs = [(index, raised.alarm.kind) for index, one in enumerate(given) for raised in watch.update(one).raised]
+    ours = [(alarm["index"], alarm["kind"]) for alarm in replay(stored(given), "lt-ref")]
+    assert ours == theirs
+    assert bool(ours) == (not fields)
+
+
+def test_a_probe_that_was_made_twice_counts_once() -> None:
+    given = probes(Endpoint(change_at=150, change_rms=2.0), 200, seed=1)
+    once, twice = Replay("lt-ref"), Replay("lt-ref")
+    [alarm] = [alarm for row in stored(given) for alarm in once.feed(row)]
+    [other] = [alarm for row in stored([probe for probe in given for _ in range(2)]) for alarm in twice.feed(row)]
+    assert other == alarm | {"index": 2 * alarm["index"]}
+    assert (once.repeated, twice.repeated, twice.rows) == (0, 200, {"mini": 400})
 
 
 def test_rows_that_name_no_endpoint_are_counted() -> None:

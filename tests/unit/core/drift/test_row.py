@@ -115,11 +115,30 @@ def test_an_unusable_row_keeps_its_time() -> None:
         ({"endpoint": "", "provider": "", "cost_usd": -1}, ProbeFacts("", 1, 1.0)),
         ({"endpoint": None, "cost_usd": math.inf}, ProbeFacts(None, 1, 1.0)),
         ({"endpoint": [], "cost_usd": math.nan}, ProbeFacts(None, 1, 1.0)),
+        ({"endpoint": "e", "probe_id": "p", "model_asked": "m"}, ProbeFacts("e", 1, 1.0)),
     ],
 )
 def test_what_is_known_of_a_probe_is_kept_in_either_case(given: dict[str, Any], kept: ProbeFacts) -> None:
     assert usable(row({"a": -1.0}, **given)).facts == kept
     assert read_row(row(None, **given)) == Unusable(Reason.MISSING, kept)
+
+
+def test_no_value_of_a_message_stops_the_reading() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    fields = (
+        "endpoint",
+        "at_ms",
+        "logprobs",
+        "model_asked",
+        "prompt",
+        "k_asked",
+        "temperature",
+        "probe_id",
+        "provider",
+    )
+    assert isinstance(read_row({"at_ms": 1} | dict.fromkeys(fields, deep)), Unusable)
 
 
 @pytest.mark.parametrize(
