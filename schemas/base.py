@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 MAX_TEXT = 100_000
 #: The longest name of anything (ticket, label, model, endpoint) in characters.
 MAX_NAME = 256
-#: The longest value of a ticket's metadata in characters: 64 of them fit beside the longest text.
+#: The longest text in a ticket's metadata in characters, and the most entries: they fit alongside the longest text.
 MAX_METADATA = 512
+MAX_METADATA_ENTRIES = 64
 _MAX_DETAIL = 500
 _VERSIONS = {("v",), ("ticket", "v")}
 
@@ -31,9 +32,14 @@ class InvalidMessage(ValueError):
 
 
 class Value(BaseModel):
-    """A frozen value inside a message. Unknown fields are ignored, so that an older reader survives a newer writer."""
+    """A frozen value inside a message. Unknown fields are ignored, so that an older reader survives a newer writer.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+    A ticket keeps those of its producer (``Ticket``).
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64", use_attribute_docstrings=True
+    )
 
 
 class Message(Value):

@@ -95,7 +95,7 @@ class Scored(Value):
     k: Annotated[int, Field(ge=1)]
     """How many tokens were listed with a usable logprob at the first answer token."""
     label_probs: dict[str, Probability]
-    """Mass of each label, renormalised over the labels; every label of the set is listed."""
+    """Each label's share of the labels' mass: renormalised, so that the shares sum to 1. Every label of the set is listed."""
     out_of_label: Probability
     """Shown mass that counts for no label, of tokens that fit none, or several that could not be told apart.
     With the labels' masses it adds up to ``top_k_mass``."""

@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
-from schemas.base import MAX_METADATA, MAX_TEXT, Count, Message, Millis, Name, Usd, Value
+from schemas.base import MAX_METADATA, MAX_METADATA_ENTRIES, MAX_TEXT, Count, Message, Millis, Name, Usd, Value
 from schemas.perplexity import Perplexity
 from schemas.signal import Signal
 
 Tier = Literal["cheap", "big"]
 
 
+_EXPECTED = f"a text of at most {MAX_METADATA} characters, a number, true, false or null is expected"
+
+
+class _OneError:
+    """Gives one error for a value that is none of the types, instead of one for each type."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.custom_error_schema(handler(source), "metadata_value", custom_error_message=_EXPECTED)
+
+
+MetadataValue = Annotated[
+    Annotated[str, Field(max_length=MAX_METADATA)]
+    | bool
+    | Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    | Annotated[float, Field(allow_inf_nan=False)]
+    | None,
+    _OneError(),
+]
+"""What a ticket's metadata may hold. Integers beyond 64 bits become floats, as most JSON readers make them."""
+
+_ENTRY: TypeAdapter[dict[str, MetadataValue]] = TypeAdapter(dict[Name, MetadataValue])
+
+
 class Ticket(Message):
-    """One customer message to be labelled; key: ticket_id."""
+    """One customer message to be labelled; key: ticket_id.
+
+    Fields that are not known here are kept as metadata, unless ``metadata`` has an entry of that name or no room, or the
+    value is one that it cannot hold.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     ticket_id: Name
     text: Annotated[str, Field(max_length=MAX_TEXT)]
@@ -22,9 +60,8 @@ class Ticket(Message):
     """The gold label where it is known; used for measuring only, never for deciding."""
     slice: Name | None = None
     """A named part of a golden set."""
-    metadata: Annotated[dict[Name, Annotated[str, Field(max_length=MAX_METADATA)]], Field(max_length=64)] = Field(
-        default_factory=dict
-    )
+    metadata: Annotated[dict[Name, MetadataValue], Field(max_length=MAX_METADATA_ENTRIES)] = Field(default_factory=dict)
+    """Whatever else the producer knows; it travels with the ticket and decides nothing."""
 
     @field_validator("text")
     @classmethod
@@ -32,6 +69,27 @@ class Ticket(Message):
         if not text.strip():
             raise ValueError("the text is empty")
         return text
+
+    @model_validator(mode="after")
+    def _keep_unknown_fields(self) -> Self:
+        if unknown := self.__pydantic_extra__:
+            kept = dict(self.metadata)
+            for name, value in unknown.items():
+                if len(kept) < MAX_METADATA_ENTRIES and name not in kept:
+                    kept |= _as_metadata(name, value)
+            # The ticket is frozen from here on.
+            self.__dict__["metadata"] = kept
+            self.__pydantic_fields_set__.difference_update(unknown)
+            self.__pydantic_fields_set__.add("metadata")
+            unknown.clear()
+        return self
+
+
+def _as_metadata(name: str, value: object) -> dict[str, MetadataValue]:
+    try:
+        return _ENTRY.validate_python({name: value})
+    except ValidationError:
+        return {}
 
 
 class Attempt(Value):

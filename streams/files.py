@@ -8,6 +8,7 @@ in UTF-8, UTF-16 or UTF-32.
 from __future__ import annotations
 
 import codecs
+import csv
 import io
 import os
 import shutil
@@ -216,11 +217,17 @@ class LineFile:
 
     def __init__(self, stream: BufferedReader | SpooledTemporaryFile[bytes], name: str) -> None:
         self._stream = stream
-        self._name = name
+        self.name = name
+        """What it is called in errors."""
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         self._stream.seek(0)
-        return numbered_lines(self._stream, self._name)
+        return numbered_lines(self._stream, self.name)
+
+    def records(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+        """Read it from its beginning as CSV (``csv_records``)."""
+        self._stream.seek(0)
+        return csv_records(self._stream, delimiter, self.name)
 
 
 @contextmanager
@@ -292,6 +299,41 @@ def numbered_lines(stream: Source, name: str) -> Iterator[tuple[int, bytes]]:
             raise without_mark(f"{name}, line {number}")
         unsure = False
         yield number, line
+
+
+def csv_records(stream: Source, delimiter: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record of a CSV stream that is not blank, with the line on which it begins; ``name`` is the file in errors.
+
+    A byte that is not UTF-8 becomes a surrogate (``surrogateescape``). Raises SettingsError for what is no CSV: after a
+    quote that is not closed, nothing says where the next record begins.
+    """
+    decoded = Utf8Stream(stream, name)
+    lines = BufferedReader(decoded)
+    begins, size = 1, 0
+
+    def text() -> Iterator[str]:
+        nonlocal size
+        while line := lines.readline(MAX_LINE_BYTES):
+            size += len(line)
+            if size >= MAX_LINE_BYTES:
+                raise SettingsError(f"{name}, line {begins}: {MAX_LINE_BYTES} bytes or more; is a quote not closed?")
+            if decoded.encoding is None and begins == 1 and b"\0" in line:
+                raise without_mark(f"{name}, line 1")
+            yield line.decode("utf-8", "surrogateescape")
+
+    # One limit for the whole process: the default is near the longest text, and the row's own limits are checked later.
+    csv.field_size_limit(MAX_LINE_BYTES)
+    reader = csv.reader(text(), delimiter=delimiter, strict=True)
+    while True:
+        begins, size = reader.line_num + 1, 0
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise SettingsError(f"{name}, line {begins}: no valid CSV: {error}") from None
+        if any(cells):
+            yield begins, cells
 
 
 def _name(path: Path, what: str) -> str:

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.core.drift import DETECTORS, Kind, replay
+from streams.core.drift import DETECTORS, Kind, read_row, replay
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 WITHIN: Final = 72
@@ -71,7 +71,7 @@ class Power:
 
 def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
     """By detector, the positions of the alarms that say the model moved, on the same rows for all."""
-    made = probe_rows(endpoint, rows, seed)
+    made = list(map(read_row, probe_rows(endpoint, rows, seed)))
     return {
         detector: [alarm["index"] for alarm in replay(made, detector) if alarm["kind"] in {Kind.CHANGE, Kind.DRIFT}]
         for detector in DETECTORS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,12 @@ def _detectors() -> dict[str, Detector]:
 def _run(detector: Detector, quiet: Sequence[ProbeRow], after: Mapping[str, Sequence[ProbeRow]]) -> dict[str, Any]:
     for row in quiet[:WARM_UP]:
         detector.update(row)
-    state = detector.snapshot()
+    warm = deepcopy(detector)
     false = sum(isinstance(detector.update(row), Alarm) for row in quiet[WARM_UP:])
     delays: dict[str, int | None] = {}
     for variant, rows in after.items():
-        restored = detector.restore(state)
-        alarms = (place for place, row in enumerate(rows, start=1) if isinstance(restored.update(row), Alarm))
+        fresh = deepcopy(warm)
+        alarms = (place for place, row in enumerate(rows, start=1) if isinstance(fresh.update(row), Alarm))
         delays[variant] = next(alarms, None)
     return {"false_alarms": false, "quiet_rows": len(quiet) - WARM_UP, "within": WITHIN, "delays": delays}
 

@@ -19,8 +19,9 @@ from streams.cli.runtime import run
 
 if TYPE_CHECKING:
     from streams.core.guards.contract import Contract, Contracts
-    from streams.models.capability_scan import Scanned, Target
+    from streams.models.capability_scan import Scanned
     from streams.models.endpoint import Endpoint
+    from streams.models.probed_endpoint import ProbedEndpoint
     from streams.settings import Settings
 
 app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_help=True)
@@ -50,14 +51,14 @@ def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 @app.command()
 def scan(
-    file: Annotated[Path, typer.Argument(help="YAML: endpoints, a list of {name?, base_url, model, api?, ...}.")],
+    file: Annotated[Path, typer.Argument(help="The YAML file of endpoints to probe; names are optional here.")],
     as_json: AsJson = False,
 ) -> None:
     """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""
     from streams.observability.logs import configure_logging
 
     configure_logging(level="error", libraries=logging.CRITICAL)
-    results = run(_scan(_targets(file)))
+    results = run(_scan(_endpoints(file)))
     if as_json:
         print(orjson.dumps([asdict(result) for result in results]).decode())
         return
@@ -159,26 +160,33 @@ def _print_check(rows: list[dict[str, Any]], exceptions: list[dict[str, Any]]) -
         console.print(f"exception {each['id']} of {each['owner']}: {state} {each['expires']}", highlight=False)
 
 
-def _targets(file: Path) -> list[Target]:
+def _endpoints(file: Path) -> list[ProbedEndpoint]:
     from pydantic import TypeAdapter, ValidationError
 
     from streams.errors import SettingsError
-    from streams.files import one_line, read_yaml
-    from streams.models.capability_scan import Target
+    from streams.files import one_line, read_document
+    from streams.models.probed_endpoint import ProbedEndpoint
 
-    values = read_yaml(file, "endpoints")
-    if values.keys() != {"endpoints"}:
+    document = read_document(file, "endpoints")
+    rows = document["endpoints"] if isinstance(document, dict) and document.keys() == {"endpoints"} else document
+    if not isinstance(rows, list):
         raise SettingsError(f"{file}: one key is expected, endpoints, with a list")
     try:
-        targets = TypeAdapter(list[Target]).validate_python(values["endpoints"])
+        endpoints = TypeAdapter(list[ProbedEndpoint]).validate_python([_named(row) for row in rows])
     except ValidationError as error:
         raise SettingsError(f"{file}: endpoints.{one_line(error)}") from None
-    if not targets:
+    if not endpoints:
         raise SettingsError(f"{file}: endpoints is empty")
-    return targets
+    return endpoints
 
 
-async def _scan(targets: list[Target]) -> list[Scanned]:
+def _named(row: Any) -> Any:
+    """Return an entry with a name: its model's, if it has none."""
+    named = not isinstance(row, dict) or "model" not in row or row.get("name")
+    return row if named else {**row, "name": row["model"]}
+
+
+async def _scan(endpoints: list[ProbedEndpoint]) -> list[Scanned]:
     from streams.models.capability_scan import scan as scan_one
 
-    return list(await asyncio.gather(*(scan_one(target) for target in targets)))
+    return list(await asyncio.gather(*(scan_one(endpoint) for endpoint in endpoints)))

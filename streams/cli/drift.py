@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import sys
 import time
@@ -16,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.terminal import plain
@@ -45,10 +45,12 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
             alarms += 1
     if as_json:
         return
-    rows = sum(monitor.index for monitor in replayed.monitors.values())
-    print(f"{alarms} alarms in {rows} probes of {len(replayed.monitors)} endpoints", file=sys.stderr)
+    rows = replayed.rows
+    print(f"{alarms} alarms in {rows.total()} probes of {len(rows)} endpoints", file=sys.stderr)
     for reason, count in replayed.unusable.most_common():
         print(f"{count} probes are no samples: {reason}", file=sys.stderr)
+    if replayed.repeated:
+        print(f"{replayed.repeated} probes came again and do not count", file=sys.stderr)
     if replayed.unnamed:
         print(f"{replayed.unnamed} lines name no endpoint", file=sys.stderr)
 
@@ -57,7 +59,7 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
 def two_samples(
     first: Rows,
     second: Rows,
-    permutations: Annotated[int, typer.Option(min=1, help="Permutations of the rows.")] = 1000,
+    permutations: Annotated[int, typer.Option(min=1, max=100_000, help="Permutations of the rows.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the permutations.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -91,6 +93,8 @@ def plot(
     from streams.errors import SettingsError
     from streams.prober.probe_files import read_rows
 
+    if out.suffix.lower() not in {".svg", ""}:
+        raise SettingsError(f"--out {out}: pictures are written as SVG; give a name that ends in .svg")
     picture = draw(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
     if picture is None:
         raise SettingsError(f"{file}: no probes" + ("" if endpoint is None else f" of {endpoint!r}"))
@@ -153,7 +157,7 @@ def acknowledge(
     known = [] if settings.endpoints is None else [each.name for each in settings.endpoints.endpoints]
     if endpoint not in known:
         raise SettingsError(f"{config}: no endpoint {endpoint!r} is probed: there are {', '.join(known) or 'none'}")
-    at_ms, who = time.time_ns() // 1_000_000, by or getpass.getuser()
+    at_ms, who = time.time_ns() // 1_000_000, by or login_name()
     alert = Alert(
         alert_id=stable_id("alert", endpoint, WatchKind.ACKNOWLEDGED, str(at_ms)),
         source=endpoint,
@@ -169,7 +173,7 @@ def acknowledge(
 async def _feed(made: DriftReport, settings: Settings) -> None:
     """Feed what is on the probes topic now."""
     from schemas import Probe
-    from streams.core.drift.series import row_of
+    from streams.core.drift import ProbeRow
     from streams.kafka.readers import decode, reader, to_the_end
 
     prefix = settings.topics.prefix
@@ -177,7 +181,7 @@ async def _feed(made: DriftReport, settings: Settings) -> None:
         async for record in to_the_end(consumer):
             probe = decode(record, prefix)
             if isinstance(probe, Probe):
-                made.feed(row_of(probe) | {"cost_usd": probe.cost_usd})
+                made.feed(ProbeRow.of(probe))
 
 
 def _print(lines: Iterable[dict[str, object]]) -> None:

@@ -47,10 +47,10 @@ def once(
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = None if dry_run and endpoints is not None else load_settings(config)
     probes = run(probe_once(_endpoints(settings, endpoints, config)))
+    for probe in probes:  # before they are sent: they are paid for, and the broker may not answer
+        _print(probe, as_json=as_json)
     if settings is not None and not dry_run:
         run(publish(probes, settings.broker.connection, prefix=settings.topics.prefix))
-    for probe in probes:
-        _print(probe, as_json=as_json)
     if any(probe.logprobs is None for probe in probes):
         raise typer.Exit(1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +17,8 @@ from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 
 if TYPE_CHECKING:
-    from streams.files import LineFile
     from streams.kafka.produce import Sent
-    from streams.kafka.ticket_rows import Refusals
+    from streams.kafka.ticket_rows import Fault, Refusals
     from streams.settings import Settings
 
 #: How many refused lines are printed; --json has more of them.
@@ -27,7 +26,10 @@ _SHOWN = 20
 
 
 def produce(
-    file: Annotated[Path, typer.Argument(help="JSONL rows {ticket_id, text, label?}; - for standard input.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSONL rows {ticket_id, text, label?}, or .csv or .tsv; - for JSONL on standard input."),
+    ],
     config: Config = DEFAULT_CONFIG,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Send the valid rows even if others are refused.")
@@ -38,24 +40,29 @@ def produce(
 
     The whole input is checked before the first row is sent. A row that is not a valid ticket is refused, and then
     nothing is sent without --skip-bad. The file may be UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+
+    The first row of a .csv or .tsv file names its columns: ticket_id (or id) and text, label if there is one; others become
+    metadata.
     """
     from streams.files import line_file
     from streams.kafka.ticket_rows import Refusals, good_rows
+    from streams.kafka.ticket_tables import ticket_rows
     from streams.settings import load_settings
 
     settings = load_settings(config)
     sent = 0
-    with line_file(file, "tickets") as rows:
+    with line_file(file, "tickets") as lines:
+        rows = ticket_rows(file, lines)
         refusals = Refusals()
         good = sum(1 for _ in good_rows(rows, refusals))
         held = good if refusals.count and not skip_bad else 0
         if good and not held:
             sent, refusals = _send(rows, good, settings)
     if as_json:
-        lines = [asdict(each) for each in refusals.lines]
+        refused = [asdict(each) for each in refusals.lines]
         print(
             orjson.dumps(
-                {"sent": sent, "refused": refusals.count, "reasons": dict(refusals.reasons), "lines": lines}
+                {"sent": sent, "refused": refusals.count, "reasons": dict(refusals.reasons), "lines": refused}
             ).decode()
         )
     else:
@@ -65,7 +72,7 @@ def produce(
         raise typer.Exit(1)
 
 
-def _send(rows: LineFile, good: int, settings: Settings) -> tuple[int, Refusals]:
+def _send(rows: Iterable[tuple[int, bytes | Fault]], good: int, settings: Settings) -> tuple[int, Refusals]:
     """Send the valid rows; return how many the broker has, and every row that was refused by this check or by the broker.
 
     They are checked again as they are read again: the file may have changed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas import Call, Scored
+from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.tables import show_table
@@ -88,7 +88,7 @@ def decide(
     """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
     settings, store = _open(config)
     item = _get(store, ticket)
-    decision = store.decide(item.review.review_id, label, by or _login(), note, time.time_ns() // 1_000_000)
+    decision = store.decide(item.review.review_id, label, by or login_name(), note, time.time_ns() // 1_000_000)
     sent = send_decisions(settings, store)
     if as_json:
         print(
@@ -131,15 +131,6 @@ def _open(config: Config) -> tuple[Settings, ReviewStore]:
 
     settings = load_settings(config)
     return settings, ReviewStore(settings.review.url, labels=settings.labels)
-
-
-def _login() -> str:
-    from streams.errors import SettingsError
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise SettingsError("this user has no login name: say who decides with --by") from None
 
 
 def _get(store: ReviewStore, ticket: str) -> QueueItem:

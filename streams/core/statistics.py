@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
+from typing import Final
+
+_NOTHING: Final = 2.0**-60
+"""A falling term below this share of its sum changes no digit of it."""
 
 
-def binomial_tail(hits: int, calls: int, rate: float) -> float:
+def binomial_at_least(hits: int, calls: int, rate: float) -> float:
     """Return P(X >= hits) of ``calls`` independent calls that hit with probability ``rate`` (between 0 and 1)."""
-    if hits <= 0:
-        return 1.0
-    if hits > calls:
+    return _at_most(calls - hits, calls, 1.0 - rate, rate)
+
+
+def binomial_at_most(hits: int, calls: int, rate: float) -> float:
+    """Return P(X <= hits) of ``calls`` independent calls that hit with probability ``rate`` (between 0 and 1)."""
+    return _at_most(hits, calls, rate, 1.0 - rate)
+
+
+def _at_most(hits: int, calls: int, rate: float, rest: float) -> float:
+    """Return P(X <= hits); ``rest`` is 1 - ``rate``, given because the smaller of the two is known more exactly."""
+    if hits < 0:
         return 0.0
-    if rate <= 0.0 or rate >= 1.0:
-        return float(rate >= 1.0)
-    if hits <= calls * rate:
+    if hits >= calls or rate <= 0.0:
+        return 1.0
+    if rest <= 0.0:
+        return 0.0
+    if hits >= calls * rate:
         # The other side: from here the first term may be too small for a float, although the sum is not.
-        return 1.0 - binomial_tail(calls - hits + 1, calls, 1.0 - rate)
+        return 1.0 - _at_most(calls - hits - 1, calls, rest, rate)
     log_term = (
         math.lgamma(calls + 1)
         - math.lgamma(hits + 1)
         - math.lgamma(calls - hits + 1)
         + hits * math.log(rate)
-        + (calls - hits) * math.log1p(-rate)
+        + (calls - hits) * math.log(rest)
     )
     term = total = math.exp(log_term)
-    odds = rate / (1.0 - rate)
-    for count in range(hits, calls):
-        term *= odds * (calls - count) / (count + 1)
+    odds = rest / rate
+    for count in range(hits, 0, -1):
+        term *= odds * count / (calls - count + 1)
         total += term
+        if term < total * _NOTHING:
+            break
     return min(1.0, total)
 
 
@@ -60,3 +77,24 @@ def predictive_none(calls: int, before_hits: float, before_calls: float) -> floa
     """Return P(X = 0) of ``predictive_tails``, for any number of calls at the same cost."""
     a, b = before_hits + 0.5, before_calls - before_hits + 0.5
     return math.exp(math.lgamma(b + calls) - math.lgamma(b) + math.lgamma(a + b) - math.lgamma(a + b + calls))
+
+
+def chi_square_tail(statistic: float, freedom: int) -> float:
+    """Return P(X >= statistic) of chi-square with ``freedom`` degrees of freedom, nearly.
+
+    Wilson and Hilferty 1931, "The distribution of chi-square": the cube root of X / freedom is nearly normal.
+    """
+    spread = _cube_root_variance(freedom)
+    z = ((statistic / freedom) ** (1 / 3) - (1.0 - spread)) / math.sqrt(spread)
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+def chi_square_quantile(upper: float, freedom: int) -> float:
+    """Return the value that chi-square passes with probability ``upper``: the inverse of ``chi_square_tail``."""
+    spread = _cube_root_variance(freedom)
+    z = NormalDist().inv_cdf(1.0 - upper)
+    return freedom * (1.0 - spread + z * math.sqrt(spread)) ** 3
+
+
+def _cube_root_variance(freedom: int) -> float:
+    return 2.0 / (9.0 * freedom)

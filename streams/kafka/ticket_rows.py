@@ -16,7 +16,10 @@ MAX_KEPT = 100_000
 TOO_LARGE = "too_large"
 TOO_LARGE_DETAIL = f"larger than the {TICKET_BYTES} bytes that the tickets topic takes"
 #: A name in the metadata comes from outside, and pydantic's message quotes it.
-_METADATA = f"metadata: names of 1 to {MAX_NAME} characters with texts of at most {MAX_METADATA} are expected"
+_METADATA = (
+    f"metadata: names of 1 to {MAX_NAME} characters are expected, with texts of at most {MAX_METADATA}, numbers, "
+    "true, false or null"
+)
 
 
 class Fault(NamedTuple):
@@ -72,11 +75,15 @@ def fault_of(row: bytes) -> Fault | None:
     return None
 
 
-def good_rows(rows: Iterable[tuple[int, bytes]], refusals: Refusals) -> Iterator[tuple[int, bytes]]:
-    """Yield the rows that can be sent, each with its line number; the others are added to ``refusals``."""
+def good_rows(rows: Iterable[tuple[int, bytes | Fault]], refusals: Refusals) -> Iterator[tuple[int, bytes]]:
+    """Yield the rows that can be sent, each with its line number; the others are added to ``refusals``.
+
+    A row that could not be read comes as its fault.
+    """
     for line, row in rows:
-        fault = fault_of(row)
-        if fault is None:
-            yield line, row
-        else:
+        if isinstance(row, Fault):
+            refusals.add(line, row)
+        elif (fault := fault_of(row)) is not None:
             refusals.add(line, fault)
+        else:
+            yield line, row

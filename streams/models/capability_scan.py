@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import httpx
-from pydantic import Field
 
 from schemas import Unscorable
 from streams.core.signal import alternatives, read_answer
 from streams.core.signal.body import parse
 from streams.errors import StopWorker
-from streams.models.endpoint import Endpoint
 from streams.models.http import Exchange, Unanswered
 from streams.models.negotiation import KS, LENGTHS, PATHS, Api, Asked, adapt, difference, longer, request_body
+from streams.models.probed_endpoint import ProbedEndpoint
 
 _QUESTION = "Is ice cold? Answer with one word: yes or no."
 _MOST_STEPS = 12
 #: An answer without text may have one, and logprobs, where more tokens are allowed: a model that thinks first.
 _TOO_SHORT = frozenset({"no_content", "truncated"})
-
-
-class Target(Endpoint):
-    """An endpoint to look at, and the API to ask it by."""
-
-    name: Annotated[str, Field(max_length=256)] = ""
-    """The model's name without it."""
-    api: Api = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +46,25 @@ class Scanned:
     """What had to be asked for in another way, in order."""
 
 
-async def scan(target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> Scanned:
+async def scan(endpoint: ProbedEndpoint, *, transport: httpx.AsyncBaseTransport | None = None) -> Scanned:
     """Ask one endpoint until it is clear what it gives; what goes wrong is in the result.
 
     Raises SettingsError for a key that is not in the environment.
     """
-    exchange = Exchange(target, transport=transport)
+    exchange = Exchange(endpoint, transport=transport)
     try:
-        return await _scan(exchange, target)
+        return await _scan(exchange, endpoint)
     finally:
         await exchange.close()
 
 
-async def _scan(exchange: Exchange, target: Target) -> Scanned:
-    result = Scanned(target.name or target.model, target.model, target.api, logprobs=False)
-    asked = Asked.of(target, target.api, length=LENGTHS[0], k=KS[0])
+async def _scan(exchange: Exchange, endpoint: ProbedEndpoint) -> Scanned:
+    result = Scanned(endpoint.name, endpoint.model, endpoint.api, logprobs=False)
+    asked = Asked.of(endpoint, endpoint.api, length=LENGTHS[0], k=KS[0])
     adapted: list[str] = []
     for _ in range(_MOST_STEPS):
         try:
-            came = await exchange.send(PATHS[target.api], request_body(target, target.api, asked, _QUESTION))
+            came = await exchange.send(PATHS[endpoint.api], request_body(endpoint, endpoint.api, asked, _QUESTION))
         except StopWorker as refused:
             return replace(result, reason="refused", detail=str(refused), adapted=tuple(adapted))
         if isinstance(came, Unanswered):

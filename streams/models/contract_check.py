@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas import Call, Reason, Signal
 from streams.core.guards.contract import Breach, Observation, Terms, compare, tells
 from streams.models.classifier import ModelClient
 
-PROBE_TEXT = "I would like to know where my order is."
+HARMLESS_TEXT: Final = "I would like to know where my order is."
+"""The ticket that an endpoint is asked about when none is at hand: for contract checks and the doctor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ async def probe(client: ModelClient, terms: Terms) -> Probed:
     An answer that tells nothing (a refusal of the probe) counts as a breach here. Raises StopWorker for a key or a model
     that the endpoint does not know.
     """
-    call = await client.ask(PROBE_TEXT)
+    call = await client.ask(HARMLESS_TEXT)
     breaches = compare(terms, Observation.of(call))
     if not tells(call.signal) and call.signal.status == "unscorable":
         found = f"{call.signal.reason}: {call.signal.detail}"

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from streams.core.drift import ProbeRow, Unusable, read_row
 from streams.files import file_lines
 
 
-def read_rows(path: Path) -> Iterator[object]:
-    """Yield each line's value; None for a line that is no JSON. Raises SettingsError for a file that is away.
+def read_rows(path: Path) -> Iterator[ProbeRow | Unusable]:
+    """Yield each line as a row; a line that is no JSON is ``malformed``. Raises SettingsError for a file that is missing.
 
-    Messages of the ``probes`` topic, as ``hedgerow consume probes --json`` prints them, are turned into rows.
+    Messages of the ``probes`` topic, as ``hedgerow consume probes --json`` prints them, are rows too.
     """
-    for line in file_lines(path, "probe"):
-        yield as_row(_parsed(line))
-
-
-def as_row(value: object) -> object:
-    """Return a probe message as the row that a detector reads; anything else as it is."""
-    if not isinstance(value, Mapping) or "at_ms" not in value or "at" in value:
-        return value
-    return {**value, "at": value["at_ms"], "model": value.get("model_returned")}
+    return map(read_row, map(_parsed, file_lines(path, "probe")))
 
 
 def _parsed(line: bytes) -> Any:

@@ -11,10 +11,9 @@ from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
 from streams.kafka.topics import absence, topic_states
 from streams.models.classifier import ModelClient
+from streams.models.contract_check import HARMLESS_TEXT
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings, load_settings
-
-_PROBE = "I would like to know where my order is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ async def _endpoint(tier: Tier, settings: Settings) -> Finding:
     name = f"{tier} model"
     try:
         async with ModelClient(tier, endpoint, settings.label_set) as client:
-            call = await client.ask(_PROBE)
+            call = await client.ask(HARMLESS_TEXT)
     except HedgerowError as error:
         return Finding(name, False, str(error))
     return Finding(name, isinstance(call.signal, Scored), _said(call))

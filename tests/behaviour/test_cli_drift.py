@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import secrets
 import signal
@@ -132,6 +133,15 @@ class TestTwoSamples:
         assert (empty.code, "no usable row" in empty.err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["p.png", "p.pdf", "p.svg.gz"])
+def test_plot_writes_no_svg_under_another_name(hedgerow: Hedgerow, tmp_path: Path, name: str) -> None:
+    rows, out = lines_of(tmp_path / "rows.jsonl", list(TestReplay.ROWS)), tmp_path / name
+    said = hedgerow("drift", "plot", rows, "--out", out)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"hedgerow: --out {out}: pictures are written as SVG; give a name that ends in .svg\n"
+    assert not out.exists()
+
+
 def test_plot_draws_every_endpoint(hedgerow: Hedgerow, tmp_path: Path) -> None:
     rows, out = lines_of(tmp_path / "rows.jsonl", list(TestReplay.ROWS)), tmp_path / "plot.svg"
     assert hedgerow("drift", "plot", rows, "--out", out).code == 0
@@ -182,6 +192,14 @@ class TestProbe:
         (sent,) = consumed(hedgerow, config, "probes", 1)
         assert (sent["endpoint"], sent["logprobs"]) == ("away", None)
 
+    def test_what_was_paid_for_is_printed_even_if_the_broker_is_away(self, hedgerow: Hedgerow, config: Path) -> None:
+        values = yaml.safe_load(config.read_text())
+        values["broker"]["bootstrap"] = "127.0.0.1:1"
+        config.write_text(yaml.safe_dump(values))
+        said = hedgerow("probe", "once", "--json", "--config", config)
+        assert said.code == 2
+        assert [row["endpoint"] for row in said.rows] == ["cheap", "big"]
+
     def test_run_probes_until_it_is_told_to_stop(self, config: Path) -> None:
         endpoints = yaml.safe_load((config.parent / "endpoints.yaml").read_text())
         quick = [endpoint | {"interval_s": 0.05} for endpoint in endpoints]
@@ -207,6 +225,17 @@ class TestProbe:
 
 
 class TestAcknowledge:
+    def test_of_a_user_without_a_login_name_asks_for_one(
+        self, hedgerow: Hedgerow, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unknown() -> str:
+            raise KeyError("getpwuid(): uid not found: 54321")
+
+        monkeypatch.setattr(getpass, "getuser", unknown)
+        said = hedgerow("drift", "acknowledge", "cheap", "--config", config)
+        assert (said.code, said.out) == (2, "")
+        assert said.err == "hedgerow: this user has no login name: give a name with --by\n"
+
     def test_puts_it_on_the_topic(self, hedgerow: Hedgerow, config: Path) -> None:
         said = hedgerow("drift", "acknowledge", "cheap", "--config", config, "--by", "ada", "--note", "recalibrated")
         assert (said.code, said.out) == (0, "cheap: acknowledged by ada: recalibrated\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import Ticket
 from schemas.registry import TICKET_BYTES
 from streams.kafka.readers import reader
 from streams.sandbox.brokers.embedded import EmbeddedBroker
@@ -186,10 +187,59 @@ class TestBadRows:
         assert [row["line"] for row in said.json["lines"]] == [2, 3, 4]
 
     def test_that_name_a_secret_in_their_metadata(self, hedgerow: Hedgerow, nowhere: Path, tmp_path: Path) -> None:
-        rows = [{"ticket_id": "a", "text": "x", "metadata": metadata} for metadata in ({SECRET: 1}, {SECRET * 30: "x"})]
+        rows = [
+            {"ticket_id": "a", "text": "x", "metadata": metadata} for metadata in ({SECRET: []}, {SECRET * 30: "x"})
+        ]
         said = hedgerow("produce", rows_of(tmp_path, *rows), "-c", nowhere)
         assert said.err.count("metadata: names of 1 to 256 characters") == 2
         assert SECRET not in said.err
+
+
+class TestATable:
+    CSV = 'Id,Subject,Text,Priority\r\nt-0,Late,"Where is\r\n\r\nit, please?",3\r\nt-1,,Broken,\r\n'
+
+    @pytest.mark.parametrize("name", MARKED)
+    def test_is_sent_with_its_columns_as_fields_and_metadata(
+        self, hedgerow: Hedgerow, config: Path, tmp_path: Path, name: str
+    ) -> None:
+        file = tmp_path / "t.csv"
+        file.write_bytes(marked(self.CSV, name))
+        assert hedgerow("produce", file, "-c", config) == Said(0, "2 tickets sent\n", "")
+        got = hedgerow("consume", "tickets", "--json", "--max", 2, "--wait", 20, "-c", config)
+        first, second = sorted((Ticket.model_validate(row) for row in got.rows), key=lambda each: each.ticket_id)
+        assert (first.text, first.metadata) == (
+            "Where is\r\n\r\nit, please?",
+            {"Subject": "Late", "Priority": "3"},
+        )
+        assert (second.ticket_id, second.text, second.metadata) == ("t-1", "Broken", {})
+
+    def test_is_checked_row_by_row(self, hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+        file = tmp_path / "t.tsv"
+        file.write_text(f"ticket_id\ttext\nt-0\tx\nt-1\n\nt-2\t \nt-3\t{'x' * 150_000}\nt-4\ty\n")
+        kept_back = hedgerow("produce", file, "-c", config)
+        assert (kept_back.code, kept_back.out) == (1, "0 tickets sent\n")
+        first, *lines = kept_back.err.splitlines()
+        assert "2 valid rows were not sent" in first
+        assert [line.split(": ")[:2] for line in lines] == [
+            ["line 3", "wrong_columns"],
+            ["line 5", "wrong_schema"],
+            ["line 6", "wrong_schema"],
+        ]
+        assert nothing_on_the_topic(hedgerow, config)
+        said = hedgerow("produce", file, "--skip-bad", "--json", "-c", config)
+        assert (said.code, said.json["sent"], said.json["reasons"]) == (1, 2, {"wrong_columns": 1, "wrong_schema": 2})
+        assert [row["line"] for row in said.json["lines"]] == [3, 5, 6]
+        assert arrived(hedgerow, config, 2) == ["t-0", "t-4"]
+
+    @pytest.mark.parametrize("arguments", [(), ("--skip-bad", "--json")])
+    def test_without_a_text_column_is_one_line_that_names_the_others(
+        self, hedgerow: Hedgerow, nowhere: Path, tmp_path: Path, arguments: tuple[str, ...]
+    ) -> None:
+        file = tmp_path / "t.csv"
+        file.write_text("id,body\nt-1,x\n")
+        said = hedgerow("produce", file, *arguments, "-c", nowhere)
+        assert (said.code, said.out) == (2, "")
+        assert said.err == f"hedgerow: tickets file {file}: no column text: the first row names 'id', 'body'\n"
 
 
 @pytest.mark.kafka

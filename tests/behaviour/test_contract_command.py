@@ -19,6 +19,7 @@ from streams.demo.contracts import sandbox_contract
 from streams.demo.run import local_connection
 from streams.errors import StopWorker
 from streams.kafka.topics import create_topics
+from streams.models.probed_endpoint import load_endpoints
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.model_server.process import ModelServer
 from streams.settings import check_settings
@@ -26,6 +27,7 @@ from streams.worker.worker import Worker
 from tests.support.brokers import run_apart
 from tests.support.contracts import EXCEPTION
 
+ROOT = Path(__file__).parents[2]
 NOWHERE = "127.0.0.1:1"
 Run = Callable[..., tuple[int, str, str]]
 
@@ -150,10 +152,31 @@ class TestScan:
         assert code == 0
         assert "chat/content" in out
 
+    @pytest.mark.parametrize("bare", [False, True])
+    def test_takes_the_file_of_endpoints_to_probe(
+        self, server: ModelServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare: bool
+    ) -> None:
+        """The example as it is, but for where it points to."""
+        example = ROOT / "deploy" / "endpoints.example.yaml"
+        rows = load_endpoints(example).model_dump(mode="json", exclude_unset=True)["endpoints"]
+        assert {key for row in rows for key in row} >= {"provider", "prompt", "interval_s", "jitter_s"}
+        for row in rows:
+            monkeypatch.setenv(row["api_key_env"], "secret")
+            row |= {"base_url": server.url, "model": "sandbox-cheap"}
+        path = tmp_path / "endpoints.yaml"
+        path.write_text(yaml.safe_dump(rows if bare else {"endpoints": rows}))
+        code, out, err = run("scan", path, "--json")
+        assert (code, err) == (0, "")
+        found = [(row["name"], row["logprobs"]) for row in json.loads(out)]
+        assert found == [("cheap", True), ("big", True), ("spare", True)]
+
     @pytest.mark.parametrize(
         ("text", "words"),
         [
             ("endpoints: []", "endpoints is empty"),
+            ("endpoints: 5", "one key is expected, endpoints"),
+            ("5", "one key is expected, endpoints"),
+            ("endpoints: [5]", "endpoints.0"),
             ("tiers: {}", "one key is expected, endpoints"),
             ("endpoints: [{model: m}]", "endpoints.0.base_url is missing"),
             ("endpoints: [{base_url: 'http://a/v1', model: m, api: soap}]", "endpoints.0.api"),

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas import Reason, Scored
-from streams.core.calibration.bounds import binomial_tail, prediction_bound, upper_bound
+from streams.core.calibration.bounds import prediction_bound, upper_bound
 from streams.core.calibration.figures import figures
 from streams.core.calibration.fit import fit_isotonic, fit_temperature
 from streams.core.calibration.measures import auroc, ece, reliability, risk_coverage
@@ -17,6 +17,7 @@ from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record
 from streams.core.policy.calibration_map import Isotonic, Temperature
 from streams.core.policy.policy import Policy
+from streams.core.statistics import binomial_at_most
 from tests.property.test_policy_properties import policies
 from tests.support.answers import record
 from tests.support.messages import unscorable
@@ -88,7 +89,7 @@ def test_bounds_are_above_what_was_seen_and_rise_with_errors_and_level(
 @given(st.integers(0, 50), st.integers(1, 300), shares, shares)
 def test_more_error_makes_few_errors_less_likely(wrong: int, trials: int, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    assert binomial_tail(wrong, trials, high) <= binomial_tail(wrong, trials, low) + 1e-12
+    assert binomial_at_most(wrong, trials, high) <= binomial_at_most(wrong, trials, low) + 1e-12
 
 
 @few

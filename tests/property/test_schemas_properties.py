@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,42 @@ def test_any_text_that_is_not_blank_is_a_ticket(text: str) -> None:
     assert (decoded is None) == (not text.strip())
     if isinstance(decoded, Ticket):
         assert decoded.text == text
+
+
+texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+kept = (
+    texts
+    | st.booleans()
+    | st.none()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+
+
+@given(st.dictionaries(names, kept, max_size=30), st.dictionaries(names, kept, max_size=30))
+@seeded
+def test_metadata_and_unknown_fields_come_back_as_they_were(metadata: dict[str, Any], fields: dict[str, Any]) -> None:
+    unknown = {name: value for name, value in fields.items() if name not in Ticket.model_fields}
+    row = {"ticket_id": "t", "text": "x", "metadata": metadata, **unknown}
+    decoded = Ticket.decode(json.dumps(row).encode())
+    for _ in range(2):
+        assert repr(decoded.metadata) == repr({**metadata, **{k: v for k, v in unknown.items() if k not in metadata}})
+        decoded = Ticket.decode(decoded.encode())
+
+
+@given(st.dictionaries(names, values, max_size=10))
+@seeded
+def test_no_unknown_field_makes_a_ticket_invalid(fields: dict[str, Any]) -> None:
+    unknown = {name: value for name, value in fields.items() if name not in Ticket.model_fields}
+    data = json.dumps({"ticket_id": "t", "text": "x", **unknown}).encode()
+    try:
+        json.loads(data.decode("utf-8")), orjson.loads(data)
+    except ValueError:
+        return  # a surrogate, or a number with more digits than JSON readers take
+    decoded = take("tickets", data)
+    assert isinstance(decoded, Ticket)
+    assert decoded.metadata.keys() <= unknown.keys()
 
 
 @pytest.mark.parametrize("size", [MAX_TEXT, MAX_TEXT + 1, 1_000_000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -30,7 +30,7 @@ from schemas import (
     stable_id,
     topic_of,
 )
-from schemas.base import MAX_METADATA
+from schemas.base import MAX_METADATA, MAX_METADATA_ENTRIES
 from schemas.export import FOLDER, json_schemas
 from schemas.registry import DEAD_LETTER_BYTES, TICKET_BYTES
 from tests.support.messages import (
@@ -173,6 +173,65 @@ class TestMessages:
         assert Routed.id_for("t-1") != Review.id_for("t-1")
 
 
+class TestMetadata:
+    VALUES: ClassVar[dict[str, object]] = {"text": "1", "whole": 1, "number": 1.0, "yes": True, "nothing": None}
+
+    def test_keeps_the_type_of_every_value_from_agent_to_agent(self) -> None:
+        message = classification(metadata=self.VALUES)
+        for _ in range(2):
+            message = Classification.decode(message.encode())
+        assert repr(message.ticket.metadata) == repr(self.VALUES)
+
+    def test_takes_what_the_producer_wrote_alongside_it(self) -> None:
+        row = {"ticket_id": "t", "text": "x", "subject": "Hi", "metadata": {"channel": "mail"}}
+        kept = Ticket.decode(json.dumps(row).encode())
+        assert kept == ticket("t", "x", metadata={"channel": "mail", "subject": "Hi"})
+        assert json.loads(kept.encode())["metadata"] == {"channel": "mail", "subject": "Hi"}
+        assert "subject" not in json.loads(kept.encode())
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("channel", "web"),
+            ("nested", {"deep": [1]}),
+            ("list", [1]),
+            ("long", "x" * (MAX_METADATA + 1)),
+            ("huge", 10**400),
+            ("nan", float("nan")),
+            ("", 1),
+            ("n" * (MAX_NAME + 1), 1),
+        ],
+    )
+    def test_leaves_out_an_unknown_field_that_it_cannot_hold(self, name: str, value: object) -> None:
+        row = {"ticket_id": "t", "text": "x", name: value, "metadata": {"channel": "mail"}}
+        assert Ticket.decode(json.dumps(row).encode()).metadata == {"channel": "mail"}
+
+    def test_has_no_more_than_its_room(self) -> None:
+        row = {"ticket_id": "t", "text": "x", "metadata": {"own": 0}} | {str(number): number for number in range(100)}
+        kept = Ticket.decode(json.dumps(row).encode()).metadata
+        assert list(kept) == ["own", *map(str, range(MAX_METADATA_ENTRIES - 1))]
+
+    @pytest.mark.parametrize("name", ["model_config", "VERSION", "encode", "__class__", "__pydantic_extra__"])
+    def test_takes_a_name_that_python_knows(self, name: str) -> None:
+        kept = Ticket.decode(json.dumps({"ticket_id": "t", "text": "x", name: "mine"}).encode())
+        assert kept.metadata == {name: "mine"}
+        assert Ticket.decode(kept.encode()) == kept
+
+    def test_of_texts_alone_is_read_by_readers_that_know_nothing_else(self) -> None:
+        """Version 1 knew only texts here, and such a reader makes a dead letter of anything else."""
+
+        class EarlierTicket(Message):
+            ticket_id: str
+            text: str
+            metadata: dict[str, str]
+
+        row = {"ticket_id": "t", "text": "x", "subject": "Hi"}
+        kept = Ticket.decode(json.dumps(row).encode())
+        assert EarlierTicket.decode(kept.encode()).metadata == {"subject": "Hi"}
+        counted = Ticket.decode(json.dumps(row | {"priority": 3}).encode())
+        assert refused(EarlierTicket, counted.encode()).reason == "wrong_schema"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("data", "reason", "words"),
@@ -198,12 +257,21 @@ class TestRefusals:
             (b'{"ticket_id": "a", "text": ""}', "wrong_schema", "the text is empty"),
             (b'{"ticket_id": "a", "text": " \\n\\t\\u00a0"}', "wrong_schema", "the text is empty"),
             (b'{"ticket_id": "a", "text": ["x"]}', "wrong_schema", "text"),
-            (b'{"ticket_id": "a", "text": "x", "metadata": {"n": 1}}', "wrong_schema", "metadata.n"),
+            (
+                b'{"ticket_id": "a", "text": "x", "metadata": {"n": []}}',
+                "wrong_schema",
+                "metadata.n: a text of at most",
+            ),
+            (
+                b'{"ticket_id": "a", "text": "x", "metadata": {"n": NaN}}',
+                "wrong_schema",
+                "metadata.n: a text of at most",
+            ),
             (b'{"ticket_id": "a", "text": "x", "v": 0}', "unknown_schema_version", "schema version"),
             (b'{"ticket_id": "a", "text": "x", "v": 999999999999999999999}', "unknown_schema_version", "newest"),
             (b'{"ticket_id": "a", "text": "x", "v": "two"}', "unknown_schema_version", "schema version"),
             (b'{"ticket_id": "a", "text": "x", "v": null}', "unknown_schema_version", "schema version"),
-            (b'{"ticket_id": "a", "text": "x", "metadata": {"v": 1}}', "wrong_schema", "metadata.v"),
+            (b'{"ticket_id": "a", "text": "x", "metadata": {"v": {}}}', "wrong_schema", "metadata.v"),
         ],
     )
     def test_reason_and_place(self, data: bytes | None, reason: str, words: str) -> None:
@@ -312,6 +380,11 @@ class TestStoredForms:
         stored = {name: (FOLDER / name).read_text(encoding="utf-8") for name in json_schemas()}
         assert stored == json_schemas(), "run: python -m schemas.export"
         assert set(stored) >= {f"{name}.v{topic.message.VERSION}.json" for name, topic in TOPICS.items()}
+
+    def test_the_json_schemas_say_what_a_field_means(self) -> None:
+        fields = json.loads(json_schemas()["routed.v1.json"])["$defs"]["Scored"]["properties"]
+        assert "renormalised" in fields["label_probs"]["description"]
+        assert "not renormalised" in fields["confidence"]["description"]
 
     @pytest.mark.parametrize("name", DESIGN)
     @pytest.mark.parametrize("form", ["full", "minimal"])

@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.tinychange.gemma.server import GemmaServer, Situation
 from benchmarks.tinychange.recording import PROBE
-from streams.sandbox.language_model.distribution import likeliest, log_softmax
+from streams.sandbox.language_model.distribution import likeliest
+from streams.sandbox.log_softmax import log_softmax
 
 _COMPANY = (0, 1, 7, 8, 15, 16, 30, 31, 32, 47, 61, 62, 63, 64, 80, 100)
 _MILLIONTH = 6

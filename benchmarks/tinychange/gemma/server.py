@@ -11,8 +11,9 @@ import numpy as np
 
 from benchmarks.tinychange.recording import Ints
 from streams.errors import SandboxError
-from streams.sandbox.language_model.distribution import LogProbs, log_softmax
+from streams.sandbox.language_model.distribution import LogProbs
 from streams.sandbox.language_model.engine import Engine, Logits
+from streams.sandbox.log_softmax import log_softmax
 
 TOGETHER = 8
 """Completions that are sampled in one batch, each in a sequence of the cache."""

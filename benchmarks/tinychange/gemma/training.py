@@ -14,7 +14,8 @@ from benchmarks.tinychange.gemma.server import GemmaServer
 from benchmarks.tinychange.tuning import fine_tuned, lora_tuned
 from benchmarks.tinychange.variants import Family
 from streams.errors import SandboxError
-from streams.sandbox.language_model.distribution import likeliest, log_softmax
+from streams.sandbox.language_model.distribution import likeliest
+from streams.sandbox.log_softmax import log_softmax
 
 RATES = {Family.TUNING: 1e-5, Family.LORA: 1e-3}
 TEXT = 8

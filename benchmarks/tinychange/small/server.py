@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks.tinychange.recording import Ints
 from benchmarks.tinychange.small.network import CONTEXT, Array, Weights, forward
-from streams.sandbox.language_model.distribution import LogProbs, log_softmax
+from streams.sandbox.language_model.distribution import LogProbs
+from streams.sandbox.log_softmax import log_softmax
 
 COMPANY = 7
 """The most other requests in a batch."""

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-
-def binomial_tail(wrong: int, trials: int, rate: float) -> float:
-    """Return the chance of at most ``wrong`` errors in ``trials`` at that rate: the p-value of "the rate is no less"."""
-    if wrong >= trials or rate <= 0.0:
-        return 1.0
-    if rate >= 1.0:
-        return 0.0
-    k = np.arange(wrong + 1)
-    steps = np.log(np.maximum(1, trials - k[:-1])) - np.log(k[1:])  # ln of choose(n, k + 1) / choose(n, k)
-    choose = np.concatenate(([0.0], np.cumsum(steps)))
-    terms = choose + k * math.log(rate) + (trials - k) * math.log1p(-rate)
-    top = float(terms.max())
-    return min(1.0, math.exp(top) * float(np.exp(terms - top).sum()))
+from streams.core.statistics import binomial_at_most
 
 
 def upper_bound(wrong: int, trials: int, level: float) -> float:
@@ -33,7 +19,7 @@ def upper_bound(wrong: int, trials: int, level: float) -> float:
     low, high = wrong / trials, 1.0
     while high - low > 1e-9:
         middle = (low + high) / 2
-        if binomial_tail(wrong, trials, middle) > 1 - level:
+        if binomial_at_most(wrong, trials, middle) > 1 - level:
             low = middle
         else:
             high = middle

@@ -1,22 +1,11 @@
 """Notices from an endpoint's probe rows that the model behind it, or what it returns, has changed."""
 
 from streams.core.drift.detector import DETECTORS, Detector
+from streams.core.drift.judgement import Alarm, Judgement, Kind, Moved, NotEnough, Quiet, Span
 from streams.core.drift.lt.permutation_test import permutation_tests
 from streams.core.drift.monitor import EndpointMonitor, Observation
 from streams.core.drift.replay import AlarmRecord, Replay, TwoSampleRecord, replay, two_sample_test
-from streams.core.drift.row import ProbeRow, read_row
-from streams.core.drift.verdict import (
-    Alarm,
-    At,
-    Kind,
-    Moved,
-    NotEnough,
-    Quiet,
-    Reason,
-    Span,
-    Unusable,
-    Verdict,
-)
+from streams.core.drift.row import At, ProbeRow, Reason, Unusable, read_row
 
 __all__ = [
     "DETECTORS",
@@ -25,6 +14,7 @@ __all__ = [
     "At",
     "Detector",
     "EndpointMonitor",
+    "Judgement",
     "Kind",
     "Moved",
     "NotEnough",
@@ -36,7 +26,6 @@ __all__ = [
     "Span",
     "TwoSampleRecord",
     "Unusable",
-    "Verdict",
     "permutation_tests",
     "read_row",
     "replay",

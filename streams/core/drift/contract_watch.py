@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.judgement import Alarm, Kind
+from streams.core.drift.row import ProbeRow, Reason, Unusable
 from streams.core.drift.settled import Resettled, Settled
-from streams.core.drift.verdict import Alarm, Kind, Reason, Unusable
 from streams.core.drift.window import same_k
 
 MISSING_RUN: Final = 5
@@ -33,20 +33,6 @@ class ContractWatcher:
             changes.append((Kind.FINGERPRINT_CHANGE, self._fingerprint.update(row.fingerprint)))
         return [_alarm(kind, change) for kind, change in changes if change]
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state as plain JSON values."""
-        return {
-            "k": self._k.snapshot(),
-            "model": self._model.snapshot(),
-            "fingerprint": self._fingerprint.snapshot(),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take over the state that ``snapshot`` wrote."""
-        self._k.load(state["k"])
-        self._model.load(state["model"])
-        self._fingerprint.load(state["fingerprint"])
-
 
 def _alarm(kind: Kind, change: Resettled[int] | Resettled[str]) -> Alarm:
     value = change.now if isinstance(change.now, int) else change.run
@@ -56,16 +42,16 @@ def _alarm(kind: Kind, change: Resettled[int] | Resettled[str]) -> Alarm:
 class MissingWatcher:
     """Counts answers without logprobs in a row; failed calls neither count nor end a run, a usable row ends it."""
 
-    def __init__(self, run: int = 0) -> None:
-        self.run = run
+    def __init__(self) -> None:
+        self._run = 0
 
     def update(self, row: ProbeRow | Unusable) -> list[Alarm]:
         """Take the next row, usable or not; one alarm when the run has lasted ``MISSING_RUN`` answers."""
         if isinstance(row, ProbeRow):
-            self.run = 0
+            self._run = 0
         elif row.reason in {Reason.MISSING, Reason.EMPTY, Reason.ONE_HOT}:
-            self.run += 1
-            if self.run == MISSING_RUN:
-                length = float(self.run)
+            self._run += 1
+            if self._run == MISSING_RUN:
+                length = float(self._run)
                 return [Alarm(Kind.MISSING, length, length, length)]
         return []

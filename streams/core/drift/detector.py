@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol
 
+from streams.core.drift.judgement import Judgement
 from streams.core.drift.lt.lt_detector import LtDetector
 from streams.core.drift.lt_ref.lt_ref_detector import LtRefDetector
 from streams.core.drift.page_hinkley import PageHinkleyDetector
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Verdict
 from streams.errors import SettingsError
 
 
@@ -17,21 +17,12 @@ class Detector(Protocol):
     """Watches one endpoint's usable rows, in order, in bounded memory.
 
     ``update`` says what the row shows; a detector that is cooling down or collecting says so by ``Quiet`` or
-    ``NotEnough``, and one that cannot compare a row by ``Unusable``. ``restore(snapshot())`` continues with the same
-    verdicts; a snapshot is plain JSON values.
+    ``NotEnough``, and one that cannot compare a row by ``Unusable``. What it knows follows from the rows that it was given,
+    so that a restart feeds them to it again.
     """
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row."""
-        ...
-
-    def snapshot(self) -> dict[str, Any]:
-        """The state as plain JSON values."""
-        ...
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> Self:
-        """The detector that ``snapshot`` described."""
         ...
 
 

@@ -5,35 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
 from streams.core.drift.contract_watch import ContractWatcher, MissingWatcher
 from streams.core.drift.detector import DETECTORS, Detector, detector_type
-from streams.core.drift.row import ProbeRow, read_row
-from streams.core.drift.verdict import Alarm, At, Reason, Unusable, Verdict
-
-VERSION: Final = 1
+from streams.core.drift.judgement import Alarm, Judgement
+from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one row showed: its position among all the endpoint's rows, its time, the detector's verdict, all alarms."""
+    """What one row showed: its time, the detector's judgement, all alarms."""
 
-    index: int
     at: At
-    verdict: Verdict
+    judgement: Judgement
     alarms: tuple[Alarm, ...]
 
 
 class EndpointMonitor:
-    """Takes one endpoint's raw probe rows in order; nothing that a row may hold raises.
+    """Takes one endpoint's probe rows in order; nothing that a row may hold raises.
 
-    ``index`` counts every row, usable or not; ``unusable`` counts those that were no samples, by reason. A row whose time
-    lies before that of the usable row before it is no sample (``clock_back``): after a clock was set back, one is lost.
+    ``unusable`` counts the rows that were no samples, by reason. A row whose time lies before that of the usable row
+    before it is no sample (``clock_back``): after a clock was set back, one is lost.
     """
 
     def __init__(self, detector: str, detectors: Mapping[str, type[Detector]] = DETECTORS) -> None:
-        self.index = 0
         self.unusable: Counter[Reason] = Counter()
         self.detector = detector
         self._detector = detector_type(detector, detectors)()
@@ -41,49 +36,20 @@ class EndpointMonitor:
         self._missing = MissingWatcher()
         self._time: float | None = None
 
-    def update(self, raw: object) -> Observation:
+    def update(self, row: ProbeRow | Unusable) -> Observation:
         """Take the next row."""
-        index = self.index
-        self.index += 1
-        row = self._in_time(read_row(raw))
+        row = self._in_time(row)
         alarms = self._missing.update(row) + self._contract.update(row)
-        verdict: Verdict = row if isinstance(row, Unusable) else self._detector.update(row)
-        if isinstance(verdict, Unusable):
-            self.unusable[verdict.reason] += 1
-        elif isinstance(verdict, Alarm):
-            alarms.append(verdict)
-        return Observation(index, row.at, verdict, tuple(alarms))
+        judgement: Judgement = row if isinstance(row, Unusable) else self._detector.update(row)
+        if isinstance(judgement, Unusable):
+            self.unusable[judgement.reason] += 1
+        elif isinstance(judgement, Alarm):
+            alarms.append(judgement)
+        return Observation(row.facts.at, judgement, tuple(alarms))
 
     def _in_time(self, row: ProbeRow | Unusable) -> ProbeRow | Unusable:
-        if isinstance(row, Unusable) or row.time is None:
+        if isinstance(row, Unusable) or row.facts.time is None:
             return row
         # Compared with the row before, not with the latest of all: one row from the future must not shut out the rest.
-        previous, self._time = self._time, row.time
-        return Unusable(Reason.CLOCK_BACK, row.at) if previous is not None and row.time < previous else row
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything a restored monitor needs for the same future observations, as plain JSON values."""
-        return {
-            "version": VERSION,
-            "detector": self.detector,
-            "index": self.index,
-            "unusable": {reason.value: count for reason, count in self.unusable.items()},
-            "time": self._time,
-            "missing": self._missing.run,
-            "contract": self._contract.snapshot(),
-            "state": self._detector.snapshot(),
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any], detectors: Mapping[str, type[Detector]] = DETECTORS) -> EndpointMonitor:
-        """The monitor that ``snapshot`` described; ``ValueError`` where another version wrote it."""
-        if state.get("version") != VERSION:
-            raise ValueError(f"a snapshot of version {state.get('version')!r} cannot be restored, only of {VERSION}")
-        monitor = cls(state["detector"], detectors)
-        monitor.index = state["index"]
-        monitor.unusable.update({Reason(reason): count for reason, count in state["unusable"].items()})
-        monitor._time = state["time"]
-        monitor._missing.run = state["missing"]
-        monitor._contract.load(state["contract"])
-        monitor._detector = detector_type(monitor.detector, detectors).restore(state["state"])
-        return monitor
+        previous, self._time = self._time, row.facts.time
+        return Unusable(Reason.CLOCK_BACK, row.facts) if previous is not None and row.facts.time < previous else row

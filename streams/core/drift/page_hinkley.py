@@ -9,12 +9,12 @@ An alarm is followed by `lt`'s cool-down of 48 rows, whose values the test does 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from streams.core.drift.judgement import Judgement, NotEnough, Quiet
 from streams.core.drift.lt.lt_detector import COOL_DOWN, WIDTH, window_alarm
 from streams.core.drift.lt.sliding_statistic import SlidingStatistic
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import NotEnough, Quiet, Verdict
 
 if TYPE_CHECKING:
     from river.drift import PageHinkley
@@ -39,7 +39,7 @@ class PageHinkleyDetector:
         self._test = _new_test()
         self._cool_down = 0
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row; an alarm belongs to it."""
         self._sliding.push(row)
         if self._cool_down:
@@ -60,36 +60,6 @@ class PageHinkleyDetector:
     @property
     def _values(self) -> int:
         return int(self._test._x_mean.n)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything a restored detector needs for the same future verdicts, as plain JSON values."""
-        test = self._test
-        return {
-            "sliding": self._sliding.snapshot(),
-            "cool_down": self._cool_down,
-            # Before the first value the least sum is infinite, which JSON cannot say.
-            "test": None
-            if not self._values
-            else {
-                "n": test._x_mean.n,
-                "mean": test._x_mean._mean,
-                "sum": test._sum_increase,
-                "least_sum": test._min_increase,
-            },
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> PageHinkleyDetector:
-        """The detector that ``snapshot`` described."""
-        detector = cls()
-        detector._sliding = SlidingStatistic.restore(state["sliding"])
-        detector._cool_down = state["cool_down"]
-        if state["test"]:
-            # The library offers no way to save a test. These four are all that a one-sided one remembers.
-            test = detector._test
-            test._x_mean.n, test._x_mean._mean = state["test"]["n"], state["test"]["mean"]
-            test._sum_increase, test._min_increase = state["test"]["sum"], state["test"]["least_sum"]
-        return detector
 
 
 def _new_test() -> PageHinkley:

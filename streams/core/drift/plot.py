@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from streams.core.drift import AlarmRecord, ProbeRow, Replay, read_row
+from streams.core.drift import AlarmRecord, ProbeRow, Replay, Unusable
 from streams.core.svg import Chart, Mark, Series, document
 
 WIDTH: Final = 960
@@ -16,7 +16,9 @@ MAX_TOKENS: Final = len(_COLOURS)
 _MAX_NAME: Final = 24
 
 
-def plot(rows: Iterable[object], detector: str, *, endpoint: str | None = None, tokens: int = MAX_TOKENS) -> str | None:
+def plot(
+    rows: Iterable[ProbeRow | Unusable], detector: str, *, endpoint: str | None = None, tokens: int = MAX_TOKENS
+) -> str | None:
     """Return an SVG document with a chart for each endpoint, or for the one that is named; None where there is none."""
     run = Replay(detector)
     series: dict[str, list[tuple[int, ProbeRow]]] = {}
@@ -24,12 +26,11 @@ def plot(rows: Iterable[object], detector: str, *, endpoint: str | None = None, 
     for row in rows:
         for alarm in run.feed(row):
             alarms.setdefault(alarm["endpoint"], []).append(alarm)
-        name = row.get("endpoint") if isinstance(row, dict) else None
-        if isinstance(name, str) and endpoint in (None, name):
-            read = read_row(row)
+        name = row.facts.endpoint
+        if name is not None and endpoint in (None, name):
             shown = series.setdefault(name, [])
-            if isinstance(read, ProbeRow):
-                shown.append((run.monitors[name].index - 1, read))
+            if isinstance(row, ProbeRow):
+                shown.append((run.rows[name] - 1, row))
     charts = [_chart(name, shown, alarms.get(name, []), detector, tokens) for name, shown in series.items()]
     return document(charts, stacked=True) if charts else None
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypedDict
+from collections.abc import Iterable, Iterator
+from typing import Final, TypedDict
 
 from streams.core.drift.detector import detector_type
 from streams.core.drift.lt.permutation_test import permutation_tests
 from streams.core.drift.monitor import EndpointMonitor
-from streams.core.drift.row import ProbeRow, read_row
-from streams.core.drift.verdict import At, Reason
+from streams.core.drift.recent_ids import RecentIds
+from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 from streams.errors import SettingsError
+
+MAX_WEIGHTS: Final = 20_000_000
+"""Rows times permutations of a two-sample test: some 500 MB while the permutations are drawn."""
 
 
 class AlarmRecord(TypedDict):
@@ -37,32 +40,44 @@ class TwoSampleRecord(TypedDict):
 
 
 class Replay:
-    """Feeds rows to one monitor per endpoint, as they come; ``unnamed`` counts rows that name no endpoint."""
+    """Feeds rows to monitors as they come, as the drift agent does: what was asked otherwise is another series.
+
+    ``rows`` counts all rows by endpoint, ``repeated`` those that were seen before, which count for nothing else, and
+    ``unnamed`` those that name no endpoint.
+    """
 
     def __init__(self, detector: str) -> None:
         detector_type(detector)
         self.detector = detector
-        self.monitors: dict[str, EndpointMonitor] = {}
-        self.unnamed = 0
+        self.rows: Counter[str] = Counter()
+        self.repeated = self.unnamed = 0
+        self._series: dict[tuple[str, str | None], tuple[EndpointMonitor, RecentIds]] = {}
 
     @property
     def unusable(self) -> Counter[Reason]:
         """Rows of all endpoints that were no samples, by reason."""
-        return sum((monitor.unusable for monitor in self.monitors.values()), Counter())
+        return sum((monitor.unusable for monitor, _ in self._series.values()), Counter())
 
-    def feed(self, row: object) -> Iterator[AlarmRecord]:
+    def feed(self, row: ProbeRow | Unusable) -> Iterator[AlarmRecord]:
         """The alarms that one row raises."""
-        endpoint = row.get("endpoint") if isinstance(row, Mapping) else None
-        if not isinstance(endpoint, str):
+        endpoint = row.facts.endpoint
+        if endpoint is None:
             self.unnamed += 1
             return
-        if endpoint not in self.monitors:
-            self.monitors[endpoint] = EndpointMonitor(self.detector)
-        observation = self.monitors[endpoint].update(row)
+        index = self.rows[endpoint]
+        self.rows[endpoint] += 1
+        key = endpoint, row.facts.asked
+        if key not in self._series:
+            self._series[key] = EndpointMonitor(self.detector), RecentIds()
+        monitor, ids = self._series[key]
+        if row.facts.probe_id is not None and ids.repeated(row.facts.probe_id):
+            self.repeated += 1
+            return
+        observation = monitor.update(row)
         for alarm in observation.alarms:
             yield AlarmRecord(
                 endpoint=endpoint,
-                index=observation.index,
+                index=index,
                 at=observation.at,
                 detector=self.detector,
                 kind=alarm.kind.value,
@@ -71,7 +86,7 @@ class Replay:
             )
 
 
-def replay(rows: Iterable[Mapping[str, object]], detector: str) -> Iterator[AlarmRecord]:
+def replay(rows: Iterable[ProbeRow | Unusable], detector: str) -> Iterator[AlarmRecord]:
     """The alarms of stored rows, each endpoint's rows in the order given; ``SettingsError`` for an unknown detector."""
     run = Replay(detector)
     for row in rows:
@@ -79,23 +94,25 @@ def replay(rows: Iterable[Mapping[str, object]], detector: str) -> Iterator[Alar
 
 
 def two_sample_test(
-    rows_a: Iterable[object], rows_b: Iterable[object], permutations: int, seed: int
+    rows_a: Iterable[ProbeRow | Unusable], rows_b: Iterable[ProbeRow | Unusable], permutations: int, seed: int
 ) -> TwoSampleRecord:
     """The permutation test between two sets of rows; unusable rows are left out.
 
-    ``SettingsError`` where a set has no usable row, or ``permutations`` is below 1.
+    ``SettingsError`` where a set has no usable row, ``permutations`` is below 1, or the rows times the permutations do
+    not fit into memory.
     """
     if permutations < 1:
         raise SettingsError(f"a permutation test needs at least 1 permutation, not {permutations}")
-    a, b = _usable(rows_a), _usable(rows_b)
+    a, b = ([row for row in rows if isinstance(row, ProbeRow)] for rows in (rows_a, rows_b))
     for name, sample in (("first", a), ("second", b)):
         if not sample:
             raise SettingsError(f"the {name} set of probe rows has no usable row: there is nothing to compare")
+    if permutations * (len(a) + len(b)) > MAX_WEIGHTS:
+        raise SettingsError(
+            f"{permutations} permutations of {len(a) + len(b)} rows do not fit into memory: "
+            f"at most {MAX_WEIGHTS // (len(a) + len(b))} do"
+        )
     [result] = permutation_tests([(a, b)], permutations, seed)
     return TwoSampleRecord(
         statistic=result.statistic, p_value=result.p_value, n_a=len(a), n_b=len(b), tokens=result.tokens
     )
-
-
-def _usable(rows: Iterable[object]) -> list[ProbeRow]:
-    return [row for row in map(read_row, rows) if isinstance(row, ProbeRow)]

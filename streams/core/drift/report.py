@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from streams.core.drift import Kind, ProbeRow, Replay, read_row
+from streams.core.drift import Kind, ProbeRow, Replay, Unusable
 
 YEAR_S: Final = 365.25 * 24 * 3600
 
@@ -47,28 +47,26 @@ class _Endpoint:
 
 
 class DriftReport:
-    """Takes stored probe rows, each endpoint's in order, and counts the changes that a detector finds."""
+    """Takes probe rows, each endpoint's in order, and counts the changes that a detector finds."""
 
     def __init__(self, detector: str, providers: Mapping[str, str] | None = None) -> None:
         self._replay = Replay(detector)
         self._providers = providers or {}
         self._endpoints: dict[str, _Endpoint] = {}
 
-    def feed(self, row: object) -> None:
-        """Take one row, with ``provider`` and ``cost_usd`` where it names them; rows without an endpoint are left out."""
-        alarms = list(self._replay.feed(row))
-        if not isinstance(row, Mapping) or not isinstance(name := row.get("endpoint"), str):
+    def feed(self, row: ProbeRow | Unusable) -> None:
+        """Take one row; rows without an endpoint are left out."""
+        alarms, facts = list(self._replay.feed(row)), row.facts
+        if facts.endpoint is None:
             return
-        endpoint = self._endpoints.get(name)
+        endpoint = self._endpoints.get(facts.endpoint)
         if endpoint is None:
-            provider = row.get("provider")
-            known = provider if isinstance(provider, str) and provider else self._providers.get(name, "unknown")
-            endpoint = self._endpoints[name] = _Endpoint(known)
+            provider = facts.provider or self._providers.get(facts.endpoint, "unknown")
+            endpoint = self._endpoints[facts.endpoint] = _Endpoint(provider)
         endpoint.probes += 1
-        cost = row.get("cost_usd")
-        if isinstance(cost, int | float) and cost >= 0:
-            endpoint.usd = (endpoint.usd or 0.0) + cost
-        seconds = _seconds(row)
+        if facts.cost_usd is not None:
+            endpoint.usd = (endpoint.usd or 0.0) + facts.cost_usd
+        seconds = _seconds(facts.time)
         if seconds is not None:
             endpoint.first_s = seconds if endpoint.first_s is None else min(endpoint.first_s, seconds)
             endpoint.last_s = seconds if endpoint.last_s is None else max(endpoint.last_s, seconds)
@@ -103,8 +101,5 @@ def _line(provider: str, endpoints: list[_Endpoint]) -> ProviderRow:
     )
 
 
-def _seconds(row: Mapping[str, object]) -> float | None:
-    """Return the row's time in seconds, whatever else the row holds."""
-    read = read_row({"at": row.get("at"), "logprobs": {"x": -1.0}})
-    time = read.time if isinstance(read, ProbeRow) else None
+def _seconds(time: float | None) -> float | None:
     return time / 1000 if time is not None and time > _LATEST_S else time

@@ -1,4 +1,4 @@
-"""Reads one probe row, whatever it holds, into a sample or a named reason why it is none."""
+"""One probe as the detectors take it: a sample, or a named reason why it is none."""
 
 from __future__ import annotations
 
@@ -6,27 +6,72 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final
 
-from streams.core.drift.verdict import At, Reason, Unusable
+from schemas import Probe, stable_id
 from streams.core.signal.numbers import ALMOST_CERTAIN, FLOOR, NOISE
 
 MAX_TOKENS: Final = 1000
 """More entries than any API returns for one position; a longer row is a fault, not a distribution."""
 
+At = str | float | int | None
+"""A row's time as its writer put it: ISO 8601 text or a number; None where it had none."""
+
+
+class Reason(StrEnum):
+    """Why a row is no sample."""
+
+    ERROR = "error"
+    MISSING = "missing"
+    EMPTY = "empty"
+    ONE_HOT = "one_hot"
+    """One token that is certain, and the others at floors or left out: the field is there and says nothing."""
+    MALFORMED = "malformed"
+    NOT_FINITE = "not_finite"
+    POSITIVE = "positive"
+    TOO_MANY_TOKENS = "too_many_tokens"
+    CLOCK_BACK = "clock_back"
+    FEW_TOKENS = "few_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFacts:
+    """What is known of a probe whether or not it is a sample.
+
+    ``endpoint`` is None if the row names none. ``at`` is the row's time as it was written and ``time`` the same in
+    comparable form (seconds for ISO 8601 text, the number itself otherwise), or None where there is none. ``provider``
+    and ``cost_usd`` are None unless the row names them. Only a message of the topic has a ``probe_id``, and ``asked``, a
+    digest of what must be the same for two probes of an endpoint to be compared: model, prompt, k and temperature.
+    """
+
+    endpoint: str | None = None
+    at: At = None
+    time: float | None = None
+    provider: str | None = None
+    cost_usd: float | None = None
+    probe_id: str | None = None
+    asked: str | None = None
+
+
+_UNKNOWN: Final = ProbeFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A row that is no sample, and why."""
+
+    reason: Reason
+    facts: ProbeFacts = _UNKNOWN
+
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """One probe's first-token distribution, likeliest token first.
-
-    ``logprobs`` are nats, without floors; ``at`` is the row's time as it was written and ``time`` the same in
-    comparable form (seconds for ISO 8601 text, the number itself otherwise), or None where there is none.
-    """
+    """One probe's first-token distribution, likeliest token first; ``logprobs`` are nats, without floors."""
 
     tokens: tuple[str, ...]
     logprobs: tuple[float, ...]
-    at: At = None
-    time: float | None = None
+    facts: ProbeFacts = _UNKNOWN
     model: str | None = None
     fingerprint: str | None = None
 
@@ -35,30 +80,62 @@ class ProbeRow:
         """How many tokens the row lists."""
         return len(self.tokens)
 
+    @classmethod
+    def of(cls, probe: Probe) -> ProbeRow | Unusable:
+        """Return a message of the topic as a row; ``at`` is Unix time in milliseconds."""
+        facts = ProbeFacts(
+            probe.endpoint,
+            *_read_time(probe.at_ms),
+            cost_usd=probe.cost_usd,
+            probe_id=probe.probe_id,
+            asked=_asked(probe.model_asked, probe.prompt, probe.k_asked, probe.temperature),
+        )
+        return _row(facts, probe.error, probe.logprobs, probe.model_returned, probe.fingerprint)
+
 
 def read_row(raw: object) -> ProbeRow | Unusable:
-    """Read one probe row: ``{"endpoint", "at", "logprobs": {token: logprob} | null, "error"}``.
+    """Read one stored probe: ``{"endpoint", "at", "logprobs": {token: logprob} | null, "error"}``.
 
-    ``model`` and ``fingerprint`` are read where present. Any value is accepted; what cannot serve as a sample comes
-    back as ``Unusable`` with its reason. An error counts before anything else the row holds.
+    ``model``, ``fingerprint``, ``provider`` and ``cost_usd`` are read if present. A message of the topic, which has
+    ``at_ms`` and ``model_returned`` instead, is read too. Any value is accepted; what cannot serve as a sample comes back
+    as ``Unusable`` with its reason.
     """
     if not isinstance(raw, Mapping):
         return Unusable(Reason.MALFORMED)
-    at, time = _read_time(raw.get("at"))
-    if raw.get("error"):
-        return Unusable(Reason.ERROR, at)
-    listed = _read_logprobs(raw.get("logprobs"))
+    message = "at_ms" in raw and "at" not in raw
+    at, time = _read_time(raw.get("at_ms" if message else "at"))
+    endpoint, cost = raw.get("endpoint"), _number(raw.get("cost_usd"))
+    facts = ProbeFacts(
+        endpoint if isinstance(endpoint, str) else None,
+        at,
+        time,
+        _text(raw.get("provider")),
+        cost if cost is not None and 0 <= cost < math.inf else None,
+        _text(raw.get("probe_id")) if message else None,
+        _asked(*map(raw.get, ("model_asked", "prompt", "k_asked", "temperature"))) if message else None,
+    )
+    model = raw.get("model_returned" if message else "model")
+    return _row(facts, raw.get("error"), raw.get("logprobs"), model, raw.get("fingerprint"))
+
+
+def _asked(model: object, prompt: object, k: object, temperature: object) -> str:
+    # A digest, because detectors keep hundreds of rows, and a prompt is long.
+    return stable_id(str(_text(model)), str(_text(prompt)), str(_number(k)), str(_number(temperature)))
+
+
+def _row(facts: ProbeFacts, error: object, logprobs: object, model: object, fingerprint: object) -> ProbeRow | Unusable:
+    # An error counts before anything else that the row holds.
+    listed = Reason.ERROR if error else _read_logprobs(logprobs)
     if isinstance(listed, Reason):
-        return Unusable(listed, at)
+        return Unusable(listed, facts)
     # Ties are broken by the token, so that a cut at k keeps the same ones whatever order the row came in.
     listed.sort(key=lambda entry: (-entry[1], entry[0]))
     return ProbeRow(
         tokens=tuple(token for token, _ in listed),
         logprobs=tuple(logprob for _, logprob in listed),
-        at=at,
-        time=time,
-        model=_text(raw.get("model")),
-        fingerprint=_text(raw.get("fingerprint")),
+        facts=facts,
+        model=_text(model),
+        fingerprint=_text(fingerprint),
     )
 
 

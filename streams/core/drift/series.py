@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas import Probe
-from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, Reason, Unusable
+from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, ProbeRow, Reason, Unusable
+from streams.core.drift.recent_ids import RecentIds
 
 MAX_SERIES: Final = 2_000
 """So many series are watched at once, of up to half a megabyte each; the one not heard of for longest is forgotten."""
-
-REMEMBERED_IDS: Final = 200
-"""A probe that comes again does so soon: after a second prober, or a producer that was not sure."""
 
 
 _STATISTICAL: Final = frozenset({Kind.CHANGE, Kind.DRIFT})
@@ -39,18 +37,6 @@ class DriftLimits(BaseModel):
         if unknown := [name for name in names if name not in DETECTORS]:
             raise ValueError(f"there is no detector {unknown[0]!r}; choose from {', '.join(sorted(DETECTORS))}")
         return tuple(dict.fromkeys(names))
-
-
-class SeriesKey(NamedTuple):
-    """What must be the same for two probes to be compared."""
-
-    endpoint: str
-    model: str
-    """As it was asked for; another id that comes back is an alarm of the same series."""
-    prompt: str
-    k: int
-    """As it was asked for."""
-    temperature: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +67,7 @@ class ProbeWatch:
 
     def __init__(self, detectors: Sequence[str]) -> None:
         self._detectors = tuple(detectors)
-        self._series: OrderedDict[SeriesKey, _Series] = OrderedDict()
+        self._series: OrderedDict[tuple[str | None, str | None], _Series] = OrderedDict()
 
     @property
     def series(self) -> int:
@@ -90,30 +76,25 @@ class ProbeWatch:
 
     def update(self, probe: Probe) -> Seen:
         """Take the next probe."""
-        key = SeriesKey(probe.endpoint, probe.model_asked, probe.prompt, probe.k_asked, probe.temperature)
+        row = ProbeRow.of(probe)
+        key = row.facts.endpoint, row.facts.asked
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = _Series(self._detectors)
             if len(self._series) > MAX_SERIES:
                 self._series.popitem(last=False)
         self._series.move_to_end(key)
-        return series.update(probe)
+        return series.update(probe, row)
 
 
 class _Series:
     def __init__(self, detectors: Sequence[str]) -> None:
         self._monitors = tuple(EndpointMonitor(detector) for detector in detectors)
-        self._order: deque[str] = deque()
-        self._ids: set[str] = set()
+        self._ids = RecentIds()
 
-    def update(self, probe: Probe) -> Seen:
-        if probe.probe_id in self._ids:
+    def update(self, probe: Probe, row: ProbeRow | Unusable) -> Seen:
+        if self._ids.repeated(probe.probe_id):
             return Seen(probe, repeated=True)
-        self._ids.add(probe.probe_id)
-        self._order.append(probe.probe_id)
-        if len(self._order) > REMEMBERED_IDS:
-            self._ids.discard(self._order.popleft())
-        row = row_of(probe)
         seen = [(monitor.detector, monitor.update(row)) for monitor in self._monitors]
         raised = tuple(
             Raised(detector, alarm)
@@ -122,17 +103,5 @@ class _Series:
             # Every monitor has watchers of its own for what is no statistical matter, and they say the same.
             if place == 0 or alarm.kind in _STATISTICAL
         )
-        verdict = seen[0][1].verdict
-        return Seen(probe, raised, verdict.reason if isinstance(verdict, Unusable) else None)
-
-
-def row_of(probe: Probe) -> dict[str, Any]:
-    """Return a probe as the row that a detector reads; ``at`` is Unix time in milliseconds."""
-    return {
-        "endpoint": probe.endpoint,
-        "at": probe.at_ms,
-        "logprobs": probe.logprobs,
-        "error": probe.error,
-        "model": probe.model_returned,
-        "fingerprint": probe.fingerprint,
-    }
+        judgement = seen[0][1].judgement
+        return Seen(probe, raised, judgement.reason if isinstance(judgement, Unusable) else None)

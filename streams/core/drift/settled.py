@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import eq
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=str | int)
 
@@ -61,13 +61,3 @@ class Settled(Generic[T]):
         change = Resettled(self.value, value, self._run)
         self.value, self._run = value, 0
         return change
-
-    def snapshot(self) -> dict[str, Any]:
-        """The state as plain JSON values."""
-        return {"recent": list(self._recent), "run": self._run, "value": self.value}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take over the state that ``snapshot`` wrote."""
-        self._recent.extend(state["recent"])
-        self._run = state["run"]
-        self.value = state["value"]

@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import Scored, Signal
+from streams.core.statistics import chi_square_tail
 
 SIGNIFICANT: Final = 1e-6
 """A difference is beyond chance where chance alone would make it less often than this."""
@@ -196,8 +197,4 @@ def _homogeneity(before: Counter[str], after: Counter[str], n: int, m: int) -> f
         for count, size in zip(counts, (n, m), strict=True):
             expected = sum(counts) * size / (n + m)
             statistic += (count - expected) ** 2 / expected
-    # Wilson and Hilferty: the cube root of chi-square over its degrees of freedom is nearly normal.
-    freedom = len(rows) - 1
-    spread = 2.0 / (9.0 * freedom)
-    z = ((statistic / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
-    return math.erfc(z / math.sqrt(2)) / 2
+    return chi_square_tail(statistic, len(rows) - 1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.core.drift.judgement import Moved, Span
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Moved, Span
 
 Matrix = NDArray[np.float64]
 
@@ -48,7 +47,7 @@ def censored(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:
 
 def span(rows: Sequence[ProbeRow]) -> Span:
     """The times that a run of rows covers."""
-    return Span(rows[0].at, rows[-1].at, len(rows))
+    return Span(rows[0].facts.at, rows[-1].facts.at, len(rows))
 
 
 def moved_tokens(before: Sequence[ProbeRow], after: Sequence[ProbeRow], top: int = 5) -> tuple[Moved, ...]:
@@ -60,13 +59,3 @@ def moved_tokens(before: Sequence[ProbeRow], after: Sequence[ProbeRow], top: int
     old, new = matrix[: len(before)].mean(axis=0), matrix[len(before) :].mean(axis=0)
     order = np.argsort(-np.abs(new - old), kind="stable")[:top]
     return tuple(Moved(tokens[i], float(old[i]), float(new[i])) for i in order)
-
-
-def row_state(row: ProbeRow) -> dict[str, Any]:
-    """A row as plain JSON values, for a snapshot."""
-    return {"tokens": list(row.tokens), "logprobs": list(row.logprobs), "at": row.at}
-
-
-def row_from_state(state: dict[str, Any]) -> ProbeRow:
-    """The row that ``row_state`` wrote, without what only the watchers read."""
-    return ProbeRow(tuple(state["tokens"]), tuple(state["logprobs"]), state["at"])

@@ -8,7 +8,7 @@ from schemas import Reason
 from streams.core.guards.finding import Bell
 from streams.core.guards.limits import SIGNIFICANT, GuardLimits
 from streams.core.guards.rates import Rates
-from streams.core.statistics import binomial_tail
+from streams.core.statistics import binomial_at_least
 
 #: Calls without any answer; they are no breach, but an outage all the same.
 UNANSWERED = Reason.NO_ANSWER
@@ -68,7 +68,7 @@ class Outages:
         return self._bell.pull(name, now)
 
     def _is_unusual(self, name: str) -> bool:
-        return binomial_tail(self._rates.count(name), self._rates.calls, self._usual_share(name)) < SIGNIFICANT
+        return binomial_at_least(self._rates.count(name), self._rates.calls, self._usual_share(name)) < SIGNIFICANT
 
     def _usual_share(self, name: str) -> float:
         prior = self._limits.tolerated_share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -168,24 +168,6 @@ class LabelSet:
         if is_partial(bare):
             return self._owners_of_bytes(bare)
         return ()
-
-    def check_tokenizer(self, first_token: Callable[[str], str]) -> None:
-        """Raise SettingsError where two answers share their first token under a known tokenizer.
-
-        ``first_token`` returns the first token of a text, written as the model will write it.
-        """
-        seen: dict[str, str] = {}
-        shared: dict[str, list[str]] = {}
-        for answer in self.answers:
-            token = first_token(answer)
-            if token in seen:
-                shared.setdefault(token, [seen[token]]).append(answer)
-            seen.setdefault(token, answer)
-        if shared:
-            groups = "; ".join(f"{', '.join(map(repr, group))} ({token!r})" for token, group in shared.items())
-            raise SettingsError(
-                f"labels share their first token: {groups}; rename them or set label_aliases (A, B, C ...)"
-            )
 
     def _owners_of_bytes(self, key: str) -> tuple[str, ...]:
         # Half a character: only bytes can be compared, with each way in which the label may be written.

@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.sandbox.language_model.engine import Logits
-
 LogProbs = NDArray[np.float32]
-
-
-def log_softmax(logits: Logits) -> LogProbs:
-    """Return the log probabilities in nats; none of them is above zero."""
-    shifted = logits - logits.max()
-    # Summed in double precision: a quarter of a million small terms.
-    normalised: LogProbs = shifted - np.float32(np.log(np.exp(shifted).sum(dtype=np.float64)))
-    return np.minimum(normalised, np.float32(0.0))
 
 
 def likeliest(log_probs: LogProbs, k: int) -> list[int]:

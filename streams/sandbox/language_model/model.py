@@ -10,12 +10,13 @@ from typing import Self, TypeVar
 
 import numpy as np
 
-from streams.sandbox.language_model.distribution import LogProbs, choose, likeliest, log_softmax
+from streams.sandbox.language_model.distribution import LogProbs, choose, likeliest
 from streams.sandbox.language_model.engine import Engine, Logits
 from streams.sandbox.language_model.examples import choose_examples
 from streams.sandbox.language_model.prompting import Example, question
 from streams.sandbox.language_model.reader import CONTEXT, Place, Reader, check_room
 from streams.sandbox.language_model.weights import weights_file
+from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server.requests import ChatRequest, CompletionRequest
 from streams.sandbox.model_server.served import CHEAP, DATE, DRIFT_SEED
 from streams.sandbox.model_server.tokens import Answer, Decoding, GeneratedToken

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.errors import SettingsError
+from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server.familiarity import Familiarity
 from streams.sandbox.model_server.features import words, words_phrases_and_pieces
 
@@ -87,13 +88,6 @@ def fit_big(texts: Sequence[str], labels: Sequence[str], *, seed: int = 0) -> Te
     Raises SettingsError for messages without a word, fewer than two labels, or a label with fewer than two messages.
     """
     return _calibrated(_fit_big, texts, labels, seed)
-
-
-def log_softmax(logits: Floats) -> Floats:
-    """Return ``logits`` normalised along the last axis, as log probabilities in nats."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    normalised: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return normalised
 
 
 _Fit = Callable[[Sequence[str], Sequence[str], int], TextClassifier]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.errors import SettingsError
-from streams.sandbox.model_server.classifiers import Floats, log_softmax
+from streams.sandbox.log_softmax import log_softmax
+from streams.sandbox.model_server.classifiers import Floats
 
 END = "<|end|>"
 """The token that ends an answer; it is never part of the answer, but it may be among the alternatives."""

@@ -32,7 +32,7 @@ def row(**values: object) -> bytes:
         (row(text=SECRET * 20_000), "wrong_schema", "text: String should have at most 100000"),
         (row(ticket_id=""), "wrong_schema", "ticket_id: "),
         (row(label=[SECRET]), "wrong_schema", "label: "),
-        (row(metadata={SECRET: 1}), "wrong_schema", "metadata: names of 1 to 256"),
+        (row(metadata={SECRET: []}), "wrong_schema", "metadata: names of 1 to 256"),
         (row(metadata={f"{SECRET}: " * 100: "x"}), "wrong_schema", "metadata: names of 1 to 256"),
         (row(metadata=dict.fromkeys(map(str, range(65)), SECRET)), "wrong_schema", "metadata: "),
         (row(v=2), "unknown_schema_version", "the newest this reader knows"),

@@ -10,7 +10,8 @@ import httpx
 import pytest
 import stamina
 
-from streams.models.capability_scan import Scanned, Target, scan
+from streams.models.capability_scan import Scanned, scan
+from streams.models.probed_endpoint import ProbedEndpoint
 from tests.support.bodies import Tok, chat
 
 URL = "http://model.test/v1"
@@ -41,12 +42,12 @@ async def scanned(answer: Answer, **changes: Any) -> tuple[Scanned, list[dict[st
         asked.append(json.loads(request.content) | {"path": request.url.path})
         return answer(asked[-1])
 
-    target = Target(**({"base_url": URL, "model": "m"} | changes))
-    return await scan(target, transport=httpx.MockTransport(reply)), asked
+    endpoint = ProbedEndpoint(**({"name": "mine", "base_url": URL, "model": "m"} | changes))
+    return await scan(endpoint, transport=httpx.MockTransport(reply)), asked
 
 
 async def test_an_endpoint_that_gives_everything_at_one_token() -> None:
-    result, [asked] = await scanned(good, name="mine")
+    result, [asked] = await scanned(good)
     assert (result.name, result.model, result.model_returned) == ("mine", "m", "m-2026-08-01")
     assert (result.logprobs, result.reason, result.shape, result.k) == (True, None, "chat/content", 8)
     assert (result.min_output_tokens, result.adapted) == (1, ())

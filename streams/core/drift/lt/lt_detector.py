@@ -27,13 +27,13 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from streams.core.drift.judgement import Alarm, Judgement, Kind, NotEnough, Quiet
 from streams.core.drift.lt.sliding_statistic import SlidingStatistic
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Alarm, Kind, NotEnough, Quiet, Verdict
 from streams.core.drift.window import Matrix, censored, common_k, moved_tokens, span, union
 
 WIDTH: Final = 24
@@ -88,7 +88,7 @@ class LtDetector:
         self._history: deque[float] = deque(maxlen=BASELINE + GAP)
         self._cool_down = 0
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row; an alarm belongs to it."""
         self._sliding.push(row)
         if self._sliding.full:
@@ -108,24 +108,6 @@ class LtDetector:
             self._cool_down = COOL_DOWN
             return window_alarm(self._sliding.rows, s, score, max(self._floor, mean + EXCEEDANCE * deviation))
         return Quiet(s, score)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything a restored detector needs for the same future verdicts, as plain JSON values."""
-        return {
-            "floor": self._floor,
-            "sliding": self._sliding.snapshot(),
-            "history": list(self._history),
-            "cool_down": self._cool_down,
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> LtDetector:
-        """The detector that ``snapshot`` described."""
-        detector = cls(state["floor"])
-        detector._sliding = SlidingStatistic.restore(state["sliding"])
-        detector._history.extend(state["history"])
-        detector._cool_down = state["cool_down"]
-        return detector
 
 
 def _exceedance(distance: float, deviation: float) -> float:

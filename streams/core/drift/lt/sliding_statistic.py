@@ -7,17 +7,17 @@ enter, change or leave a window.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.window import Matrix, common_k, row_from_state, row_state, union
+from streams.core.drift.window import Matrix, common_k, union
 
 GRID: Final = 2.0**32
 """Logprobs enter as multiples of 2**-32 nats (an error of 1.2e-10 at most). Sums of such multiples are exact in double
-precision, so that the running sums neither drift nor depend on where a restored statistic started."""
+precision, so that the running sums neither drift nor depend on which row the statistic began with."""
 
 
 class SlidingStatistic:
@@ -106,15 +106,3 @@ class SlidingStatistic:
         self._excess_difference = self._excess[older].sum(axis=0) - self._excess[newer].sum(axis=0)
         self._minima_difference = float(self._minima[older].sum() - self._minima[newer].sum())
         self._listings = self._listed.sum(axis=0)
-
-    def snapshot(self) -> dict[str, Any]:
-        """The rows in the windows; everything else follows from them."""
-        return {"width": self._width, "rows": [row_state(row) for row in self.rows]}
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> SlidingStatistic:
-        """The statistic that ``snapshot`` described."""
-        sliding = cls(state["width"])
-        for row in state["rows"]:
-            sliding.push(row_from_state(row))
-        return sliding

@@ -9,7 +9,6 @@ the statistics rarely pass on a stretch of other resampled rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from streams.core.drift.lt_ref.jump import WINDOW, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import largest_average, mewma_variance
 from streams.core.drift.lt_ref.whitening import whitening
 from streams.core.drift.window import Matrix
+from streams.core.statistics import chi_square_quantile
 
 BLOCKS: Final = (24, 1)
 """Rows per block. Blocks of 24 keep serial correlation; single rows try the orders that the reference happened not to
@@ -55,7 +55,7 @@ def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float)
     """
     rng = np.random.default_rng(SEED)
     variances = np.array([mewma_variance(rho) + (1 + rho) / (1 - rho) / len(reference), jump_variance(rho)])
-    thresholds = JOINTS * np.sqrt(variances * _chi_square(reference.shape[1], false_alarm_rate))
+    thresholds = JOINTS * np.sqrt(variances * chi_square_quantile(false_alarm_rate, reference.shape[1]))
     quantile = 1.0 - false_alarm_rate * STRETCH
     for block in BLOCKS:
         maxima = _resampled_maxima(reference, rho, block, rng)
@@ -94,10 +94,3 @@ def _block_indices(rows: int, length: int, block: int, rng: np.random.Generator)
     """Row indices (resamples, length): runs of ``block`` consecutive rows from random starts."""
     starts = rng.integers(0, rows - block + 1, size=(RESAMPLES, -(-length // block)))
     return (starts[:, :, None] + np.arange(block)).reshape(RESAMPLES, -1)[:, :length]
-
-
-def _chi_square(d: int, upper: float) -> float:
-    """The value that chi-square with ``d`` degrees of freedom passes with probability ``upper`` (Wilson and Hilferty)."""
-    z = NormalDist().inv_cdf(1.0 - upper)
-    spread = 2.0 / (9.0 * d)
-    return float(d * (1.0 - spread + z * spread**0.5) ** 3)

@@ -24,20 +24,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from streams.core.drift.judgement import Alarm, Judgement, NotEnough, Quiet
 from streams.core.drift.lt_ref.baseline import Baseline, fit_baseline
 from streams.core.drift.lt_ref.bootstrap import Thresholds, bootstrap_thresholds
 from streams.core.drift.lt_ref.jump import WINDOW, jump
 from streams.core.drift.lt_ref.mewma import next_average
 from streams.core.drift.lt_ref.movement import name_movement
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.row import ProbeRow, Reason, Unusable
 from streams.core.drift.settled import Settled
-from streams.core.drift.verdict import Alarm, NotEnough, Quiet, Reason, Unusable, Verdict
-from streams.core.drift.window import Matrix, moved_tokens, row_from_state, row_state, same_k, span
+from streams.core.drift.window import Matrix, moved_tokens, same_k, span
 
 FIRST_FIT: Final = 100
 REFITS: Final = (150, 200)
@@ -71,7 +70,6 @@ class LtRefDetector:
 
     def _start_over(self, rows: Iterable[ProbeRow] = ()) -> None:
         self._reference = list(rows)
-        self._fitted = 0
         self._baseline: Baseline | None = None
         self._thresholds = Thresholds(0.0, 0.0)
         self._recent: deque[ProbeRow] = deque(maxlen=MEMORY)
@@ -79,7 +77,7 @@ class LtRefDetector:
         self._average: Matrix = np.zeros(0)
         self._cool_down = 0
 
-    def update(self, row: ProbeRow) -> Verdict:
+    def update(self, row: ProbeRow) -> Judgement:
         """Take the next usable row; an alarm belongs to it."""
         if self._k.update(row.k) and self._baseline:
             self._fit()
@@ -89,7 +87,7 @@ class LtRefDetector:
                 self._fit()
             return NotEnough(len(self._reference), FIRST_FIT + 1)
         if not self._baseline.comparable(row):
-            return Unusable(Reason.FEW_TOKENS, row.at)
+            return Unusable(Reason.FEW_TOKENS, row.facts)
         if not self._cool_down:
             self._grow()
         return self._decide(self._baseline, row)
@@ -102,17 +100,16 @@ class LtRefDetector:
 
     def _fit(self) -> None:
         """Fit the reference at the largest k that it and the endpoint reach, then take up the latest rows again."""
-        self._fitted = len(self._reference)
-        self._baseline, features = fit_baseline(*self._fitted_rows())
+        self._baseline, features = fit_baseline(*self._rows_to_fit())
         self._thresholds = bootstrap_thresholds(features, self._baseline.rho, self._false_alarm_rate)
         self._average = np.zeros(features.shape[1])
         self._latest.clear()
         for row in self._comparable(self._baseline, list(self._recent)[1 - GUARD :]):
             self._take(self._baseline, row)
 
-    def _fitted_rows(self) -> tuple[list[ProbeRow], int]:
-        """The rows of the last fit and their k; rows too short for it are left out."""
-        rows = self._reference[: self._fitted]
+    def _rows_to_fit(self) -> tuple[list[ProbeRow], int]:
+        """The reference's rows and their k; rows too short for it are left out."""
+        rows = self._reference
         reached = sorted((row.k for row in rows), reverse=True)[int(REACHED_BY * len(rows)) - 1]
         k = min(reached, reached if self._k.value is None else self._k.value, DEEPEST)
         return [row for row in rows if row.k >= k or same_k(row.k, k)], k
@@ -122,7 +119,7 @@ class LtRefDetector:
         self._latest.append(deviation)
         self._average = next_average(self._average, deviation, self._thresholds.average)
 
-    def _decide(self, baseline: Baseline, row: ProbeRow) -> Verdict:
+    def _decide(self, baseline: Baseline, row: ProbeRow) -> Judgement:
         self._recent.append(row)
         self._take(baseline, row)
         full = len(self._latest) > WINDOW
@@ -170,36 +167,3 @@ class LtRefDetector:
     @staticmethod
     def _comparable(baseline: Baseline, rows: Iterable[ProbeRow]) -> list[ProbeRow]:
         return [row for row in rows if baseline.comparable(row)]
-
-    def snapshot(self) -> dict[str, Any]:
-        """Everything a restored detector needs for the same future verdicts, as plain JSON values.
-
-        The thresholds are in it, because the bootstrap costs tens of milliseconds; the baseline follows from the rows.
-        """
-        return {
-            "false_alarm_rate": self._false_alarm_rate,
-            "k": self._k.snapshot(),
-            "reference": [row_state(row) for row in self._reference],
-            "fitted": self._fitted,
-            "thresholds": asdict(self._thresholds),
-            "recent": [row_state(row) for row in self._recent],
-            "latest": [deviation.tolist() for deviation in self._latest],
-            "average": self._average.tolist(),
-            "cool_down": self._cool_down,
-        }
-
-    @classmethod
-    def restore(cls, state: dict[str, Any]) -> LtRefDetector:
-        """The detector that ``snapshot`` described."""
-        detector = cls(state["false_alarm_rate"])
-        detector._k.load(state["k"])
-        detector._reference = [row_from_state(row) for row in state["reference"]]
-        detector._fitted = state["fitted"]
-        detector._thresholds = Thresholds(**state["thresholds"])
-        detector._recent.extend(row_from_state(row) for row in state["recent"])
-        detector._latest.extend(np.array(deviation) for deviation in state["latest"])
-        detector._average = np.array(state["average"])
-        detector._cool_down = state["cool_down"]
-        if detector._fitted:
-            detector._baseline, _ = fit_baseline(*detector._fitted_rows())
-        return detector

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
+from streams.core.drift.judgement import Kind
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
-from streams.core.drift.verdict import Kind
 from streams.core.drift.window import Matrix
 
 SHORTEST_DRIFT: Final = 8

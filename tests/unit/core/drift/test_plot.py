@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from streams.core.drift import read_row
 from streams.core.drift.plot import plot
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
@@ -15,7 +16,7 @@ def texts(picture: str) -> list[str]:
 
 
 def drawn(rows: list[dict[str, object]], **options: object) -> str:
-    picture = plot(rows, "lt-ref", **options)  # type: ignore[arg-type]
+    picture = plot(map(read_row, rows), "lt-ref", **options)  # type: ignore[arg-type]
     assert picture is not None
     return picture
 
@@ -34,7 +35,7 @@ def test_a_chart_for_each_endpoint_with_its_tokens_and_alarms() -> None:
 def test_one_endpoint_alone_and_one_that_is_not_there() -> None:
     rows = probe_rows(Endpoint(), 30, 1, "one") + probe_rows(Endpoint(), 30, 2, "two")
     assert not any("one:" in text for text in texts(drawn(rows, endpoint="two")))
-    assert plot(rows, "lt-ref", endpoint="three") is None
+    assert plot(map(read_row, rows), "lt-ref", endpoint="three") is None
     assert plot([], "lt-ref") is None
 
 

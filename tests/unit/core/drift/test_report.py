@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from streams.core.drift import read_row
 from streams.core.drift.report import YEAR_S, DriftReport, ProviderRow
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
@@ -13,7 +14,7 @@ from streams.sandbox.simulated_probes import Endpoint, probe_rows
 def reported(*rows: object, providers: dict[str, str] | None = None) -> dict[str, ProviderRow]:
     report = DriftReport("lt-ref", providers)
     for row in rows:
-        report.feed(row)
+        report.feed(read_row(row))
     return {line.provider: line for line in report.table()}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
 
-from streams.core.drift.row import MAX_TOKENS, ProbeRow, read_row
-from streams.core.drift.verdict import Reason, Unusable
+from streams.core.drift.row import MAX_TOKENS, ProbeFacts, ProbeRow, Reason, Unusable, read_row
+from tests.support.messages import probe
 
 
 def row(logprobs: Any, **fields: Any) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def test_tokens_come_likeliest_first_whatever_their_order() -> None:
     read = usable(row({"b": -2.0, "a": -1.0, "c": -2.0}, model="m-1", fingerprint="fp"))
     assert read.tokens == ("a", "b", "c")
     assert read.logprobs == (-1.0, -2.0, -2.0)
-    assert (read.k, read.at, read.time, read.model, read.fingerprint) == (3, 1, 1.0, "m-1", "fp")
+    assert (read.k, read.facts.at, read.facts.time, read.model, read.fingerprint) == (3, 1, 1.0, "m-1", "fp")
     assert read == usable(row({"c": -2.0, "b": -2.0, "a": -1.0}, model="m-1", fingerprint="fp"))
 
 
@@ -98,8 +99,60 @@ def test_an_empty_error_is_none(nothing: object) -> None:
 )
 def test_a_time_is_kept_as_written_and_made_comparable_where_it_can_be(at: object, kept: object, time: object) -> None:
     read = usable(row({"a": -1.0}, at=at))
-    assert (read.at, read.time) == (kept, time)
+    assert (read.facts.at, read.facts.time) == (kept, time)
 
 
 def test_an_unusable_row_keeps_its_time() -> None:
-    assert read_row(row(None, at="2026-01-01T00:00:00Z")) == Unusable(Reason.MISSING, "2026-01-01T00:00:00Z")
+    read = read_row(row(None, at="1970-01-01T00:01:00Z"))
+    assert read == Unusable(Reason.MISSING, ProbeFacts("e", "1970-01-01T00:01:00Z", 60.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"endpoint": "e", "provider": "p", "cost_usd": 2e-6}, ProbeFacts("e", 1, 1.0, "p", 2e-6)),
+        ({"endpoint": 5, "provider": 3, "cost_usd": "much"}, ProbeFacts(None, 1, 1.0)),
+        ({"endpoint": "", "provider": "", "cost_usd": -1}, ProbeFacts("", 1, 1.0)),
+        ({"endpoint": None, "cost_usd": math.inf}, ProbeFacts(None, 1, 1.0)),
+        ({"endpoint": [], "cost_usd": math.nan}, ProbeFacts(None, 1, 1.0)),
+        ({"endpoint": "e", "probe_id": "p", "model_asked": "m"}, ProbeFacts("e", 1, 1.0)),
+    ],
+)
+def test_what_is_known_of_a_probe_is_kept_in_either_case(given: dict[str, Any], kept: ProbeFacts) -> None:
+    assert usable(row({"a": -1.0}, **given)).facts == kept
+    assert read_row(row(None, **given)) == Unusable(Reason.MISSING, kept)
+
+
+def test_no_value_of_a_message_stops_the_reading() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    fields = (
+        "endpoint",
+        "at_ms",
+        "logprobs",
+        "model_asked",
+        "prompt",
+        "k_asked",
+        "temperature",
+        "probe_id",
+        "provider",
+    )
+    assert isinstance(read_row({"at_ms": 1} | dict.fromkeys(fields, deep)), Unusable)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model_returned": "m-1", "fingerprint": "fp", "cost_usd": 2e-6},
+        {"logprobs": None},
+        {"logprobs": {"a": -0.5}, "error": "timeout"},
+        {"logprobs": {"a": 0.0}},
+        {"at_ms": 10**400},
+    ],
+)
+def test_a_message_is_the_same_row_from_the_topic_and_from_a_file(fields: dict[str, Any]) -> None:
+    message = probe(**fields)
+    stored = json.loads(message.encode())
+    assert ProbeRow.of(message) == read_row(stored)
+    assert read_row(stored | {"at": 5}).facts.at == 5, "a row's own time counts first"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import Probe
-from streams.core.drift import Kind, Reason, series
+from streams.core.drift import Kind, Reason, recent_ids, series
 from streams.core.drift.series import DriftLimits, ProbeWatch
 from streams.sandbox.simulated_probes import Endpoint
 from tests.support.probes import probes
@@ -94,7 +94,7 @@ def test_bad_probes_are_named_and_change_nothing(
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "MAX_SERIES", 3)
-    monkeypatch.setattr(series, "REMEMBERED_IDS", 2)
+    monkeypatch.setattr(recent_ids, "REMEMBERED", 2)
     watch = ProbeWatch(["lt"])
     (first, *_) = probes(Endpoint(), 1, seed=1)
     for number in range(10):

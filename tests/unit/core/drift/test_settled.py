@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 import pytest
 
 from streams.core.drift.contract_watch import MISSING_RUN, ContractWatcher, MissingWatcher
-from streams.core.drift.row import ProbeRow
+from streams.core.drift.judgement import Kind
+from streams.core.drift.row import ProbeRow, Reason, Unusable
 from streams.core.drift.settled import FIRST, LONG_RUN, MEMORY, RUN, Resettled, Settled
-from streams.core.drift.verdict import Kind, Reason, Unusable
 from streams.core.drift.window import same_k
 
 
@@ -46,17 +45,6 @@ def test_a_value_seen_lately_settles_after_a_long_run() -> None:
 def test_a_k_may_vary_by_a_tenth(k: int, other: int, same: bool) -> None:
     assert same_k(k, other) is same
     assert same_k(other, k) is same
-
-
-def test_a_restart_settles_what_would_have_settled() -> None:
-    values = [20] * 50 + [5] * 2 + [20] * 10 + [8] * 4
-    for cut in range(len(values)):
-        before: Settled[int] = Settled(same_k)
-        found = [before.update(value) for value in values[:cut]]
-        after: Settled[int] = Settled(same_k)
-        after.load(json.loads(json.dumps(before.snapshot())))
-        found += [after.update(value) for value in values[cut:]]
-        assert [(index, change) for index, change in enumerate(found) if change] == changes(values)
 
 
 def row(k: int = 3, model: str | None = None, fingerprint: str | None = None) -> ProbeRow:

@@ -125,16 +125,6 @@ def test_20_past_26_labels_an_alias_has_two_letters() -> None:
         LabelSet.aliased([f"label {i}" for i in range(677)])
 
 
-def test_20_labels_that_share_a_first_token_under_a_known_tokenizer_are_refused() -> None:
-    def first_token(text: str) -> str:
-        return text[:2]
-
-    LabelSet(["cards", "fees"]).check_tokenizer(first_token)
-    with pytest.raises(SettingsError, match=r"'transfers', 'transactions' \('tr'\).*aliases"):
-        LabelSet(["transfers", "fees", "transactions"]).check_tokenizer(first_token)
-    LabelSet.aliased(["transfers", "fees", "transactions"]).check_tokenizer(first_token)
-
-
 def test_a_label_set_is_a_plain_value() -> None:
     assert LabelSet(["a", "b"]) == LabelSet(("a", "b"))
     assert LabelSet(["a", "b"]) != LabelSet(["b", "a"])

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from streams.errors import SettingsError
-from streams.sandbox.model_server.classifiers import TextClassifier, fit_big, fit_cheap, log_softmax
+from streams.sandbox.log_softmax import log_softmax
+from streams.sandbox.model_server.classifiers import TextClassifier, fit_big, fit_cheap
 from streams.sandbox.model_server.familiarity import Familiarity
 from streams.sandbox.model_server.features import words, words_phrases_and_pieces
 

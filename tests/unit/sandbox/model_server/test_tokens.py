@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import SettingsError
-from streams.sandbox.model_server.classifiers import log_softmax
+from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server.tokens import END, LABEL_MASS, Answer, Decoding, OutputLayer, label_tokens
 
 ALL = 100_000

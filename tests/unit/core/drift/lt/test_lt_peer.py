@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.drift import replay
+from streams.core.drift import read_row, replay
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def peer_alarms(rows: list[Row]) -> Iterator[int]:
 @pytest.mark.parametrize(("seed", "endpoint"), ENDPOINTS)
 def test_alarms_where_the_peer_does_and_calls_another_k_another_k(seed: int, endpoint: Endpoint) -> None:
     rows = probe_rows(endpoint, 360, 9000 + seed)
-    found = list(replay(rows, "lt"))
+    found = list(replay(map(read_row, rows), "lt"))
     theirs = list(peer_alarms(rows))
     assert [alarm["index"] for alarm in found if alarm["kind"] == "change"] == theirs
     assert len(theirs) == (endpoint.change_at is not None and endpoint.change_at > 170)

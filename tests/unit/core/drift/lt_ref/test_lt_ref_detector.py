@@ -5,32 +5,31 @@ The rates themselves are measured by ``benchmarks.drift``; here every case is sm
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import replace
 
 import pytest
 
+from streams.core.drift.judgement import Alarm, Judgement, Kind, NotEnough, Quiet
 from streams.core.drift.lt_ref.lt_ref_detector import FIRST_FIT, MEMORY, REFITS, LtRefDetector
-from streams.core.drift.row import ProbeRow
-from streams.core.drift.verdict import Alarm, Kind, NotEnough, Quiet, Reason, Unusable, Verdict
+from streams.core.drift.row import ProbeRow, Reason
 from streams.sandbox.simulated_probes import Endpoint, usable_rows
 
 TWO_MODES = Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04)
 """As measured behind a real server: every token takes exactly two values, 0.02 nats apart."""
 
 
-def verdicts(detector: LtRefDetector, rows: list[ProbeRow]) -> list[Verdict]:
+def judgements(detector: LtRefDetector, rows: list[ProbeRow]) -> list[Judgement]:
     return [detector.update(row) for row in rows]
 
 
 def alarms(endpoint: Endpoint, n: int, seed: int) -> list[tuple[int, Alarm]]:
-    found = verdicts(LtRefDetector(), usable_rows(endpoint, n, seed))
-    return [(index, verdict) for index, verdict in enumerate(found) if isinstance(verdict, Alarm)]
+    found = judgements(LtRefDetector(), usable_rows(endpoint, n, seed))
+    return [(index, judgement) for index, judgement in enumerate(found) if isinstance(judgement, Alarm)]
 
 
 def test_the_first_decision_follows_a_reference_of_100_rows() -> None:
-    found = verdicts(LtRefDetector(), usable_rows(Endpoint(), FIRST_FIT + 1, seed=1))
+    found = judgements(LtRefDetector(), usable_rows(Endpoint(), FIRST_FIT + 1, seed=1))
     assert found[:FIRST_FIT] == [NotEnough(n, FIRST_FIT + 1) for n in range(1, FIRST_FIT + 1)]
     assert isinstance(found[FIRST_FIT], Quiet)
 
@@ -74,7 +73,7 @@ def test_four_real_changes_150_rows_apart_are_four_alarms() -> None:
     rows = usable_rows(TWO_MODES, 200, seed=1)
     for rms in (0.087, 0.62, 0.096, 0.04):
         rows += usable_rows(replace(TWO_MODES, change_at=0, change_rms=rms), 150, seed=1)
-    found = [index for index, verdict in enumerate(verdicts(LtRefDetector(), rows)) if isinstance(verdict, Alarm)]
+    found = [index for index, judgement in enumerate(judgements(LtRefDetector(), rows)) if isinstance(judgement, Alarm)]
     assert [index // 10 * 10 for index in found] == [200, 350, 500, 650]
 
 
@@ -83,24 +82,24 @@ def test_one_or_two_outliers_are_no_change_and_three_alike_are() -> None:
     strange = usable_rows(Endpoint(rho=0.0, change_at=0, change_rms=5.0), 1, seed=3)[0]
     for count in (1, 2, 3):
         series = rows[:140] + [strange] * count + rows[140:]
-        found = verdicts(LtRefDetector(), series)
-        at = [index for index, verdict in enumerate(found) if isinstance(verdict, Alarm)]
+        found = judgements(LtRefDetector(), series)
+        at = [index for index, judgement in enumerate(found) if isinstance(judgement, Alarm)]
         assert at == ([142] if count == 3 else [])
 
 
 def test_a_glitch_leaves_the_reference_as_it_was() -> None:
     rows = usable_rows(Endpoint(rho=0.0, change_at=0, change_rms=1.0), 6, seed=3)
     quiet = usable_rows(Endpoint(rho=0.0), 400, seed=3)
-    found = verdicts(LtRefDetector(), quiet[:210] + rows + quiet[210:])
-    assert sum(isinstance(verdict, Alarm) for verdict in found) == 1
-    assert not any(isinstance(verdict, NotEnough) for verdict in found[FIRST_FIT:])
+    found = judgements(LtRefDetector(), quiet[:210] + rows + quiet[210:])
+    assert sum(isinstance(judgement, Alarm) for judgement in found) == 1
+    assert not any(isinstance(judgement, NotEnough) for judgement in found[FIRST_FIT:])
 
 
 def test_after_a_change_a_new_reference_is_collected_and_the_next_change_found() -> None:
     first = usable_rows(Endpoint(change_at=150, change_rms=0.3), 300, seed=5)
     second = usable_rows(Endpoint(change_at=0, change_rms=0.6), 60, seed=5)
-    found = verdicts(LtRefDetector(), first + second)
-    at = [index for index, verdict in enumerate(found) if isinstance(verdict, Alarm)]
+    found = judgements(LtRefDetector(), first + second)
+    at = [index for index, judgement in enumerate(found) if isinstance(judgement, Alarm)]
     assert len(at) == 2
     assert 150 <= at[0] < 160
     assert 300 <= at[1] < 310
@@ -147,31 +146,16 @@ def test_another_k_is_no_change_of_the_model(endpoint: Endpoint) -> None:
 
 
 def test_rows_shorter_than_the_reference_are_no_samples_until_the_new_k_has_settled() -> None:
-    found = verdicts(LtRefDetector(), usable_rows(Endpoint(k_at=160), 170, seed=1))
-    assert found[160:162] == [Unusable(Reason.FEW_TOKENS, 160 * 3600), Unusable(Reason.FEW_TOKENS, 161 * 3600)]
-    assert all(isinstance(verdict, Quiet) for verdict in found[162:])
+    found = judgements(LtRefDetector(), usable_rows(Endpoint(k_at=160), 170, seed=1))
+    short = [(found[index].reason, found[index].facts.at) for index in (160, 161)]  # type: ignore[union-attr]
+    assert short == [(Reason.FEW_TOKENS, 160 * 3600), (Reason.FEW_TOKENS, 161 * 3600)]
+    assert all(isinstance(judgement, Quiet) for judgement in found[162:])
 
 
 def test_a_change_is_found_at_the_smaller_k() -> None:
     endpoint = Endpoint(k_at=160, change_at=220, change_rms=0.2)
     for seed in (0, 2, 3):
         assert [220 <= index < 230 for index, _ in alarms(endpoint, 260, seed)] == [True]
-
-
-@pytest.mark.parametrize("cut", [50, 100, 130, 174, 224, 240, 253, 270, 300])
-def test_a_restart_changes_no_verdict(cut: int) -> None:
-    rows = usable_rows(Endpoint(change_at=250, change_rms=0.1, missing=0.05), 400, seed=6)
-    detector = LtRefDetector()
-    before = verdicts(detector, rows[:cut])
-    restored = LtRefDetector.restore(json.loads(json.dumps(detector.snapshot())))
-    after = verdicts(restored, rows[cut:])
-    through = verdicts(LtRefDetector(), rows)
-    assert [type(verdict) for verdict in before + after] == [type(verdict) for verdict in through]
-    for resumed, straight in zip(after, through[cut:], strict=True):
-        if isinstance(resumed, Quiet) and isinstance(straight, Quiet):
-            assert (resumed.statistic, resumed.score) == pytest.approx((straight.statistic, straight.score), abs=1e-9)
-        elif isinstance(resumed, Alarm) and isinstance(straight, Alarm):
-            assert (resumed.kind, resumed.before, resumed.after) == (straight.kind, straight.before, straight.after)
 
 
 def test_memory_is_bounded() -> None:
@@ -181,7 +165,6 @@ def test_memory_is_bounded() -> None:
         if index > 400:
             assert len(detector._reference) <= REFITS[-1]
             assert len(detector._recent) <= MEMORY
-    assert len(json.dumps(detector.snapshot())) < 250_000
 
 
 def test_rows_of_a_thousand_tokens_cost_no_more_than_their_first_twenty() -> None:

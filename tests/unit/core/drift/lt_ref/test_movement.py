@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streams.core.drift.judgement import Kind
 from streams.core.drift.lt_ref.movement import name_movement
-from streams.core.drift.verdict import Kind
 
 QUIET = np.random.default_rng(1).normal(size=(200, 4))
 WAY = np.array([0.5, 0.5, 0.5, 0.5])

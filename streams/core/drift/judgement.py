@@ -5,24 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-At = str | float | int | None
-"""A row's time as its writer put it: ISO 8601 text or a number; None where it had none."""
-
-
-class Reason(StrEnum):
-    """Why a row is no sample."""
-
-    ERROR = "error"
-    MISSING = "missing"
-    EMPTY = "empty"
-    ONE_HOT = "one_hot"
-    """One token that is certain, and the others at floors or left out: the field is there and says nothing."""
-    MALFORMED = "malformed"
-    NOT_FINITE = "not_finite"
-    POSITIVE = "positive"
-    TOO_MANY_TOKENS = "too_many_tokens"
-    CLOCK_BACK = "clock_back"
-    FEW_TOKENS = "few_tokens"
+from streams.core.drift.row import At, Unusable
 
 
 class Kind(StrEnum):
@@ -50,14 +33,6 @@ class Quiet:
 
     statistic: float
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """A row that is no sample, and why."""
-
-    reason: Reason
-    at: At = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +73,4 @@ class Alarm:
     now: str | int | None = None
 
 
-Verdict = NotEnough | Quiet | Unusable | Alarm
+Judgement = NotEnough | Quiet | Unusable | Alarm
