@@ -200,7 +200,10 @@ def one_line(error: ValidationError) -> str:
         text = f"{where} is missing"
     else:
         shown = isinstance(first["input"], int | float | None) and not where.endswith("_env")
-        text = f"{where}: {first['msg']}" + (f" (it is {first['input']!r:.80})" if shown else "")
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error" and not first["loc"]:
+            return said  # it is about several keys, and names them
+        text = f"{where}: {said}" + (f" (it is {first['input']!r:.80})" if shown else "")
     return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -110,7 +110,7 @@ class WorkerSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything a worker needs to know.
+    """Everything a worker needs to know, each section checked and the sections checked against each other.
 
     An environment variable overrides the file: ``HEDGEROW_BROKER__BOOTSTRAP=kafka:9092`` is broker.bootstrap.
     """
@@ -149,9 +149,22 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     worker: WorkerSettings = WorkerSettings()
 
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> Self:
+        try:
+            _ = self.label_set
+            _check_prices(self)
+            _check_perplexity(self)
+            _check_patience(self)
+            _check_contracts(self)
+        except SettingsError as error:
+            # pydantic takes only a ValueError as a refusal of the value.
+            raise ValueError(str(error)) from None
+        return self
+
     @property
     def label_set(self) -> LabelSet:
-        """The labels, checked; raises SettingsError for a set that cannot be told apart."""
+        """The labels, and how the models are asked to write each."""
         return LabelSet.aliased(self.labels) if self.label_aliases else LabelSet(self.labels)
 
     @property
@@ -211,19 +224,17 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
         if key not in Settings.model_fields:
             raise SettingsError(f"{origin}: unknown key {key}")
     try:
-        settings = Settings(**values)
-        _ = settings.label_set, settings.tiers.cheap.price, settings.tiers.big.price
-        _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
-        _check_perplexity(settings)
-        _check_patience(settings)
-        _check_contracts(settings)
+        return Settings(**values)
     except ValidationError as error:
         raise SettingsError(f"{origin}: {one_line(error)}") from None
     except UnreadableVariable as error:
         raise SettingsError(f"environment: {error}: JSON is expected") from None
-    except SettingsError as error:
-        raise SettingsError(f"{origin}: {error}") from None
-    return settings
+
+
+def _check_prices(settings: Settings) -> None:
+    """Refuse an endpoint whose calls nobody could count the cost of."""
+    _ = settings.tiers.cheap.price, settings.tiers.big.price
+    _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
 
 
 def _check_patience(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from streams.agents.registry import AGENTS
 from streams.core.policy.policy import CheapRule, Policy
@@ -183,6 +184,28 @@ class TestValues:
         priced = changed("tiers.big.model", "mine")
         priced["tiers"]["big"] |= {"input_usd_per_million": 1, "output_usd_per_million": 2}
         assert check_settings(priced, "x").tiers.big.price.output == 2
+
+    @pytest.mark.parametrize(
+        ("path", "value", "words"),
+        [
+            ("labels", ["refund", "Refund"], "differ only in case"),
+            ("tiers.big.model", "mine", "no price for model 'mine'"),
+            ("endpoints", [{"name": "a", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}], "no price for model"),
+            ("policy.perplexity", {}, "policy.perplexity needs the section perplexity"),
+            ("broker.heartbeat_s", 10, r"broker.heartbeat_s \(10\) must be less"),
+            ("worker.stall_limit_s", 5, r"worker.stall_limit_s \(5\) must be more"),
+            ("tiers.cheap.deadline_s", 120, r"tiers.cheap.deadline_s \(120\) must be less"),
+            ("contracts", {"contracts": []}, "there is none for the cheap tier's gpt-4o-mini"),
+        ],
+    )
+    def test_sections_that_do_not_fit_together_are_no_settings_however_they_are_made(
+        self, path: str, value: Any, words: str
+    ) -> None:
+        with pytest.raises(ValidationError, match=words):
+            Settings(**changed(path, value))
+        with pytest.raises(SettingsError, match=rf"hedgerow\.yaml: .*{words}") as refused:
+            check_settings(changed(path, value), "hedgerow.yaml")
+        assert "Value error" not in one_line(refused.value)
 
     def test_several_faults_are_counted(self) -> None:
         values = changed("broker.bootstrap", "")
