@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -18,6 +18,7 @@ from streams.core.drift.traffic import TrafficLimits
 from streams.core.guards import GuardLimits
 from streams.core.guards.contract import Contracts
 from streams.core.policy.policy import Policy
+from streams.core.signal.instructions import Prompt
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.redaction import Redaction
 from streams.delivery.handling import LONGEST_PAUSE_S
@@ -30,7 +31,37 @@ from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PromptEndpoint
 from streams.models.probed_endpoint import ProbedEndpoints, load_endpoints
 
+_MAX_DESCRIPTION = 1_000
+_LABELS_VARIABLE = "HEDGEROW_LABELS"
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _check_labels(value: object) -> tuple[str, ...] | dict[str, str]:
+    """Refuse what is neither a list of names nor a mapping of name to description; a name may go without one."""
+    if isinstance(value, dict):
+        described = {name: "" if words is None else words for name, words in value.items()}
+        for name, words in described.items():
+            if not isinstance(words, str) or len(words) > _MAX_DESCRIPTION or not words.isprintable():
+                # Neither is shown: a text in the wrong place may be a password.
+                raise ValueError(f"a description is one line of at most {_MAX_DESCRIPTION} printable characters")
+            described[name] = words.strip()
+        names = tuple(described)
+    elif isinstance(value, list | tuple):
+        described, names = None, tuple(value)
+    else:
+        raise ValueError("a list of names is expected, or a mapping of each name to its description")  # noqa: TRY004
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name is a text: put quotes around it")
+    return names if described is None else described
+
+
+def _unchanged(labels: object) -> object:
+    """Write labels in the form they have: pydantic-settings writes them before they are checked, as a list."""
+    return labels
+
+
+Labels = Annotated[tuple[str, ...] | dict[str, str], PlainValidator(_check_labels), PlainSerializer(_unchanged)]
 
 
 class _Section(BaseModel):
@@ -125,7 +156,10 @@ class Settings(BaseSettings):
 
     broker: BrokerSettings = BrokerSettings()
     topics: TopicSettings = TopicSettings()
-    labels: tuple[str, ...]
+    labels: Labels
+    """What a ticket can be: a list of names, or each name with its description, which goes into the prompt."""
+    instructions: Annotated[str, Field(max_length=20_000)] = ""
+    """Your own words to the models, after ours."""
     label_aliases: bool = False
     """Let the models answer with A, B, C ...: for labels that begin one another or share a first token."""
     tiers: Tiers
@@ -165,7 +199,15 @@ class Settings(BaseSettings):
     @property
     def label_set(self) -> LabelSet:
         """The labels, and how the models are asked to write each."""
-        return LabelSet.aliased(self.labels) if self.label_aliases else LabelSet(self.labels)
+        names = tuple(self.labels)
+        return LabelSet.aliased(names) if self.label_aliases else LabelSet(names)
+
+    @property
+    def prompt(self) -> Prompt:
+        """What both tiers are asked about a ticket."""
+        labels = self.label_set
+        descriptions = tuple(self.labels.values()) if isinstance(self.labels, dict) else ()
+        return Prompt(labels.labels, labels.answers, self.redact, descriptions, self.instructions.strip())
 
     @property
     def default_agents(self) -> tuple[AgentName, ...]:
@@ -223,6 +265,9 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
         # Before pydantic sees them: a key such as _cli_parse_args is an argument of its own there.
         if key not in Settings.model_fields:
             raise SettingsError(f"{origin}: unknown key {key}")
+    if any(name.upper() == _LABELS_VARIABLE for name in os.environ):
+        # Sections are merged; labels of a variable and labels of the file together would be a set that nobody wrote.
+        values = {key: value for key, value in values.items() if key != "labels"}
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -101,7 +101,7 @@ async def _check_one(contract: Contract, endpoint: Endpoint, settings: Settings)
         "owner": contract.owner,
     }
     try:
-        async with ModelClient(contract.tier, endpoint, settings.label_set) as client:
+        async with ModelClient(contract.tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
             probed = await probe(client, contract)
     except HedgerowError as error:
         breach = {"name": "refused", "field": "answer", "use": "accept", "expected": "an answer", "found": str(error)}

@@ -100,8 +100,8 @@ async def _evaluate(
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
-                ModelClient("cheap", settings.tiers.cheap, labels, redact=settings.redact) as cheap,
-                ModelClient("big", settings.tiers.big, labels, redact=settings.redact) as big,
+                ModelClient("cheap", settings.tiers.cheap, labels, prompt=settings.prompt) as cheap,
+                ModelClient("big", settings.tiers.big, labels, prompt=settings.prompt) as big,
             ):
                 unanswered = await ask_both(rows.tickets, cheap, big, file, progress=lambda: bar.advance(task))
     return used, unanswered

@@ -20,7 +20,6 @@ from streams.agents.review import review
 from streams.agents.score import score
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.policy.fitted import refuse_others
-from streams.core.signal.instructions import Prompt
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -176,7 +175,7 @@ class Worker:
         """Return a tier's client, its contract checked with one call where there is one."""
         settings = self._settings
         endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
-        client = ModelClient(tier, endpoint, settings.label_set, redact=settings.redact)
+        client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt)
         await stack.enter_async_context(client)
         contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
         if contract is None:
@@ -200,10 +199,9 @@ class Worker:
 
 def check_policy(settings: Settings) -> None:
     """Raise SettingsError where the policy was fitted for another model, prompt or set of labels than the settings'."""
-    fitted, labels, tiers = settings.policy.fitted, settings.label_set, settings.tiers
+    fitted, prompt, tiers = settings.policy.fitted, settings.prompt, settings.tiers
     if fitted is not None:
-        prompt = Prompt(labels.labels, labels.answers, settings.redact)
-        refuse_others(fitted, labels.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
+        refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 
 def guards_of(settings: Settings) -> Guards:

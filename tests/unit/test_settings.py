@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -12,8 +12,11 @@ from pydantic import ValidationError
 
 from streams.agents.registry import AGENTS
 from streams.core.policy.policy import CheapRule, Policy
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.labels import LabelSet
 from streams.errors import SettingsError
 from streams.settings import Settings, check_settings, load_policy, load_settings
+from tests.support.contracts import EXCEPTION, PAPER
 
 SECRET = "hunter2-secret"
 Values = dict[str, Any]
@@ -215,6 +218,69 @@ class TestValues:
 
     def test_a_wrong_number_is_shown(self) -> None:
         assert "(it is 0)" in refusal(changed("topics.partitions", 0))
+
+
+class TestLabelsWithDescriptions:
+    LABELS: ClassVar = {"shipping": "Where is it?", "refund": "Wants money back."}
+
+    def test_are_names_everywhere_and_descriptions_in_the_prompt(self) -> None:
+        settings = check_settings(valid() | {"labels": self.LABELS, "instructions": " Be strict.\n"}, "x")
+        assert settings.label_set == LabelSet(["shipping", "refund"])
+        assert settings.prompt == Prompt(
+            ("shipping", "refund"),
+            ("shipping", "refund"),
+            descriptions=("Where is it?", "Wants money back."),
+            instructions="Be strict.",
+        )
+
+    def test_aliases_stand_for_the_names(self) -> None:
+        settings = check_settings(valid() | {"labels": self.LABELS, "label_aliases": True}, "x")
+        assert settings.label_set.written == {"shipping": "A", "refund": "B"}
+        assert "A = shipping, B = refund." in settings.prompt.system
+        assert "- shipping: Where is it?" in settings.prompt.system
+
+    def test_no_descriptions_are_the_same_as_a_list(self) -> None:
+        bare = check_settings(valid() | {"labels": {"refund": None, "shipping": ""}}, "x")
+        assert bare.prompt.hash == check_settings(valid(), "x").prompt.hash == "538d97dc505d"
+
+    def test_exceptions_of_contracts_name_the_names(self) -> None:
+        paper = PAPER | {"model": "gpt-4o-mini", "model_ids": ["gpt-*"]}
+        papers = [paper, paper | {"tier": "big", "model": "gpt-4o"}]
+        for label, fits in (("refund", True), ("Wants money back.", False)):
+            exception = EXCEPTION | {"model": "gpt-4o-mini", "labels": [label]}
+            values = valid() | {"labels": self.LABELS, "contracts": {"contracts": papers, "exceptions": [exception]}}
+            if fits:
+                check_settings(values, "x")
+            else:
+                assert "names labels that are none" in refusal(values)
+
+    def test_keep_their_order_in_a_file(self, tmp_path: Path) -> None:
+        settings = check_settings(valid() | {"labels": self.LABELS, "instructions": "Be strict."}, "x")
+        path = tmp_path / "hedgerow.yaml"
+        path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        assert load_settings(path) == settings
+        assert load_settings(path).prompt.hash == settings.prompt.hash
+
+    @pytest.mark.parametrize(
+        ("labels", "words"),
+        [
+            ({"refund": "two\nlines", "shipping": ""}, "one line"),
+            ({"refund": "x" * 1001, "shipping": ""}, "at most 1000"),
+            ({"refund": SECRET.encode(), "shipping": ""}, "one line"),
+            ({True: "x", "shipping": ""}, "a name is a text"),
+            ({"refund": "money"}, "two labels"),
+            ("refund, shipping", "a list of names is expected, or a mapping"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused(self, labels: Any, words: str) -> None:
+        text = refusal(valid() | {"labels": labels})
+        assert words in text
+        assert SECRET not in text
+
+    def test_a_variable_replaces_them_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HEDGEROW_LABELS", '{"a": "first", "b": "second"}')
+        settings = check_settings(valid() | {"labels": self.LABELS}, "x")
+        assert settings.labels == {"a": "first", "b": "second"}
 
 
 class TestSecrets:
