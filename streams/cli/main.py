@@ -19,6 +19,7 @@ from streams.cli import (
     evaluate,
     probe,
     produce,
+    prompt,
     review,
     sandbox,
     score,
@@ -63,6 +64,7 @@ app.command("whatif")(whatif.whatif)
 app.add_typer(contract.app, name="contract")
 app.add_typer(drift.app, name="drift")
 app.add_typer(probe.app, name="probe")
+app.add_typer(prompt.app, name="prompt")
 app.add_typer(review.app, name="review")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(topics.app, name="topics")
