@@ -238,6 +238,8 @@ def load_settings(path: Path) -> Settings:
 
     ``policy``, ``contracts`` and ``endpoints`` may be file names, relative to the settings file; so are certificates.
     """
+    if not path.exists():
+        raise SettingsError(f"settings file {path}: No such file or directory; hedgerow init writes one to start from")
     values = read_yaml(path, "settings")
     if isinstance(policy := values.get("policy"), str):
         values["policy"] = load_policy(path.parent / policy)

@@ -36,7 +36,9 @@ def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
     if settings.contracts is None:
-        raise SettingsError(f"{config}: no contracts to check: write contracts: FILE")
+        raise SettingsError(
+            f"{config}: no contracts to check: write contracts: FILE; hedgerow init writes one to start from"
+        )
     rows = run(_check(settings, settings.contracts))
     exceptions = _exceptions(settings.contracts)
     kept = all(row["kept"] for row in rows)

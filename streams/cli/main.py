@@ -17,6 +17,7 @@ from streams.cli import (
     doctor,
     drift,
     evaluate,
+    init,
     probe,
     produce,
     prompt,
@@ -52,6 +53,7 @@ def _options(
     """Routes support tickets by how sure the language model really was."""
 
 
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
