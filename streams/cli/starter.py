@@ -23,11 +23,11 @@ KNOWN_LABELS = {
     "cancellation": "Wants to end a subscription or withdraw an order.",
 }
 _TICKETS = {
-    "refund": "I sent the shoes back two weeks ago. When do I get my money back?",
+    "refund": "I returned the shoes two weeks ago. When do I get my money back?",
     "billing": "My invoice for May shows the same charge twice.",
-    "shipping": "My parcel should have been delivered on Monday, and it is still not here.",
-    "account": "I forgot my password, and the reset link does not reach me.",
-    "technical": "The app crashes every time I open the settings page.",
+    "shipping": "My parcel was due on Monday and is late. Where is my order?",
+    "account": "I cannot log in: I forgot my password, and no reset link comes.",
+    "technical": "The app does not work: it crashes when I open the settings page.",
     "cancellation": "Please cancel my subscription at the end of this month.",
 }
 
@@ -305,7 +305,7 @@ def _tickets(labels: Sequence[str]) -> str:
         for label in labels
     ]
     # One that no label fits, to see where such a ticket goes.
-    rows.append({"text": "Hello? Nobody has answered me yet."})
+    rows.append({"text": "Thank you, and have a nice weekend!"})
     numbered = [{"ticket_id": f"sample-{number}"} | row for number, row in enumerate(rows, 1)]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in numbered)
 

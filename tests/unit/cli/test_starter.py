@@ -12,11 +12,16 @@ import pytest
 
 from schemas import Scored, Tier
 from streams.cli.starter import KNOWN_LABELS, PROVIDERS, ProviderName, placeholder, starter_files
+from streams.core.policy.policy import decide_big
+from streams.core.signal.score import score
 from streams.kafka.ticket_rows import Refusals, good_rows
-from streams.models.classifier import ModelClient
+from streams.models.classifier import ModelClient, chat_request
 from streams.models.contract_check import Probed, probe
 from streams.models.probed_endpoint import load_endpoints
-from streams.sandbox.model_server.training import read_training_set
+from streams.sandbox.model_server.requests import ChatRequest
+from streams.sandbox.model_server.service import ModelService
+from streams.sandbox.model_server.trained import trained_models
+from streams.sandbox.model_server.training import read_training_set, train
 from streams.sandbox.tickets import TRAIN
 from streams.settings import Settings, load_contracts, load_settings
 from tests.support import bodies
@@ -180,6 +185,22 @@ def test_the_sample_tickets_can_be_produced_and_carry_the_labels(tmp_path: Path)
     assert len(list(good_rows(enumerate(lines, 1), refusals))) == len(lines) == 8
     assert refusals.count == 0
     assert [json.loads(line).get("label") for line in lines] == [*KNOWN_LABELS, "feature_request", None]
+
+
+@pytest.mark.parametrize("more", [{}, {"outages": placeholder("outages")}], ids=["learnt", "not learnt"])
+async def test_the_sandbox_answers_each_sample_ticket_with_its_label(more: dict[str, str], tmp_path: Path) -> None:
+    settings = written(tmp_path, "sandbox", KNOWN_LABELS | more)
+    models = train(read_training_set(TRAIN))
+    cheap, big = trained_models(models)
+    service = ModelService((cheap, big), models.labels)
+    for line in (tmp_path / "tickets.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        body = chat_request(settings.tiers.big, settings.prompt, row["text"])
+        answer = await service.chat(ChatRequest.parse(json.loads(json.dumps(body))), big)
+        signal = score(json.dumps(answer), settings.label_set).signal
+        assert isinstance(signal, Scored)
+        action = decide_big(settings.policy, signal, cheap_label=signal.label, model=None).action
+        assert (action, signal.label) == ("accept", row["label"]) if "label" in row else action == "review"
 
 
 def test_the_known_labels_are_those_that_the_sandbox_learnt() -> None:
