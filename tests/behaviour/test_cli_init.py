@@ -119,6 +119,17 @@ def test_a_wait_for_a_broker_that_never_comes_ends_with_the_reason(hedgerow: Hed
     assert "127.0.0.1:1" in said.err
 
 
+def test_the_sandbox_ends_with_the_command_that_started_it() -> None:
+    command = [sys.executable, "-m", "streams.cli", "sandbox", "up", "--broker-port", "0", "--model-port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    # The models come first: a broker that answers says that everything is up.
+    assert [process.stdout.readline().split()[0] for _ in range(2)] == [b"models", b"embedded"]
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, b"stopped\n", b"")
+
+
 class TestFiveMinutes:
     @pytest.fixture
     def environment(self, tmp_path: Path) -> dict[str, str]:
