@@ -113,10 +113,10 @@ def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
     from streams.worker.worker import check_policy
 
     if given is not None:
-        check_policy(settings.model_copy(update={"policy": given}))
+        check_policy(given, settings)
         return given
     try:
-        check_policy(settings)
+        check_policy(settings.policy, settings)
     except SettingsError:
         # A new model is evaluated in order to be calibrated: the policy of the old one is no reason to refuse that.
         return Policy()

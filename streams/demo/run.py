@@ -93,7 +93,7 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
-        check_policy(settings)
+        check_policy(settings.policy, settings)
         if options.broker in _LOCAL and settings.broker.security.protocol != "PLAINTEXT":
             raise SettingsError(f"the {options.broker} broker speaks plaintext: unset HEDGEROW_BROKER__SECURITY__...")
         connection = settings.broker.connection  # with the security that the environment asks for

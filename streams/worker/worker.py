@@ -20,6 +20,7 @@ from streams.agents.review import review
 from streams.agents.score import score
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.policy.fitted import refuse_others
+from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -50,7 +51,7 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, agents: Sequence[AgentName]) -> None:
-        check_policy(settings)
+        check_policy(settings.policy, settings)
         self._settings = settings
         self._agents = tuple(dict.fromkeys(agents))
         self._stop = asyncio.Event()
@@ -197,9 +198,9 @@ class Worker:
         return client
 
 
-def check_policy(settings: Settings) -> None:
-    """Raise SettingsError where the policy was fitted for another model, prompt or set of labels than the settings'."""
-    fitted, prompt, tiers = settings.policy.fitted, settings.prompt, settings.tiers
+def check_policy(policy: Policy, settings: Settings) -> None:
+    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'."""
+    fitted, prompt, tiers = policy.fitted, settings.prompt, settings.tiers
     if fitted is not None:
         refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
