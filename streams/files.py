@@ -163,6 +163,19 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     return values
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which the last one would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (name := (key.tag, key.value)) in seen:
+                    raise yaml.constructor.ConstructorError(None, None, "this key is there twice", key.start_mark)
+                seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def read_document(path: Path, what: str) -> Any:
     """Read a YAML document of any form; raises SettingsError for a file that is away, unreadable or too long.
 
@@ -173,7 +186,7 @@ def read_document(path: Path, what: str) -> Any:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise SettingsError(f"{what} file {path}: longer than {MAX_BYTES} bytes")
-        return yaml.safe_load(text_of(data, f"{what} file {path}"))
+        return yaml.load(text_of(data, f"{what} file {path}"), _Loader)  # noqa: S506 (a safe loader)
     except OSError as error:
         raise SettingsError(f"{what} file {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

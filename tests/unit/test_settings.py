@@ -337,6 +337,9 @@ class TestFiles:
             (b"a: !!python/object:os.system {}", "no valid YAML in line 1"),
             (b"a: " + b"[" * 50_000, "no valid YAML"),
             (b"1: 2", "unknown key 1"),
+            (b"labels: {a: first, b: x,\n  a: second}", "no valid YAML in line 2, column 3: this key is there twice"),
+            (b"labels: [a, b]\nlabels: [c, d]", "no valid YAML in line 2, column 1: this key is there twice"),
+            (b"x: &x {a: 1}\ny: {<<: *x, a: 2}", "unknown key x"),
             (b"labels: [a, b]", "tiers is missing"),
         ],
     )
