@@ -86,8 +86,8 @@ async def record(train: Rows, rest: Rows, seed: int) -> list[Record]:
             settings = demo_settings(Connection("127.0.0.1:9"), server.url, server.labels, Policy(), folder)
             with RecordFile(folder / "records.jsonl") as file:
                 async with (
-                    ModelClient("cheap", settings.tiers.cheap, settings.label_set) as cheap,
-                    ModelClient("big", settings.tiers.big, settings.label_set) as big,
+                    ModelClient("cheap", settings.tiers.cheap, settings.label_set, prompt=settings.prompt) as cheap,
+                    ModelClient("big", settings.tiers.big, settings.label_set, prompt=settings.prompt) as big,
                 ):
                     await evaluate(tickets, cheap, big, file)
                 return sorted(file.records, key=lambda one: one.ticket.ticket_id)

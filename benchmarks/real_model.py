@@ -78,8 +78,8 @@ async def record(asked: Sequence[Ticket], settings: Settings, path: Path) -> lis
     wanted = {ticket.ticket_id for ticket in asked}
     with RecordFile(path) as file:
         async with (
-            ModelClient("cheap", settings.tiers.cheap, settings.label_set) as cheap,
-            ModelClient("big", settings.tiers.big, settings.label_set) as big,
+            ModelClient("cheap", settings.tiers.cheap, settings.label_set, prompt=settings.prompt) as cheap,
+            ModelClient("big", settings.tiers.big, settings.label_set, prompt=settings.prompt) as big,
         ):
             await evaluate(asked, cheap, big, file)
         return sorted((one for one in file.records if one.ticket.ticket_id in wanted), key=lambda x: x.ticket.ticket_id)
@@ -87,7 +87,7 @@ async def record(asked: Sequence[Ticket], settings: Settings, path: Path) -> lis
 
 async def print_speed(asked: Sequence[Ticket], settings: Settings) -> None:
     """Print how long one ticket takes the language model, alone; the examples have been read by then."""
-    async with ModelClient("cheap", settings.tiers.cheap, settings.label_set) as client:
+    async with ModelClient("cheap", settings.tiers.cheap, settings.label_set, prompt=settings.prompt) as client:
         calls = [await client.ask(ticket.text) for ticket in asked]
     times = sorted(call.latency_ms for call in calls)
     print(f"one ticket alone: median {statistics.median(times):.0f} ms, slowest of {len(times)} {times[-1]:.0f} ms\n")

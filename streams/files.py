@@ -164,6 +164,19 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     return values
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which the last one would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (name := (key.tag, key.value)) in seen:
+                    raise yaml.constructor.ConstructorError(None, None, "this key is there twice", key.start_mark)
+                seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def read_document(path: Path, what: str) -> Any:
     """Read a YAML document of any form; raises SettingsError for a file that is away, unreadable or too long.
 
@@ -174,7 +187,7 @@ def read_document(path: Path, what: str) -> Any:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise SettingsError(f"{what} file {path}: longer than {MAX_BYTES} bytes")
-        return yaml.safe_load(text_of(data, f"{what} file {path}"))
+        return yaml.load(text_of(data, f"{what} file {path}"), _Loader)  # noqa: S506 (a safe loader)
     except OSError as error:
         raise SettingsError(f"{what} file {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
@@ -201,7 +214,10 @@ def one_line(error: ValidationError) -> str:
         text = f"{where} is missing"
     else:
         shown = isinstance(first["input"], int | float | None) and not where.endswith("_env")
-        text = f"{where}: {first['msg']}" + (f" (it is {first['input']!r:.80})" if shown else "")
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "value_error" and not first["loc"]:
+            return said  # it is about several keys, and names them
+        text = f"{where}: {said}" + (f" (it is {first['input']!r:.80})" if shown else "")
     return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -18,6 +18,7 @@ from streams.core.drift.traffic import TrafficLimits
 from streams.core.guards import GuardLimits
 from streams.core.guards.contract import Contracts
 from streams.core.policy.policy import Policy
+from streams.core.signal.instructions import Prompt
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.redaction import Redaction
 from streams.delivery.handling import LONGEST_PAUSE_S
@@ -30,7 +31,37 @@ from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PromptEndpoint
 from streams.models.probed_endpoint import ProbedEndpoints, load_endpoints
 
+_MAX_DESCRIPTION = 1_000
+_LABELS_VARIABLE = "HEDGEROW_LABELS"
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _check_labels(value: object) -> tuple[str, ...] | dict[str, str]:
+    """Refuse what is neither a list of names nor a mapping of name to description; a name may go without one."""
+    if isinstance(value, dict):
+        described = {name: "" if words is None else words for name, words in value.items()}
+        for name, words in described.items():
+            if not isinstance(words, str) or len(words) > _MAX_DESCRIPTION or not words.isprintable():
+                # Neither is shown: a text in the wrong place may be a password.
+                raise ValueError(f"a description is one line of at most {_MAX_DESCRIPTION} printable characters")
+            described[name] = words.strip()
+        names = tuple(described)
+    elif isinstance(value, list | tuple):
+        described, names = None, tuple(value)
+    else:
+        raise ValueError("a list of names is expected, or a mapping of each name to its description")  # noqa: TRY004
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name is a text: put quotes around it")
+    return names if described is None else described
+
+
+def _unchanged(labels: object) -> object:
+    """Write labels in the form they have: pydantic-settings writes them before they are checked, as a list."""
+    return labels
+
+
+Labels = Annotated[tuple[str, ...] | dict[str, str], PlainValidator(_check_labels), PlainSerializer(_unchanged)]
 
 
 class _Section(BaseModel):
@@ -110,7 +141,7 @@ class WorkerSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Everything a worker needs to know.
+    """Everything a worker needs to know, each section checked and the sections checked against each other.
 
     An environment variable overrides the file: ``HEDGEROW_BROKER__BOOTSTRAP=kafka:9092`` is broker.bootstrap.
     """
@@ -125,7 +156,10 @@ class Settings(BaseSettings):
 
     broker: BrokerSettings = BrokerSettings()
     topics: TopicSettings = TopicSettings()
-    labels: tuple[str, ...]
+    labels: Labels
+    """What a ticket can be: a list of names, or each name with its description, which goes into the prompt."""
+    instructions: Annotated[str, Field(max_length=20_000)] = ""
+    """Your own words to the models, after ours."""
     label_aliases: bool = False
     """Let the models answer with A, B, C ...: for labels that begin one another or share a first token."""
     tiers: Tiers
@@ -149,10 +183,31 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     worker: WorkerSettings = WorkerSettings()
 
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> Self:
+        try:
+            _ = self.label_set
+            _check_prices(self)
+            _check_perplexity(self)
+            _check_patience(self)
+            _check_contracts(self)
+        except SettingsError as error:
+            # pydantic takes only a ValueError as a refusal of the value.
+            raise ValueError(str(error)) from None
+        return self
+
     @property
     def label_set(self) -> LabelSet:
-        """The labels, checked; raises SettingsError for a set that cannot be told apart."""
-        return LabelSet.aliased(self.labels) if self.label_aliases else LabelSet(self.labels)
+        """The labels, and how the models are asked to write each."""
+        names = tuple(self.labels)
+        return LabelSet.aliased(names) if self.label_aliases else LabelSet(names)
+
+    @property
+    def prompt(self) -> Prompt:
+        """What both tiers are asked about a ticket."""
+        labels = self.label_set
+        descriptions = tuple(self.labels.values()) if isinstance(self.labels, dict) else ()
+        return Prompt(labels.labels, labels.answers, self.redact, descriptions, self.instructions.strip())
 
     @property
     def default_agents(self) -> tuple[AgentName, ...]:
@@ -183,6 +238,8 @@ def load_settings(path: Path) -> Settings:
 
     ``policy``, ``contracts`` and ``endpoints`` may be file names, relative to the settings file; so are certificates.
     """
+    if not path.exists():
+        raise SettingsError(f"settings file {path}: No such file or directory; hedgerow init writes one to start from")
     values = read_yaml(path, "settings")
     if isinstance(policy := values.get("policy"), str):
         values["policy"] = load_policy(path.parent / policy)
@@ -210,20 +267,21 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
         # Before pydantic sees them: a key such as _cli_parse_args is an argument of its own there.
         if key not in Settings.model_fields:
             raise SettingsError(f"{origin}: unknown key {key}")
+    if any(name.upper() == _LABELS_VARIABLE for name in os.environ):
+        # Sections are merged; labels of a variable and labels of the file together would be a set that nobody wrote.
+        values = {key: value for key, value in values.items() if key != "labels"}
     try:
-        settings = Settings(**values)
-        _ = settings.label_set, settings.tiers.cheap.price, settings.tiers.big.price
-        _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
-        _check_perplexity(settings)
-        _check_patience(settings)
-        _check_contracts(settings)
+        return Settings(**values)
     except ValidationError as error:
         raise SettingsError(f"{origin}: {one_line(error)}") from None
     except UnreadableVariable as error:
         raise SettingsError(f"environment: {error}: JSON is expected") from None
-    except SettingsError as error:
-        raise SettingsError(f"{origin}: {error}") from None
-    return settings
+
+
+def _check_prices(settings: Settings) -> None:
+    """Refuse an endpoint whose calls nobody could count the cost of."""
+    _ = settings.tiers.cheap.price, settings.tiers.big.price
+    _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
 
 
 def _check_patience(settings: Settings) -> None:

@@ -37,7 +37,9 @@ def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
     if settings.contracts is None:
-        raise SettingsError(f"{config}: no contracts to check: write contracts: FILE")
+        raise SettingsError(
+            f"{config}: no contracts to check: write contracts: FILE; hedgerow init writes one to start from"
+        )
     rows = run(_check(settings, settings.contracts))
     exceptions = _exceptions(settings.contracts)
     kept = all(row["kept"] for row in rows)
@@ -102,7 +104,7 @@ async def _check_one(contract: Contract, endpoint: Endpoint, settings: Settings)
         "owner": contract.owner,
     }
     try:
-        async with ModelClient(contract.tier, endpoint, settings.label_set) as client:
+        async with ModelClient(contract.tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
             probed = await probe(client, contract)
     except HedgerowError as error:
         breach = {"name": "refused", "field": "answer", "use": "accept", "expected": "an answer", "found": str(error)}

@@ -100,8 +100,8 @@ async def _evaluate(
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
-                ModelClient("cheap", settings.tiers.cheap, labels, redact=settings.redact) as cheap,
-                ModelClient("big", settings.tiers.big, labels, redact=settings.redact) as big,
+                ModelClient("cheap", settings.tiers.cheap, labels, prompt=settings.prompt) as cheap,
+                ModelClient("big", settings.tiers.big, labels, prompt=settings.prompt) as big,
             ):
                 unanswered = await ask_both(rows.tickets, cheap, big, file, progress=lambda: bar.advance(task))
     return used, unanswered
@@ -113,10 +113,10 @@ def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
     from streams.worker.worker import check_policy
 
     if given is not None:
-        check_policy(settings.model_copy(update={"policy": given}))
+        check_policy(given, settings)
         return given
     try:
-        check_policy(settings)
+        check_policy(settings.policy, settings)
     except SettingsError:
         # A new model is evaluated in order to be calibrated: the policy of the old one is no reason to refuse that.
         return Policy()

@@ -17,8 +17,10 @@ from streams.cli import (
     doctor,
     drift,
     evaluate,
+    init,
     probe,
     produce,
+    prompt,
     review,
     sandbox,
     score,
@@ -51,6 +53,7 @@ def _options(
     """Routes support tickets by how sure the language model really was."""
 
 
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
@@ -63,6 +66,7 @@ app.command("whatif")(whatif.whatif)
 app.add_typer(contract.app, name="contract")
 app.add_typer(drift.app, name="drift")
 app.add_typer(probe.app, name="probe")
+app.add_typer(prompt.app, name="prompt")
 app.add_typer(review.app, name="review")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(topics.app, name="topics")

@@ -102,7 +102,9 @@ def _endpoints(settings: Settings | None, file: Path | None, config: Path) -> Se
     if file is not None:
         return load_endpoints(file).endpoints
     if settings is None or settings.endpoints is None:
-        raise SettingsError(f"{config}: no endpoints to probe: write endpoints: FILE, or give --endpoints FILE")
+        raise SettingsError(
+            f"{config}: no endpoints to probe: write endpoints: FILE, or give --endpoints FILE; hedgerow init writes one"
+        )
     return settings.endpoints.endpoints
 
 

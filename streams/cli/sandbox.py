@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +17,13 @@ from streams.cli.runtime import run
 
 if TYPE_CHECKING:
     from streams.sandbox.brokers.broker import Broker
+    from streams.sandbox.model_server.process import ModelServer
 
 app = typer.Typer(help="A broker or a model server on this machine, until Ctrl-C.", no_args_is_help=True)
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")]
+
+Train = Annotated[Path | None, typer.Option(help="Labelled JSONL rows to learn from; bundled tickets without it.")]
 
 
 @app.command()
@@ -28,6 +32,29 @@ def broker(port: Port = 9092) -> None:
     from streams.sandbox.brokers.embedded import EmbeddedBroker
 
     run(_serve(EmbeddedBroker(port or None)))
+
+
+@app.command()
+def up(
+    train: Train = None,
+    broker_port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, envvar="HEDGEROW_SANDBOX_BROKER_PORT", help="Port of the broker; 0: a free one."
+        ),
+    ] = 9092,
+    model_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, envvar="HEDGEROW_SANDBOX_MODEL_PORT", help="Port of the models; 0: a free one."),
+    ] = 8000,
+) -> None:
+    """Run the embedded broker and the model server together: what hedgerow init --provider sandbox expects."""
+    from streams.sandbox.brokers.embedded import EmbeddedBroker
+    from streams.sandbox.model_server.process import ModelServer
+    from streams.sandbox.tickets import TRAIN
+
+    models = ModelServer(train or TRAIN, port=model_port or None)
+    run(_serve(EmbeddedBroker(broker_port or None), models))
 
 
 @app.command()
@@ -45,9 +72,7 @@ def kafka(
 
 @app.command()
 def model(
-    train: Annotated[
-        Path | None, typer.Option(help="Labelled JSONL rows to learn from; bundled tickets without it.")
-    ] = None,
+    train: Train = None,
     host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 answers other machines too.")] = "127.0.0.1",
     port: Port = 8000,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; may be repeated.")] = None,
@@ -65,12 +90,17 @@ def model(
     os.execv(sys.executable, command)  # noqa: S606
 
 
-async def _serve(server: Broker, *, once: bool = False) -> None:
+async def _serve(server: Broker, models: ModelServer | None = None, *, once: bool = False) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with server:
+    async with AsyncExitStack() as stack:
+        if models is not None:
+            # First: a broker that answers then says that everything is up.
+            await stack.enter_async_context(models)
+            print(f"models at {models.url}", flush=True)
+        await stack.enter_async_context(server)
         print(f"{server.kind} broker at {server.bootstrap}", flush=True)
         if not once:
             await stop.wait()

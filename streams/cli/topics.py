@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.errors import StopWorker
+
+if TYPE_CHECKING:
+    from streams.kafka.connection import Connection
+
+_BETWEEN_TRIES_S = 0.2
 
 app = typer.Typer(help="Create and list the topics.", no_args_is_help=True)
 
@@ -20,6 +28,7 @@ def create(
     acls: Annotated[
         Path | None, typer.Option(help="A list of users, such as deploy/kafka-rights.yaml, to be given their rights.")
     ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker that does not answer yet.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are not there yet; with --acls give users their rights on them, too."""
@@ -30,6 +39,8 @@ def create(
 
     settings = load_settings(config)
     topics, users = settings.topics, load_rights(acls) if acls else ()
+    if wait:
+        run(_wait_for_broker(settings.broker.connection, wait))
     created = run(
         create_topics(
             settings.broker.connection,
@@ -73,3 +84,16 @@ def list_topics(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
     else:
         for state in states:
             print(f"{state.name:<40} {f'{state.partitions} partitions' if state.partitions else 'not there'}")
+
+
+async def _wait_for_broker(connection: Connection, seconds: float) -> None:
+    """Wait until the broker answers; after so many seconds leave it to the next call to say why it does not."""
+    from streams.kafka.diagnosis import dial
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                with suppress(StopWorker):
+                    (await dial(connection.bootstrap, connection.security)).close()
+                    return
+                await asyncio.sleep(_BETWEEN_TRIES_S)

@@ -93,7 +93,7 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
-        check_policy(settings)
+        check_policy(settings.policy, settings)
         if options.broker in _LOCAL and settings.broker.security.protocol != "PLAINTEXT":
             raise SettingsError(f"the {options.broker} broker speaks plaintext: unset HEDGEROW_BROKER__SECURITY__...")
         connection = settings.broker.connection  # with the security that the environment asks for
@@ -197,7 +197,9 @@ async def _topics(connection: Connection, prefix: str, *, ours: bool) -> AsyncIt
 async def _workers(settings: Settings, count: int, folder: Path) -> AsyncIterator[list[ChildProcess]]:
     """Run worker processes with these settings."""
     config = folder / "hedgerow.yaml"
-    config.write_text(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    config.write_text(
+        yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config), "--agents", ",".join(AGENTS)]
     workers = [ChildProcess(command, output=folder / f"worker-{number}.log") for number in range(count)]
     try:
@@ -263,8 +265,8 @@ async def _compare(account: Account, settings: Settings, seconds: float) -> dict
     big_calls = {key: call for key in tickets for call in account.calls(key) if call.tier == "big"}
     labels = settings.label_set
     async with (
-        ModelClient("cheap", settings.tiers.cheap, labels, redact=settings.redact) as cheap,
-        ModelClient("big", settings.tiers.big, labels, redact=settings.redact) as big,
+        ModelClient("cheap", settings.tiers.cheap, labels, prompt=settings.prompt) as cheap,
+        ModelClient("big", settings.tiers.big, labels, prompt=settings.prompt) as big,
     ):
         return report(
             account,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import orjson
@@ -11,16 +11,33 @@ import orjson
 from schemas import Attempt, Call, Reason, Tier, Unscorable
 from streams.core.signal.instructions import Prompt
 from streams.core.signal.labels import LabelSet
-from streams.core.signal.redaction import Redaction
 from streams.core.signal.score import score
 from streams.models.endpoint import Endpoint
 from streams.models.http import Exchange, Unanswered
 
+PATH = "/chat/completions"
 _MAX_ANSWER = 1_000
 
 
+def chat_request(endpoint: Endpoint, prompt: Prompt, text: str) -> dict[str, Any]:
+    """Return the request body for one ticket's text, redacted, as it is sent to ``PATH`` below the base URL."""
+    return {
+        "model": endpoint.model,
+        "messages": prompt.messages(text),
+        "logprobs": True,
+        "top_logprobs": endpoint.top_logprobs,
+        "temperature": endpoint.temperature,
+        "top_p": endpoint.top_p,
+        endpoint.max_tokens_field: endpoint.max_tokens,
+        **endpoint.extra,
+    }
+
+
 class ModelClient:
-    """One tier's endpoint. An async context manager; ``ask`` never raises but StopWorker and cancellation."""
+    """One tier's endpoint. An async context manager; ``ask`` never raises but StopWorker and cancellation.
+
+    ``prompt`` is what is asked about ``labels``; without it their names alone, and no redaction.
+    """
 
     def __init__(
         self,
@@ -28,13 +45,13 @@ class ModelClient:
         endpoint: Endpoint,
         labels: LabelSet,
         *,
-        redact: tuple[Redaction, ...] = (),
+        prompt: Prompt | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.tier = tier
         self.endpoint = endpoint
         self._labels = labels
-        self._prompt = Prompt(labels.labels, labels.answers, redact)
+        self._prompt = prompt or Prompt(labels.labels, labels.answers)
         self._price = endpoint.price
         self._exchange = Exchange(endpoint, transport=transport)
 
@@ -45,7 +62,7 @@ class ModelClient:
 
     @property
     def prompt_hash(self) -> str:
-        """Of the instructions, labels and redactions."""
+        """Of the system message and the redactions."""
         return self._prompt.hash
 
     async def __aenter__(self) -> Self:
@@ -70,7 +87,7 @@ class ModelClient:
         A failure that does not pass within the attempts and the deadline is a call without an answer: the policy knows
         what to do with those. Raises StopWorker for a key or a model that the endpoint does not know.
         """
-        answered = await self._exchange.send("/chat/completions", self._body(text))
+        answered = await self._exchange.send(PATH, orjson.dumps(chat_request(self.endpoint, self._prompt, text)))
         if isinstance(answered, Unanswered):
             return self._unanswered(answered.failed, answered.reason, answered.detail)
         reading = score(answered.content, self._labels)
@@ -95,21 +112,6 @@ class ModelClient:
             answer=None if reading.text is None else reading.text[:_MAX_ANSWER],
             signal=reading.signal.in_messages() if isinstance(reading.signal, Unscorable) else reading.signal,
             attempts=(*answered.failed, last),
-        )
-
-    def _body(self, text: str) -> bytes:
-        endpoint = self.endpoint
-        return orjson.dumps(
-            {
-                "model": endpoint.model,
-                "messages": self._prompt.messages(text),
-                "logprobs": True,
-                "top_logprobs": endpoint.top_logprobs,
-                "temperature": endpoint.temperature,
-                "top_p": endpoint.top_p,
-                endpoint.max_tokens_field: endpoint.max_tokens,
-                **endpoint.extra,
-            }
         )
 
     def _unanswered(self, attempts: tuple[Attempt, ...], reason: Reason, detail: str) -> Call:

@@ -19,7 +19,7 @@ from streams.models.http import Exchange, Unanswered
 #: How prompt logprobs are asked for: the legacy echo, vLLM's ``prompt_logprobs``, Mistral's.
 PromptApi = Literal["echo", "vllm", "mistral"]
 
-_PATHS: dict[PromptApi, str] = {
+PATHS: dict[PromptApi, str] = {
     "echo": "/completions",
     "vllm": "/completions",
     "mistral": "/chat/completions",
@@ -42,6 +42,20 @@ class PromptEndpoint(BaseModel):
     api: PromptApi = "echo"
 
 
+def perplexity_request(prompt_endpoint: PromptEndpoint, text: str) -> dict[str, Any]:
+    """Return the request body for the logprobs of a text, as it is sent to the path of its API below the base URL."""
+    endpoint = prompt_endpoint.endpoint
+    # One token is generated: several servers take no fewer.
+    body: dict[str, Any] = {"model": endpoint.model, "temperature": 0, endpoint.max_tokens_field: 1}
+    if prompt_endpoint.api == "echo":
+        body |= {"prompt": text, "echo": True, "logprobs": 1}
+    elif prompt_endpoint.api == "vllm":
+        body |= {"prompt": text, "prompt_logprobs": 1, "return_token_ids": True}
+    else:
+        body |= {"messages": [{"role": "user", "content": text}], "prompt_logprobs": True}
+    return body | endpoint.extra
+
+
 class PerplexityClient:
     """An endpoint that gives prompt logprobs. An async context manager; ``measure`` never raises but StopWorker and
     cancellation.
@@ -55,8 +69,8 @@ class PerplexityClient:
         redact: tuple[Redaction, ...] = (),
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._prompt_endpoint = prompt_endpoint
         self._endpoint = prompt_endpoint.endpoint
-        self._api = prompt_endpoint.api
         self._rule = rule
         self._redact = redact
         self._price = self._endpoint.price
@@ -83,7 +97,8 @@ class PerplexityClient:
         if len(text.strip()) < self._rule.min_tokens:
             detail = f"the text has {len(text)} characters, and {self._rule.min_tokens} tokens are needed"
             return self._result(Unmeasured(reason=NoPerplexity.TOO_SHORT, detail=detail), ())
-        answered = await self._exchange.send(_PATHS[self._api], orjson.dumps(self._body(text)))
+        body = orjson.dumps(perplexity_request(self._prompt_endpoint, text))
+        answered = await self._exchange.send(PATHS[self._prompt_endpoint.api], body)
         if isinstance(answered, Unanswered):
             reason = _REASONS.get(answered.reason, NoPerplexity.NO_ANSWER)
             return self._result(Unmeasured(reason=reason, detail=answered.detail), answered.failed)
@@ -97,18 +112,6 @@ class PerplexityClient:
             self._price.cost(prompt_tokens, completion_tokens),
         )
         return self._result(perplexity, (*answered.failed, last), answer.model)
-
-    def _body(self, text: str) -> dict[str, Any]:
-        endpoint = self._endpoint
-        # One token is generated: several servers take no fewer.
-        body: dict[str, Any] = {"model": endpoint.model, "temperature": 0, endpoint.max_tokens_field: 1}
-        if self._api == "echo":
-            body |= {"prompt": text, "echo": True, "logprobs": 1}
-        elif self._api == "vllm":
-            body |= {"prompt": text, "prompt_logprobs": 1, "return_token_ids": True}
-        else:
-            body |= {"messages": [{"role": "user", "content": text}], "prompt_logprobs": True}
-        return body | endpoint.extra
 
     def _result(
         self, perplexity: Perplexity, attempts: tuple[Attempt, ...], model_returned: str | None = None

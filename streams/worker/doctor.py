@@ -75,7 +75,7 @@ async def _endpoint(tier: Tier, settings: Settings) -> Finding:
     endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
     name = f"{tier} model"
     try:
-        async with ModelClient(tier, endpoint, settings.label_set) as client:
+        async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
             call = await client.ask(HARMLESS_TEXT)
     except HedgerowError as error:
         return Finding(name, False, str(error))

@@ -21,7 +21,7 @@ from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.policy.fitted import refuse_others
-from streams.core.signal.instructions import Prompt
+from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -52,7 +52,7 @@ class Worker:
     """
 
     def __init__(self, settings: Settings, agents: Sequence[AgentName]) -> None:
-        check_policy(settings)
+        check_policy(settings.policy, settings)
         self._settings = settings
         self._agents = tuple(dict.fromkeys(agents))
         self._stop = asyncio.Event()
@@ -173,7 +173,7 @@ class Worker:
         """Return a tier's client, its contract checked with one call if there is one."""
         settings = self._settings
         endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
-        client = ModelClient(tier, endpoint, settings.label_set, redact=settings.redact)
+        client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt)
         await stack.enter_async_context(client)
         contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
         if contract is None:
@@ -195,12 +195,11 @@ class Worker:
         return client
 
 
-def check_policy(settings: Settings) -> None:
+def check_policy(policy: Policy, settings: Settings) -> None:
     """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'."""
-    fitted, labels, tiers = settings.policy.fitted, settings.label_set, settings.tiers
+    fitted, prompt, tiers = policy.fitted, settings.prompt, settings.tiers
     if fitted is not None:
-        prompt = Prompt(labels.labels, labels.answers, settings.redact)
-        refuse_others(fitted, labels.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
+        refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 
 def guards_of(settings: Settings) -> Guards:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from streams.agents.registry import AGENTS
 from streams.core.policy.policy import CheapRule, Policy
+from streams.core.signal.instructions import Prompt
+from streams.core.signal.labels import LabelSet
 from streams.errors import SettingsError
 from streams.settings import Settings, check_settings, load_policy, load_settings
+from tests.support.contracts import EXCEPTION, PAPER
 
 SECRET = "hunter2-secret"
 Values = dict[str, Any]
@@ -184,6 +188,28 @@ class TestValues:
         priced["tiers"]["big"] |= {"input_usd_per_million": 1, "output_usd_per_million": 2}
         assert check_settings(priced, "x").tiers.big.price.output == 2
 
+    @pytest.mark.parametrize(
+        ("path", "value", "words"),
+        [
+            ("labels", ["refund", "Refund"], "differ only in case"),
+            ("tiers.big.model", "mine", "no price for model 'mine'"),
+            ("endpoints", [{"name": "a", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}], "no price for model"),
+            ("policy.perplexity", {}, "policy.perplexity needs the section perplexity"),
+            ("broker.heartbeat_s", 10, r"broker.heartbeat_s \(10\) must be less"),
+            ("worker.stall_limit_s", 5, r"worker.stall_limit_s \(5\) must be more"),
+            ("tiers.cheap.deadline_s", 120, r"tiers.cheap.deadline_s \(120\) must be less"),
+            ("contracts", {"contracts": []}, "there is none for the cheap tier's gpt-4o-mini"),
+        ],
+    )
+    def test_sections_that_do_not_fit_together_are_no_settings_however_they_are_made(
+        self, path: str, value: Any, words: str
+    ) -> None:
+        with pytest.raises(ValidationError, match=words):
+            Settings(**changed(path, value))
+        with pytest.raises(SettingsError, match=rf"hedgerow\.yaml: .*{words}") as refused:
+            check_settings(changed(path, value), "hedgerow.yaml")
+        assert "Value error" not in one_line(refused.value)
+
     def test_several_faults_are_counted(self) -> None:
         values = changed("broker.bootstrap", "")
         values["topics"] = {"partitions": 0}
@@ -192,6 +218,69 @@ class TestValues:
 
     def test_a_wrong_number_is_shown(self) -> None:
         assert "(it is 0)" in refusal(changed("topics.partitions", 0))
+
+
+class TestLabelsWithDescriptions:
+    LABELS: ClassVar = {"shipping": "Where is it?", "refund": "Wants money back."}
+
+    def test_are_names_everywhere_and_descriptions_in_the_prompt(self) -> None:
+        settings = check_settings(valid() | {"labels": self.LABELS, "instructions": " Be strict.\n"}, "x")
+        assert settings.label_set == LabelSet(["shipping", "refund"])
+        assert settings.prompt == Prompt(
+            ("shipping", "refund"),
+            ("shipping", "refund"),
+            descriptions=("Where is it?", "Wants money back."),
+            instructions="Be strict.",
+        )
+
+    def test_aliases_stand_for_the_names(self) -> None:
+        settings = check_settings(valid() | {"labels": self.LABELS, "label_aliases": True}, "x")
+        assert settings.label_set.written == {"shipping": "A", "refund": "B"}
+        assert "A = shipping, B = refund." in settings.prompt.system
+        assert "- shipping: Where is it?" in settings.prompt.system
+
+    def test_no_descriptions_are_the_same_as_a_list(self) -> None:
+        bare = check_settings(valid() | {"labels": {"refund": None, "shipping": ""}}, "x")
+        assert bare.prompt.hash == check_settings(valid(), "x").prompt.hash == "538d97dc505d"
+
+    def test_exceptions_of_contracts_name_the_names(self) -> None:
+        paper = PAPER | {"model": "gpt-4o-mini", "model_ids": ["gpt-*"]}
+        papers = [paper, paper | {"tier": "big", "model": "gpt-4o"}]
+        for label, fits in (("refund", True), ("Wants money back.", False)):
+            exception = EXCEPTION | {"model": "gpt-4o-mini", "labels": [label]}
+            values = valid() | {"labels": self.LABELS, "contracts": {"contracts": papers, "exceptions": [exception]}}
+            if fits:
+                check_settings(values, "x")
+            else:
+                assert "names labels that are none" in refusal(values)
+
+    def test_keep_their_order_in_a_file(self, tmp_path: Path) -> None:
+        settings = check_settings(valid() | {"labels": self.LABELS, "instructions": "Be strict."}, "x")
+        path = tmp_path / "hedgerow.yaml"
+        path.write_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        assert load_settings(path) == settings
+        assert load_settings(path).prompt.hash == settings.prompt.hash
+
+    @pytest.mark.parametrize(
+        ("labels", "words"),
+        [
+            ({"refund": "two\nlines", "shipping": ""}, "one line"),
+            ({"refund": "x" * 1001, "shipping": ""}, "at most 1000"),
+            ({"refund": SECRET.encode(), "shipping": ""}, "one line"),
+            ({True: "x", "shipping": ""}, "a name is a text"),
+            ({"refund": "money"}, "two labels"),
+            ("refund, shipping", "a list of names is expected, or a mapping"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused(self, labels: Any, words: str) -> None:
+        text = refusal(valid() | {"labels": labels})
+        assert words in text
+        assert SECRET not in text
+
+    def test_a_variable_replaces_them_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HEDGEROW_LABELS", '{"a": "first", "b": "second"}')
+        settings = check_settings(valid() | {"labels": self.LABELS}, "x")
+        assert settings.labels == {"a": "first", "b": "second"}
 
 
 class TestSecrets:
@@ -248,6 +337,9 @@ class TestFiles:
             (b"a: !!python/object:os.system {}", "no valid YAML in line 1"),
             (b"a: " + b"[" * 50_000, "no valid YAML"),
             (b"1: 2", "unknown key 1"),
+            (b"labels: {a: first, b: x,\n  a: second}", "no valid YAML in line 2, column 3: this key is there twice"),
+            (b"labels: [a, b]\nlabels: [c, d]", "no valid YAML in line 2, column 1: this key is there twice"),
+            (b"x: &x {a: 1}\ny: {<<: *x, a: 2}", "unknown key x"),
             (b"labels: [a, b]", "tiers is missing"),
         ],
     )

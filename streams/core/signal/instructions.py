@@ -1,4 +1,4 @@
-"""What a model is asked: the instructions, the labels, and the ticket as data."""
+"""What a model is asked: the instructions, the labels and what they mean, and the ticket as data."""
 
 from __future__ import annotations
 
@@ -28,10 +28,25 @@ class Prompt:
     """What the model is to write for each label; empty means the labels themselves."""
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it."""
+    descriptions: tuple[str, ...] = ()
+    """What each label means, in the labels' order, empty for a label without a description; or nothing at all."""
+    instructions: str = ""
+    """The user's own words, which follow ours."""
 
     @cached_property
     def system(self) -> str:
-        """The system message."""
+        """The system message; for labels without descriptions and no own words it is one paragraph."""
+        paragraphs = [self._question]
+        if any(self.descriptions):
+            described = zip(self.labels, self.descriptions, strict=True)
+            meanings = [f"- {label}: {description}" for label, description in described if description]
+            paragraphs.append("\n".join(["What the labels mean:", *meanings]))
+        if self.instructions:
+            paragraphs.append(self.instructions)
+        return "\n\n".join(paragraphs)
+
+    @property
+    def _question(self) -> str:
         if not self.answers or self.answers == self.labels:
             # A label that holds the separator is quoted, or nobody could tell where it ends.
             names = (f'"{label}"' if "," in label else label for label in self.labels)
@@ -41,7 +56,7 @@ class Prompt:
 
     @cached_property
     def hash(self) -> str:
-        """Twelve hex digits of the instructions, labels and redactions; a policy is only valid for one prompt."""
+        """Twelve hex digits of the system message and the redactions; a policy is only valid for one prompt."""
         return stable_id("prompt", self.system, *sorted(set(self.redact)))[:12]
 
     def messages(self, text: str) -> Sequence[dict[str, str]]:

@@ -62,6 +62,11 @@ class TextClassifier:
         noise = np.random.default_rng(seed).normal(0.0, sigma * float(self.weights.std()), self.weights.shape)
         return replace(self, weights=self.weights + noise)
 
+    def restricted(self, labels: Sequence[str]) -> TextClassifier:
+        """Return a copy that knows these of its labels only, in this order."""
+        columns = [self.labels.index(label) for label in labels]
+        return replace(self, labels=tuple(labels), weights=np.ascontiguousarray(self.weights[:, columns]))
+
     def logits(self, text: str) -> Floats:
         """Return the scores of the labels before normalising; all zero for a message without a known feature."""
         row = self.vocabulary

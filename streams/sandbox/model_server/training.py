@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class TrainedModels:
     def labels(self) -> tuple[str, ...]:
         """The labels, sorted."""
         return self.big.labels
+
+    @property
+    def rarity(self) -> Mapping[str, float]:
+        """The inverse document frequency of each word in the training messages."""
+        return {} if self.big.familiarity is None else self.big.familiarity.rarity
 
 
 def read_training_set(path: Path) -> TrainingSet:

@@ -63,9 +63,9 @@ def test_a_policy_that_was_fitted_on_other_texts_is_refused() -> None:
     plain = {"model_asked": TIER["model"], "model_returned": None, "prompt_hash": Prompt(("a", "b")).hash}
     tiers = {tier: FittedTier.model_validate(plain) for tier in ("cheap", "big")}
     policy = Policy(fitted=FITTED.model_copy(update={"labels": ("a", "b"), **tiers}))
-    check_policy(settings().model_copy(update={"policy": policy}))
+    check_policy(policy, settings())
     with pytest.raises(SettingsError, match="prompt"):
-        check_policy(settings(redact=["email"]).model_copy(update={"policy": policy}))
+        check_policy(policy, settings(redact=["email"]))
 
 
 def test_a_line_keeps_what_is_no_text_and_its_time() -> None:

@@ -44,3 +44,40 @@ def test_a_text_is_redacted_before_a_model_sees_it_and_the_hash_says_so() -> Non
     assert [message["content"] for message in careful.messages("from ann@example.com")][1] == "from [email]"
     assert careful.hash == Prompt(("refund", "shipping"), redact=("email", "card")).hash != PROMPT.hash
     assert careful.system == PROMPT.system
+
+
+SIX = ("refund", "billing", "shipping", "account", "technical", "cancellation")
+
+
+def test_a_plain_list_of_labels_keeps_the_prompt_that_policies_were_fitted_for() -> None:
+    """These were computed when a prompt held nothing but labels: another value would make every such policy invalid."""
+    assert Prompt(SIX).hash == "3263b2bc03e3"
+    assert Prompt(SIX, tuple("ABCDEF")).hash == "e310a6b73882"
+    assert Prompt(SIX, redact=("email", "card", "phone")).hash == "7eeec0e32393"
+    assert Prompt(SIX, descriptions=("",) * 6).system == Prompt(SIX).system
+
+
+def test_descriptions_and_own_words_follow_the_question() -> None:
+    prompt = Prompt(
+        ("refund", "shipping"), descriptions=("Wants money back.", ""), instructions="Two problems: the first."
+    )
+    assert prompt.system == (
+        f"{PROMPT.system}\n\nWhat the labels mean:\n- refund: Wants money back.\n\nTwo problems: the first."
+    )
+
+
+def test_braces_in_descriptions_and_own_words_are_text() -> None:
+    prompt = Prompt(("refund", "shipping"), descriptions=("{labels}", "{x}"), instructions="{codes}")
+    assert prompt.system.endswith("- refund: {labels}\n- shipping: {x}\n\n{codes}")
+
+
+def test_the_hash_covers_descriptions_and_own_words() -> None:
+    labels = ("refund", "shipping")
+    prompts = [
+        PROMPT,
+        Prompt(labels, descriptions=("money", "")),
+        Prompt(labels, descriptions=("", "money")),
+        Prompt(labels, instructions="money"),
+        Prompt(labels, ("A", "B"), descriptions=("money", "")),
+    ]
+    assert len({prompt.hash for prompt in prompts}) == len(prompts)
