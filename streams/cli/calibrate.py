@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from streams.cli.options import AsJson
-from streams.cli.slices import slice_table
+from streams.cli.policy_figures import show_labels, show_slices
+from streams.cli.tables import Column, show_table
 from streams.errors import SettingsError
 
 _HEADER = (
@@ -84,7 +84,12 @@ def calibrate(
     if as_json:
         print(orjson.dumps({"policy_id": policy.id, "records": len(rows), **found}).decode())
     else:
-        _show(Console(), found, f"policy {policy.id} written to {out}")
+        _show(Console(), found)
+        print(f"policy {policy.id} written to {out}")
+        print(
+            f"next: see what it does with other records (hedgerow whatif RECORDS --policy {out}), then name the file in "
+            f"the settings, relative to them (policy: {out.name}), and start the workers again"
+        )
 
 
 def _bound(max_error: float | None, min_accuracy: float | None) -> float:
@@ -106,10 +111,9 @@ def _write(path: Path, text: str) -> None:
         raise SettingsError(f"file {path} cannot be written: {error.strerror}") from None
 
 
-def _show(console: Console, found: dict[str, Any], title: str) -> None:
-    table = Table(title="confidence on the tested half, before and after calibration", title_justify="left")
-    for name in ("tier", "map", "AUROC", "ECE", "after", "honest", "Brier", "after"):
-        table.add_column(name)
+def _show(console: Console, found: dict[str, Any]) -> None:
+    names = ("AUROC", "ECE", "after", "honest", "Brier", "after")
+    rows = []
     for tier, one in found["tiers"].items():
         before, after = one["before"], one["after"]
         numbers = [
@@ -120,17 +124,48 @@ def _show(console: Console, found: dict[str, Any], title: str) -> None:
             before["brier"],
             after["brier"],
         ]
-        table.add_row(tier, one["map"]["kind"], *("-" if x is None else f"{x:.4f}" for x in numbers))
-    console.print(table)
+        rows.append((tier, one["map"]["kind"], *(None if x is None else f"{x:.4f}" for x in numbers)))
+    columns = [Column("tier"), Column("map"), *(Column(name, right=True) for name in names)]
+    title = "confidence on the tested half, before and after calibration"
+    show_table(columns, rows, title=title, console=console)
     made, promise = found["figures"], found["promise"]
-    console.print(slice_table(made, "the policy, tested half"))
-    console.print("saving by review share: " + ", ".join(
-        f"{row['saving']:.1%} at {row['review_rate']:.0%}" for row in found["frontier"]
-    ))  # fmt: skip
+    print()
+    show_slices(made, "the policy, tested half", console)
+    print()
+    show_labels(made, console)
+    print()
+    shares = [f"{row['saving']:.1%} at {row['review_rate']:.0%}" for row in found["frontier"]]
+    print(f"saving by review share: {', '.join(shares)}")
     if made["saving"] is not None and made["saving"] < promise["min_saving"]:
-        console.print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
-    console.print(
+        print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
+    print()
+    columns = [Column("tier"), Column("asked", right=True), Column("accepts", "wrap"), Column("else", "wrap")]
+    rules = found["thresholds"]
+    tiers = [
+        (tier, f"{found['asked'][tier]:.1%}", _accepts(tier, rules[tier]), _otherwise(tier, rules[tier]))
+        for tier in ("cheap", "big")
+    ]
+    show_table(columns, tiers, title="thresholds", console=console)
+    print()
+    print(
         f"accepted error {made['accepted_error'] or 0.0:.2%}, under {made['accepted_error_bound']:.2%} with "
         f"{promise['level']:.0%} confidence (promised: {promise['max_error']:.2%})"
     )
-    console.print(title)
+
+
+def _accepts(tier: str, rule: dict[str, Any]) -> str:
+    """Say in words which answers are accepted; the confidence is the calibrated one."""
+    below = "below" if tier == "cheap" else "at most"
+    return f"confidence at least {rule['min_confidence']:.4f}, entropy {below} {rule['max_entropy']:.4f} nats"
+
+
+def _otherwise(tier: str, rule: dict[str, Any]) -> str:
+    """Say in words what becomes of all other answers, and which further rule there is."""
+    if tier == "big":
+        return f"in review, also if the tiers disagree from {rule['disagreement_entropy']:.4f} nats on"
+    said = "to the big model"
+    if rule["abstain_entropy"] is not None:
+        said += f", in review from {rule['abstain_entropy']:.4f} nats on"
+    if rule["max_chars"] is not None:
+        said += f"; a text over {rule['max_chars']} characters goes there unasked"
+    return said

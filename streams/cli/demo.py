@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from streams.cli.options import AsJson, Models
 from streams.cli.runtime import run
+from streams.cli.tables import Column, show_table
 
 
 def demo(
@@ -62,19 +62,19 @@ def demo(
     if as_json:
         print(orjson.dumps(figures).decode())
     else:
-        console.print(_table(figures))
+        _show(figures, console)
     if figures["lost"] or figures["duplicates"] or figures["unscored_accepts"]:
         raise typer.Exit(1)
 
 
-def _table(figures: dict[str, Any]) -> Table:
-    table = Table(title="what became of the tickets", title_justify="left", show_header=False)
+def _show(figures: dict[str, Any], console: Console) -> None:
+    rows, styles = [], []
     for name, value in figures.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
         elif isinstance(value, float):
             value = f"{value:.4f}" if "usd" in name else f"{value:.3f}"
-        table.add_row(
-            name, str(value), style="red" if name in {"lost", "duplicates", "unscored_accepts"} and value else ""
-        )
-    return table
+        rows.append((name, str(value)))
+        styles.append("red" if name in {"lost", "duplicates", "unscored_accepts"} and value else "")
+    columns = (Column(""), Column("", "wrap"))
+    show_table(columns, rows, title="what became of the tickets", styles=styles, console=console)

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.terminal import plain
+from streams.cli.tables import Column, show_table
 
 if TYPE_CHECKING:
     from streams.core.drift.report import DriftReport
@@ -181,15 +179,10 @@ async def _feed(made: DriftReport, settings: Settings) -> None:
 
 
 def _print(lines: Iterable[dict[str, object]]) -> None:
-    table = Table(title="changes by provider", title_justify="left")
-    for column in ("provider", "endpoints", "years", "probes", "changes", "changes per year", "USD per year"):
-        table.add_column(column, justify="left" if column == "provider" else "right")
-    for line in lines:
-        table.add_row(*map(_shown, line.values()))
-    Console().print(table)
+    numbers = ("endpoints", "years", "probes", "changes", "changes per year", "USD per year")
+    columns = [Column("provider"), *(Column(name, right=True) for name in numbers)]
+    show_table(columns, ([_shown(value) for value in line.values()] for line in lines), title="changes by provider")
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else plain(str(value))
+def _shown(value: object) -> str | None:
+    return f"{value:.3g}" if isinstance(value, float) else None if value is None else str(value)

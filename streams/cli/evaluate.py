@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from streams.cli.options import AsJson, Models
+from streams.cli.policy_figures import show_slices
 from streams.cli.runtime import run
-from streams.cli.slices import slice_table
 from streams.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -153,7 +153,5 @@ def _show(figures: dict[str, Any], record: Path) -> None:
         )
         if figures[name]
     )
-    console.print(
-        f"{figures['recorded']} tickets in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}"
-    )
-    console.print(slice_table(figures, f"under the policy {figures['policy_id']}"))
+    print(f"{figures['recorded']} tickets in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}")
+    show_slices(figures, f"under the policy {figures['policy_id']}", console)

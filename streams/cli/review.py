@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from schemas import Call, Scored
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.tables import show_table
+from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -39,18 +37,19 @@ def list_reviews(
             print(orjson.dumps(_row(item)).decode())
         return
     counts = store.counts()
-    table = Table(title=f"{counts.waiting} waiting, {counts.decided} decided", title_justify="left")
-    for column in ("ticket", "doubt (nats)", "suggested", "why", "text"):
-        table.add_column(column)
-    for item in items:
-        review = item.review
-        text = " ".join(review.ticket.text.split())
-        cells = (
-            review.ticket_id, f"{review.uncertainty:.2f}", review.suggested or "", ", ".join(review.reasons), text,
-        )  # fmt: skip
-        # As Text: rich would take "[/b]" in a ticket for markup of its own.
-        table.add_row(*(Text(plain(cell)) for cell in cells))
-    show_table(table, text="text")
+    columns = (
+        Column("ticket"),
+        Column("nats", right=True),
+        Column("suggested"),
+        Column("why", "cut"),
+        Column("text", "cut"),
+    )
+    reviews = [item.review for item in items]
+    rows = [
+        (one.ticket_id, f"{one.uncertainty:.2f}", one.suggested, ", ".join(one.reasons), one.ticket.text)
+        for one in reviews
+    ]
+    show_table(columns, rows, title=f"{counts.waiting} waiting, {counts.decided} decided")
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.tables import Column, show_table
 
 app = typer.Typer(help="Create and list the topics.", no_args_is_help=True)
 
@@ -71,5 +72,5 @@ def list_topics(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
     if as_json:
         print(orjson.dumps({state.name: state.partitions for state in states}).decode())
     else:
-        for state in states:
-            print(f"{state.name:<40} {f'{state.partitions} partitions' if state.partitions else 'not there'}")
+        rows = [(state.name, str(state.partitions) if state.partitions else "not there") for state in states]
+        show_table((Column("topic"), Column("partitions", right=True)), rows)

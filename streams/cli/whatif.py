@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from streams.cli.options import AsJson
-from streams.cli.slices import slice_table
+from streams.cli.policy_figures import show_labels, show_slices
 
 
 def whatif(
@@ -30,4 +30,7 @@ def whatif(
     if as_json:
         print(orjson.dumps({"policy_id": replayed.id, **figures}).decode())
     else:
-        Console().print(slice_table(figures, f"{records.name} under the policy {replayed.id}"))
+        console = Console()
+        show_slices(figures, f"{records.name} under the policy {replayed.id}", console)
+        print()
+        show_labels(figures, console)
