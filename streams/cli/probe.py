@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
+from streams.cli.message_lines import line_of, shown
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.terminal import plain
+from streams.cli.terminal import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,11 +112,4 @@ def _print(probe: Probe, *, as_json: bool) -> None:
     if as_json:
         print(probe.encode().decode(), flush=True)
         return
-    if probe.error is not None:
-        said = plain(probe.error)
-    elif probe.logprobs is None:
-        said = "no logprobs"
-    else:
-        best = max(probe.logprobs, key=probe.logprobs.__getitem__)
-        said = f"k = {len(probe.logprobs)}, likeliest {best!r} at {probe.logprobs[best]:.4f}"
-    print(f"{plain(probe.endpoint):<30} {said}  (${probe.cost_usd:.8f})", flush=True)
+    print(shown(line_of(probe), width_of(Console())), flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from streams.settings import Settings, load_settings
 from streams.worker.doctor import examine
 from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow, Said
-from tests.support.messages import call, review, scored, ticket, unscorable
+from tests.support.messages import call, one_of_each, review, scored, ticket, unscorable
 
 NOWHERE = "127.0.0.1:1"
 
@@ -214,6 +215,17 @@ class TestProduceAndConsume:
         plain = hedgerow("consume", "tickets", "--max", 8, "-c", config)
         assert len(plain.out.splitlines()) == 8
         assert "\x1b" not in plain.out
+
+    def test_every_topic_has_readable_lines_and_json_as_it_was_sent(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        messages = one_of_each()
+        run_apart(published(load_settings(config), *messages.values()))
+        for topic, message in messages.items():
+            said = hedgerow("consume", topic, "--max", 1, "--wait", 20, "-c", config)
+            key = TOPICS[topic].key_of(message).decode()
+            assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ  {key}  .+\n", said.out), said
+            exact = hedgerow("consume", topic, "--json", "--max", 1, "--wait", 20, "-c", config)
+            assert TOPICS[topic].message.decode(exact.out.encode()) == message
 
     def test_an_empty_topic_and_a_wait(self, hedgerow: Hedgerow, config: Path) -> None:
         hedgerow("topics", "create", "-c", config)
