@@ -399,6 +399,25 @@ class TestDoctor:
         assert "fewer than the 2 partitions" in finding.text
 
 
+class TestWorker:
+    def test_it_says_that_it_is_ready_with_its_partitions_and_addresses(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        config.write_text(config.read_text(encoding="utf-8") + "metrics: {port: 0}\n", encoding="utf-8")
+        process = started("worker", "--agents", "score,review", "--log-json", "-c", config)
+        try:
+            assert process.stderr is not None
+            lines = (json.loads(line) for line in process.stderr)
+            ready = next(line for line in lines if line["event"] == "worker ready")
+        finally:
+            process.terminate()
+            out, _ = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, b"")
+        assert ready["agents"] == "score, review"
+        assert ready["partitions"] == "score 0-1; review 0-1"
+        assert ready["metrics"].endswith("/metrics")
+        assert ready["health"] == ready["metrics"].replace("/metrics", "/health")
+
+
 class TestSignals:
     def test_a_reader_that_goes_away_is_no_error_of_ours(
         self, hedgerow: Hedgerow, config: Path, tmp_path: Path
