@@ -10,7 +10,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from schemas import Call, Scored
+from schemas import Call, Routed, Scored
+from streams.cli.message_lines import time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.tables import Column, show_table
@@ -58,9 +59,12 @@ def show(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Print one ticket with what both tiers said."""
-    _, store = _open(config)
-    item = _get(store, ticket)
+    """Print one ticket with what both tiers said, or where it went if it was never in review."""
+    settings, store = _open(config)
+    item = store.get(ticket)
+    if item is None:
+        _show_routed(settings, ticket, as_json=as_json)
+        return
     if as_json:
         print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
         return
@@ -69,7 +73,8 @@ def show(
     lines += [_spoken(call) for call in review.calls]
     if item.decision is not None:
         verdict = item.decision.verdict
-        lines.append(f"decided: {verdict.label} by {verdict.decided_by}")
+        unsent = "" if item.decision.sent else "; not sent yet: hedgerow review resend"
+        lines.append(f"decided: {verdict.label} by {verdict.decided_by} at {time_of(verdict.at_ms)}{unsent}")
     console = Console(highlight=False)
     for line in lines:
         console.print(plain(line), markup=False)
@@ -146,8 +151,43 @@ def _get(store: ReviewStore, ticket: str) -> QueueItem:
 
     item = store.get(ticket)
     if item is None:
-        raise SettingsError(f"no review of {ticket!r}: hedgerow review list shows what waits")
+        raise SettingsError(
+            f"no review of {ticket!r}: hedgerow review list shows what waits, hedgerow review show where a ticket went"
+        )
     return item
+
+
+def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
+    """Print where a ticket that is not in the store went; raises SettingsError if nobody knows."""
+    from streams.errors import HedgerowError, SettingsError
+
+    try:
+        found = run(_find_routed(settings, ticket))
+    except HedgerowError as error:
+        raise SettingsError(f"no review of {ticket!r}, and the topic routed cannot be read: {error}") from error
+    if found is None:
+        raise SettingsError(f"no review of {ticket!r}, and it was not routed: hedgerow review list shows what waits")
+    routed, at_ms = found
+    if as_json:
+        print(orjson.dumps({"ticket_id": ticket, "at_ms": at_ms, "routed": routed.model_dump(mode="json")}).decode())
+        return
+    by = "a reviewer" if routed.decided_by == "human" else f"the {routed.decided_by} model"
+    sure = "" if routed.confidence is None else f", confidence {routed.confidence:.2f}"
+    print(plain(f"{ticket}: never in this review store; routed as {routed.label} by {by} at {time_of(at_ms)}{sure}"))
+    for call in routed.calls:
+        print(plain(_spoken(call)))
+
+
+async def _find_routed(settings: Settings, ticket: str) -> tuple[Routed, int] | None:
+    """Return a ticket's latest result and when it was sent (Unix time, milliseconds)."""
+    from streams.kafka.readers import decode, reader, to_the_end
+
+    prefix, key, found = settings.topics.prefix, ticket.encode("utf-8", "surrogatepass"), None
+    async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            if record.key == key and isinstance(message := decode(record, prefix), Routed):
+                found = message, record.timestamp
+    return found
 
 
 def _row(item: QueueItem) -> dict[str, Any]:

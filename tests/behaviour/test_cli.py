@@ -30,7 +30,7 @@ from streams.settings import Settings, load_settings
 from streams.worker.doctor import examine
 from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow, Said
-from tests.support.messages import call, one_of_each, review, scored, ticket, unscorable
+from tests.support.messages import call, one_of_each, review, routed, scored, ticket, unscorable
 
 NOWHERE = "127.0.0.1:1"
 
@@ -313,7 +313,7 @@ class TestReview:
         hedgerow("topics", "create", "-c", config)
         hedgerow("review", "decide", "low", first, "--by", "ada", "-c", config)
         for arguments, words in (
-            (("low", second, "--by", "bob"), "already decided"),
+            (("low", second, "--by", "bob"), f"'ada' has already decided ticket 'low' as {first!r}"),
             (("high", "nonsense", "--by", "bob"), "no label 'nonsense'"),
             (("nobody", first), "no review of 'nobody'"),
             (("high", first, "--by", "x" * 300), "decided_by"),
@@ -323,6 +323,31 @@ class TestReview:
             assert (said.code, said.out) == (2, "")
             assert words in said.err
             assert len(said.err.splitlines()) == 1
+
+    def test_show_says_where_a_ticket_went_that_was_never_in_review(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        sent = routed("t-1", label="account", confidence=0.93)
+        run_apart(published(load_settings(config), sent, routed("t-2")))
+        said = hedgerow("review", "show", "t-1", "-c", config)
+        assert said.code == 0, said
+        first, call = said.out.splitlines()
+        assert re.fullmatch(
+            r"t-1: .*routed as account by the cheap model at \d{4}-\d\d-\d\d [\d:]{8}Z, confidence 0.93", first
+        )
+        assert call.startswith("cheap (cheap-model-2026-08-01): refund")
+        [row] = hedgerow("review", "show", "t-1", "--json", "-c", config).rows
+        assert Routed.model_validate(row["routed"]) == sent
+        unknown = hedgerow("review", "show", "t-3", "-c", config)
+        assert (unknown.code, unknown.out) == (2, "")
+        assert "no review of 't-3', and it was not routed" in unknown.err
+
+    def test_show_of_an_unknown_ticket_without_a_broker_says_that_routed_cannot_be_read(
+        self, hedgerow: Hedgerow, nowhere: Path
+    ) -> None:
+        said = hedgerow("review", "show", "t-1", "-c", nowhere)
+        assert (said.code, said.out) == (2, "")
+        [line] = said.err.splitlines()
+        assert "no review of 't-1', and the topic routed cannot be read: no Kafka broker answers" in line
 
     def test_a_decision_outlives_a_broker_that_is_away(self, hedgerow: Hedgerow, config: Path, nowhere: Path) -> None:
         """Both fixtures write one file: what is away first comes back under the same name."""
