@@ -24,30 +24,37 @@ _DEFAULT_ERROR = 0.05
 
 
 def calibrate(
-    records: Annotated[Path, typer.Argument(help="A record file of hedgerow evaluate, with gold labels.")],
-    out: Annotated[Path, typer.Option(help="Where the policy file is written.")],
+    records: Annotated[Path, typer.Argument(help="Record file that hedgerow evaluate wrote, with gold labels")],
+    out: Annotated[Path, typer.Option(help="Policy file to write")],
     max_error: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Bound on the share of wrong labels among those accepted; 0.05 without it."),
+        typer.Option(min=0, max=1, help="Maximum share of wrong labels among those accepted (default: 0.05)"),
     ] = None,
     min_accuracy: Annotated[
-        float | None, typer.Option(min=0, max=1, help="The same bound the other way round; the stricter one counts.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Minimum share of right labels among those accepted; the stricter of the two bounds counts",
+        ),
     ] = None,
-    level: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence at which the bound holds.")] = 0.95,
+    level: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence level at which the bound holds")] = 0.95,
     keep: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the big model's accuracy to keep, on the same tickets.")
+        float, typer.Option(min=0, max=1, help="Minimum share of the big model's accuracy to keep, on the same tickets")
     ] = 0.99,
     min_saving: Annotated[
         float,
-        typer.Option(min=-1, max=1, help="Saving in model calls to reach, if it can be, before people's work counts."),
+        typer.Option(min=-1, max=1, help="Saving in model calls to reach, if possible, before reviewers' work counts"),
     ] = 0.7,
-    max_review: Annotated[float, typer.Option(min=0, max=1, help="Share of tickets that people can take.")] = 0.3,
-    review_usd: Annotated[float, typer.Option(min=0, help="What a person's decision costs, USD.")] = 0.1,
+    max_review: Annotated[
+        float, typer.Option(min=0, max=1, help="Maximum share of tickets that reviewers can take")
+    ] = 0.3,
+    review_usd: Annotated[float, typer.Option(min=0, help="Cost of one reviewer's decision, USD")] = 0.1,
     base: Annotated[
-        Path | None, typer.Option(help="A policy whose basis, covered mass, audit share and limits are kept.")
+        Path | None, typer.Option(help="Policy file whose basis, covered mass, audit share and limits are kept")
     ] = None,
-    pictures: Annotated[Path | None, typer.Option(help="Folder for three SVG pictures.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the split of the records.")] = 0,
+    pictures: Annotated[Path | None, typer.Option(help="Folder to write three SVG pictures to")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed for the split of the records")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fit calibration maps, try all thresholds, and write the cheapest policy that keeps the bound; exit 1 if none does."""

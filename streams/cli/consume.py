@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 def consume(
     topic: Annotated[
-        str, typer.Argument(help="tickets, classifications, escalations, routed, reviews, dead-letters ...")
+        str,
+        typer.Argument(help="Topic to read, without its prefix: tickets, routed, reviews, dead-letters, alerts ..."),
     ],
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int | None, typer.Option("--max", min=1, help="Maximum number of messages to print.")] = None,
+    limit: Annotated[int | None, typer.Option("--max", min=1, help="Maximum number of messages to print")] = None,
     wait: Annotated[
-        float | None, typer.Option(min=0, help="End after this many seconds in which nothing was printed.")
+        float | None, typer.Option(min=0, help="Number of seconds without a message after which to end")
     ] = None,
-    seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after this many seconds.")] = None,
-    latest: Annotated[bool, typer.Option(help="Only what comes from now on.")] = False,
-    unique: Annotated[bool, typer.Option(help="Each id once: what a consumer that deduplicates sees.")] = False,
+    seconds: Annotated[float | None, typer.Option("--for", min=0, help="Number of seconds after which to end")] = None,
+    latest: Annotated[bool, typer.Option(help="Print only messages that arrive from now on")] = False,
+    unique: Annotated[
+        bool, typer.Option(help="Print each id once, as a consumer sees it that removes duplicates")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print the messages of a topic from the beginning, one readable line each.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.models.endpoint import Endpoint
     from streams.settings import Settings
 
-app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_help=True)
+app = typer.Typer(help="Check what is relied on at each model endpoint.", no_args_is_help=True)
 
 
 @app.command()
@@ -49,7 +49,9 @@ def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 @app.command()
 def scan(
-    file: Annotated[Path, typer.Argument(help="YAML: endpoints, a list of {name?, base_url, model, api?, ...}.")],
+    file: Annotated[
+        Path, typer.Argument(help="YAML file with endpoints: a list of {name?, base_url, model, api?, ...}")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""

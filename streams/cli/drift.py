@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Judge probes: replay, test, plot, report; acknowledge an alert.", no_args_is_help=True)
 
 Rows = Annotated[
-    Path, typer.Argument(help='JSONL rows {"endpoint", "at", "logprobs": {token: logprob}|null, "error"}.')
+    Path, typer.Argument(help='JSONL file of probes: {"endpoint", "at", "logprobs": {token: logprob}|null, "error"}')
 ]
-Detector = Annotated[str, typer.Option(help="lt, lt-ref or another one that there is.")]
+Detector = Annotated[str, typer.Option(help="Name of the detector: lt, lt-ref or page-hinkley")]
 
 
 @app.command()
@@ -55,8 +55,8 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
 def two_samples(
     first: Rows,
     second: Rows,
-    permutations: Annotated[int, typer.Option(min=1, help="Permutations of the rows.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the permutations.")] = 0,
+    permutations: Annotated[int, typer.Option(min=1, help="Number of permutations of the probes")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the permutations")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Test whether two sets of probes come from the same model: the statistic and p = (1 + hits) / (N + 1).
@@ -79,10 +79,10 @@ def two_samples(
 @app.command()
 def plot(
     file: Rows,
-    out: Annotated[Path, typer.Option(help="The SVG file to write.")],
-    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
+    out: Annotated[Path, typer.Option(help="SVG file to write")],
+    endpoint: Annotated[str | None, typer.Option(help="Name of the one endpoint to draw (default: all)")] = None,
     detector: Detector = "lt-ref",
-    tokens: Annotated[int, typer.Option(min=1, max=8, help="How many tokens to draw.")] = 8,
+    tokens: Annotated[int, typer.Option(min=1, max=8, help="Maximum number of tokens to draw")] = 8,
 ) -> None:
     """Draw the likeliest tokens of each endpoint over time, with the alarms."""
     from streams.core.drift.plot import plot as draw
@@ -101,10 +101,15 @@ def plot(
 
 @app.command()
 def report(
-    file: Annotated[Path | None, typer.Argument(help="JSONL rows of probes; the probes topic without it.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="JSONL file of probes (default: the topic probes)")] = None,
     config: Config = DEFAULT_CONFIG,
     endpoints: Annotated[
-        Path | None, typer.Option("--endpoints", "-e", help="The endpoints file, which names the providers.")
+        Path | None,
+        typer.Option(
+            "--endpoints",
+            "-e",
+            help="YAML file of endpoints, which names their providers (default: that of the settings)",
+        ),
     ] = None,
     detector: Detector = "lt-ref",
     as_json: AsJson = False,
@@ -133,12 +138,12 @@ def report(
 
 @app.command()
 def acknowledge(
-    endpoint: Annotated[str, typer.Argument(help="The endpoint, as its alerts name it.")],
+    endpoint: Annotated[str, typer.Argument(help="Name of the endpoint, as in its alerts")],
     config: Config = DEFAULT_CONFIG,
-    by: Annotated[str, typer.Option(help="Who says so; the user of this machine without it.")] = "",
-    note: Annotated[str, typer.Option(help="What was found.")] = "",
+    by: Annotated[str, typer.Option(help="Name of the person who acknowledges (default: login name)")] = "",
+    note: Annotated[str, typer.Option(help="Note on what was found")] = "",
 ) -> None:
-    """Say that somebody has seen to an endpoint's alerts: the policy counts as made for the model as it is now."""
+    """Acknowledge an endpoint's alerts: from now on the policy counts as made for the model as it is now."""
     from schemas import Alert, stable_id
     from streams.core.drift.alert_kinds import WatchKind
     from streams.errors import SettingsError

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Probe model endpoints, so that a change is noticed.", no_args_is_help=True)
 
 Endpoints = Annotated[
-    Path | None, typer.Option("--endpoints", "-e", help="A YAML file of endpoints; the settings' own without it.")
+    Path | None,
+    typer.Option("--endpoints", "-e", help="YAML file of endpoints to probe (default: those of the settings)"),
 ]
 
 
@@ -34,7 +35,12 @@ Endpoints = Annotated[
 def once(
     config: Config = DEFAULT_CONFIG,
     endpoints: Endpoints = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print only; needs no settings and no broker.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the probes without sending them; with --endpoints no settings are needed"
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Probe every endpoint now and send the probes; exit 1 if one gave no logprobs.
@@ -62,7 +68,7 @@ def run_prober(
     config: Config = DEFAULT_CONFIG,
     endpoints: Endpoints = None,
     as_json: AsJson = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[str, typer.Option(help="Lowest level to log: debug, info, warning or error")] = "info",
 ) -> None:
     """Probe on schedule until Ctrl-C. Of several probers one leads and the others stand by."""
     from streams.errors import SettingsError

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
 
-app = typer.Typer(help="What waits for a person, the most uncertain first.", no_args_is_help=True)
+app = typer.Typer(help="List, show and decide the tickets in review, the most uncertain first.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_reviews(
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option("--max", min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--max", min=1, help="Maximum number of rows")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Print what waits, the most uncertain first."""
+    """Print the tickets in review, the most uncertain first."""
     _, store = _open(config)
     items = store.waiting(limit)
     if as_json:
@@ -55,7 +55,7 @@ def list_reviews(
 
 @app.command()
 def show(
-    ticket: Annotated[str, typer.Argument(help="A ticket id or a review id.")],
+    ticket: Annotated[str, typer.Argument(help="Ticket id or review id")],
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
@@ -82,11 +82,11 @@ def show(
 
 @app.command()
 def decide(
-    ticket: Annotated[str, typer.Argument(help="A ticket id or a review id.")],
-    label: Annotated[str, typer.Argument(help="The right label.")],
+    ticket: Annotated[str, typer.Argument(help="Ticket id or review id")],
+    label: Annotated[str, typer.Argument(help="Right label for the ticket")],
     config: Config = DEFAULT_CONFIG,
-    by: Annotated[str | None, typer.Option(help="Who decides; the login name without it.")] = None,
-    note: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "",
+    by: Annotated[str | None, typer.Option(help="Name of the reviewer (default: login name)")] = None,
+    note: Annotated[str, typer.Option(help="Note on why, kept with the verdict")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
@@ -104,7 +104,7 @@ def decide(
 
 @app.command()
 def resend(config: Config = DEFAULT_CONFIG) -> None:
-    """Send decisions that were stored while the broker was away."""
+    """Send decisions that were stored while the broker was unavailable."""
     print(f"{send_decisions(*_open(config))} decisions sent")
 
 

@@ -19,7 +19,7 @@ app = typer.Typer(help="Create and list the topics.", no_args_is_help=True)
 def create(
     config: Config = DEFAULT_CONFIG,
     acls: Annotated[
-        Path | None, typer.Option(help="A list of users, such as deploy/kafka-rights.yaml, to be given their rights.")
+        Path | None, typer.Option(help="YAML file of users to give their rights, such as deploy/kafka-rights.yaml")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +50,7 @@ def create(
 
 @app.command("acls")
 def print_acls(
-    file: Annotated[Path, typer.Argument(help="A list of users, such as deploy/kafka-rights.yaml.")],
+    file: Annotated[Path, typer.Argument(help="YAML file of users, such as deploy/kafka-rights.yaml")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Print the users' rights as arguments of kafka-acls.sh, one line each; needs no broker."""

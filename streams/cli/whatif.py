@@ -14,8 +14,8 @@ from streams.cli.policy_figures import show_labels, show_slices
 
 
 def whatif(
-    records: Annotated[Path, typer.Argument(help="A record file of hedgerow evaluate.")],
-    policy: Annotated[Path, typer.Option(help="The policy file to replay.")],
+    records: Annotated[Path, typer.Argument(help="Record file that hedgerow evaluate wrote")],
+    policy: Annotated[Path, typer.Option(help="Policy file to replay")],
     as_json: AsJson = False,
 ) -> None:
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""

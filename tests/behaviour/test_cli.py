@@ -111,6 +111,18 @@ class TestHelp:
         assert result.exit_code == 0, result.output
         assert "Usage:" in result.output
 
+    @pytest.mark.parametrize("path", EVERY, ids=" ".join)
+    def test_every_option_and_argument_says_what_its_value_is(self, path: tuple[str, ...]) -> None:
+        command = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]  # type: ignore[attr-defined]
+        for parameter in command.params:
+            said = getattr(parameter, "help", None)
+            assert said, f"{parameter.name} has no help text"
+            assert said[0].isupper(), said
+            assert len(said) <= 100, said
+            assert not set(said) & set("\n\t"), said
+
     def test_a_command_that_does_not_exist(self, hedgerow: Hedgerow) -> None:
         said = hedgerow("nonsense")
         assert said.code == 2
