@@ -146,13 +146,7 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     if made["saving"] is not None and made["saving"] < promise["min_saving"]:
         print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
     print()
-    columns = [Column("tier"), Column("asked", right=True), Column("accepts", "wrap"), Column("else", "wrap")]
-    rules = found["thresholds"]
-    tiers = [
-        (tier, f"{found['asked'][tier]:.1%}", _accepts(tier, rules[tier]), _otherwise(tier, rules[tier]))
-        for tier in ("cheap", "big")
-    ]
-    show_table(columns, tiers, title="thresholds", console=console)
+    _show_thresholds(console, found)
     print()
     print(
         f"accepted error {made['accepted_error'] or 0.0:.2%}, under {made['accepted_error_bound']:.2%} with "
@@ -160,19 +154,23 @@ def _show(console: Console, found: dict[str, Any]) -> None:
     )
 
 
-def _accepts(tier: str, rule: dict[str, Any]) -> str:
-    """Say in words which answers are accepted; the confidence is the calibrated one."""
-    below = "below" if tier == "cheap" else "at most"
-    return f"confidence at least {rule['min_confidence']:.4f}, entropy {below} {rule['max_entropy']:.4f} nats"
+def _show_thresholds(console: Console, found: dict[str, Any]) -> None:
+    names = ("asked", "min confidence", "max nats")
+    columns = [Column("tier"), *(Column(name, right=True) for name in names), Column("what is not accepted", "wrap")]
+    tiers: list[tuple[str, ...]] = []
+    for tier, rule in found["thresholds"].items():
+        limits = (f"{found['asked'][tier]:.1%}", f"{rule['min_confidence']:.4f}", f"{rule['max_entropy']:.4f}")
+        tiers.append((tier, *limits, _otherwise(tier, rule)))
+    show_table(columns, tiers, title="thresholds", console=console)
 
 
 def _otherwise(tier: str, rule: dict[str, Any]) -> str:
-    """Say in words what becomes of all other answers, and which further rule there is."""
+    """Say what becomes of the other answers, and which further limits there are."""
     if tier == "big":
-        return f"in review, also if the tiers disagree from {rule['disagreement_entropy']:.4f} nats on"
-    said = "to the big model"
+        return f"goes to review; if the tiers disagree, from {rule['disagreement_entropy']:.4f} nats on"
+    said = "goes to the big model"
     if rule["abstain_entropy"] is not None:
-        said += f", in review from {rule['abstain_entropy']:.4f} nats on"
+        said += f", from {rule['abstain_entropy']:.4f} nats on to review"
     if rule["max_chars"] is not None:
-        said += f"; a text over {rule['max_chars']} characters goes there unasked"
+        said += f"; a text over {rule['max_chars']} characters goes there at once"
     return said

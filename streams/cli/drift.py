@@ -27,7 +27,7 @@ app = typer.Typer(help="Judge probes: replay, test, plot, report; acknowledge an
 Rows = Annotated[
     Path, typer.Argument(help='JSONL file of probes: {"endpoint", "at", "logprobs": {token: logprob}|null, "error"}')
 ]
-Detector = Annotated[str, typer.Option(help="Name of the detector: lt, lt-ref or page-hinkley")]
+Detector = Annotated[str, typer.Option(help="Name of the detector: lt, lt-ref or river-page-hinkley")]
 
 
 @app.command()
