@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
+from rich.console import Console
 
+from streams.cli.message_lines import line_of_record
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.terminal import plain
+from streams.cli.terminal import width_of
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -19,19 +21,25 @@ if TYPE_CHECKING:
 
 def consume(
     topic: Annotated[
-        str, typer.Argument(help="tickets, classifications, escalations, routed, reviews, dead-letters ...")
+        str,
+        typer.Argument(help="Topic to read, without its prefix: tickets, routed, reviews, dead-letters, alerts ..."),
     ],
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int | None, typer.Option("--max", min=1, help="Maximum number of messages to print.")] = None,
+    limit: Annotated[int | None, typer.Option("--max", min=1, help="Maximum number of messages to print")] = None,
     wait: Annotated[
-        float | None, typer.Option(min=0, help="End after this many seconds in which nothing was printed.")
+        float | None, typer.Option(min=0, help="Number of seconds without a message after which to end")
     ] = None,
-    seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after this many seconds.")] = None,
-    latest: Annotated[bool, typer.Option(help="Only what comes from now on.")] = False,
-    unique: Annotated[bool, typer.Option(help="Each id once: what a consumer that deduplicates sees.")] = False,
+    seconds: Annotated[float | None, typer.Option("--for", min=0, help="Number of seconds after which to end")] = None,
+    latest: Annotated[bool, typer.Option(help="Print only messages that arrive from now on")] = False,
+    unique: Annotated[
+        bool, typer.Option(help="Print each id once, as a consumer sees it that removes duplicates")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the messages of a topic, from the beginning; --json prints one message a line as it was sent."""
+    """Print the messages of a topic from the beginning, one readable line each.
+
+    Times are in UTC. --json prints each message as it was sent.
+    """
     until = math.inf if seconds is None else time.monotonic() + seconds
     run(_consume(topic, config, limit, wait, until, latest=latest, unique=unique, as_json=as_json))
 
@@ -51,10 +59,11 @@ async def _consume(
     from streams.settings import load_settings
 
     settings = load_settings(config)
+    prefix, width = settings.topics.prefix, width_of(Console())
     seen: set[str] = set()
     printed = 0
     last = time.monotonic()
-    async with reader([topic], settings.broker.connection, prefix=settings.topics.prefix, latest=latest) as consumer:
+    async with reader([topic], settings.broker.connection, prefix=prefix, latest=latest) as consumer:
         while time.monotonic() < min(until, math.inf if wait is None else last + wait):
             batches = await consumer.getmany(timeout_ms=200)
             for record in (record for records in batches.values() for record in records):
@@ -62,7 +71,7 @@ async def _consume(
                 if unique and identity in seen:
                     continue
                 seen.add(identity)
-                print(_json_line(record) if as_json else _line(record), flush=True)
+                print(_json_line(record) if as_json else line_of_record(record, prefix, width), flush=True)
                 last = time.monotonic()
                 printed += 1
                 if printed == limit:
@@ -88,8 +97,3 @@ def _json_line(record: ConsumerRecord) -> str:
         return orjson.dumps(orjson.loads(record.value or b"null")).decode()
     except orjson.JSONDecodeError:
         return orjson.dumps({"not_json": (record.value or b"").decode("utf-8", "replace")}).decode()
-
-
-def _line(record: ConsumerRecord) -> str:
-    key, value = (plain((data or b"").decode("utf-8", "replace")) for data in (record.key, record.value))
-    return " ".join(f"{record.partition}/{record.offset} {key} {value}".splitlines())

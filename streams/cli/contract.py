@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.tables import Column, show_table
 
 if TYPE_CHECKING:
     from streams.core.guards.contract import Contract, Contracts
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from streams.models.probed_endpoint import ProbedEndpoint
     from streams.settings import Settings
 
-app = typer.Typer(help="What is relied on at each model endpoint.", no_args_is_help=True)
+app = typer.Typer(help="Check what is relied on at each model endpoint.", no_args_is_help=True)
 
 
 @app.command()
@@ -53,7 +52,7 @@ def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 @app.command()
 def scan(
-    file: Annotated[Path, typer.Argument(help="The YAML file of endpoints to probe; names are optional here.")],
+    file: Annotated[Path, typer.Argument(help="YAML file of endpoints to probe; names are optional here")],
     as_json: AsJson = False,
 ) -> None:
     """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""
@@ -64,21 +63,21 @@ def scan(
     if as_json:
         print(orjson.dumps([asdict(result) for result in results]).decode())
         return
-    table = Table(title=f"{len(results)} endpoints", title_justify="left")
-    for column in ("endpoint", "model", "logprobs", "shape", "k", "least output", "remarks"):
-        table.add_column(column, overflow="fold")
-    for result in results:
-        remarks = [*result.adapted, *(filter(None, [result.reason, result.detail]))]
-        table.add_row(
+    rows = [
+        (
             result.name,
             result.model_returned or result.model,
             "yes" if result.logprobs else "no",
             result.shape,
             None if result.k is None else str(result.k),
             None if result.min_output_tokens is None else f"{result.min_output_tokens} tokens",
-            "; ".join(remarks),
+            "; ".join([*result.adapted, *(filter(None, [result.reason, result.detail]))]),
         )
-    Console().print(table)
+        for result in results
+    ]
+    names = ("endpoint", "model", "logprobs", "shape", "k", "least output")
+    columns = [*(Column(name) for name in names), Column("remarks", "wrap")]
+    show_table(columns, rows, title=f"{len(results)} endpoints")
 
 
 async def _check(settings: Settings, contracts: Contracts) -> list[dict[str, Any]]:
@@ -137,17 +136,22 @@ def _exceptions(contracts: Contracts) -> list[dict[str, Any]]:
 
 
 def _print_check(rows: list[dict[str, Any]], exceptions: list[dict[str, Any]]) -> None:
-    console = Console()
     for row in rows:
         if row["kept"]:
-            console.print(f"ok   {row['tier']} tier: {row['model_returned']} keeps its contract, k = {row['k']}")
+            print(f"ok   {row['tier']} tier: {row['model_returned']} keeps its contract, k = {row['k']}")
     broken = [(row, breach) for row in rows for breach in row["breaches"]]
     if broken:
-        table = Table(title="broken", title_justify="left")
-        for column in ("tier", "model", "field", "relied on to", "expected", "found", "owner"):
-            table.add_column(column, overflow="fold")
-        for row, breach in broken:
-            table.add_row(
+        columns = (
+            Column("tier"),
+            Column("model"),
+            Column("field"),
+            Column("relied on to"),
+            Column("expected", "wrap"),
+            Column("found", "wrap"),
+            Column("owner"),
+        )
+        cells = [
+            (
                 row["tier"],
                 row["model"],
                 breach["field"],
@@ -156,10 +160,12 @@ def _print_check(rows: list[dict[str, Any]], exceptions: list[dict[str, Any]]) -
                 breach["found"],
                 row["owner"],
             )
-        console.print(table)
+            for row, breach in broken
+        ]
+        show_table(columns, cells, title="broken")
     for each in exceptions:
         state = "in force until" if each["in_force"] else "not in force: it expired on"
-        console.print(f"exception {each['id']} of {each['owner']}: {state} {each['expires']}", highlight=False)
+        print(f"exception {each['id']} of {each['owner']}: {state} {each['expires']}")
 
 
 def _endpoints(file: Path) -> list[ProbedEndpoint]:

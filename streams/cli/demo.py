@@ -9,30 +9,34 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from streams.cli.options import AsJson, Models
 from streams.cli.runtime import run
+from streams.cli.tables import Column, show_table
 
 
 def demo(
     tickets: Annotated[
-        Path | None, typer.Option(help="JSONL rows {ticket_id, text, label?}; bundled tickets without it.")
+        Path | None, typer.Option(help="JSONL file of tickets {ticket_id, text, label?} (default: bundled tickets)")
     ] = None,
-    train: Annotated[Path | None, typer.Option(help="Labelled JSONL rows that the sandbox models learn from.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="A policy file.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 1,
-    broker: Annotated[str, typer.Option(help="embedded, kafka or HOST:PORT.")] = "embedded",
+    train: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of labelled tickets to train the sandbox models on (default: bundled ones)"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file (default: the default policy)")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Number of worker processes")] = 1,
+    broker: Annotated[str, typer.Option(help="Broker to use: embedded, kafka or HOST:PORT")] = "embedded",
     fault: Annotated[
-        list[str] | None, typer.Option(help="A fault of the model server, NAME=RATE; may be repeated.")
+        list[str] | None, typer.Option(help="Fault of the model server from the start, as NAME=RATE; may be repeated")
     ] = None,
     then_fault: Annotated[
-        list[str] | None, typer.Option(help="A fault from when half of the tickets are settled; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Fault once half of the tickets have their outcome, as NAME=RATE; may be repeated"),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="JSON file to write the figures to")] = None,
     models: Models = "trained",
-    seed: Annotated[int, typer.Option(help="Of everything random in the sandbox.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Watch tickets flow through the pipeline; ends when every one has its outcome."""
@@ -62,19 +66,19 @@ def demo(
     if as_json:
         print(orjson.dumps(figures).decode())
     else:
-        console.print(_table(figures))
+        _show(figures, console)
     if figures["lost"] or figures["duplicates"] or figures["unscored_accepts"]:
         raise typer.Exit(1)
 
 
-def _table(figures: dict[str, Any]) -> Table:
-    table = Table(title="what became of the tickets", title_justify="left", show_header=False)
+def _show(figures: dict[str, Any], console: Console) -> None:
+    rows, styles = [], []
     for name, value in figures.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
         elif isinstance(value, float):
             value = f"{value:.4f}" if "usd" in name else f"{value:.3f}"
-        table.add_row(
-            name, str(value), style="red" if name in {"lost", "duplicates", "unscored_accepts"} and value else ""
-        )
-    return table
+        rows.append((name, str(value)))
+        styles.append("red" if name in {"lost", "duplicates", "unscored_accepts"} and value else "")
+    columns = (Column(""), Column("", "wrap"))
+    show_table(columns, rows, title="what became of the tickets", styles=styles, console=console)

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.terminal import plain
+from streams.cli.tables import Column, show_table
 
 if TYPE_CHECKING:
     from streams.core.drift.report import DriftReport
@@ -27,9 +25,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Judge probes: replay, test, plot, report; acknowledge an alert.", no_args_is_help=True)
 
 Rows = Annotated[
-    Path, typer.Argument(help='JSONL rows {"endpoint", "at", "logprobs": {token: logprob}|null, "error"}.')
+    Path, typer.Argument(help='JSONL file of probes: {"endpoint", "at", "logprobs": {token: logprob}|null, "error"}')
 ]
-Detector = Annotated[str, typer.Option(help="lt, lt-ref or another one that there is.")]
+Detector = Annotated[str, typer.Option(help="Name of the detector: lt, lt-ref or river-page-hinkley")]
 
 
 @app.command()
@@ -59,8 +57,8 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
 def two_samples(
     first: Rows,
     second: Rows,
-    permutations: Annotated[int, typer.Option(min=1, max=100_000, help="Permutations of the rows.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the permutations.")] = 0,
+    permutations: Annotated[int, typer.Option(min=1, max=100_000, help="Number of permutations of the probes")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the permutations")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Test whether two sets of probes come from the same model: the statistic and p = (1 + hits) / (N + 1).
@@ -83,10 +81,10 @@ def two_samples(
 @app.command()
 def plot(
     file: Rows,
-    out: Annotated[Path, typer.Option(help="The SVG file to write.")],
-    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
+    out: Annotated[Path, typer.Option(help="SVG file to write")],
+    endpoint: Annotated[str | None, typer.Option(help="Name of the one endpoint to draw (default: all)")] = None,
     detector: Detector = "lt-ref",
-    tokens: Annotated[int, typer.Option(min=1, max=8, help="How many tokens to draw.")] = 8,
+    tokens: Annotated[int, typer.Option(min=1, max=8, help="Maximum number of tokens to draw")] = 8,
 ) -> None:
     """Draw the likeliest tokens of each endpoint over time, with the alarms."""
     from streams.core.drift.plot import plot as draw
@@ -107,10 +105,15 @@ def plot(
 
 @app.command()
 def report(
-    file: Annotated[Path | None, typer.Argument(help="JSONL rows of probes; the probes topic without it.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="JSONL file of probes (default: the topic probes)")] = None,
     config: Config = DEFAULT_CONFIG,
     endpoints: Annotated[
-        Path | None, typer.Option("--endpoints", "-e", help="The endpoints file, which names the providers.")
+        Path | None,
+        typer.Option(
+            "--endpoints",
+            "-e",
+            help="YAML file of endpoints, which names their providers (default: that of the settings)",
+        ),
     ] = None,
     detector: Detector = "lt-ref",
     as_json: AsJson = False,
@@ -139,12 +142,12 @@ def report(
 
 @app.command()
 def acknowledge(
-    endpoint: Annotated[str, typer.Argument(help="The endpoint, as its alerts name it.")],
+    endpoint: Annotated[str, typer.Argument(help="Name of the endpoint, as in its alerts")],
     config: Config = DEFAULT_CONFIG,
-    by: Annotated[str, typer.Option(help="Who says so; the user of this machine without it.")] = "",
-    note: Annotated[str, typer.Option(help="What was found.")] = "",
+    by: Annotated[str, typer.Option(help="Name of the person who acknowledges (default: login name)")] = "",
+    note: Annotated[str, typer.Option(help="Note on what was found")] = "",
 ) -> None:
-    """Say that somebody has seen to an endpoint's alerts: the policy counts as made for the model as it is now."""
+    """Acknowledge an endpoint's alerts: from now on the policy counts as made for the model as it is now."""
     from schemas import Alert, stable_id
     from streams.core.drift.alert_kinds import WatchKind
     from streams.errors import SettingsError
@@ -185,15 +188,10 @@ async def _feed(made: DriftReport, settings: Settings) -> None:
 
 
 def _print(lines: Iterable[dict[str, object]]) -> None:
-    table = Table(title="changes by provider", title_justify="left")
-    for column in ("provider", "endpoints", "years", "probes", "changes", "changes per year", "USD per year"):
-        table.add_column(column, justify="left" if column == "provider" else "right")
-    for line in lines:
-        table.add_row(*map(_shown, line.values()))
-    Console().print(table)
+    numbers = ("endpoints", "years", "probes", "changes", "changes per year", "USD per year")
+    columns = [Column("provider"), *(Column(name, right=True) for name in numbers)]
+    show_table(columns, ([_shown(value) for value in line.values()] for line in lines), title="changes by provider")
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else plain(str(value))
+def _shown(value: object) -> str | None:
+    return f"{value:.3g}" if isinstance(value, float) else None if value is None else str(value)

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from streams.cli.options import AsJson, Models
+from streams.cli.policy_figures import show_slices
 from streams.cli.runtime import run
-from streams.cli.slices import slice_table
 from streams.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,22 +26,27 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    tickets: Annotated[Path, typer.Option(help="JSONL rows {ticket_id, text, label?, slice?}.")],
-    record: Annotated[Path, typer.Option(help="The record file; what it already holds is not asked again.")],
+    tickets: Annotated[Path, typer.Option(help="JSONL file of tickets {ticket_id, text, label?, slice?}")],
+    record: Annotated[
+        Path, typer.Option(help="Record file to write; tickets that it already holds are not asked about again")
+    ],
     train: Annotated[
         Path | None,
-        typer.Option(help="Labelled JSONL rows that the sandbox models learn from; bundled ones without it."),
+        typer.Option(help="JSONL file of labelled tickets to train the sandbox models on (default: bundled ones)"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="A settings file, to ask its endpoints and not the sandbox's.")
+        Path | None,
+        typer.Option("--config", "-c", help="Settings file whose endpoints to ask (default: sandbox models)"),
     ] = None,
-    policy: Annotated[Path | None, typer.Option(help="The policy for the figures that are printed.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy file for the figures (default: that of the settings)")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,
     models: Models = "trained",
-    seed: Annotated[int, typer.Option(help="Of everything random in the sandbox.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Record what both tiers say about every ticket, for calibrate and whatif; exit 1 where some got no answer."""
+    """Record what both tiers say about every ticket, for calibrate and whatif; exit 1 if some got no answer."""
     from streams.core.calibration.figures import whatif
     from streams.demo.run import read_lines
     from streams.evaluation import RecordFile, read_tickets
@@ -153,7 +158,5 @@ def _show(figures: dict[str, Any], record: Path) -> None:
         )
         if figures[name]
     )
-    console.print(
-        f"{figures['recorded']} tickets in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}"
-    )
-    console.print(slice_table(figures, f"under the policy {figures['policy_id']}"))
+    print(f"{figures['recorded']} tickets in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}")
+    show_slices(figures, f"under the policy {figures['policy_id']}", console)

@@ -9,10 +9,10 @@ import typer
 
 from streams.sandbox.model_kinds import ModelKind
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 Models = Annotated[
     ModelKind,
-    typer.Option(help="The cheap model: a trained classifier, or a real language model (needs the extra 'llm')."),
+    typer.Option(help="Cheap model: a trained classifier, or a real language model (needs the extra 'llm')"),
 ]
 DEFAULT_CONFIG = Path("hedgerow.yaml")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
+from streams.cli.message_lines import line_of, shown
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.terminal import plain
+from streams.cli.terminal import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Probe model endpoints, so that a change is noticed.", no_args_is_help=True)
 
 Endpoints = Annotated[
-    Path | None, typer.Option("--endpoints", "-e", help="A YAML file of endpoints; the settings' own without it.")
+    Path | None,
+    typer.Option("--endpoints", "-e", help="YAML file of endpoints to probe (default: those of the settings)"),
 ]
 
 
@@ -32,7 +35,12 @@ Endpoints = Annotated[
 def once(
     config: Config = DEFAULT_CONFIG,
     endpoints: Endpoints = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print only; needs no settings and no broker.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the probes without sending them; with --endpoints no settings are needed"
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Probe every endpoint now and send the probes; exit 1 if one gave no logprobs.
@@ -60,7 +68,7 @@ def run_prober(
     config: Config = DEFAULT_CONFIG,
     endpoints: Endpoints = None,
     as_json: AsJson = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[str, typer.Option(help="Lowest level to log: debug, info, warning or error")] = "info",
 ) -> None:
     """Probe on schedule until Ctrl-C. Of several probers one leads and the others stand by."""
     from streams.errors import SettingsError
@@ -112,11 +120,4 @@ def _print(probe: Probe, *, as_json: bool) -> None:
     if as_json:
         print(probe.encode().decode(), flush=True)
         return
-    if probe.error is not None:
-        said = plain(probe.error)
-    elif probe.logprobs is None:
-        said = "no logprobs"
-    else:
-        best = max(probe.logprobs, key=probe.logprobs.__getitem__)
-        said = f"k = {len(probe.logprobs)}, likeliest {best!r} at {probe.logprobs[best]:.4f}"
-    print(f"{plain(probe.endpoint):<30} {said}  (${probe.cost_usd:.8f})", flush=True)
+    print(shown(line_of(probe), width_of(Console())), flush=True)

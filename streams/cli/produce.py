@@ -28,11 +28,13 @@ _SHOWN = 20
 def produce(
     file: Annotated[
         Path,
-        typer.Argument(help="JSONL rows {ticket_id, text, label?}, or .csv or .tsv; - for JSONL on standard input."),
+        typer.Argument(
+            help="JSONL, .csv or .tsv file of tickets {ticket_id, text, label?}; - for JSONL on standard input"
+        ),
     ],
     config: Config = DEFAULT_CONFIG,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Send the valid rows even if others are refused.")
+        bool, typer.Option("--skip-bad", help="Send the valid rows even if others are refused")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -8,30 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from schemas import Call, Scored
+from schemas import Call, Routed, Scored
 from streams.cli.login import login_name
+from streams.cli.message_lines import time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
-from streams.cli.tables import show_table
+from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
 
-app = typer.Typer(help="What waits for a person, the most uncertain first.", no_args_is_help=True)
+app = typer.Typer(help="List, show and decide the tickets in review, the most uncertain first.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_reviews(
     config: Config = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option("--max", min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--max", min=1, help="Maximum number of rows")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Print what waits, the most uncertain first."""
+    """Print the tickets in review, the most uncertain first."""
     _, store = _open(config)
     items = store.waiting(limit)
     if as_json:
@@ -39,29 +38,33 @@ def list_reviews(
             print(orjson.dumps(_row(item)).decode())
         return
     counts = store.counts()
-    table = Table(title=f"{counts.waiting} waiting, {counts.decided} decided", title_justify="left")
-    for column in ("ticket", "doubt (nats)", "suggested", "why", "text"):
-        table.add_column(column)
-    for item in items:
-        review = item.review
-        text = " ".join(review.ticket.text.split())
-        cells = (
-            review.ticket_id, f"{review.uncertainty:.2f}", review.suggested or "", ", ".join(review.reasons), text,
-        )  # fmt: skip
-        # As Text: rich would take "[/b]" in a ticket for markup of its own.
-        table.add_row(*(Text(plain(cell)) for cell in cells))
-    show_table(table, text="text")
+    columns = (
+        Column("ticket"),
+        Column("nats", right=True),
+        Column("suggested"),
+        Column("why", "cut"),
+        Column("text", "cut"),
+    )
+    reviews = [item.review for item in items]
+    rows = [
+        (one.ticket_id, f"{one.uncertainty:.2f}", one.suggested, ", ".join(one.reasons), one.ticket.text)
+        for one in reviews
+    ]
+    show_table(columns, rows, title=f"{counts.waiting} waiting, {counts.decided} decided")
 
 
 @app.command()
 def show(
-    ticket: Annotated[str, typer.Argument(help="A ticket id or a review id.")],
+    ticket: Annotated[str, typer.Argument(help="Ticket id or review id")],
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Print one ticket with what both tiers said."""
-    _, store = _open(config)
-    item = _get(store, ticket)
+    """Print one ticket with what both tiers said, or where it went if it was never in review."""
+    settings, store = _open(config)
+    item = store.get(ticket)
+    if item is None:
+        _show_routed(settings, ticket, as_json=as_json)
+        return
     if as_json:
         print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
         return
@@ -70,7 +73,8 @@ def show(
     lines += [_spoken(call) for call in review.calls]
     if item.decision is not None:
         verdict = item.decision.verdict
-        lines.append(f"decided: {verdict.label} by {verdict.decided_by}")
+        unsent = "" if item.decision.sent else "; not sent yet: hedgerow review resend"
+        lines.append(f"decided: {verdict.label} by {verdict.decided_by} at {time_of(verdict.at_ms)}{unsent}")
     console = Console(highlight=False)
     for line in lines:
         console.print(plain(line), markup=False)
@@ -78,11 +82,11 @@ def show(
 
 @app.command()
 def decide(
-    ticket: Annotated[str, typer.Argument(help="A ticket id or a review id.")],
-    label: Annotated[str, typer.Argument(help="The right label.")],
+    ticket: Annotated[str, typer.Argument(help="Ticket id or review id")],
+    label: Annotated[str, typer.Argument(help="Right label for the ticket")],
     config: Config = DEFAULT_CONFIG,
-    by: Annotated[str | None, typer.Option(help="Who decides; the login name without it.")] = None,
-    note: Annotated[str, typer.Option(help="Why, for whoever reads it later.")] = "",
+    by: Annotated[str | None, typer.Option(help="Name of the reviewer (default: login name)")] = None,
+    note: Annotated[str, typer.Option(help="Note on why, kept with the verdict")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
@@ -100,7 +104,7 @@ def decide(
 
 @app.command()
 def resend(config: Config = DEFAULT_CONFIG) -> None:
-    """Send decisions that were stored while the broker was away."""
+    """Send decisions that were stored while the broker was unavailable."""
     print(f"{send_decisions(*_open(config))} decisions sent")
 
 
@@ -138,8 +142,43 @@ def _get(store: ReviewStore, ticket: str) -> QueueItem:
 
     item = store.get(ticket)
     if item is None:
-        raise SettingsError(f"no review of {ticket!r}: hedgerow review list shows what waits")
+        raise SettingsError(
+            f"no review of {ticket!r}: hedgerow review list shows what waits, hedgerow review show where a ticket went"
+        )
     return item
+
+
+def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
+    """Print where a ticket that is not in the store went; raises SettingsError if nobody knows."""
+    from streams.errors import HedgerowError, SettingsError
+
+    try:
+        found = run(_find_routed(settings, ticket))
+    except HedgerowError as error:
+        raise SettingsError(f"no review of {ticket!r}, and the topic routed cannot be read: {error}") from error
+    if found is None:
+        raise SettingsError(f"no review of {ticket!r}, and it was not routed: hedgerow review list shows what waits")
+    routed, at_ms = found
+    if as_json:
+        print(orjson.dumps({"ticket_id": ticket, "at_ms": at_ms, "routed": routed.model_dump(mode="json")}).decode())
+        return
+    by = "a reviewer" if routed.decided_by == "human" else f"the {routed.decided_by} model"
+    sure = "" if routed.confidence is None else f", confidence {routed.confidence:.2f}"
+    print(plain(f"{ticket}: never in this review store; routed as {routed.label} by {by} at {time_of(at_ms)}{sure}"))
+    for call in routed.calls:
+        print(plain(_spoken(call)))
+
+
+async def _find_routed(settings: Settings, ticket: str) -> tuple[Routed, int] | None:
+    """Return a ticket's latest result and when it was sent (Unix time, milliseconds)."""
+    from streams.kafka.readers import decode, reader, to_the_end
+
+    prefix, key, found = settings.topics.prefix, ticket.encode("utf-8", "surrogatepass"), None
+    async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            if record.key == key and isinstance(message := decode(record, prefix), Routed):
+                found = message, record.timestamp
+    return found
 
 
 def _row(item: QueueItem) -> dict[str, Any]:

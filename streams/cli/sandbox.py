@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from streams.sandbox.brokers.broker import Broker
     from streams.sandbox.model_server.process import ModelServer
 
-app = typer.Typer(help="A broker or a model server on this machine, until Ctrl-C.", no_args_is_help=True)
+app = typer.Typer(help="Run a broker or a model server on this machine, until Ctrl-C.", no_args_is_help=True)
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one")]
 
-Train = Annotated[Path | None, typer.Option(help="Labelled JSONL rows to learn from; bundled tickets without it.")]
+Train = Annotated[
+    Path | None, typer.Option(help="JSONL file of labelled tickets to train the models on (default: bundled ones)")
+]
 
 
 @app.command()
@@ -60,9 +62,11 @@ def up(
 @app.command()
 def kafka(
     port: Port = 9092,
-    nodes: Annotated[int, typer.Option(help="1 or 3.")] = 1,
-    directory: Annotated[Path | None, typer.Option(help="An empty folder for data and logs, kept afterwards.")] = None,
-    check: Annotated[bool, typer.Option(help="Start, check that it answers, stop, and say so.")] = False,
+    nodes: Annotated[int, typer.Option(help="Number of Kafka nodes: 1 or 3")] = 1,
+    directory: Annotated[
+        Path | None, typer.Option(help="Empty folder for data and logs, kept afterwards (default: a temporary one)")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Start, check that it answers, and stop")] = False,
 ) -> None:
     """Run Apache Kafka in KRaft mode (needs Java 17 and, the first time, Maven)."""
     from streams.sandbox.brokers.kafka import LocalKafka
@@ -73,11 +77,11 @@ def kafka(
 @app.command()
 def model(
     train: Train = None,
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 answers other machines too.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 answers other machines too")] = "127.0.0.1",
     port: Port = 8000,
-    fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; may be repeated.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Fault of the server, as NAME=RATE; may be repeated")] = None,
     models: Models = "trained",
-    seed: Annotated[int, typer.Option(help="Of everything random in it.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the models and faults")] = 0,
 ) -> None:
     """Run the OpenAI-compatible model server with a cheap and a big model."""
     from streams.sandbox.tickets import TRAIN

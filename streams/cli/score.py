@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 
 def score(
-    labels: Annotated[str, typer.Option(help="The labels, comma separated; one with a comma in double quotes.")],
-    file: Annotated[Path, typer.Argument(help="JSONL rows {id, response}; - for standard input.")] = Path("-"),
-    policy: Annotated[Path | None, typer.Option(help="A policy file; the default policy without it.")] = None,
+    labels: Annotated[str, typer.Option(help="Labels, comma-separated; a label with a comma in double quotes")],
+    file: Annotated[Path, typer.Argument(help="JSONL file of responses {id, response}; - for standard input")] = Path(
+        "-"
+    ),
+    policy: Annotated[Path | None, typer.Option(help="Policy file (default: the default policy)")] = None,
 ) -> None:
     """Read model responses and print, for each, how sure the model was and what the cheap tier's rule decides."""
     from streams.core.policy.fitted import refuse_other_labels

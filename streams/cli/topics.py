@@ -12,6 +12,7 @@ import typer
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.tables import Column, show_table
 from streams.errors import StopWorker
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ app = typer.Typer(help="Create and list the topics.", no_args_is_help=True)
 def create(
     config: Config = DEFAULT_CONFIG,
     acls: Annotated[
-        Path | None, typer.Option(help="A list of users, such as deploy/kafka-rights.yaml, to be given their rights.")
+        Path | None, typer.Option(help="YAML file of users to give their rights, such as deploy/kafka-rights.yaml")
     ] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker that does not answer yet.")] = 0.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker that does not answer yet")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are not there yet; with --acls give users their rights on them, too."""
@@ -60,7 +61,7 @@ def create(
 
 @app.command("acls")
 def print_acls(
-    file: Annotated[Path, typer.Argument(help="A list of users, such as deploy/kafka-rights.yaml.")],
+    file: Annotated[Path, typer.Argument(help="YAML file of users, such as deploy/kafka-rights.yaml")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Print the users' rights as arguments of kafka-acls.sh, one line each; needs no broker."""
@@ -82,8 +83,8 @@ def list_topics(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
     if as_json:
         print(orjson.dumps({state.name: state.partitions for state in states}).decode())
     else:
-        for state in states:
-            print(f"{state.name:<40} {f'{state.partitions} partitions' if state.partitions else 'not there'}")
+        rows = [(state.name, str(state.partitions) if state.partitions else "not there") for state in states]
+        show_table((Column("topic"), Column("partitions", right=True)), rows)
 
 
 async def _wait_for_broker(connection: Connection, seconds: float) -> None:

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 
 from streams.cli.options import AsJson
-from streams.cli.slices import slice_table
+from streams.cli.policy_figures import show_labels, show_slices
 
 
 def whatif(
-    records: Annotated[Path, typer.Argument(help="A record file of hedgerow evaluate.")],
-    policy: Annotated[Path, typer.Option(help="The policy file to replay.")],
+    records: Annotated[Path, typer.Argument(help="Record file that hedgerow evaluate wrote")],
+    policy: Annotated[Path, typer.Option(help="Policy file to replay")],
     as_json: AsJson = False,
 ) -> None:
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
@@ -30,4 +30,7 @@ def whatif(
     if as_json:
         print(orjson.dumps({"policy_id": replayed.id, **figures}).decode())
     else:
-        Console().print(slice_table(figures, f"{records.name} under the policy {replayed.id}"))
+        console = Console()
+        show_slices(figures, f"{records.name} under the policy {replayed.id}", console)
+        print()
+        show_labels(figures, console)

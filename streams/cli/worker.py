@@ -14,10 +14,10 @@ from streams.errors import SettingsError
 def worker(
     config: Config = DEFAULT_CONFIG,
     agents: Annotated[
-        str, typer.Option(help="Which agents, comma separated; without it all that the settings call for.")
+        str, typer.Option(help="Agents to run, comma-separated (default: all that the settings call for)")
     ] = "",
-    log_json: Annotated[bool, typer.Option(help="Log JSON lines.")] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_json: Annotated[bool, typer.Option(help="Log one JSON object a line")] = False,
+    log_level: Annotated[str, typer.Option(help="Lowest level to log: debug, info, warning or error")] = "info",
 ) -> None:
     """Run agents; start as many workers as you like, each takes its share of the partitions."""
     from streams.agents.registry import AGENTS, WATCHERS, AgentName

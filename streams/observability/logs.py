@@ -66,7 +66,9 @@ def configure_logging(
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             RedactedLines(redact),
-            structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False),
+            structlog.processors.JSONRenderer()
+            if json
+            else structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
         ],
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -19,6 +20,40 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 #: The escalation share is taken over this many decisions on cheap answers.
 _SHARE_WINDOW = 500
 _EXCEPTION = DecisionReason.EXCEPTION.of("")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a worker has counted since its start, or between two moments; false if nothing was."""
+
+    handled: Mapping[str, int]
+    """Finished messages by agent."""
+    routed: int
+    escalated: int
+    to_review: int
+    dead_letters: int
+    model_calls: int
+    """Requests to model APIs, repeated ones too."""
+    cost_usd: float
+    lag: int | None
+    """Messages behind the last commits, of all agents together, at the later moment; None before the first commit."""
+
+    def __sub__(self, before: Self) -> Totals:
+        """Return what was counted since ``before``."""
+        return Totals(
+            {agent: count - before.handled.get(agent, 0) for agent, count in self.handled.items()},
+            self.routed - before.routed,
+            self.escalated - before.escalated,
+            self.to_review - before.to_review,
+            self.dead_letters - before.dead_letters,
+            self.model_calls - before.model_calls,
+            self.cost_usd - before.cost_usd,
+            self.lag,
+        )
+
+    def __bool__(self) -> bool:
+        counts = (self.routed, self.escalated, self.to_review, self.dead_letters, self.model_calls)
+        return any(counts) or any(self.handled.values())
 
 
 class MetricsObserver(Observer):
@@ -140,6 +175,21 @@ class MetricsObserver(Observer):
         self._rebalances.labels(agent).inc()
         self._lag.remove_by_labels({"agent": agent})
 
+    def totals(self) -> Totals:
+        """Return what was counted so far; it walks over the metrics, so call it now and then, not for each message."""
+        routes = _values(self._tickets, "_total", "route")
+        lags = _values(self._lag, "", "agent")
+        return Totals(
+            handled={agent: int(count) for agent, count in _values(self._handled, "_count", "agent").items()},
+            routed=int(sum(count for route, count in routes.items() if route not in {"escalated", "review"})),
+            escalated=int(routes.get("escalated", 0)),
+            to_review=int(routes.get("review", 0)),
+            dead_letters=int(sum(_values(self._dead, "_total", "agent").values())),
+            model_calls=int(sum(_values(self._calls, "_total", "tier").values())),
+            cost_usd=sum(_values(self._cost, "_total", "tier").values()),
+            lag=int(sum(lags.values())) if lags else None,
+        )
+
     def _of(self, metric: Any, *labels: str) -> Any:
         """Return the metric's child of these labels; not for one whose children are removed."""
         key = (metric, *labels)
@@ -187,3 +237,13 @@ class MetricsObserver(Observer):
         if isinstance(call.signal, Scored):
             self._of(self._confidence, call.tier).observe(call.signal.confidence)
             self._of(self._entropy, call.tier).observe(call.signal.entropy)
+
+
+def _values(metric: Any, suffix: str, label: str) -> dict[str, float]:
+    """Return the sums of a metric's samples with this suffix, by one of their labels."""
+    sums: dict[str, float] = {}
+    for family in metric.collect():
+        for sample in family.samples:
+            if sample.name == family.name + suffix:
+                sums[sample.labels[label]] = sums.get(sample.labels[label], 0) + sample.value
+    return sums

@@ -28,7 +28,9 @@ class AlreadyDecided(DecisionRefused):
 
     def __init__(self, decision: Decision) -> None:
         verdict = decision.verdict
-        super().__init__(f"{verdict.decided_by!r} has already decided {verdict.review_id!r} as {verdict.label!r}")
+        super().__init__(
+            f"{verdict.decided_by!r} has already decided ticket {verdict.ticket_id!r} as {verdict.label!r}"
+        )
         self.decision = decision
 
 

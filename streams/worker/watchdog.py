@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from schemas import Message
+from streams.aio import Changes
 from streams.delivery.service import StageService
 from streams.errors import StopWorker
 from streams.observability.liveness import Progress, Sample, Standing, State
@@ -29,6 +30,7 @@ class WatchedObserver(MetricsObserver):
     def __init__(self) -> None:
         super().__init__()
         self.signs: Counter[str] = Counter()
+        self.rebalances = Changes()
         self.partitions: dict[str, int] = {}
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
@@ -51,6 +53,7 @@ class WatchedObserver(MetricsObserver):
         self.signs[agent] += 1
         self.partitions[agent] = partitions
         super().rebalanced(agent, partitions, seconds)
+        self.rebalances.note()
 
     def replayed(self, agent: str) -> None:
         """Count one old message that a stage's memory has read again."""
@@ -106,6 +109,11 @@ class Watchdog:
         """Return whether an assignment of the agent's group stands here; one of no partition is one."""
         partitions = self._observer.partitions.get(agent)
         return partitions is not None and len(self._services[agent].runner.dispatch.ledgers) == partitions
+
+    def partitions(self, agent: str) -> list[int] | None:
+        """Return the numbers of the agent's partitions, or None while no assignment stands."""
+        ledgers = self._services[agent].runner.dispatch.ledgers
+        return [number for _, number in ledgers] if self.joined(agent) else None
 
     async def _sample(self, agent: str) -> Sample:
         runner, signs = self._services[agent].runner, self._observer.signs

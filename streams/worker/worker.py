@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -34,6 +34,7 @@ from streams.models.perplexity import PerplexityClient
 from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
+from streams.worker.activity import Activity
 from streams.worker.stages import watcher
 from streams.worker.stale_policy import following_alerts
 from streams.worker.watchdog import Watchdog, WatchedObserver
@@ -72,7 +73,7 @@ class Worker:
         """Run until ``stop``; raises StopWorker with the one line that says why nothing can succeed any more."""
         async with AsyncExitStack() as stack:
             pages = {"/health": self._health, "/ready": self._readiness}
-            await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
+            port = await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
             prefix = self._settings.topics.prefix
             await require_topics(self._settings.broker.connection, prefix, topics_of(self._agents))
             if any("alerts" in USES[agent].follows for agent in self._agents):
@@ -82,8 +83,7 @@ class Worker:
             try:
                 await asyncio.gather(*(service.start() for service in services))
                 self.ready.set()
-                log.info("worker ready", agents=self._agents, broker=self._settings.broker.bootstrap)
-                await self._watched(services)
+                await self._watched(services, self._addresses(port, pages))
             finally:
                 self.ready.clear()
                 await asyncio.gather(*(service.stop(self._settings.worker.stop_wait_s) for service in services))
@@ -102,15 +102,26 @@ class Worker:
         started = self.ready.is_set() and not self._stop.is_set()
         return readiness(self._agents, joined, self.observer.partitions, self._contracts, started=started)
 
-    async def _watched(self, services: Sequence[StageService]) -> None:
-        """Wait for the stop, with the watchdog at work."""
+    def _addresses(self, port: int | None, pages: Iterable[str]) -> dict[str, str]:
+        """Return where the broker is, and this worker's pages if they are served."""
+        found = {"broker": self._settings.broker.bootstrap}
+        if port is not None:
+            for page in ("/metrics", *pages):
+                found[page.strip("/")] = f"http://{self._settings.metrics.host}:{port}{page}"
+        return found
+
+    async def _watched(self, services: Sequence[StageService], addresses: Mapping[str, str]) -> None:
+        """Wait for the stop, with the watchdog at work and a line a minute in the log."""
         connection, limit_s = self._settings.broker.connection, self._settings.worker.stalled_after_s
         self._watchdog = Watchdog(services, self.observer, limit_s, partial(records_waiting, connection))
+        activity = Activity(self._agents, self._watchdog.partitions, self.observer.totals, addresses)
+        reporting = asyncio.create_task(activity.run(self.observer.rebalances.next))
         watching = asyncio.create_task(self._watchdog.run())
         stop = asyncio.create_task(self._stop.wait())
         try:
             done, _ = await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            reporting.cancel()
             watching.cancel()
             stop.cancel()
         if watching in done:

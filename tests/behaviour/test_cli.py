@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from streams.settings import Settings, load_settings
 from streams.worker.doctor import examine
 from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow, Said
-from tests.support.messages import call, review, scored, ticket, unscorable
+from tests.support.messages import call, one_of_each, review, routed, scored, ticket, unscorable
 
 NOWHERE = "127.0.0.1:1"
 
@@ -109,6 +110,18 @@ class TestHelp:
         result = CliRunner().invoke(app, [*path, "--help"])
         assert result.exit_code == 0, result.output
         assert "Usage:" in result.output
+
+    @pytest.mark.parametrize("path", EVERY, ids=" ".join)
+    def test_every_option_and_argument_says_what_its_value_is(self, path: tuple[str, ...]) -> None:
+        command = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]  # type: ignore[attr-defined]
+        for parameter in command.params:
+            said = getattr(parameter, "help", None)
+            assert said, f"{parameter.name} has no help text"
+            assert said[0].isupper(), said
+            assert len(said) <= 100, said
+            assert not set(said) & set("\n\t"), said
 
     def test_a_command_that_does_not_exist(self, hedgerow: Hedgerow) -> None:
         said = hedgerow("nonsense")
@@ -215,6 +228,17 @@ class TestProduceAndConsume:
         assert len(plain.out.splitlines()) == 8
         assert "\x1b" not in plain.out
 
+    def test_every_topic_has_readable_lines_and_json_as_it_was_sent(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        messages = one_of_each()
+        run_apart(published(load_settings(config), *messages.values()))
+        for topic, message in messages.items():
+            said = hedgerow("consume", topic, "--max", 1, "--wait", 20, "-c", config)
+            key = TOPICS[topic].key_of(message).decode()
+            assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ  {key}  .+\n", said.out), said
+            exact = hedgerow("consume", topic, "--json", "--max", 1, "--wait", 20, "-c", config)
+            assert TOPICS[topic].message.decode(exact.out.encode()) == message
+
     def test_an_empty_topic_and_a_wait(self, hedgerow: Hedgerow, config: Path) -> None:
         hedgerow("topics", "create", "-c", config)
         assert hedgerow("consume", "alerts", "--wait", 0, "-c", config) == Said(0, "", "")
@@ -301,7 +325,7 @@ class TestReview:
         hedgerow("topics", "create", "-c", config)
         hedgerow("review", "decide", "low", first, "--by", "ada", "-c", config)
         for arguments, words in (
-            (("low", second, "--by", "bob"), "already decided"),
+            (("low", second, "--by", "bob"), f"'ada' has already decided ticket 'low' as {first!r}"),
             (("high", "nonsense", "--by", "bob"), "no label 'nonsense'"),
             (("nobody", first), "no review of 'nobody'"),
             (("high", first, "--by", "x" * 300), "decided_by"),
@@ -311,6 +335,31 @@ class TestReview:
             assert (said.code, said.out) == (2, "")
             assert words in said.err
             assert len(said.err.splitlines()) == 1
+
+    def test_show_says_where_a_ticket_went_that_was_never_in_review(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        sent = routed("t-1", label="account", confidence=0.93)
+        run_apart(published(load_settings(config), sent, routed("t-2")))
+        said = hedgerow("review", "show", "t-1", "-c", config)
+        assert said.code == 0, said
+        first, call = said.out.splitlines()
+        assert re.fullmatch(
+            r"t-1: .*routed as account by the cheap model at \d{4}-\d\d-\d\d [\d:]{8}Z, confidence 0.93", first
+        )
+        assert call.startswith("cheap (cheap-model-2026-08-01): refund")
+        [row] = hedgerow("review", "show", "t-1", "--json", "-c", config).rows
+        assert Routed.model_validate(row["routed"]) == sent
+        unknown = hedgerow("review", "show", "t-3", "-c", config)
+        assert (unknown.code, unknown.out) == (2, "")
+        assert "no review of 't-3', and it was not routed" in unknown.err
+
+    def test_show_of_an_unknown_ticket_without_a_broker_says_that_routed_cannot_be_read(
+        self, hedgerow: Hedgerow, nowhere: Path
+    ) -> None:
+        said = hedgerow("review", "show", "t-1", "-c", nowhere)
+        assert (said.code, said.out) == (2, "")
+        [line] = said.err.splitlines()
+        assert "no review of 't-1', and the topic routed cannot be read: no Kafka broker answers" in line
 
     def test_a_decision_outlives_a_broker_that_is_away(self, hedgerow: Hedgerow, config: Path, nowhere: Path) -> None:
         """Both fixtures write one file: what is away first comes back under the same name."""
@@ -385,6 +434,25 @@ class TestDoctor:
         [finding] = [finding async for finding in examine(config) if finding.name == "topics"]
         assert not finding.ok
         assert "fewer than the 2 partitions" in finding.text
+
+
+class TestWorker:
+    def test_it_says_that_it_is_ready_with_its_partitions_and_addresses(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        config.write_text(config.read_text(encoding="utf-8") + "metrics: {port: 0}\n", encoding="utf-8")
+        process = started("worker", "--agents", "score,review", "--log-json", "-c", config)
+        try:
+            assert process.stderr is not None
+            lines = (json.loads(line) for line in process.stderr)
+            ready = next(line for line in lines if line["event"] == "worker ready")
+        finally:
+            process.terminate()
+            out, _ = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, b"")
+        assert ready["agents"] == "score, review"
+        assert ready["partitions"] == "score 0-1; review 0-1"
+        assert ready["metrics"].endswith("/metrics")
+        assert ready["health"] == ready["metrics"].replace("/metrics", "/health")
 
 
 class TestSignals:

@@ -19,6 +19,7 @@ from tests.support import bodies
 from tests.support.answers import records, underconfident
 from tests.support.bodies import Tok
 from tests.support.commands import Hedgerow
+from tests.support.messages import LABELS
 
 FIGURES = (
     "saving accuracy accuracy_all_cheap accuracy_all_big accepted_error ece review_rate escalation_rate cost_usd "
@@ -113,15 +114,46 @@ def test_calibrate_writes_a_policy_that_whatif_replays(hedgerow: Hedgerow, simul
     assert replayed.json["accepted_error"] <= 0.06
 
 
-def test_tables_for_people(hedgerow: Hedgerow, simulated: Path, tmp_path: Path) -> None:
+def test_tables_for_people(
+    hedgerow: Hedgerow, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     out = tmp_path / "policy.yaml"
     said = hedgerow("calibrate", simulated, "--out", out)
     assert said.code == 0, said.err
     for text in ("AUROC", "ECE", "honest", "saving by review share", "promised: 5.00%", "written to"):
         assert text in said.out
+    policy = load_policy(out)
+    lines = {line.split()[0]: line for line in said.out.partition("thresholds\n")[2].splitlines() if line}
+    for tier, rule in (("cheap", policy.cheap), ("big", policy.big)):
+        asked, confidence, entropy = lines[tier].split()[1:4]
+        assert asked.endswith("%")
+        assert (confidence, entropy) == (f"{rule.min_confidence:.4f}", f"{rule.max_entropy:.4f}")
+    assert f"policy {policy.id} written to {out}" in said.out
+    assert f"policy: {out.name}" in lines["next:"]
     table = hedgerow("whatif", simulated, "--policy", out).out
     assert "accepted error" in table
     assert "saving" in table
+    for printed in (said.out, table):
+        heads = [line.split() for line in printed.splitlines()]
+        assert "label tickets precision recall escalated in review".split() in heads
+        assert {row[0] for row in heads if len(row) == 6} >= set(LABELS)
+        assert "gold label routed as tickets".split() in heads
+
+
+def test_json_has_every_label_and_the_whole_confusion_matrix(
+    hedgerow: Hedgerow, simulated: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "policy.yaml"
+    made = hedgerow("calibrate", simulated, "--out", out, "--json").json
+    policy = load_policy(out)
+    assert made["thresholds"] == {"cheap": policy.cheap.model_dump(), "big": policy.big.model_dump()}
+    assert made["asked"]["big"] == pytest.approx(made["figures"]["escalation_rate"])
+    assert 0 < made["asked"]["cheap"] <= 1
+    for figures in (made["figures"], hedgerow("whatif", simulated, "--policy", out, "--json").json):
+        assert set(figures["labels"]) == set(figures["confusion"]) == set(LABELS)
+        assert all(set(row) == set(LABELS) for row in figures["confusion"].values())
+        assert sum(one["support"] for one in figures["labels"].values()) == figures["labelled"]
 
 
 def test_models_that_cost_nothing_can_be_calibrated_too(hedgerow: Hedgerow, tmp_path: Path) -> None:
@@ -133,7 +165,8 @@ def test_models_that_cost_nothing_can_be_calibrated_too(hedgerow: Hedgerow, tmp_
     path = write(tmp_path / "free.jsonl", rows)
     said = hedgerow("calibrate", path, "--out", tmp_path / "p.yaml", "--max-error", 0.1, "--pictures", tmp_path)
     assert said.code == 0, said.err
-    assert "saving                        │        -" in said.out
+    [saving] = [line for line in said.out.splitlines() if line.startswith("saving  ")]
+    assert saving.split() == ["saving", "-", "-", "-"]
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ from streams.core.calibration.measures import (
     reliability,
     risk_coverage,
 )
+from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record, data_hash, origin
 from streams.core.calibration.selection import Selection, shown
 from streams.core.policy.fitted import READING, Fitted, Promise
-from streams.core.policy.policy import Policy
+from streams.core.policy.policy import Policy, skips_cheap
 
 _CURVE_POINTS = 100
 _REVIEW_STEPS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -59,6 +60,8 @@ def report(selection: Selection, promise: Promise) -> dict[str, Any]:
         "explored": len(selection.explored),
         "tested": len(selection.tested),
         "figures": {**whatif(selection.policy, selection.tested), "accepted_error_bound": chosen.bound},
+        "thresholds": {"cheap": selection.policy.cheap.model_dump(), "big": selection.policy.big.model_dump()},
+        "asked": _asked(selection),
         "tiers": {tier: _tier(selection, tier) for tier in ("cheap", "big")},
         "path": [
             {
@@ -90,6 +93,14 @@ def frontier(selection: Selection, promise: Promise) -> list[dict[str, float]]:
         if within.any():
             rows.append({"review_rate": share, "saving": float(saving[within].max())})
     return rows
+
+
+def _asked(selection: Selection) -> dict[Tier, float]:
+    """Return the share of the tested half's tickets that each tier is asked about."""
+    outcomes = replay(selection.policy, selection.tested)
+    skipped = sum(skips_cheap(selection.policy, one.record.ticket.text) for one in outcomes)
+    count = max(1, len(outcomes))
+    return {"cheap": 1 - skipped / count, "big": sum(one.escalated for one in outcomes) / count}
 
 
 def _tier(selection: Selection, tier: Tier) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streams.core.calibration.label_figures import confusion, label_figures
 from streams.core.calibration.measures import ece
 from streams.core.calibration.policy_replay import Outcome, replay
 from streams.core.calibration.records import Record
@@ -14,13 +15,21 @@ from streams.core.policy.policy import Policy
 
 
 def whatif(policy: Policy, records: Sequence[Record]) -> dict[str, Any]:
-    """Return the policy's figures on the records (see `figures`), and ``slices`` with those of each named slice."""
+    """Return the policy's figures on the records (see `figures`), and ``slices`` with those of each named slice.
+
+    ``labels`` has the figures of each label, ``confusion`` which labels were mixed up (see `label_figures`).
+    """
     outcomes = replay(policy, records)
     slices: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.record.ticket.slice is not None:
             slices.setdefault(outcome.record.ticket.slice, []).append(outcome)
-    return {**figures(outcomes), "slices": {name: figures(part) for name, part in sorted(slices.items())}}
+    return {
+        **figures(outcomes),
+        "slices": {name: figures(part) for name, part in sorted(slices.items())},
+        "labels": label_figures(outcomes),
+        "confusion": confusion(outcomes),
+    }
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -181,3 +181,31 @@ class TestPage:
         with pytest.raises(ConnectionResetError):
             async with serve_metrics(MetricsSettings(port=0), counted.observer):
                 raise ConnectionResetError("the worker's own")
+
+
+class TestTotals:
+    def test_they_add_up_what_was_counted(self, counted: Counted) -> None:
+        before = counted.observer.totals()
+        assert not before
+        assert before.lag is None
+        counted.handled(classification(), agent="classify")
+        counted.handled(routed(), escalation(), review())
+        counted.handled(routed(decided_by="big", calls=(call(), call("big"))), agent="escalate")
+        counted.observer.dead_lettered("score", dead_letter())
+        counted.observer.committed("score", "classifications", 0, 5, 3)
+        counted.observer.committed("score", "classifications", 1, 5, 4)
+        now = counted.observer.totals()
+        assert now.handled == {"classify": 1, "score": 3, "escalate": 1}
+        assert (now.routed, now.escalated, now.to_review, now.dead_letters, now.lag) == (2, 1, 1, 1, 7)
+        calls = sum(counted("model_attempts_total", tier=tier, outcome="ok") or 0 for tier in ("cheap", "big"))
+        assert now.model_calls == calls > 0
+        assert now.cost_usd == pytest.approx(calls * SPENT)
+
+    def test_a_difference_is_what_was_done_in_between(self, counted: Counted) -> None:
+        counted.handled(routed(), routed())
+        before = counted.observer.totals()
+        assert not counted.observer.totals() - before
+        counted.handled(routed())
+        done = counted.observer.totals() - before
+        assert done
+        assert (done.handled, done.routed) == ({"score": 1}, 1)

@@ -1,0 +1,155 @@
+"""One readable line for each kind of message: when, what about, which outcome, by whom, how sure, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+
+from schemas import (
+    Alert,
+    Call,
+    Classification,
+    DeadLetter,
+    Escalation,
+    Message,
+    Probe,
+    Review,
+    Routed,
+    Scored,
+    Ticket,
+    Verdict,
+)
+from streams.cli.terminal import cut, one_line
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+_GAP = "  "
+#: Free text keeps at least this many cells.
+_LEAST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is said about a message: facts, which stay whole, and free text, which may be cut."""
+
+    facts: tuple[str, ...]
+    text: str = ""
+
+
+def line_of(message: Message) -> Line:
+    """Return the line of a message of any topic; raises KeyError for a type that travels on none."""
+    return _LINES[type(message)](message)
+
+
+def shown(line: Line, width: int) -> str:
+    """Return the line as plain text in at most ``width`` cells, if its facts leave room for that."""
+    facts = _GAP.join(one_line(fact) for fact in line.facts if fact)
+    text = one_line(line.text)
+    if not text:
+        return facts
+    return f"{facts}{_GAP}{cut(text, max(_LEAST, width - cell_len(facts) - len(_GAP)))}"
+
+
+def line_of_record(record: ConsumerRecord, prefix: str, width: int) -> str:
+    """Return a record's line: its time, then what its message says, or where it is if it holds no valid one."""
+    from streams.kafka.readers import decode
+
+    message = decode(record, prefix)
+    if message is None:
+        topic, value = record.topic.removeprefix(prefix), (record.value or b"").decode("utf-8", "replace")
+        line = Line((f"{topic}/{record.partition}/{record.offset}", "invalid message"), value)
+    else:
+        line = line_of(message)
+    return shown(replace(line, facts=(time_of(record.timestamp), *line.facts)), width)
+
+
+def time_of(at_ms: int | None) -> str:
+    """Return a Unix time in milliseconds as date and time in UTC; "-" for one that is missing."""
+    if at_ms is None or at_ms < 0:
+        return "-"
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _cost(usd: float) -> str:
+    return f"${usd:.6f}"
+
+
+def _confidence(confidence: float | None) -> str:
+    return "" if confidence is None else f"confidence {confidence:.2f}"
+
+
+def _said(call: Call) -> tuple[str, ...]:
+    """What a tier answered, and how sure it was."""
+    sure = (
+        _confidence(call.signal.confidence) if isinstance(call.signal, Scored) else f"no signal ({call.signal.reason})"
+    )
+    return call.signal.label or "no label", f"by {call.tier}", sure
+
+
+def _why(reasons: tuple[str, ...]) -> str:
+    return ", ".join(reasons)
+
+
+def _ticket(ticket: Ticket) -> Line:
+    return Line((ticket.ticket_id, "" if ticket.label is None else f"gold label {ticket.label}"), ticket.text)
+
+
+def _classification(message: Classification) -> Line:
+    return Line((message.ticket_id, *_said(message.call), _cost(message.call.cost_usd)))
+
+
+def _escalation(message: Escalation) -> Line:
+    said = ("cheap not asked",) if message.call is None else (*_said(message.call), _cost(message.call.cost_usd))
+    return Line((message.ticket_id, *said, "escalated"), _why(message.reasons))
+
+
+def _routed(message: Routed) -> Line:
+    facts = (message.label, f"by {message.decided_by}", _confidence(message.confidence), _cost(message.cost_usd))
+    return Line((message.ticket_id, *facts), _why(message.reasons))
+
+
+def _review(message: Review) -> Line:
+    suggested = "no suggestion" if message.suggested is None else f"suggested {message.suggested}"
+    cost = _cost(sum(call.cost_usd for call in message.calls))
+    return Line((message.ticket_id, suggested, f"{message.uncertainty:.2f} nats", cost), _why(message.reasons))
+
+
+def _verdict(message: Verdict) -> Line:
+    suggested = "" if message.suggested is None else f"suggested {message.suggested}"
+    return Line((message.ticket_id, message.label, f"by {message.decided_by}", suggested), message.note)
+
+
+def _dead_letter(letter: DeadLetter) -> Line:
+    attempts = "1 attempt" if letter.attempts == 1 else f"{letter.attempts} attempts"
+    return Line((letter.origin, f"by {letter.agent}", letter.reason, attempts), letter.detail)
+
+
+def _probe(probe: Probe) -> Line:
+    if probe.logprobs:
+        best = max(probe.logprobs, key=probe.logprobs.__getitem__)
+        found = f"k = {len(probe.logprobs)}, likeliest {best!r} at {probe.logprobs[best]:.4f}"
+    else:
+        found = "no logprobs"
+    return Line((probe.endpoint, found, f"${probe.cost_usd:.8f}"), probe.error or "")
+
+
+def _alert(alert: Alert) -> Line:
+    return Line((alert.source, alert.kind), alert.summary)
+
+
+_LINES: dict[type[Message], Callable[[Any], Line]] = {
+    Ticket: _ticket,
+    Classification: _classification,
+    Escalation: _escalation,
+    Routed: _routed,
+    Review: _review,
+    Verdict: _verdict,
+    DeadLetter: _dead_letter,
+    Probe: _probe,
+    Alert: _alert,
+}
