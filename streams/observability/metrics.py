@@ -97,7 +97,9 @@ class MetricsObserver(Observer):
             "consumer_lag", "Messages from the committed offset to the end", "agent", "topic", "partition"
         )
         self._rebalances = counter("rebalances_total", "Rebalances", "agent")
-        self._alerts = counter("alerts_total", "Alerts raised by this worker's guards", "source", "kind")
+        self._alerts = counter(
+            "alerts_total", "Alerts raised by this worker's guards and watching agents", "source", "kind"
+        )
         self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
         self._excused = counter(
             "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
@@ -114,6 +116,10 @@ class MetricsObserver(Observer):
         )
         self._stalled = gauge("stalled", "1 once a stage stands still, and its worker is about to end", "agent")
         self._over_budget = counter("over_budget_total", "Tickets in review because the hour's escalations are used up")
+        self._reviews = gauge("reviews_waiting", "Reviews that wait in the review store for a decision", "agent")
+        self._oldest = gauge(
+            "review_oldest_seconds", "How long the oldest of the waiting reviews has waited; 0 if none waits", "agent"
+        )
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out."""
@@ -146,6 +152,12 @@ class MetricsObserver(Observer):
         """Set how a stage stands, as the watchdog saw it."""
         self._quiet.labels(agent).set(standing.quiet_s)
         self._stalled.labels(agent).set(standing.state is State.STALLED)
+
+    def review_queue(self, waiting: int, oldest_s: float) -> None:
+        """Set how many reviews wait, and for how long the oldest of them has (seconds)."""
+        # Labelled, so that only workers that look at the queue say anything about it.
+        self._reviews.labels("review").set(waiting)
+        self._oldest.labels("review").set(oldest_s)
 
     def dead_lettered(self, agent: str, letter: DeadLetter) -> None:
         """Count a dead letter by its reason."""

@@ -41,6 +41,8 @@ class Counts:
 
     waiting: int
     decided: int
+    oldest_ms: int | None = None
+    """When the oldest of the waiting ones was stored, Unix time in milliseconds; None if none waits."""
 
 
 class _Utf8(sa.TypeDecorator[str]):
@@ -201,11 +203,13 @@ class ReviewStore:
         return next(iter(self._items(found.limit(1))), None)
 
     def counts(self) -> Counts:
-        """Return how many reviews wait and how many are decided."""
-        query = sa.select(_C.state, sa.func.count()).group_by(_C.state)
+        """Return how many reviews wait, since when, and how many are decided."""
+        query = sa.select(_C.state, sa.func.count(), sa.func.min(_C.added_ms)).group_by(_C.state)
         with self._transaction() as connection:
-            by_state = {row[0]: int(row[1]) for row in connection.execute(query)}
-        return Counts(by_state.get(_WAITING, 0), by_state.get(_DECIDED, 0) + by_state.get(_SENT, 0))
+            rows = connection.execute(query).all()
+        by_state = {state: int(count) for state, count, _ in rows}
+        oldest_ms = next((int(first_ms) for state, _, first_ms in rows if state == _WAITING), None)
+        return Counts(by_state.get(_WAITING, 0), by_state.get(_DECIDED, 0) + by_state.get(_SENT, 0), oldest_ms)
 
     def decide(self, review_id: str, label: str, by: str, note: str, at_ms: int) -> Decision:
         """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent.

@@ -35,6 +35,7 @@ from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
 from streams.worker.activity import Activity
+from streams.worker.review_queue import watch_queue
 from streams.worker.stages import watcher
 from streams.worker.stale_policy import following_alerts
 from streams.worker.watchdog import Watchdog, WatchedObserver
@@ -169,6 +170,8 @@ class Worker:
             return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
         store = ReviewStore(settings.review.url, labels=settings.labels)
         stack.callback(store.close)
+        watching = asyncio.create_task(watch_queue(store, self.observer.review_queue))
+        stack.callback(watching.cancel)
         return ReviewHandler(store)
 
     async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
