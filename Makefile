@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup llm demo test check lock clean
+.PHONY: setup llm promtool demo test check lock clean
 
 setup: $(VENV)/.ready
 
@@ -20,6 +20,16 @@ llm: $(VENV)/.llm
 
 $(VENV)/.llm: $(VENV)/.ready requirements-llm.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock
+	touch $@
+
+# Prometheus's own checker of alert rules, for their tests: the one on PATH, or one that Go builds (a few minutes, once).
+# Of the ways to find targets, it gets those that deploy/prometheus uses.
+PROMTOOL := github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+
+promtool: $(VENV)/.promtool
+
+$(VENV)/.promtool: $(VENV)/.ready
+	command -v promtool || GOBIN=$(abspath $(BIN)) go install -tags remove_all_sd,enable_dns_sd,enable_kubernetes_sd $(PROMTOOL)
 	touch $@
 
 demo: setup
