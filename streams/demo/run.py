@@ -44,7 +44,7 @@ from streams.sandbox.model_server.served import ALIASES, BIG, CHEAP
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO, TRAIN
 from streams.settings import Settings, check_settings
-from streams.worker.worker import check_policy
+from streams.worker.start_checks import check_policy
 
 #: Without a new outcome for this long, what is missing counts as lost.
 _STALL_S = 120.0

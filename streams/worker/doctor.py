@@ -1,29 +1,18 @@
-"""Looks at everything a worker needs, and says of each thing that it is well or what to do."""
+"""Runs the checks of a worker's start and a few more, and says of each thing that it is well or what to do."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from schemas import Call, Scored, Tier
+from schemas import TOPICS, Call, Scored, Tier
 from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
-from streams.kafka.topics import absence, topic_states
+from streams.kafka.diagnosis import dial
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT
-from streams.reviews.store import ReviewStore
 from streams.settings import Settings, load_settings
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    text: str
-    """What was found, or what to do."""
+from streams.worker.start_checks import Finding, StartCheck, start_checks
 
 
 async def examine(config: Path) -> AsyncIterator[Finding]:
@@ -35,11 +24,20 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
         return
     yield Finding("settings", True, f"{config}: {len(settings.labels)} labels, policy {settings.policy.id}")
     yield _compressions()
-    async for finding in _broker(settings):
-        yield finding
+    broker = await _broker(settings)
+    yield broker
+    for check in start_checks(settings, settings.default_agents, {}, user="doctor", topics=TOPICS):
+        if broker.ok or not check.needs_broker:
+            yield await _found(check)
     yield await _endpoint("cheap", settings)
     yield await _endpoint("big", settings)
-    yield _store(settings)
+
+
+async def _found(check: StartCheck) -> Finding:
+    try:
+        return await check.run()
+    except HedgerowError as error:
+        return Finding(check.name, False, str(error))
 
 
 def _compressions() -> Finding:
@@ -50,25 +48,13 @@ def _compressions() -> Finding:
     return Finding("compression", True, f"{', '.join(COMPRESSIONS)} can be read")
 
 
-async def _broker(settings: Settings) -> AsyncIterator[Finding]:
-    bootstrap = settings.broker.bootstrap
+async def _broker(settings: Settings) -> Finding:
+    connection = settings.broker.connection
     try:
-        states = await topic_states(settings.broker.connection, settings.topics.prefix)
+        (await dial(connection.bootstrap, connection.security)).close()
     except HedgerowError as error:
-        yield Finding("broker", False, str(error))
-        return
-    yield Finding("broker", True, f"{bootstrap} answers")
-    absent = [state.name for state in states if not state.partitions]
-    few = [state.name for state in states if 0 < state.partitions < settings.topics.partitions]
-    if absent:
-        yield Finding("topics", False, absence(absent, settings.broker.connection))
-    elif few:
-        text = f"fewer than the {settings.topics.partitions} partitions of the settings: {', '.join(few)}"
-        yield Finding("topics", False, f"{text}; add partitions with your Kafka's tools")
-    else:
-        yield Finding(
-            "topics", True, f"{len(states)} topics, {min(state.partitions for state in states)} partitions or more"
-        )
+        return Finding("broker", False, str(error))
+    return Finding("broker", True, f"{connection.bootstrap} answers")
 
 
 async def _endpoint(tier: Tier, settings: Settings) -> Finding:
@@ -87,12 +73,3 @@ def _said(call: Call) -> str:
     if isinstance(call.signal, Scored):
         return f"{model} answers with logprobs (k = {call.signal.k}) in {call.latency_ms:.0f} ms"
     return f"{model} gives no signal, {call.signal.reason}: {call.signal.detail or 'nothing would be accepted'}"
-
-
-def _store(settings: Settings) -> Finding:
-    try:
-        store = ReviewStore(settings.review.url, labels=settings.labels)
-        counts = store.counts()
-    except HedgerowError as error:
-        return Finding("review store", False, str(error))
-    return Finding("review store", True, f"{counts.waiting} waiting, {counts.decided} decided")

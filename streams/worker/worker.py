@@ -16,20 +16,16 @@ from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
-from streams.agents.registry import USES, WATCHERS, AgentName, topics_of
+from streams.agents.registry import USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.core.drift.stale_policy import StalePolicy
-from streams.core.policy.fitted import refuse_others
-from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
 from streams.kafka.lag import records_waiting
-from streams.kafka.topics import require_topics
 from streams.models.classifier import ModelClient
-from streams.models.contract_check import probe
 from streams.models.perplexity import PerplexityClient
 from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.reviews.store import ReviewStore
@@ -38,6 +34,7 @@ from streams.worker.activity import Activity
 from streams.worker.review_queue import watch_queue
 from streams.worker.stages import watcher
 from streams.worker.stale_policy import following_alerts
+from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
 
 log = structlog.get_logger(__name__)
@@ -48,13 +45,9 @@ _STORE_ATTEMPTS = 36
 
 
 class Worker:
-    """Runs some of the agents until it is asked to stop or nothing can succeed any more.
-
-    Raises SettingsError for a policy that was fitted for another model, prompt or set of labels.
-    """
+    """Runs some of the agents until it is asked to stop or nothing can succeed any more."""
 
     def __init__(self, settings: Settings, agents: Sequence[AgentName]) -> None:
-        check_policy(settings.policy, settings)
         self._settings = settings
         self._agents = tuple(dict.fromkeys(agents))
         self._stop = asyncio.Event()
@@ -71,12 +64,14 @@ class Worker:
         self._stop.set()
 
     async def run(self) -> None:
-        """Run until ``stop``; raises StopWorker with the one line that says why nothing can succeed any more."""
+        """Run until ``stop``; raises StopWorker, or SettingsError from a start check, with the line that says why."""
         async with AsyncExitStack() as stack:
             pages = {"/health": self._health, "/ready": self._readiness}
             port = await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
-            prefix = self._settings.topics.prefix
-            await require_topics(self._settings.broker.connection, prefix, topics_of(self._agents))
+            for check in start_checks(self._settings, self._agents, self._contracts):
+                found = await check.run()
+                if not found.ok:
+                    log.warning("a check of the start is not well", check=found.name, problem=found.text)
             if any("alerts" in USES[agent].follows for agent in self._agents):
                 following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
                 self._stale = await stack.enter_async_context(following)
@@ -184,36 +179,12 @@ class Worker:
         return WithPerplexity(model, client.measure)
 
     async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
-        """Return a tier's client, its contract checked with one call if there is one."""
+        """Return a tier's client."""
         settings = self._settings
         endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt)
         await stack.enter_async_context(client)
-        contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
-        if contract is None:
-            self._contracts[tier] = "none"
-            return client
-        probed = await probe(client, contract)
-        broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
-        self._contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"
-        if not probed.answered:
-            # An outage at the start is none of the contract's business: the live guard watches from here on.
-            log.warning("contract not checked", tier=tier, model=endpoint.model, problem=broken)
-        elif broken and settings.contracts_at_start == "stop":
-            raise StopWorker(
-                f"the contract of the {tier} tier's {endpoint.model} is broken ({broken}); look with hedgerow contract "
-                f"check, or set contracts_at_start: warn"
-            )
-        elif broken:
-            log.warning("contract broken", tier=tier, model=endpoint.model, problem=broken)
         return client
-
-
-def check_policy(policy: Policy, settings: Settings) -> None:
-    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'."""
-    fitted, prompt, tiers = policy.fitted, settings.prompt, settings.tiers
-    if fitted is not None:
-        refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 
 def guards_of(settings: Settings) -> Guards:

@@ -31,6 +31,7 @@ from streams.worker.doctor import examine
 from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow, Said
 from tests.support.messages import call, one_of_each, review, routed, scored, ticket, unscorable
+from tests.unit.core.policy.test_fitted import FITTED
 
 NOWHERE = "127.0.0.1:1"
 
@@ -382,7 +383,10 @@ class TestReview:
 
 
 class TestDoctor:
-    NAMES = ("settings", "compression", "broker", "topics", "cheap model", "big model", "review store")
+    NAMES = (
+        "settings", "compression", "broker", "policy", "topics", "cheap contract", "big contract", "review store",
+        "cheap model", "big model",
+    )  # fmt: skip
 
     def test_all_well(self, hedgerow: Hedgerow, config: Path) -> None:
         hedgerow("topics", "create", "-c", config)
@@ -404,8 +408,36 @@ class TestDoctor:
         said = hedgerow("doctor", "-c", nowhere)
         assert said.code == 1
         starts = [line.split()[0] for line in said.out.splitlines()]
-        assert starts == ["ok", "ok", "FAIL", "FAIL", "FAIL", "ok"]
+        assert starts == ["ok", "ok", "FAIL", "ok", "ok", "ok", "ok", "FAIL", "FAIL"]
         assert said.err == ""
+
+    @pytest.mark.parametrize(
+        ("change", "check", "words"),
+        [
+            ({"labels": ["account", "refund", "parcel"]}, "policy", "fitted for other labels"),
+            ({"delivery": "exactly_once"}, "delivery", "needs transactions"),
+        ],
+        ids=["policy", "delivery"],
+    )
+    def test_what_a_worker_refuses_the_doctor_finds_in_the_same_words(
+        self, hedgerow: Hedgerow, config: Path, change: dict[str, Any], check: str, words: str
+    ) -> None:
+        hedgerow("topics", "create", "-c", config)
+        settings = load_settings(config)
+        tiers = {
+            name: {"model_asked": tier.model, "model_returned": None, "prompt_hash": settings.prompt.hash}
+            for name, tier in (("cheap", settings.tiers.cheap), ("big", settings.tiers.big))
+        }
+        fitted = FITTED.model_dump(mode="json") | {"labels": list(settings.labels)} | tiers
+        policy = {"fitted": fitted}
+        values = yaml.safe_load(config.read_text(encoding="utf-8")) | {"policy": policy} | change
+        config.write_text(yaml.safe_dump(values), encoding="utf-8")
+        rows = {row["name"]: row for row in hedgerow("doctor", "--json", "-c", config).rows}
+        assert [name for name, row in rows.items() if not row["ok"]] == [check]
+        assert words in rows[check]["text"]
+        refused = hedgerow("worker", "-c", config)
+        assert refused.code == 2
+        assert rows[check]["text"] in refused.err
 
     def test_without_settings_there_is_one_finding(self, hedgerow: Hedgerow, tmp_path: Path) -> None:
         said = hedgerow("doctor", "--json", "-c", tmp_path / "away.yaml")

@@ -41,7 +41,9 @@ def test_the_other_roles() -> None:
     assert RIGHTS["prober"] == UserRights(user="prober", read=("probes",), write=("probes",), groups=("prober",))
     assert RIGHTS["producer"] == UserRights(user="producer", write=("tickets",))
     assert RIGHTS["consumer"] == UserRights(user="consumer", read=("routed",), groups=("consumer",))
-    assert RIGHTS["operator"] == UserRights(user="operator", read=tuple(TOPICS), write=("alerts",))
+    # Transactions: hedgerow doctor tries whether the broker has them.
+    operator = UserRights(user="operator", read=tuple(TOPICS), write=("alerts",), transactions=("doctor",))
+    assert RIGHTS["operator"] == operator
     assert RIGHTS["admin"] == UserRights(user="admin", create=tuple(TOPICS))
 
 

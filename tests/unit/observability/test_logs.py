@@ -19,7 +19,8 @@ from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
 from streams.observability.logs import RedactedLines, RedactedRecords
 from streams.settings import Settings, check_settings
-from streams.worker.worker import Worker, check_policy
+from streams.worker.start_checks import check_policy
+from streams.worker.worker import Worker
 from tests.unit.core.policy.test_fitted import FITTED
 
 TIER: dict[str, Any] = {"base_url": "http://model.test/v1", "model": "gpt-4o-mini"}

@@ -1,0 +1,157 @@
+"""What must hold before a worker takes its first ticket: the one list that its start and ``hedgerow doctor`` run."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from schemas import Tier
+from streams.agents.registry import USES, AgentName, topics_of
+from streams.core.policy.fitted import refuse_others
+from streams.core.policy.policy import Policy
+from streams.core.signal.perplexity import PerplexityRule
+from streams.errors import StopWorker, TryAgain
+from streams.kafka.producers import start_producer, stop_producer
+from streams.kafka.topics import absence, topic_states
+from streams.models.classifier import ModelClient
+from streams.models.contract_check import probe
+from streams.models.perplexity import PerplexityClient
+from streams.reviews.store import ReviewStore
+from streams.settings import Settings
+from streams.worker.stale_policy import following_alerts
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. A worker starts although one is not well, and says so in its log."""
+
+    name: str
+    ok: bool
+    text: str
+    """What was found, or what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartCheck:
+    """One check. ``run`` raises SettingsError or StopWorker if a worker would not start."""
+
+    name: str
+    run: Callable[[], Awaitable[Finding]]
+    needs_broker: bool = False
+
+
+def start_checks(
+    settings: Settings,
+    agents: Sequence[AgentName],
+    contracts: dict[Tier, str],
+    *,
+    user: str | None = None,
+    topics: Collection[str] | None = None,
+) -> list[StartCheck]:
+    """Return the checks of a worker with these agents, in their order.
+
+    ``contracts`` receives what was found of each tier that is asked: none, kept, broken or unchecked. Transactions are
+    tried under the name of ``user``, by default that of the first agent; ``topics`` are by default those of the agents.
+    """
+    checks = [
+        StartCheck("policy", partial(_policy, settings)),
+        StartCheck("topics", partial(_topics, settings, topics or topics_of(agents)), needs_broker=True),
+    ]
+    if settings.delivery == "exactly_once":
+        checks.append(StartCheck("delivery", partial(_delivery, settings, user or agents[0]), needs_broker=True))
+    if any("alerts" in USES[agent].follows for agent in agents) and settings.endpoints is not None:
+        checks.append(StartCheck("alerts", partial(_alerts, settings), needs_broker=True))
+    tiers: tuple[tuple[AgentName, Tier], ...] = (("classify", "cheap"), ("escalate", "big"))
+    for agent, tier in tiers:
+        if agent in agents:
+            checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, contracts)))
+    if settings.perplexity is not None and "classify" in agents:
+        checks.append(StartCheck("perplexity", partial(_perplexity, settings)))
+    if "review" in agents:
+        checks.append(StartCheck("review store", partial(_store, settings)))
+    return checks
+
+
+def check_policy(policy: Policy, settings: Settings) -> None:
+    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'."""
+    fitted, prompt, tiers = policy.fitted, settings.prompt, settings.tiers
+    if fitted is not None:
+        refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
+
+
+async def _policy(settings: Settings) -> Finding:
+    check_policy(settings.policy, settings)
+    fitted = "not fitted" if settings.policy.fitted is None else "fitted for these labels, models and this prompt"
+    return Finding("policy", True, f"{settings.policy.id}, {fitted}")
+
+
+async def _topics(settings: Settings, names: Collection[str]) -> Finding:
+    needed = {settings.topics.prefix + name for name in names}
+    states = await topic_states(settings.broker.connection, settings.topics.prefix)
+    sizes = {state.name: state.partitions for state in states if state.name in needed}
+    if absent := [name for name, partitions in sizes.items() if not partitions]:
+        raise StopWorker(absence(absent, settings.broker.connection))
+    if few := [name for name, partitions in sizes.items() if partitions < settings.topics.partitions]:
+        text = f"fewer than the {settings.topics.partitions} partitions of the settings: {', '.join(few)}"
+        return Finding("topics", False, f"{text}; add partitions with your Kafka's tools")
+    return Finding("topics", True, f"{len(sizes)} topics, {min(sizes.values())} partitions or more")
+
+
+async def _delivery(settings: Settings, user: str) -> Finding:
+    name = f"{settings.topics.prefix}{user}-{secrets.token_hex(8)}"
+    await stop_producer(await start_producer(settings.broker.connection, name))
+    return Finding("delivery", True, "exactly_once: the broker has transactions")
+
+
+async def _alerts(settings: Settings) -> Finding:
+    async with following_alerts(settings, lambda _: None, lambda _tier, _stale: None) as stale:
+        tiers = [tier for tier, policy in stale.items() if policy]
+    if tiers:
+        text = (
+            f"the policy is stale for {' and '.join(tiers)}: see hedgerow drift report and hedgerow drift acknowledge"
+        )
+        return Finding("alerts", False, text)
+    return Finding("alerts", True, "the policy is not stale")
+
+
+async def _contract(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:
+    endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+    name = f"{tier} contract"
+    async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
+        contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
+        if contract is None:
+            contracts[tier] = "none"
+            return Finding(name, True, f"{endpoint.model} has none")
+        probed = await probe(client, contract)
+    broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
+    contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"
+    if not probed.answered:
+        # An outage at the start is none of the contract's business: the live guard watches from here on.
+        return Finding(name, False, f"contract of {endpoint.model} not checked: {broken}")
+    if broken and settings.contracts_at_start == "stop":
+        raise StopWorker(
+            f"the contract of the {tier} tier's {endpoint.model} is broken ({broken}); look with hedgerow contract "
+            f"check, or set contracts_at_start: warn"
+        )
+    return Finding(name, not broken, f"contract of {endpoint.model} " + (f"broken: {broken}" if broken else "kept"))
+
+
+async def _perplexity(settings: Settings) -> Finding:
+    assert settings.perplexity is not None
+    rule = settings.policy.perplexity or PerplexityRule()
+    async with PerplexityClient(settings.perplexity, rule, redact=settings.redact):
+        return Finding("perplexity", True, f"{settings.perplexity.endpoint.model} is set up")
+
+
+async def _store(settings: Settings) -> Finding:
+    store = ReviewStore(settings.review.url, labels=settings.labels)
+    try:
+        counts = await asyncio.to_thread(store.counts)
+    except TryAgain as error:
+        return Finding("review store", False, str(error))  # it may be back before the first review
+    finally:
+        store.close()
+    return Finding("review store", True, f"{counts.waiting} waiting, {counts.decided} decided")
