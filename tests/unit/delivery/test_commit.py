@@ -267,7 +267,7 @@ async def test_a_send_that_outlives_its_transaction_goes_out_in_the_next_one(exa
     exact.transactions.lose()
     await exact.fetch_and_run()
     await loop_turns()
-    assert not exact.bench.runner.dispatch.standing
+    assert exact.bench.runner.dispatch.gate.is_shut
     await exact.commit()
     await exact.bench.runner.wait_idle(10)
     await exact.commit()
@@ -287,13 +287,13 @@ async def test_an_output_that_is_refused_costs_a_transaction_and_no_more(tmp_pat
         return None if rig.transactions.open else TransactionLost("gone")
 
     rig.sender.refuse = refuse
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     running = asyncio.create_task(rig.bench.runner.run(rig.queue.get_nowait().value))
     while rig.bench.low != 5:
         await loop_turns()
         await rig.commit()
-        rig.bench.ledger = rig.bench.runner.ledger(P0) or rig.bench.ledger
-        if rig.bench.runner.dispatch.standing and not rig.bench.runner.in_progress and running.done():
+        rig.bench.ledger = rig.bench.runner.assignment.ledger(P0) or rig.bench.ledger
+        if rig.bench.runner.dispatch.gate.is_open and not rig.bench.runner.in_progress and running.done():
             await rig.fetch_and_run()
     await running
     await rig.commit()
@@ -355,7 +355,7 @@ async def test_step_f_a_batch_that_was_being_fetched_meanwhile_is_read_again(exa
         return batch
 
     exact.thread.getmany = late  # type: ignore[method-assign]
-    fetching = asyncio.create_task(exact.consumer._fetch_once())
+    fetching = asyncio.create_task(exact.consumer.fetch_once())
     await loop_turns()
     exact.transactions.refusals.append(TransactionLost("no answer"))
     await exact.commit()

@@ -30,7 +30,7 @@ async def test_a_fetch_that_is_refused_is_told_to_who_asks(tmp_path: Path) -> No
     rig.consumer._thread = RefusedThread()  # type: ignore[assignment]
     rig.consumer.check_group()
     fetcher = SimpleNamespace(should_stop=False)
-    draining = asyncio.create_task(rig.consumer._drain_messages(fetcher))
+    draining = asyncio.create_task(rig.drain(fetcher))
     await rig.consumer._thread.asked.wait()  # type: ignore[attr-defined]
     for _ in range(10):
         await asyncio.sleep(0)
