@@ -80,7 +80,12 @@ class Rig:
     """A faust consumer of our transport, not started, beside the bench of the runner's tests."""
 
     def __init__(
-        self, tmp_path: Path, bench: Bench, limits: Limits | None = None, committing: Committing | None = None
+        self,
+        tmp_path: Path,
+        bench: Bench,
+        limits: Limits | None = None,
+        committing: Committing | None = None,
+        thread: FakeThread | None = None,
     ) -> None:
         self.bench = bench
         self.app: Any = faust.App(
@@ -96,7 +101,7 @@ class Rig:
         )
         self.app.finalize()
         self.consumer: Consumer = self.app.consumer
-        self.thread = FakeThread()
+        self.thread = thread or FakeThread()
         self.consumer._thread = self.thread  # type: ignore[assignment]
         self.consumer._set_active_tps({TP0})
         self.queue: asyncio.Queue[Any] = asyncio.Queue()

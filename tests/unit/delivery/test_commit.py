@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from streams.delivery.assignment import Phase
 from streams.delivery.commit import AtLeastOnce, ExactlyOnce
 from streams.delivery.ledger import Commit, encode_finished
 from streams.delivery.stage import Limits
@@ -246,6 +247,39 @@ async def test_step_e_a_revocation_whose_commit_fails_leaves_all_to_the_next_own
     await rig.commit()
     assert rig.transactions.visible == []
     assert rig.bench.tally.counts["not_ours"] == 5
+
+
+async def test_a_transaction_that_is_lost_while_partitions_are_given_back_is_lost_once(exact: Exact) -> None:
+    """The commits that follow, at the end of the revocation and by the timer, have nothing to give up and nothing to restore."""
+    await exact.fetch_and_run()
+    await exact.all_handled(5)
+    exact.bench.runner.leave()
+    exact.transactions.refusals.append(TransactionLost("no answer"))
+    begun = exact.transactions.begun
+    for _ in range(3):
+        assert not await exact.commit()
+    await exact.consumer.wait_empty()
+    assert exact.bench.tally.counts["retried TransactionLost"] == 1
+    assert exact.transactions.begun == begun
+    assert exact.bench.runner.assignment.phase is Phase.NONE
+    assert exact.bench.runner.dispatch.gate.is_shut
+
+
+async def test_a_revocation_ends_the_attempts_to_restore_what_was_lost(exact: Exact) -> None:
+    await exact.fetch_and_run()
+    await exact.all_handled(5)
+    exact.transactions.refusals.append(TransactionLost("no answer"))
+    exact.transactions.away = [StopWorker("no Kafka broker answers")]
+    await exact.commit()
+    assert exact.bench.runner.assignment.phase is Phase.LOST
+    begun = exact.transactions.begun
+    await exact.consumer.wait_empty()
+    assert exact.transactions.begun == begun
+    assert exact.bench.runner.assignment.phase is Phase.NONE
+    await exact.consumer.perform_seek()
+    await exact.bench.runner.wait_idle(10)
+    await exact.commit()
+    assert sorted(exact.transactions.visible) == [f"0-{n}" for n in range(5)]
 
 
 async def test_an_id_whose_output_was_lost_is_not_remembered_as_finished(tmp_path: Path) -> None:

@@ -362,3 +362,22 @@ async def test_a_worker_without_partitions_reports_that(rig: Rig, monkeypatch: p
     await rig.assign({TP0}, 3)
     await rig.consumer.perform_seek()
     assert reported == [0, 1]
+
+
+async def test_between_two_assignments_nothing_is_committed(rig: Rig) -> None:
+    await rig.fetch_and_run()
+    await rig.bench.runner.wait_idle(10)
+    rig.bench.revoke()
+    assert not await rig.consumer.commit()
+    assert not rig.thread.commits
+
+
+async def test_what_was_committed_under_one_assignment_is_not_known_to_the_next(rig: Rig) -> None:
+    """Another owner may have committed something else meanwhile."""
+    await rig.fetch_and_run()
+    await rig.bench.runner.wait_idle(10)
+    await rig.consumer.commit()
+    rig.bench.revoke()
+    rig.bench.assign(Ledger(5))
+    await rig.consumer.commit()
+    assert rig.thread.commits == [{TP0: Commit(5, "")}] * 2
