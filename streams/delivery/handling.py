@@ -43,6 +43,10 @@ class Handling:
         except InvalidMessage as invalid:
             return None, [self.letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
 
+    def id_of(self, message: Message) -> bytes | None:
+        """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again."""
+        return self._stage.topic.key_of(message) if self._stage.once else None
+
     async def call(self, record: Record, message: Message) -> Sequence[Message]:
         """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times."""
         handler = cast(AsyncHandler, self._stage.handler)

@@ -108,7 +108,7 @@ class Watchdog:
     def joined(self, agent: str) -> bool:
         """Return whether an assignment of the agent's group stands here; one of no partition is one."""
         partitions = self._observer.partitions.get(agent)
-        return partitions is not None and len(self._services[agent].runner.dispatch.ledgers) == partitions
+        return partitions is not None and len(self._services[agent].runner.workload().positions) == partitions
 
     def partitions(self, agent: str) -> list[int] | None:
         """Return the numbers of the agent's partitions, or None while no assignment stands."""
@@ -119,13 +119,14 @@ class Watchdog:
         runner, signs = self._services[agent].runner, self._observer.signs
         lag: int | None = 0
         if self._seen.get(agent) == signs[agent]:
-            lag = await self._lag_of({place: ledger.position for place, ledger in runner.dispatch.ledgers.items()})
+            lag = await self._lag_of(runner.workload().positions)
         self._seen[agent] = signs[agent]
+        workload = runner.workload()  # after the broker's answer, which may have taken seconds
         return Sample(
             at_s=self._now(),
             signs=signs[agent],
-            unfinished=sum(ledger.unfinished for ledger in runner.dispatch.ledgers.values()),
+            unfinished=workload.unfinished,
             lag=lag,
             joined=self.joined(agent),
-            sending=runner.dispatch.sending > 0,
+            sending=workload.sending,
         )
