@@ -61,7 +61,7 @@ class View:
         a = self._account
         return (
             f"{a.settled}/{len(a.tickets)} tickets: routed {len(a.routed)}, in review {len(a.in_review)}, "
-            f"dead letters {len(a.dead)}, escalated {len(a.escalated)}, ${a.cost_usd:.4f}"
+            f"dead letters {len(a.dead)}, escalated {len(a.escalated)}"
         )
 
     def _rate(self) -> float:
@@ -99,7 +99,7 @@ class View:
         )
 
 
-def histogram(values: Sequence[float], top: float, bins: int = 24) -> str:
+def histogram(values: Sequence[float], top: float, bins: int = 20) -> str:
     """Return a one-line histogram of the values from 0 to ``top``; what lies above counts into the last bin."""
     counts = [0] * bins
     for value in values:

@@ -164,7 +164,7 @@ def test_labelled_tickets_read_as_english_messages(dealt: list[tuple[str, Row]])
     strange = [text for text in texts if not COMMON & set(re.findall(r"[\w']+", text.lower()))]
     assert len(strange) <= 0.02 * len(texts), strange
     lengths = sorted(len(text.split()) for text in texts)
-    assert lengths[len(lengths) // 10] <= 10 < 25 <= lengths[-len(lengths) // 10], "short and long ones are mixed"
+    assert lengths[len(lengths) // 10] <= 10 < 20 <= lengths[-len(lengths) // 10], "short and long ones are mixed"
 
 
 @pytest.mark.parametrize("path", PARTS.values(), ids=PARTS)
