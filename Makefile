@@ -8,11 +8,12 @@ export OMP_NUM_THREADS ?= 1
 setup: $(VENV)/.ready
 
 # The lock pins every package with its hashes; the project itself is added on top, without dependencies of its own.
+# setuptools warns of every editable installation that it is one.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Hedgerow needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 # The real language model for the sandbox (240 MB of weights, under the Gemma terms), and what benchmarks.tinychange edits it with.

@@ -112,8 +112,8 @@ class Watchdog:
 
     def partitions(self, agent: str) -> list[int] | None:
         """Return the numbers of the agent's partitions, or None while no assignment stands."""
-        ledgers = self._services[agent].runner.dispatch.ledgers
-        return [number for _, number in ledgers] if self.joined(agent) else None
+        positions = self._services[agent].runner.workload().positions
+        return [number for _, number in positions] if self.joined(agent) else None
 
     async def _sample(self, agent: str) -> Sample:
         runner, signs = self._services[agent].runner, self._observer.signs

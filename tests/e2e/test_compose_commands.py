@@ -185,7 +185,7 @@ async def test_commands_carry_tickets_as_plain_processes(embedded_broker: Embedd
         "HEDGEROW_REVIEW__URL": reviews,
     }
     tickets = one_ticket_of_each_slice()
-    assert len(tickets) == 5
+    assert len(tickets) == 6
     file = tmp_path / "tickets.jsonl"
     file.write_text("".join(f"{line}\n" for line in tickets.values()), encoding="utf-8")
 
