@@ -30,6 +30,8 @@ class WatchedObserver(MetricsObserver):
         super().__init__()
         self.signs: Counter[str] = Counter()
         self.partitions: dict[str, int] = {}
+        self.waiting: Counter[str] = Counter()
+        """Messages of each agent that wait for what they need."""
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out; a message is finished."""
@@ -45,6 +47,12 @@ class WatchedObserver(MetricsObserver):
         """Count messages that needed no handler call."""
         self.signs[agent] += 1
         super().skipped(agent, why, count)
+
+    def held(self, agent: str, count: int) -> None:
+        """Count messages that wait for what they need, which is no standstill."""
+        self.signs[agent] += 1
+        self.waiting[agent] = count
+        super().held(agent, count)
 
     def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
         """Count a rebalance that has ended."""
@@ -119,5 +127,5 @@ class Watchdog:
             unfinished=sum(ledger.unfinished for ledger in runner.dispatch.ledgers.values()),
             lag=lag,
             joined=self.joined(agent),
-            sending=runner.dispatch.sending > 0,
+            sending=runner.dispatch.sending > 0 or self._observer.waiting[agent] > 0,
         )
