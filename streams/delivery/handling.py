@@ -48,8 +48,12 @@ class Handling:
         """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again."""
         return self._stage.topic.key_of(message) if self._stage.once else None
 
-    async def call(self, record: Record, message: Message) -> Sequence[Message]:
-        """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times."""
+    async def call(self, record: Record, message: Message, still_ours: Callable[[], bool]) -> Sequence[Message]:
+        """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times, and Hold without a bound.
+
+        A record that is no longer ours after a hold gets no outputs: its next owner handles it, and a call would be paid
+        for nothing.
+        """
         handler = cast(AsyncHandler, self._stage.handler)
         error = _NO_ATTEMPT
         attempt = 1
@@ -61,6 +65,8 @@ class Handling:
             except Hold as hold:
                 if (stopped := await self._held(record, hold)) is not None:
                     return stopped
+                if not still_ours():
+                    return ()
                 continue
             except TryAgain as again:
                 error = again

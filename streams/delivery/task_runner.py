@@ -123,7 +123,7 @@ class TaskRunner(Runner):
             mark.set()
 
     async def _handle(self, record: Record, message: Message, message_id: bytes | None, began: float) -> None:
-        outputs = await self._handling.call(record, message)
+        outputs = await self._handling.call(record, message, lambda: self._is_ours(record))
         await self._deliver(Result.of(record, outputs, message_id), began)
 
     async def _deliver(self, result: Result, began: float) -> None:
