@@ -40,11 +40,13 @@ check: setup
 
 # After a change of the dependencies in pyproject.toml (needs uv).
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
-LLM  := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["llm"], *extras["tinychange"], sep="\n")
+EXTRAS = $(PYTHON) -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*(line for name in sys.argv[1:] for line in extras[name]), sep="\n")'
 
 lock:
-	$(LOCK) pyproject.toml --group dev --extra postgres --output-file requirements.lock
-	$(PYTHON) -c '$(LLM)' | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
+	$(LOCK) pyproject.toml --group dev --extra postgres --extra river --extra sandbox --output-file requirements.lock
+	$(LOCK) pyproject.toml --group build --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
+	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
+	$(EXTRAS) llm tinychange | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
