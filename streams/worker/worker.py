@@ -15,11 +15,11 @@ from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
 from streams.agents.model import Model
-from streams.agents.outage import PatientModel
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import USES, WATCHERS, AgentName, topics_of
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
+from streams.agents.waiting import WaitingModel
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.policy.fitted import refuse_others
 from streams.core.policy.policy import Policy
@@ -66,7 +66,7 @@ class Worker:
         self._stale: Mapping[Tier, StalePolicy] = {}
         self._watchdog: Watchdog | None = None
         self._contracts: dict[Tier, str] = {}
-        self._models: list[PatientModel] = []
+        self._models: list[WaitingModel] = []
         self.observer = WatchedObserver()
         self._alerts = AlertSender(settings.broker.connection, settings.topics.prefix, self.observer.alerted)
         self.ready = asyncio.Event()
@@ -167,28 +167,28 @@ class Worker:
         label_count = len(settings.labels)
         if agent == "classify":
             model = await self._with_perplexity(await self._client("cheap", stack), stack)
-            cheap = guards.guarded(self._patient(model))
+            cheap = guards.guarded(self._waiting(model))
             outage = settings.tiers.cheap.outage.mode
             return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
             return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._stale["cheap"]))
         if agent == "escalate":
-            big = guards.guarded(self._patient(await self._client("big", stack)))
+            big = guards.guarded(self._waiting(await self._client("big", stack)))
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
         store = ReviewStore(settings.review.url, labels=settings.labels)
         stack.callback(store.close)
         return ReviewHandler(store)
 
-    def _patient(self, model: Model) -> PatientModel:
+    def _waiting(self, model: Model) -> WaitingModel:
         """Return the model, whose tickets wait while its endpoint does not answer."""
         tiers = self._settings.tiers
         rule = tiers.cheap.outage if model.tier == "cheap" else tiers.big.outage
-        patient = PatientModel(model, rule, CLOCK, self._alerts.tell)
-        self.observer.endpoint(patient.source, lambda: patient.is_down)
-        self._models.append(patient)
-        return patient
+        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell)
+        self.observer.endpoint(waiting.source, lambda: waiting.is_down)
+        self._models.append(waiting)
+        return waiting
 
     async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
         """Return the model, with the question for the perplexity alongside if an endpoint for that is set."""

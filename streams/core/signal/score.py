@@ -175,8 +175,8 @@ def _goes_on_as(label: str, steps: list[_Step], labels: LabelSet) -> bool:
     no label: then what was decided was not this label.
     """
     for step in steps:
-        own = step.token.logprob
-        if own is None or own >= _HALF or own == -math.inf:
+        own = _own_logprob(step.token)
+        if own >= _HALF or own == -math.inf:
             continue
         shown = alternatives(step.token)
         others = () if isinstance(shown, Unscorable) else shown.others

@@ -33,7 +33,7 @@ class _Waiting:
     last: Call | None = None
 
 
-class PatientModel:
+class WaitingModel:
     """One tier's model that raises Hold while its endpoint does not answer, as its outage rule says.
 
     A hold ends when the endpoint has answered somebody: another ticket, or a trial with a fixed text, which one of

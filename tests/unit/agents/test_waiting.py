@@ -11,7 +11,7 @@ import pytest
 
 from schemas import Alert, Call, Reason
 from streams.agents.guards import Clock
-from streams.agents.outage import OWN_FAILURES, PatientModel
+from streams.agents.waiting import OWN_FAILURES, WaitingModel
 from streams.core.guards.availability import FAILURES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold, StopWorker
 from tests.support.handlers import AskedModel
@@ -35,14 +35,14 @@ class Endpoint:
         return SILENT if text == self.poison else self.answer()
 
 
-def patient(endpoint: Endpoint, **rule: Any) -> tuple[PatientModel, list[Alert]]:
+def waiting_model(endpoint: Endpoint, **rule: Any) -> tuple[WaitingModel, list[Alert]]:
     alerts: list[Alert] = []
     clock = Clock(time.monotonic, lambda: 0)
     model = AskedModel("cheap", endpoint.ask)
-    return PatientModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append), alerts
+    return WaitingModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append), alerts
 
 
-async def ask(model: PatientModel, text: str) -> Call:
+async def ask(model: WaitingModel, text: str) -> Call:
     """Ask as delivery does: again after each hold."""
     while True:
         try:
@@ -69,7 +69,7 @@ def test_an_outage_begins_once_and_ends_once() -> None:
 
 async def test_tickets_wait_until_the_endpoint_answers_and_only_trials_are_sent_meanwhile() -> None:
     endpoint = Endpoint()
-    model, alerts = patient(endpoint)
+    model, alerts = waiting_model(endpoint)
     tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(20)]
     while not model.is_down or endpoint.asked.count("try out") < 3:
         await asyncio.sleep(0)
@@ -86,21 +86,21 @@ async def test_tickets_wait_until_the_endpoint_answers_and_only_trials_are_sent_
 
 async def test_a_ticket_that_is_never_answered_goes_on_if_the_endpoint_answers_others() -> None:
     endpoint = Endpoint(lambda: ANSWERED, poison="poison")
-    model, alerts = patient(endpoint)
+    model, alerts = waiting_model(endpoint)
     assert await ask(model, "poison") == SILENT
     assert endpoint.asked.count("poison") == OWN_FAILURES
     assert alerts == []
 
 
 async def test_a_ticket_that_has_waited_long_enough_goes_on_without_an_answer() -> None:
-    model, _ = patient(Endpoint(), hold_s=0.05)
+    model, _ = waiting_model(Endpoint(), hold_s=0.05)
     assert is_unanswered(await ask(model, "ticket"))
 
 
 @pytest.mark.parametrize("mode", ["escalate", "review"])
 async def test_without_holding_tickets_pass_an_endpoint_by_that_is_down(mode: str) -> None:
     endpoint = Endpoint()
-    model, alerts = patient(endpoint, mode=mode)
+    model, alerts = waiting_model(endpoint, mode=mode)
     calls = [await model.ask(f"ticket {n}") for n in range(FAILURES + 3)]
     assert all(map(is_unanswered, calls))
     assert len(endpoint.asked) <= FAILURES + 1
@@ -112,7 +112,7 @@ async def test_without_holding_tickets_pass_an_endpoint_by_that_is_down(mode: st
 
 async def test_an_account_without_money_is_an_outage_with_an_alert_of_its_own() -> None:
     endpoint = Endpoint(lambda: UNPAID)
-    model, alerts = patient(endpoint)
+    model, alerts = waiting_model(endpoint)
     waiting = asyncio.create_task(ask(model, "ticket"))
     while not alerts:
         await asyncio.sleep(0)
@@ -126,7 +126,7 @@ async def test_a_key_that_is_refused_in_an_outage_ends_the_worker() -> None:
         raise StopWorker("the endpoint refuses: 401")
 
     endpoint = Endpoint()
-    model, _ = patient(endpoint)
+    model, _ = waiting_model(endpoint)
     waiting = asyncio.create_task(ask(model, "ticket"))
     while not model.is_down:
         await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_a_key_that_is_refused_in_an_outage_ends_the_worker() -> None:
 
 async def test_another_ticket_sends_the_trials_if_the_one_that_did_is_cancelled() -> None:
     endpoint = Endpoint()
-    model, _ = patient(endpoint)
+    model, _ = waiting_model(endpoint)
     first, second = asyncio.create_task(ask(model, "first")), asyncio.create_task(ask(model, "second"))
     while not model.is_down:
         await asyncio.sleep(0)
