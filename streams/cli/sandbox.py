@@ -84,7 +84,7 @@ def model(
     seed: Annotated[int, typer.Option(help="Random seed for the models and faults")] = 0,
 ) -> None:
     """Run the OpenAI-compatible model server with a cheap and a big model."""
-    from streams.sandbox.extra import require_extra
+    from streams.sandbox.extras import require_extra
     from streams.sandbox.tickets import TRAIN
 
     require_extra()

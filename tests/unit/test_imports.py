@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: The modules of streams that are in no room.
-LOOSE = {"__init__.py", "aio.py", "errors.py", "evaluation.py", "extras.py", "files.py", "settings.py"}
+LOOSE = {"__init__.py", "aio.py", "errors.py", "evaluation.py", "files.py", "settings.py"}
 #: Run as commands by the behaviour tests, and so imported by none.
 COMMANDS = ("streams.cli", "streams.sandbox.model_server.__main__", "benchmarks")
 

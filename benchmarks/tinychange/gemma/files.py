@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.errors import SandboxError
-from streams.extras import missing_extra
+from streams.sandbox.extras import missing_extra
 from streams.sandbox.language_model.weights import missing_packages
 
 MLP = (".ffn_gate.", ".ffn_up.", ".ffn_down.")

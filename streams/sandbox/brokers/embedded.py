@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from streams.errors import SandboxError
 from streams.sandbox.brokers.readiness import cluster_view
-from streams.sandbox.extra import require_extra
+from streams.sandbox.extras import require_extra
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 

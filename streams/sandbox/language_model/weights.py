@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from streams.errors import SandboxError
-from streams.extras import missing_extra
 from streams.sandbox.cache import cache_root, locked
+from streams.sandbox.extras import missing_extra
 
 
 def missing_packages() -> str | None:

