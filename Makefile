@@ -8,11 +8,12 @@ export OMP_NUM_THREADS ?= 1
 setup: $(VENV)/.ready
 
 # The lock pins every package with its hashes; the project itself is added on top, without dependencies of its own.
+# setuptools warns of every editable installation that it is one.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Hedgerow needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 # The real language model for the sandbox (240 MB of weights, under the Gemma terms), and what benchmarks.tinychange edits it with.
@@ -49,11 +50,13 @@ check: setup
 
 # After a change of the dependencies in pyproject.toml (needs uv).
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
-LLM  := import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["llm"], *extras["tinychange"], sep="\n")
+EXTRAS = $(PYTHON) -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*(line for name in sys.argv[1:] for line in extras[name]), sep="\n")'
 
 lock:
-	$(LOCK) pyproject.toml --group dev --extra postgres --output-file requirements.lock
-	$(PYTHON) -c '$(LLM)' | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
+	$(LOCK) pyproject.toml --group dev --extra postgres --extra river --extra sandbox --output-file requirements.lock
+	$(LOCK) pyproject.toml --group build --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
+	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
+	$(EXTRAS) llm tinychange | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -4,6 +4,7 @@
 
     HedgerowError
     ├── TryAgain      the same input may succeed later: 429, 5xx, a timeout, a broker that is away
+    │   └── Hold            it waits until what it needs is back, however long that takes
     ├── GiveUp        this ticket will never succeed: it goes to the dead letters with its original bytes
     └── StopWorker    nothing will succeed until a person acts: the worker ends, nothing is committed
         ├── SettingsError   a setting, policy or contract file that cannot be used
@@ -11,6 +12,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
 
 
 class HedgerowError(Exception):
@@ -26,6 +29,17 @@ class TryAgain(HedgerowError):
     def __init__(self, message: str, *, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
+
+
+class Hold(TryAgain):
+    """What the input needs is unavailable: it is tried again once ``over`` returns, which no deadline cuts short.
+
+    It counts as no attempt. ``over`` may raise StopWorker.
+    """
+
+    def __init__(self, message: str, over: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(message)
+        self.over = over
 
 
 class GiveUp(HedgerowError):

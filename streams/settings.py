@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -16,6 +25,7 @@ from streams.agents.registry import AGENTS, WATCHERS, AgentName
 from streams.core.drift.series import DriftLimits
 from streams.core.drift.traffic import TrafficLimits
 from streams.core.guards import GuardLimits
+from streams.core.guards.availability import OutageRule
 from streams.core.guards.contract import Contracts
 from streams.core.policy.policy import Policy
 from streams.core.signal.instructions import Prompt
@@ -93,11 +103,24 @@ class TopicSettings(_Section):
     replication: Annotated[int, Field(ge=1, le=10)] = 1
 
 
+class TierEndpoint(Endpoint):
+    """The endpoint of a tier, and what becomes of tickets while it does not answer."""
+
+    outage: OutageRule = OutageRule()
+
+
 class Tiers(_Section):
     """The two model endpoints."""
 
-    cheap: Endpoint
-    big: Endpoint
+    cheap: TierEndpoint
+    big: TierEndpoint
+
+    @field_validator("big")
+    @classmethod
+    def _nowhere_to_escalate(cls, big: TierEndpoint) -> TierEndpoint:
+        if big.outage.mode == "escalate":
+            raise ValueError("outage.mode: nothing is above the big tier; use hold or review")
+        return big
 
 
 class ReviewSettings(_Section):

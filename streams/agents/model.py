@@ -23,6 +23,9 @@ class Model(Protocol):
     async def ask(self, text: str) -> Call:
         """Ask about one ticket's text and return the call, whether or not an answer came back."""
 
+    async def try_out(self) -> Call:
+        """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
+
     def unasked(self, reason: Reason, detail: str) -> Call:
         """Return the call of a ticket that the model is not asked about: no attempt, no cost."""
 

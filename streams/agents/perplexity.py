@@ -34,6 +34,10 @@ class WithPerplexity:
         call, perplexity = await asyncio.gather(self._model.ask(text), self._measure(text))
         return call.model_copy(update={"perplexity": perplexity})
 
+    async def try_out(self) -> Call:
+        """Ask the model once with a fixed text."""
+        return await self._model.try_out()
+
     def unasked(self, reason: Reason, detail: str) -> Call:
         """Return the call of a ticket that neither is asked about."""
         return self._model.unasked(reason, detail)

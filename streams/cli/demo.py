@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
@@ -12,7 +12,6 @@ from rich.console import Console
 
 from streams.cli.options import AsJson, Models
 from streams.cli.runtime import run
-from streams.cli.tables import Column, show_table
 
 
 def demo(
@@ -23,8 +22,12 @@ def demo(
         Path | None,
         typer.Option(help="JSONL file of labelled tickets to train the sandbox models on (default: bundled ones)"),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of labelled tickets to calibrate on (default: bundled, with bundled tickets)"),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy file (default: the default policy)")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file to run under instead of a calibrated policy")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Number of worker processes")] = 1,
     broker: Annotated[str, typer.Option(help="Broker to use: embedded, kafka or HOST:PORT")] = "embedded",
     fault: Annotated[
@@ -39,17 +42,24 @@ def demo(
     seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Watch tickets flow through the pipeline; ends when every one has its outcome."""
+    """Train two models, calibrate a policy, run other tickets under it, and account for every one."""
     from streams.core.policy.policy import Policy
     from streams.demo.run import DemoOptions, run_demo, write_report
+    from streams.demo.summary import DEFECTS, defects, summary, what_next
+    from streams.errors import SettingsError
     from streams.observability.logs import configure_logging
-    from streams.sandbox.tickets import DEMO, TRAIN
+    from streams.sandbox.tickets import CALIBRATION, DEMO, TRAIN
     from streams.settings import load_policy
 
+    if calibration and policy:
+        raise SettingsError("--policy is used as it is, --calibration fits one: name one of them")
+    if not (calibration or policy or train or tickets):
+        calibration = CALIBRATION
     configure_logging(level="warning", libraries=logging.CRITICAL)
     options = DemoOptions(
         tickets=tickets or DEMO,
         train=train or TRAIN,
+        calibration=calibration,
         limit=limit,
         policy=load_policy(policy) if policy else Policy(),
         workers=workers,
@@ -63,22 +73,14 @@ def demo(
     figures = run(run_demo(options, console))
     if report:
         write_report(figures, report)
+    broken = any(figures[name] for name in DEFECTS)
     if as_json:
         print(orjson.dumps(figures).decode())
     else:
-        _show(figures, console)
-    if figures["lost"] or figures["duplicates"] or figures["unscored_accepts"]:
+        for line in ("", *summary(figures)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(defects(figures), style="red" if broken else None, highlight=False, soft_wrap=True)
+        for line in ("", *what_next(figures)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if broken:
         raise typer.Exit(1)
-
-
-def _show(figures: dict[str, Any], console: Console) -> None:
-    rows, styles = [], []
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
-        elif isinstance(value, float):
-            value = f"{value:.4f}" if "usd" in name else f"{value:.3f}"
-        rows.append((name, str(value)))
-        styles.append("red" if name in {"lost", "duplicates", "unscored_accepts"} and value else "")
-    columns = (Column(""), Column("", "wrap"))
-    show_table(columns, rows, title="what became of the tickets", styles=styles, console=console)

@@ -84,8 +84,10 @@ def model(
     seed: Annotated[int, typer.Option(help="Random seed for the models and faults")] = 0,
 ) -> None:
     """Run the OpenAI-compatible model server with a cheap and a big model."""
+    from streams.sandbox.extras import require_extra
     from streams.sandbox.tickets import TRAIN
 
+    require_extra()
     command = [sys.executable, "-m", "streams.sandbox.model_server", "--train", str(train or TRAIN)]
     command += ["--host", host, "--port", str(port), "--models", models, "--seed", str(seed)]
     for name in fault or ():

@@ -1,27 +1,25 @@
 """From the outputs of a handler to a finished offset: steps 7 to 9 of the runner, behind a gate.
 
-The gate is open while an assignment stands. In exactly-once mode it is also held while a commit is made, and what went out
-since the last commit is kept until the next one has made it final.
+The gate is opened by each assignment and shut at its end. In exactly-once mode it is also held during a commit, and what
+went out since the last commit is kept until the next one has made it final.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from schemas import DeadLetter, Message
 from streams.aio import Changes
+from streams.delivery.assignment import Assignment, Partition, Phase, Place
 from streams.delivery.dead_letters import shortened
-from streams.delivery.ledger import Ledger
+from streams.delivery.gate import Gate
 from streams.delivery.observer import Observer
 from streams.delivery.stage import Record
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.outbox import Refused, TransactionLost
-
-Partition = tuple[str, int]
 
 
 class Sender(Protocol):
@@ -49,14 +47,25 @@ class Result:
     record: Record
     outputs: Sequence[Message]
     message_id: bytes | None = None
-    """What is remembered as finished with it, where the stage's keys occur once."""
+    """What is remembered as finished with it, if the stage's keys occur once."""
     apart: bool = False
     """Whether its outputs are sent apart, because the broker refused something of what was sent together."""
+
+    @classmethod
+    def of(cls, record: Record, outputs: Sequence[Message], message_id: bytes | None) -> Result:
+        """Return what a handler made of a record; an id that ended as a dead letter may come again, mended."""
+        is_letter = len(outputs) == 1 and isinstance(outputs[0], DeadLetter)
+        return cls(record, outputs, None if is_letter else message_id)
 
     @property
     def partition(self) -> Partition:
         """Where the record came from."""
         return self.record.topic, self.record.partition
+
+    @property
+    def place(self) -> Place:
+        """Where the record came from, to the offset."""
+        return self.record.topic, self.record.partition, self.record.offset
 
 
 class Dispatch:
@@ -75,8 +84,8 @@ class Dispatch:
         observer: Observer,
         changes: Changes,
     ) -> None:
-        self.ledgers: dict[Partition, Ledger] = {}
-        self.standing = False  # whether an assignment stands
+        self.assignment = Assignment.nothing()
+        self.gate = Gate(changes)
         self.sending = 0
         self._agent = agent
         self._sender = sender
@@ -84,8 +93,6 @@ class Dispatch:
         self._finished = finished
         self._observer = observer
         self._changes = changes
-        self._assignments = 0
-        self._passing = asyncio.Event()  # set while outputs may go out
         self._kept: list[Result] = []  # went out in the open transaction
         self._lost: list[Result] = []  # went out in one that was not committed
 
@@ -94,37 +101,37 @@ class Dispatch:
         """Whether anything went out, or is on its way, that the next commit has to make final."""
         return bool(self._kept) or (self.sending > 0 and not self._sender.final)
 
-    def begin(self, ledgers: Mapping[Partition, Ledger]) -> None:
-        """An assignment stands: these ledgers count, and the gate is open."""
-        self.ledgers = dict(ledgers)
-        self._assignments += 1
-        self.standing = True
-        self._passing.set()
+    def begin(self, assignment: Assignment) -> None:
+        """Let this assignment count from now on, and open the gate."""
+        self.assignment = assignment
+        self.gate.open()
+
+    def leave(self) -> None:
+        """The partitions are about to be given back; their ledgers count until ``end``."""
+        self.assignment = self.assignment.leaving()
+
+    def end(self, phase: Phase = Phase.NONE) -> None:
+        """The assignment is over: nothing goes out until the next one."""
+        self.gate.shut()
+        self.assignment = Assignment.nothing(phase)
 
     async def shut(self, timeout_s: float) -> None:
         """Let nothing more out in this assignment, and wait for what is on its way, ``timeout_s`` at most."""
-        self._stand_still()
-        await self._changes.until(lambda: not self.sending, timeout_s)
-
-    def _stand_still(self) -> None:
-        self.standing = False
-        self._passing.clear()
-        self._changes.note()
-
-    def end(self) -> None:
-        """The assignment is over."""
-        self.ledgers = {}
+        self.gate.shut()
+        await self._sent(timeout_s)
 
     async def hold(self, timeout_s: float) -> bool:
         """Let nothing out until ``release``; return whether nothing is on its way any more."""
-        self._passing.clear()
-        await self._changes.until(lambda: not self.sending, timeout_s)
-        return not self.sending
+        self.gate.hold()
+        return await self._sent(timeout_s)
 
     def release(self) -> None:
-        """Let outputs out again, if the assignment still stands."""
-        if self.standing:
-            self._passing.set()
+        """Let outputs out again, unless the gate was shut meanwhile."""
+        self.gate.release()
+
+    async def _sent(self, timeout_s: float) -> bool:
+        await self._changes.until(lambda: not self.sending, timeout_s)
+        return not self.sending
 
     def settle(self) -> None:
         """What went out is final."""
@@ -132,7 +139,7 @@ class Dispatch:
 
     def void(self) -> None:
         """What went out since the last commit is lost: it is not finished, and nothing goes out until the next assignment."""
-        self._stand_still()
+        self.gate.shut()
         self._finished.discard(result.message_id for result in self._kept if result.message_id is not None)
         self._lost += self._kept
         self._kept = []
@@ -145,18 +152,17 @@ class Dispatch:
     async def deliver(self, results: Sequence[Result], began: float) -> None:
         """Steps 7 to 9; what is lost with its transaction goes out again in the next one."""
         while True:
-            while not self._passing.is_set():  # it may shut again before this wakes up
-                await self._passing.wait()
+            await self.gate.passed()
             mine = [result for result in results if self._may_finish(result)]
-            assignments = self._assignments
+            assignment = self.assignment
             self.sending += 1
             try:
                 await self._send(mine)
                 self._finish(mine)
                 break
             except TransactionLost:
-                if assignments == self._assignments:
-                    self._stand_still()  # until the driver has begun anew
+                if assignment is self.assignment:
+                    self.gate.shut()  # until the driver has begun anew
             finally:
                 self.sending -= 1
                 self._changes.note()
@@ -166,7 +172,7 @@ class Dispatch:
 
     def _may_finish(self, result: Result) -> bool:
         """Step 7. An offset that is open here may have been taken before a rebalance that gave the partition back."""
-        ledger = self.ledgers.get(result.partition)
+        ledger = self.assignment.ledger(result.partition)
         return ledger is not None and ledger.may_finish(result.record.offset)
 
     async def _send(self, results: Sequence[Result]) -> None:
@@ -203,7 +209,7 @@ class Dispatch:
     def _finish(self, results: Sequence[Result]) -> None:
         """Step 9. With no await since the last acknowledgement: no commit comes between."""
         for result in results:
-            ledger = self.ledgers.get(result.partition)
+            ledger = self.assignment.ledger(result.partition)
             if ledger is not None:
                 ledger.finish(result.record.offset)
             if result.message_id is not None:

@@ -25,8 +25,8 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from streams.delivery.assignment import Assignment, Phase
 from streams.delivery.commit import AtLeastOnce, Committing
-from streams.delivery.dispatch import Partition
 from streams.delivery.faust_consumer import LoopConsumer
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger
 from streams.delivery.observer import Observer
@@ -53,10 +53,6 @@ class Consumer(stock.Consumer):
         self._limits = transport.limits
         self._observer = transport.observer
         self._committing = transport.committing
-        self._leaving = False  # the last commit of the assignment is made or being made
-        self._lost = False  # outputs were lost with their transaction, and the assignment has to begin anew
-        self._epoch = 0  # grows with every revocation and assignment; a batch of another epoch is stale
-        self._last_commits: dict[TP, Commit] = {}
         self._rebalance_began: float | None = None
         self._refused: TopicAuthorizationFailedError | None = None
 
@@ -73,7 +69,7 @@ class Consumer(stock.Consumer):
                     continue
                 while not self._runner.has_room or self._waiting_batches() > _WAITING_BATCHES:
                     await self._runner.next_change()
-                await self._fetch_once()
+                await self.fetch_once()
         except (*self.consumer_stopped_errors, asyncio.CancelledError):
             if not self.transport.app.should_stop:
                 raise
@@ -83,8 +79,9 @@ class Consumer(stock.Consumer):
             while not (self.should_stop or fetcher.should_stop):
                 await self.sleep(0.1)
 
-    async def _fetch_once(self) -> None:
-        epoch = self._epoch
+    async def fetch_once(self) -> None:
+        """Step 1: hand one fetch over to the agent, or nothing if there is nothing to read."""
+        assignment = self._runner.assignment
         active = {tp for tp in self._get_active_partitions() if self._may_read_on(tp)}
         if not active:
             await self.sleep(0.1)  # no partitions here, or each a full span behind one slow message
@@ -93,7 +90,7 @@ class Consumer(stock.Consumer):
         if not records:
             return
         # No await from this check to the ledger.
-        if epoch != self._epoch or not self.flow_active:
+        if assignment is not self._runner.assignment or not self.flow_active:
             await self._read_again(records)
             return
         wanted: list[Record] = []
@@ -103,7 +100,7 @@ class Consumer(stock.Consumer):
             self._hand_over(wanted)
 
     def _may_read_on(self, tp: TP) -> bool:
-        ledger = self._runner.ledger((tp.topic, tp.partition))
+        ledger = self._runner.assignment.ledger((tp.topic, tp.partition))
         return ledger is not None and ledger.span < MAX_SPAN
 
     async def _read_again(self, records: Iterable[TP]) -> None:
@@ -111,7 +108,7 @@ class Consumer(stock.Consumer):
         positions = {
             TP(tp.topic, tp.partition): ledger.position
             for tp in records
-            if (ledger := self._runner.ledger((tp.topic, tp.partition))) is not None
+            if (ledger := self._runner.assignment.ledger((tp.topic, tp.partition))) is not None
         }
         if positions:
             await self._thread.rewind(positions)
@@ -147,16 +144,14 @@ class Consumer(stock.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish what can be finished in time, commit, and forget the assignment."""
-        self._epoch += 1
         self._rebalance_began = time.perf_counter()
-        self._runner.forget_queued()
+        self._runner.leave()
         await super().on_partitions_revoked(revoked)
-        await self._runner.close_gate(0)
         self._runner.end()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Note that batches fetched before are stale."""
-        self._epoch += 1
+        """Begin without ledgers: ``perform_seek`` restores them, and batches fetched before are stale."""
+        self._runner.end()
         await super().on_partitions_assigned(assigned, generation_id)
         if not assigned:
             self._report_rebalance(0)  # there is nothing to restore, so faust calls nothing else
@@ -174,28 +169,22 @@ class Consumer(stock.Consumer):
                 except StopWorker as away:
                     log.warning("the broker is away, asking again", error=str(away))
                     await asyncio.sleep(_ASK_AGAIN_S)
-        if self._runner.dispatch.standing:  # else another rebalance came meanwhile
-            self._report_rebalance(len(self._runner.dispatch.ledgers))
+        assignment = self._runner.assignment
+        if assignment.phase is Phase.STANDS:  # else another rebalance came meanwhile
+            self._report_rebalance(len(assignment.ledgers))
 
     async def _restore(self) -> None:
-        epoch = self._epoch
+        before = self._runner.assignment
         await self._committing.begin(self._thread)
-        assignment = {TP(tp.topic, tp.partition) for tp in self.assignment()}
-        committed = await self._thread.committed(assignment)
-        if epoch != self._epoch:
+        partitions = {TP(tp.topic, tp.partition) for tp in self.assignment()}
+        committed = await self._thread.committed(partitions)
+        if before is not self._runner.assignment:
             return  # another rebalance came meanwhile; it restores for itself
-        ledgers: dict[Partition, Ledger] = {}
-        for tp in assignment:
-            commit = committed.get(tp)
-            ledgers[tp.topic, tp.partition] = (
-                Ledger() if commit is None else Ledger.restore(commit.offset, commit.metadata)
-            )
-        self._last_commits = committed
-        self._leaving = self._lost = False
-        self._runner.begin(ledgers)
+        assignment = Assignment.restored(partitions, committed)
+        self._runner.begin(assignment)
         # Only now: a fetch from before the rebalance may have taken a batch meanwhile, which was dropped and must be read
         # again. From here on _read_again knows the ledgers and sees to it.
-        await self._thread.rewind({tp: ledgers[tp.topic, tp.partition].position for tp in assignment})
+        await self._thread.rewind({tp: assignment.ledgers[tp].position for tp in partitions})
 
     def _report_rebalance(self, partitions: int) -> None:
         began, self._rebalance_began = self._rebalance_began, None
@@ -213,7 +202,7 @@ class Consumer(stock.Consumer):
         self._runner.cancel()
 
     async def _commit_last(self) -> None:
-        self._leaving = True
+        self._runner.leave()
         await self._runner.close_gate(self._limits.gate_wait_s)
         # A commit that is on its way began before the last offsets finished, and faust would take it for this one.
         await self.maybe_wait_for_commit_to_finish()
@@ -224,8 +213,11 @@ class Consumer(stock.Consumer):
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - faust's signature
         """Step 10: commit every ledger that moved since its last commit."""
-        if self._lost:
-            await self._begin_anew()
+        assignment = self._runner.assignment
+        if assignment.phase is Phase.LOST:
+            await self._begin_again()
+            return False
+        if assignment.phase is Phase.NONE:
             return False
         try:
             done = await self._committing.commit(self._thread, self._moved)
@@ -233,33 +225,32 @@ class Consumer(stock.Consumer):
             agent = self._runner.stage.agent
             log.warning("a transaction was lost, what it held goes out again", agent=agent, why=str(lost))
             self._observer.retried(agent, "TransactionLost")
-            self._lost = True
-            await self._begin_anew()
+            await self._begin_again()
             return False
         except StopWorker as refused:
             self._runner.fail(refused)
             return False
-        self._last_commits.update(done)
+        assignment.committed.update(done)
         return bool(done)
 
     def _moved(self) -> dict[TP, Commit]:
         commits: dict[TP, Commit] = {}
-        for tp in self.assignment():
-            ledger = self._runner.ledger((tp.topic, tp.partition))
+        assignment = self._runner.assignment
+        for tp in (TP(each.topic, each.partition) for each in self.assignment()):
+            ledger = assignment.ledger(tp)
             commit = None if ledger is None else ledger.commit()
             if ledger is not None and commit is not None:
                 self._report(tp, ledger, commit)
-                if commit != self._last_commits.get(TP(tp.topic, tp.partition)):
-                    commits[TP(tp.topic, tp.partition)] = commit
+                if commit != assignment.committed.get(tp):
+                    commits[tp] = commit
         return commits
 
-    async def _begin_anew(self) -> None:
-        """Read the same assignment again from what is committed, as after a rebalance."""
-        if self._leaving:
-            return  # whoever has the partitions next begins there anyway
-        self._epoch += 1
-        self._runner.forget_queued()
-        self._runner.end()
+    async def _begin_again(self) -> None:
+        """Restore the same assignment from what is committed, as after a rebalance, if it is to go on."""
+        if self._runner.assignment.phase not in {Phase.STANDS, Phase.LOST}:
+            self._runner.end()
+            return  # the next owner begins there
+        self._runner.end(Phase.LOST)
         try:
             async with asyncio.timeout(self._limits.commit_wait_s):
                 await self._restore()

@@ -17,7 +17,7 @@ from streams.aio import is_cancelled
 from streams.delivery.dead_letters import dead_letter
 from streams.delivery.observer import Observer
 from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
-from streams.errors import GiveUp, StopWorker, TryAgain
+from streams.errors import GiveUp, Hold, StopWorker, TryAgain
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ class Handling:
         self._stage = stage
         self._observer = observer
         self._wall_ms = wall_ms
+        self._waiting = 0
 
     def decode(self, record: Record) -> tuple[Message | None, Sequence[Message]]:
         """Step 3: return the message, or None and the dead letter of bytes that are none."""
@@ -43,15 +44,30 @@ class Handling:
         except InvalidMessage as invalid:
             return None, [self.letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
 
-    async def call(self, record: Record, message: Message) -> Sequence[Message]:
-        """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times."""
+    def id_of(self, message: Message) -> bytes | None:
+        """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again."""
+        return self._stage.topic.key_of(message) if self._stage.once else None
+
+    async def call(self, record: Record, message: Message, still_ours: Callable[[], bool]) -> Sequence[Message]:
+        """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times, and Hold without a bound.
+
+        A record that is no longer ours after a hold gets no outputs: its next owner handles it, and a call would be paid
+        for nothing.
+        """
         handler = cast(AsyncHandler, self._stage.handler)
         error = _NO_ATTEMPT
-        for attempt in range(1, self._stage.attempts + 1):
+        attempt = 1
+        while attempt <= self._stage.attempts:
             deadline = asyncio.timeout(self._stage.deadline_s)
             try:
                 async with deadline:
                     return tuple(await handler(message))
+            except Hold as hold:
+                if (stopped := await self._held(record, hold)) is not None:
+                    return stopped
+                if not still_ours():
+                    return ()
+                continue
             except TryAgain as again:
                 error = again
             except Exception as failed:  # noqa: BLE001 - judged in letter: nothing may escape delivery
@@ -66,7 +82,23 @@ class Handling:
             self._observer.retried(self._stage.agent, type(error).__name__)
             if attempt < self._stage.attempts:
                 await asyncio.sleep(_pause(attempt, error.after))
+            attempt += 1
         return [self.letter(record, error, self._stage.attempts)]
+
+    async def _held(self, record: Record, hold: Hold) -> Sequence[Message] | None:
+        """Wait for the end of a hold, for which there is no deadline; return the dead letter of one that fails."""
+        self._count_held(1)
+        try:
+            await hold.over()
+        except Exception as failed:  # noqa: BLE001 - judged in letter: nothing may escape delivery
+            return [self.letter(record, failed, 1)]
+        finally:
+            self._count_held(-1)
+        return None
+
+    def _count_held(self, change: int) -> None:
+        self._waiting += change
+        self._observer.held(self._stage.agent, self._waiting)
 
     def compute(self, record: Record, message: Message) -> Sequence[Message]:
         """Steps 5 and 6 for a handler that only computes: it would fail the same way again, so there is one attempt."""

@@ -7,10 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from streams.delivery.dispatch import Partition
-
-#: Topic, partition and offset of a record.
-Place = tuple[str, int, int]
+from streams.delivery.assignment import Partition, Place
 
 
 class InProgress:

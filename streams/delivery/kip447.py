@@ -8,6 +8,7 @@ member and its generation, and ask for decided offsets only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetFetchRequest_v3
@@ -27,6 +28,13 @@ from streams.delivery.ledger import Commit
 #: The broker's answer while a transaction's offsets are not decided; aiokafka has no class for it.
 UNSTABLE_OFFSET_COMMIT = 88
 _NO_LEADER_EPOCH = -1
+_TAGS = ("tags", TaggedFields)
+
+
+def _topics(*fields: tuple[str, Any]) -> CompactArray:
+    """Return what three of the four hold: an array of topics, each with its partitions, and these fields of each partition."""
+    partitions = CompactArray(("partition", Int32), *fields, _TAGS)
+    return CompactArray(("topic", CompactString()), ("partitions", partitions), _TAGS)
 
 
 class TxnOffsetCommitResponse_v3(Response):  # noqa: N801 - as aiokafka names versions
@@ -34,18 +42,7 @@ class TxnOffsetCommitResponse_v3(Response):  # noqa: N801 - as aiokafka names ve
 
     API_KEY = 28
     API_VERSION = 3
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("topic", CompactString()),
-                ("partitions", CompactArray(("partition", Int32), ("error_code", Int16), ("tags", TaggedFields))),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("topics", _topics(("error_code", Int16))), _TAGS)
 
 
 class TxnOffsetCommitRequest_v3(RequestStruct):  # noqa: N801
@@ -63,24 +60,8 @@ class TxnOffsetCommitRequest_v3(RequestStruct):  # noqa: N801
         ("generation_id", Int32),
         ("member_id", CompactString()),
         ("group_instance_id", CompactString()),
-        (
-            "topics",
-            CompactArray(
-                ("topic", CompactString()),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32),
-                        ("offset", Int64),
-                        ("leader_epoch", Int32),
-                        ("metadata", CompactString()),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
+        ("topics", _topics(("offset", Int64), ("leader_epoch", Int32), ("metadata", CompactString()))),
+        _TAGS,
     )
 
 
@@ -118,24 +99,10 @@ class OffsetFetchResponse_v7(Response):  # noqa: N801
         ("throttle_time_ms", Int32),
         (
             "topics",
-            CompactArray(
-                ("topic", CompactString()),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32),
-                        ("offset", Int64),
-                        ("leader_epoch", Int32),
-                        ("metadata", CompactString()),
-                        ("error_code", Int16),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("tags", TaggedFields),
-            ),
+            _topics(("offset", Int64), ("leader_epoch", Int32), ("metadata", CompactString()), ("error_code", Int16)),
         ),
         ("error_code", Int16),
-        ("tags", TaggedFields),
+        _TAGS,
     )
 
 
@@ -148,12 +115,9 @@ class OffsetFetchRequest_v7(RequestStruct):  # noqa: N801
     RESPONSE_TYPE = OffsetFetchResponse_v7
     SCHEMA = Schema(
         ("group_id", CompactString()),
-        (
-            "topics",
-            CompactArray(("topic", CompactString()), ("partitions", CompactArray(Int32)), ("tags", TaggedFields)),
-        ),
+        ("topics", CompactArray(("topic", CompactString()), ("partitions", CompactArray(Int32)), _TAGS)),
         ("require_stable", Boolean),
-        ("tags", TaggedFields),
+        _TAGS,
     )
 
 

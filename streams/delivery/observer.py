@@ -25,6 +25,9 @@ class Observer:
     def in_flight(self, agent: str, count: int, queued: int) -> None:
         """How many messages are in progress and how many wait, now."""
 
+    def held(self, agent: str, count: int) -> None:
+        """How many messages wait for what they need, such as an endpoint that does not answer, now."""
+
     def committed(self, agent: str, topic: str, partition: int, offset: int, lag: int) -> None:
         """One partition was committed; ``lag`` counts messages from the committed offset to the end of the log."""
 

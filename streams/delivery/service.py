@@ -17,12 +17,14 @@ import faust
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams.delivery.batch_runner import BatchRunner
 from streams.delivery.commit import AtLeastOnce, Committing, ExactlyOnce
 from streams.delivery.dispatch import FinishedIds
 from streams.delivery.faust_transport import LedgerTransport
 from streams.delivery.observer import Observer
 from streams.delivery.runner import Runner
 from streams.delivery.stage import Delivery, Limits, Record, Stage
+from streams.delivery.task_runner import TaskRunner
 from streams.delivery.transactions import Transactions
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
@@ -35,6 +37,11 @@ log = structlog.get_logger(__name__)
 
 #: How often the group is asked for an error that it would not tell.
 _GROUP_CHECK_S = 1.0
+
+
+def runner_type(stage: Stage) -> type[BatchRunner | TaskRunner]:
+    """Return the kind of runner that the stage's handler needs."""
+    return BatchRunner if stage.computes_only else TaskRunner
 
 
 class StageService:
@@ -80,7 +87,9 @@ class StageService:
         agent = self.stage.agent
         line = await self._start_line()
         outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))
-        self._runner = Runner(self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished)
+        self._runner = runner_type(self.stage)(
+            self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished
+        )
         committing: Committing = AtLeastOnce(self._limits)
         if isinstance(line, Transactions):
             committing = ExactlyOnce(line, self._runner.dispatch, self._limits)

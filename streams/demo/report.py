@@ -10,12 +10,17 @@ from streams.demo.baseline import Baseline
 
 
 def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> dict[str, Any]:
-    """Return the report; shares are of all tickets, accuracies of the routed tickets that have a label (None: none has)."""
-    gold = {
-        key: ticket.label
-        for key, ticket in account.tickets.items()
-        if ticket is not None and ticket.label is not None and key in account.routed
+    """Return the report; None for an accuracy of no ticket.
+
+    Shares are of all tickets, accuracies of the routed tickets that have a label; ``accuracy_*_alone`` of all that have
+    one, and ``accuracy_kept`` is ``accuracy`` over ``accuracy_all_big``.
+    """
+    labelled = {
+        key: ticket.label for key, ticket in account.tickets.items() if ticket is not None and ticket.label is not None
     }
+    gold = {key: label for key, label in labelled.items() if key in account.routed}
+    accuracy = _accuracy(gold, {key: account.routed[key].label for key in gold})
+    all_big = _accuracy(gold, big.labels)
     tickets = len(account.tickets)
     cost = account.cost_usd
     return {
@@ -26,10 +31,16 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
         "lost": account.lost,
         "duplicates": account.duplicates,
         "unscored_accepts": account.unscored_accepts,
-        "accuracy": _accuracy(gold, {key: account.routed[key].label for key in gold}),
+        "labelled": len(labelled),
+        "routed_labelled": len(gold),
+        "accuracy": accuracy,
         "accuracy_all_cheap": _accuracy(gold, cheap.labels),
-        "accuracy_all_big": _accuracy(gold, big.labels),
+        "accuracy_all_big": all_big,
+        "accuracy_kept": accuracy / all_big if accuracy is not None and all_big else None,
+        "accuracy_cheap_alone": _accuracy(labelled, cheap.labels),
+        "accuracy_big_alone": _accuracy(labelled, big.labels),
         "cost_usd": cost,
+        "cost_all_cheap_usd": cheap.cost_usd,
         "cost_all_big_usd": big.cost_usd,
         "saving": 1 - cost / big.cost_usd if big.cost_usd else None,
         "escalation_rate": len(account.escalated) / tickets if tickets else 0.0,

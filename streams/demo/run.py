@@ -24,10 +24,13 @@ from streams.core.policy.policy import Policy
 from streams.core.signal.labels import LabelSet
 from streams.demo.account import Account, Row
 from streams.demo.baseline import baseline
+from streams.demo.calibration import Calibrated, calibrate
 from streams.demo.contracts import sandbox_contract
 from streams.demo.report import report
+from streams.demo.summary import calibrated
 from streams.demo.view import View
 from streams.errors import SandboxError, SettingsError
+from streams.evaluation import Tickets, read_tickets
 from streams.files import file_lines
 from streams.kafka.connection import Connection
 from streams.kafka.produce import produce
@@ -41,8 +44,9 @@ from streams.sandbox.model_kinds import ModelKind
 from streams.sandbox.model_server.faults import Faults
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.model_server.served import ALIASES, BIG, CHEAP
+from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.process import ChildProcess
-from streams.sandbox.tickets import DEMO, TRAIN
+from streams.sandbox.tickets import CALIBRATION, DEMO, TRAIN
 from streams.settings import Settings, check_settings
 from streams.worker.start_checks import check_policy
 
@@ -59,10 +63,12 @@ _ONE_AFTER_THE_OTHER = {"timeout_s": 60.0, "deadline_s": 100.0, "concurrency": 8
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What a person may choose; the bundled tickets where no file is named."""
+    """What a user may choose; the bundled tickets if no file is named."""
 
     tickets: Path = DEMO
     train: Path = TRAIN
+    calibration: Path | None = CALIBRATION
+    """Labelled tickets that the policy is calibrated on; None: the run is under ``policy``."""
     limit: int | None = None
     policy: Policy = field(default_factory=Policy)
     workers: int = 1
@@ -84,27 +90,49 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         raise SettingsError(f"--broker {options.broker}: embedded, kafka or HOST:PORT is expected")
     lines = read_lines(options.tickets, options.limit)
     rows = [Row.read(number, line) for number, line in enumerate(lines)]
+    known = read_tickets(read_lines(options.calibration, None)) if options.calibration else None
+    taught = len(read_training_set(options.train).texts)
     account = Account(rows)
     async with AsyncExitStack() as stack:
-        console.print(f"starting the {options.broker} broker and training the two models on {options.train.name} ...")
-        models = ModelServer(options.train, models=options.models, faults=options.faults, seed=options.seed)
+        _say(console, "start", f"the {options.broker} broker and a model server")
+        models = ModelServer(options.train, models=options.models, seed=options.seed)
         connection, _ = await asyncio.gather(
             stack.enter_async_context(_broker(options.broker)), stack.enter_async_context(models)
         )
+        _say(console, "train", f"two models on {taught} labelled tickets of {options.train.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
+        found = await _calibrate(known, settings, folder, options.seed)
+        figures = found.figures() if found else None
+        _say(console, "calibrate", *calibrated(figures))
+        if found:
+            settings = settings.model_copy(update={"policy": found.policy})
+        await models.set_faults(options.faults)
         check_policy(settings.policy, settings)
         if options.broker in _LOCAL and settings.broker.security.protocol != "PLAINTEXT":
             raise SettingsError(f"the {options.broker} broker speaks plaintext: unset HEDGEROW_BROKER__SECURITY__...")
         connection = settings.broker.connection  # with the security that the environment asks for
         await stack.enter_async_context(_topics(connection, settings.topics.prefix, ours=options.broker in _LOCAL))
         workers = await stack.enter_async_context(_workers(settings, options.workers, folder))
+        _say(
+            console,
+            "run",
+            f"{len(lines)} rows of {options.tickets.name}, worker processes: {options.workers}",
+            f"policy: {settings.policy.id}",
+        )
         with View(account, settings.tiers.big.price, console) as view:
             switch = partial(models.set_faults, options.then_faults) if options.then_faults else None
             seconds = await _flow(account, lines, settings, view, workers, switch)
         await models.set_faults([])
-        console.print("asking each model about every ticket, for comparison ...")
-        return await _compare(account, settings, seconds)
+        _say(console, "compare", "each model alone is asked about every ticket")
+        compared = await _compare(account, settings, seconds)
+        return compared | {"policy_id": settings.policy.id, "calibration": figures}
+
+
+def _say(console: Console, step: str, *lines: str) -> None:
+    """Print a step's name and its lines, in 80 columns."""
+    for number, line in enumerate(lines):
+        console.print(f"{'' if number else step:<10}  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def read_lines(path: Path, limit: int | None) -> list[bytes]:
@@ -259,21 +287,35 @@ def _check(workers: Sequence[ChildProcess]) -> None:
         raise SandboxError(f"no worker is running any more; the last words of one:\n{workers[0].tail()}")
 
 
+async def _calibrate(known: Tickets | None, settings: Settings, folder: Path, seed: int) -> Calibrated | None:
+    if known is None:
+        return None
+    async with _clients(settings) as (cheap, big):
+        return await calibrate(known.tickets, cheap, big, folder, seed=seed)
+
+
 async def _compare(account: Account, settings: Settings, seconds: float) -> dict[str, Any]:
     """Ask each tier alone about every ticket, and report."""
     tickets = {key: ticket for key, ticket in account.tickets.items() if ticket is not None}
     big_calls = {key: call for key in tickets for call in account.calls(key) if call.tier == "big"}
-    labels = settings.label_set
-    async with (
-        ModelClient("cheap", settings.tiers.cheap, labels, prompt=settings.prompt) as cheap,
-        ModelClient("big", settings.tiers.big, labels, prompt=settings.prompt) as big,
-    ):
+    async with _clients(settings) as (cheap, big):
         return report(
             account,
             await baseline(cheap, tickets, account.classified),
             await baseline(big, tickets, big_calls),
             seconds,
         )
+
+
+@asynccontextmanager
+async def _clients(settings: Settings) -> AsyncIterator[tuple[ModelClient, ModelClient]]:
+    """Yield clients of the cheap and the big tier."""
+    labels = settings.label_set
+    async with (
+        ModelClient("cheap", settings.tiers.cheap, labels, prompt=settings.prompt) as cheap,
+        ModelClient("big", settings.tiers.big, labels, prompt=settings.prompt) as big,
+    ):
+        yield cheap, big
 
 
 def write_report(figures: dict[str, Any], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while a demo runs: a live panel on a terminal, a line now and then elsewhere."""
+"""What a user sees while a demo runs: a live panel on a terminal, elsewhere a line every few seconds; a last line in both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class View:
         self._console = console
         self._began = time.monotonic()
         self._last_line = self._began
-        self._live = Live(console=console, refresh_per_second=8, transient=False) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -42,23 +42,26 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.update(last=True)
         if self._live is not None:
             self._live.stop()
+        self._print_line()
 
-    def update(self, *, last: bool = False) -> None:
+    def update(self) -> None:
         """Show the present state."""
         if self._live is not None:
-            self._live.update(self._panel(), refresh=last)
-        elif last or time.monotonic() - self._last_line >= _LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._live.update(self._panel())
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self._last_line = time.monotonic()
+        self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
         a = self._account
         return (
             f"{a.settled}/{len(a.tickets)} tickets: routed {len(a.routed)}, in review {len(a.in_review)}, "
-            f"dead letters {len(a.dead)}, escalated {len(a.escalated)}, {self._rate():.0f}/s, ${a.cost_usd:.4f}"
+            f"dead letters {len(a.dead)}, escalated {len(a.escalated)}"
         )
 
     def _rate(self) -> float:
@@ -96,7 +99,7 @@ class View:
         )
 
 
-def histogram(values: Sequence[float], top: float, bins: int = 24) -> str:
+def histogram(values: Sequence[float], top: float, bins: int = 20) -> str:
     """Return a one-line histogram of the values from 0 to ``top``; what lies above counts into the last bin."""
     counts = [0] * bins
     for value in values:

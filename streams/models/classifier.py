@@ -17,6 +17,7 @@ from streams.models.http import Exchange, Unanswered
 
 PATH = "/chat/completions"
 _MAX_ANSWER = 1_000
+_TRIAL_TEXT = "Hello, does this work?"
 
 
 def chat_request(endpoint: Endpoint, prompt: Prompt, text: str) -> dict[str, Any]:
@@ -81,13 +82,21 @@ class ModelClient:
         """Return the call of a ticket that this endpoint is not asked about, and why: no attempt, no cost."""
         return self._unanswered((), reason, detail)
 
+    async def try_out(self) -> Call:
+        """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
+        return await self._ask(_TRIAL_TEXT, attempts=1)
+
     async def ask(self, text: str) -> Call:
         """Ask about one ticket's text and return the call, with every attempt, whatever came of it.
 
         A failure that does not pass within the attempts and the deadline is a call without an answer: the policy knows
         what to do with those. Raises StopWorker for a key or a model that the endpoint does not know.
         """
-        answered = await self._exchange.send(PATH, orjson.dumps(chat_request(self.endpoint, self._prompt, text)))
+        return await self._ask(text, self.endpoint.attempts)
+
+    async def _ask(self, text: str, attempts: int) -> Call:
+        body = orjson.dumps(chat_request(self.endpoint, self._prompt, text))
+        answered = await self._exchange.send(PATH, body, attempts=attempts)
         if isinstance(answered, Unanswered):
             return self._unanswered(answered.failed, answered.reason, answered.detail)
         reading = score(answered.content, self._labels)

@@ -13,8 +13,8 @@ from streams.errors import StopWorker, TryAgain
 from streams.models.retry_after import retry_after
 
 _AGAIN = frozenset({408, 409, 425, 429})
-#: 402: the account has no money left; 405: another service answers.
-_STOP = frozenset({401, 402, 403, 404, 405})
+#: 405: another service answers.
+_STOP = frozenset({401, 403, 404, 405})
 _QUOTA_USED_UP = "insufficient_quota"
 _FLAGGED = re.compile(r"moderat|flagged|content.?(?:policy|filter)|safety")
 _MAX_DETAIL = 300
@@ -40,9 +40,9 @@ class Refusal:
 def judge(response: httpx.Response, secret: str | None) -> Refusal:
     """Say what a response with an error status means.
 
-    Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key, an account or a model that the endpoint does not
-    take, for a quota that is used up (a 429 that does not pass by itself), and for a redirect, which is the answer of a
-    wrong base_url. A 400, 403 or 422 that names logprobs is a capability error, which is no outage; a 403 for a text that
+    Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key or a model that the endpoint does not take, and for
+    a redirect, which is the answer of a wrong base_url. An account without money (402) or without quota (a 429 that does
+    not pass by itself) is no answer. A 400, 403 or 422 that names logprobs is a capability error, which is no outage; a 403 for a text that
     a moderation flagged (OpenRouter) and other 4xx are about this one request.
     """
     status = response.status_code
@@ -50,8 +50,10 @@ def judge(response: httpx.Response, secret: str | None) -> Refusal:
     message, about = _message(response, secret)
     detail = f"{status}: {message[:_MAX_DETAIL]}"
     said = f"{message} {about}".lower()
-    if status == 429 and _QUOTA_USED_UP in said:
-        raise StopWorker(f"the account at {response.request.url.host} has no quota left: {detail}")
+    if status == 402 or (status == 429 and _QUOTA_USED_UP in said):
+        # Whoever pays can mend it; until then it is as if the endpoint did not answer, and no attempt helps.
+        detail = f"the account at {response.request.url.host} has no money or no quota left: {detail}"
+        return Refusal("http_402" if status == 402 else "quota_used_up", Reason.NO_ANSWER, detail)
     if status in _AGAIN or status >= 500:
         raise Passing(outcome, detail, after=retry_after(response.headers, limited=status == 429))
     if status in {400, 403, 422} and "logprobs" in said:

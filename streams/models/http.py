@@ -94,8 +94,8 @@ class Exchange:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def send(self, path: str, body: bytes) -> Answered | Unanswered:
-        """POST a body until it is answered or refused, within the endpoint's attempts and deadline.
+    async def send(self, path: str, body: bytes, *, attempts: int | None = None) -> Answered | Unanswered:
+        """POST a body until it is answered or refused, within ``attempts`` (default: the endpoint's) and the deadline.
 
         Raises StopWorker for a key or a model that the endpoint does not know.
         """
@@ -105,8 +105,11 @@ class Exchange:
             try:
                 return await self._attempt(path, body, failed, deadline)
             except Passing as first:
+                attempts = attempts or self._endpoint.attempts
+                if attempts == 1:
+                    raise
                 async with asyncio.timeout_at(deadline):
-                    return await self._again(path, body, failed, deadline, first)
+                    return await self._again(path, body, failed, deadline, first, attempts)
         except TimeoutError:
             detail = f"no answer within {self._endpoint.deadline_s:g} s"
             return Unanswered(Reason.NO_ANSWER, detail, tuple(failed))
@@ -114,12 +117,18 @@ class Exchange:
             return Unanswered(Reason.NO_ANSWER, str(last), tuple(failed))
 
     async def _again(
-        self, path: str, body: bytes, failed: list[Attempt], deadline: float, first: Passing | None
+        self,
+        path: str,
+        body: bytes,
+        failed: list[Attempt],
+        deadline: float,
+        first: Passing | None,
+        attempts: int,
     ) -> Answered | Unanswered:
         """Go on after the first attempt, which failed; most requests never get here, and so never pay for this loop."""
         async for attempt in stamina.retry_context(
             on=self._pause_after,
-            attempts=self._endpoint.attempts,
+            attempts=attempts,
             timeout=None,
             wait_initial=_SHORTEST_PAUSE_S,
             wait_max=10.0,

@@ -49,15 +49,20 @@ def readiness(
     joined: Collection[str],
     partitions: Mapping[str, int],
     contracts: Mapping[Tier, str],
+    down: Sequence[str],
     *,
     started: bool,
 ) -> Answer:
     """Say whether the worker has started, is not about to stop, and every stage is a member of its group.
 
-    ``contracts`` says of each tier that is asked here what its check at the start found.
+    A worker whose endpoints are ``down`` is ready all the same, but "degraded": its tickets wait. ``contracts`` says of
+    each tier that is asked here what its check at the start found.
     """
     stages = {agent: {"joined": agent in joined, "partitions": partitions.get(agent, 0)} for agent in agents}
-    return Answer(started and len(joined) == len(agents), {"started": started, "contracts": dict(contracts)}, stages)
+    ready = started and len(joined) == len(agents)
+    status = "not ready" if not ready else "degraded" if down else "ready"
+    facts = {"status": status, "endpoints": list(down), "started": started, "contracts": dict(contracts)}
+    return Answer(ready, facts, stages)
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ class State(StrEnum):
     WAITING = "waiting"
     """There is work and no sign of life, for less than the limit: a slow model, say, or a rebalance."""
     HELD = "held"
-    """The broker does not answer, or has not yet acknowledged what was sent: a restart would not help."""
+    """The broker does not answer or has not yet acknowledged what was sent, or an endpoint does not answer: a restart would
+    not help."""
     STALLED = "stalled"
     """There was work and no sign of life for the whole limit."""
 
@@ -39,7 +40,7 @@ class Sample:
     joined: bool = True
     """Whether an assignment stands, of no partition even."""
     sending: bool = False
-    """Whether outputs are on their way to the broker."""
+    """Whether outputs are on their way to the broker, or messages wait for an endpoint that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -101,6 +101,8 @@ class MetricsObserver(Observer):
             "alerts_total", "Alerts raised by this worker's guards and watching agents", "source", "kind"
         )
         self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
+        self._down = gauge("endpoint_down", "1 while an endpoint does not answer", "endpoint")
+        self._held = gauge("held", "Messages that wait for an endpoint to answer again", "agent")
         self._excused = counter(
             "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
         )
@@ -171,6 +173,10 @@ class MetricsObserver(Observer):
         """Count messages that needed no handler call."""
         self._skipped.labels(agent, why).inc(count)
 
+    def held(self, agent: str, count: int) -> None:
+        """Set the gauge."""
+        self._of(self._held, agent).set(count)
+
     def in_flight(self, agent: str, count: int, queued: int) -> None:
         """Set the gauges."""
         self._of(self._in_flight, agent).set(count)
@@ -201,6 +207,14 @@ class MetricsObserver(Observer):
             cost_usd=sum(_values(self._cost, "_total", "tier").values()),
             lag=int(sum(lags.values())) if lags else None,
         )
+
+    def alerted(self, alert: Alert) -> None:
+        """Count an alert that belongs to no message."""
+        self._alert(alert)
+
+    def endpoint(self, source: str, is_down: Callable[[], bool]) -> None:
+        """Show from now on whether an endpoint is taken to be unavailable."""
+        self._down.labels(source).set_function(lambda: float(is_down()))
 
     def _of(self, metric: Any, *labels: str) -> Any:
         """Return the metric's child of these labels; not for one whose children are removed."""

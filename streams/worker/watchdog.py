@@ -32,6 +32,8 @@ class WatchedObserver(MetricsObserver):
         self.signs: Counter[str] = Counter()
         self.rebalances = Changes()
         self.partitions: dict[str, int] = {}
+        self.waiting: Counter[str] = Counter()
+        """Messages of each agent that wait for what they need."""
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out; a message is finished."""
@@ -47,6 +49,12 @@ class WatchedObserver(MetricsObserver):
         """Count messages that needed no handler call."""
         self.signs[agent] += 1
         super().skipped(agent, why, count)
+
+    def held(self, agent: str, count: int) -> None:
+        """Count messages that wait for what they need, which is no standstill."""
+        self.signs[agent] += 1
+        self.waiting[agent] = count
+        super().held(agent, count)
 
     def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
         """Count a rebalance that has ended."""
@@ -108,24 +116,25 @@ class Watchdog:
     def joined(self, agent: str) -> bool:
         """Return whether an assignment of the agent's group stands here; one of no partition is one."""
         partitions = self._observer.partitions.get(agent)
-        return partitions is not None and len(self._services[agent].runner.dispatch.ledgers) == partitions
+        return partitions is not None and len(self._services[agent].runner.workload().positions) == partitions
 
     def partitions(self, agent: str) -> list[int] | None:
         """Return the numbers of the agent's partitions, or None while no assignment stands."""
-        ledgers = self._services[agent].runner.dispatch.ledgers
-        return [number for _, number in ledgers] if self.joined(agent) else None
+        positions = self._services[agent].runner.workload().positions
+        return [number for _, number in positions] if self.joined(agent) else None
 
     async def _sample(self, agent: str) -> Sample:
         runner, signs = self._services[agent].runner, self._observer.signs
         lag: int | None = 0
         if self._seen.get(agent) == signs[agent]:
-            lag = await self._lag_of({place: ledger.position for place, ledger in runner.dispatch.ledgers.items()})
+            lag = await self._lag_of(runner.workload().positions)
         self._seen[agent] = signs[agent]
+        workload = runner.workload()  # after the broker's answer, which may have taken seconds
         return Sample(
             at_s=self._now(),
             signs=signs[agent],
-            unfinished=sum(ledger.unfinished for ledger in runner.dispatch.ledgers.values()),
+            unfinished=workload.unfinished,
             lag=lag,
             joined=self.joined(agent),
-            sending=runner.dispatch.sending > 0,
+            sending=workload.sending or self._observer.waiting[agent] > 0,
         )

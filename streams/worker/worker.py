@@ -19,6 +19,7 @@ from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
+from streams.agents.waiting import WaitingModel
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
@@ -31,11 +32,14 @@ from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
 from streams.worker.activity import Activity
+from streams.worker.alerting import AlertSender
 from streams.worker.review_queue import watch_queue
 from streams.worker.stages import watcher
 from streams.worker.stale_policy import following_alerts
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
+
+CLOCK = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000)
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +60,9 @@ class Worker:
         self._stale: Mapping[Tier, StalePolicy] = {}
         self._watchdog: Watchdog | None = None
         self._contracts: dict[Tier, str] = {}
+        self._models: list[WaitingModel] = []
         self.observer = WatchedObserver()
+        self._alerts = AlertSender(settings.broker.connection, settings.topics.prefix, self.observer.alerted)
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -72,6 +78,7 @@ class Worker:
                 found = await check.run()
                 if not found.ok:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
+            await stack.enter_async_context(self._alerts.running())
             if any("alerts" in USES[agent].follows for agent in self._agents):
                 following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
                 self._stale = await stack.enter_async_context(following)
@@ -96,7 +103,8 @@ class Worker:
     def _readiness(self) -> Answer:
         joined = {agent for agent in self._agents if self._watchdog is not None and self._watchdog.joined(agent)}
         started = self.ready.is_set() and not self._stop.is_set()
-        return readiness(self._agents, joined, self.observer.partitions, self._contracts, started=started)
+        down = [model.source for model in self._models if model.is_down]
+        return readiness(self._agents, joined, self.observer.partitions, self._contracts, down, started=started)
 
     def _addresses(self, port: int | None, pages: Iterable[str]) -> dict[str, str]:
         """Return where the broker is, and this worker's pages if they are served."""
@@ -154,13 +162,15 @@ class Worker:
         settings, guards, policy = self._settings, self._guards, self._settings.policy
         label_count = len(settings.labels)
         if agent == "classify":
-            cheap = guards.guarded(await self._with_perplexity(await self._client("cheap", stack), stack))
-            return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count)
+            model = await self._with_perplexity(await self._client("cheap", stack), stack)
+            cheap = guards.guarded(self._waiting(model))
+            outage = settings.tiers.cheap.outage.mode
+            return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
             return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._stale["cheap"]))
         if agent == "escalate":
-            big = guards.guarded(await self._client("big", stack))
+            big = guards.guarded(self._waiting(await self._client("big", stack)))
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
         store = ReviewStore(settings.review.url, labels=settings.labels)
@@ -168,6 +178,15 @@ class Worker:
         watching = asyncio.create_task(watch_queue(store, self.observer.review_queue))
         stack.callback(watching.cancel)
         return ReviewHandler(store)
+
+    def _waiting(self, model: Model) -> WaitingModel:
+        """Return the model, whose tickets wait while its endpoint does not answer."""
+        tiers = self._settings.tiers
+        rule = tiers.cheap.outage if model.tier == "cheap" else tiers.big.outage
+        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell)
+        self.observer.endpoint(waiting.source, lambda: waiting.is_down)
+        self._models.append(waiting)
+        return waiting
 
     async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
         """Return the model, with the question for the perplexity alongside if an endpoint for that is set."""
@@ -193,5 +212,5 @@ def guards_of(settings: Settings) -> Guards:
         settings.contracts,
         settings.guards,
         settings.policy.max_escalations_per_hour,
-        Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
+        CLOCK,
     )

@@ -180,6 +180,8 @@ class TestOneLine:
             (("worker", "--log-level", "loud"), "--log-level loud"),
             (("demo", "--tickets", "away.jsonl"), "away.jsonl: No such file"),
             (("demo", "--policy", "away.yaml"), "away.yaml: No such file"),
+            (("demo", "--calibration", "away.jsonl"), "away.jsonl: No such file"),
+            (("demo", "--calibration", "x.jsonl", "--policy", "y.yaml"), "name one of them"),
             (("demo", "--broker", "nonsense"), "--broker nonsense"),
             (("demo", "--fault", "nope=1"), "unknown fault 'nope'"),
             (("sandbox", "kafka", "--nodes", "2"), "1 or 3 nodes"),

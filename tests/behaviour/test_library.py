@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 import streams
 from tests.support import bodies
 from tests.support.bodies import Tok
+from tests.support.wheel import build_wheel, pip
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["LabelSet", "Policy", "__version__", "decide_big", "decide_cheap", "score"]
@@ -45,30 +45,12 @@ def run(code: str, path: Path, folder: Path, stdin: str = "") -> str:
     return done.stdout
 
 
-def pip(*arguments: object) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=150,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an installed wheel, built from a copy: a build leaves files beside its sources."""
+    """The folder of an installed wheel."""
     folder = tmp_path_factory.mktemp("wheel")
-    source, wheels, site = folder / "source", folder / "wheels", folder / "site"
-    source.mkdir()
-    for name in ("schemas", "streams"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    pip("wheel", source, "--no-deps", "--no-build-isolation", "--wheel-dir", wheels)
-    [wheel] = wheels.glob("hedgerow-*.whl")
-    pip("install", wheel, "--no-deps", "--no-index", "--target", site)
+    site = folder / "site"
+    pip("install", build_wheel(folder), "--no-deps", "--no-index", "--target", site)
     return site
 
 

@@ -275,6 +275,6 @@ async def test_the_server_process_serves_it_as_the_cheap_model() -> None:
 
 
 async def test_the_demo_runs_on_it_and_accepts_nothing_without_a_signal() -> None:
-    report = await run_demo(DemoOptions(limit=6, models="llm"), Console(quiet=True))
+    report = await run_demo(DemoOptions(limit=6, models="llm", calibration=None), Console(quiet=True))
     assert report["tickets"] == report["routed"] + report["in_review"] == 6
     assert (report["lost"], report["duplicates"], report["unscored_accepts"]) == (0, 0, 0)

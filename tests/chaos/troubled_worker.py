@@ -57,7 +57,7 @@ def main(config: str, trouble: str, *agents: AgentName) -> None:
         Consumer._drain_messages = never_drains
     else:
         handler = {"hangs": hangs, "waits": waits, "blocks": blocks}[trouble]
-        worker_module.classify = lambda *_args, **_kwargs: handler  # type: ignore[assignment]
+        worker_module.ClassifyHandler = lambda *_args, **_kwargs: handler  # type: ignore[misc, assignment]
     try:
         asyncio.run(run_worker(settings.model_copy(update={"worker": worker}), agents))
     except StopWorker as error:

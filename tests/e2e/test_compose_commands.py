@@ -31,7 +31,7 @@ from streams.sandbox.tickets import DEMO
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-OURS = {name: service["command"] for name, service in SERVICES.items() if service["image"].startswith("hedgerow:")}
+OURS = {name: service["command"] for name, service in SERVICES.items() if service["image"].startswith("hedgerow")}
 STAYING = (*AGENTS, "prober", "watch")
 #: The image's entry point, and its working directory, where hedgerow.yaml is.
 HEDGEROW = str(Path(sys.executable).with_name("hedgerow"))
@@ -185,7 +185,7 @@ async def test_commands_carry_tickets_as_plain_processes(embedded_broker: Embedd
         "HEDGEROW_REVIEW__URL": reviews,
     }
     tickets = one_ticket_of_each_slice()
-    assert len(tickets) == 5
+    assert len(tickets) == 6
     file = tmp_path / "tickets.jsonl"
     file.write_text("".join(f"{line}\n" for line in tickets.values()), encoding="utf-8")
 

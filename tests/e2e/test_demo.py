@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from streams.sandbox.tickets import DEMO
 from tests.support.brokers import require_kafka
 
 FIELDS = (
     "tickets routed in_review dead_letters lost duplicates unscored_accepts accuracy accuracy_all_cheap "
     "accuracy_all_big cost_usd cost_all_big_usd saving escalation_rate review_rate seconds tickets_per_second"
 ).split()
+STEPS = ("start", "train", "calibrate", "run", "compare")
 BANKING77 = Path(__file__).parents[3] / "shared" / "data" / "banking77"
 
 
@@ -46,10 +48,33 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def test_bundled_tickets(tmp_path: Path) -> None:
     figures = run_demo(tmp_path)
-    assert figures["tickets"] == 120
+    assert figures["tickets"] == len(DEMO.read_bytes().splitlines())
     assert figures["dead_letters"] == 0
+    assert figures["policy_id"].startswith("calibrated-")
     assert figures["accuracy"] > figures["accuracy_all_cheap"]
-    assert figures["saving"] > 0.2
+    assert figures["saving"] >= 0.6
+    assert figures["accuracy"] >= 0.98 * figures["accuracy_all_big"]
+    # The bound was tested on other tickets; these are the ones to come.
+    found = figures["calibration"]
+    assert found["accepted_error_bound"] <= found["max_error"]
+    assert 1 - figures["accuracy"] <= found["accepted_error_bound"]
+
+
+def test_what_is_printed_fits_a_screen_of_80_columns_and_holds_no_warning(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-m", "streams.cli", "demo", "--limit", "40"],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 40
+    steps = [line.split()[0] for line in lines if line[:1].islower()]
+    assert [step for step in steps if step in STEPS] == list(STEPS)
 
 
 def test_bad_rows_and_duplicates_end_once(tmp_path: Path) -> None:
@@ -77,8 +102,9 @@ def test_faults_and_two_workers_on_apache_kafka(tmp_path: Path) -> None:
         "garbage=0.05",
     )
     options = [argument for fault in faults for argument in ("--fault", fault)]
-    figures = run_demo(tmp_path, "--broker", "kafka", "--workers", "2", *options)
+    figures = run_demo(tmp_path, "--broker", "kafka", "--workers", "2", "--limit", "120", *options)
     assert figures["tickets"] == 120
+    assert figures["policy_id"].startswith("calibrated-"), "the faults begin after the calibration"
 
 
 @pytest.mark.skipif(not BANKING77.is_dir(), reason="the Banking77 messages are not beside this checkout")

@@ -22,6 +22,9 @@ class AskedModel:
         self.model_asked = f"{tier}-model"
         self.ask = answer
 
+    async def try_out(self) -> Call:
+        return await self.ask("try out")
+
     def unasked(self, reason: Reason, detail: str) -> Call:
         return call(self.tier, Unscorable(reason=reason, detail=detail), model_returned=None, attempts=())
 

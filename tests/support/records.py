@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas import TOPICS, DeadLetter, Message, Ticket, Verdict
-from streams.delivery.dispatch import Partition
+from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.ledger import Ledger
 from streams.delivery.observer import Observer
-from streams.delivery.runner import Runner
+from streams.delivery.service import runner_type
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.outbox import Refused
@@ -151,22 +151,21 @@ class Bench:
     sender: FakeSender = field(default_factory=FakeSender)
     tally: Tally = field(default_factory=Tally)
     stops: list[StopWorker] = field(default_factory=list)
+    observer: Observer | None = None
+    """Hears what the tally would."""
 
     def __post_init__(self) -> None:
-        self.runner = Runner(
-            Stage(
-                "test",
-                TOPICS["tickets"],
-                self.handler,
-                in_flight=self.in_flight,
-                deadline_s=self.deadline_s,
-                attempts=self.attempts,
-                once=self.once,
-            ),
-            self.sender,
-            stop=self.stops.append,
-            observer=self.tally,
-            wall_ms=lambda: 1234,
+        stage = Stage(
+            "test",
+            TOPICS["tickets"],
+            self.handler,
+            in_flight=self.in_flight,
+            deadline_s=self.deadline_s,
+            attempts=self.attempts,
+            once=self.once,
+        )
+        self.runner = runner_type(stage)(
+            stage, self.sender, stop=self.stops.append, observer=self.observer or self.tally, wall_ms=lambda: 1234
         )
         self.ledger = Ledger()
         if self.assigned:
@@ -175,13 +174,16 @@ class Bench:
     def assign(self, ledger: Ledger | None = None, partition: Partition = P0) -> Ledger:
         """Begin an assignment of one partition with this ledger."""
         self.ledger = Ledger() if ledger is None else ledger
-        self.runner.begin({partition: self.ledger})
+        self.begin({partition: self.ledger})
         return self.ledger
 
-    async def revoke(self) -> None:
+    def begin(self, ledgers: Mapping[Partition, Ledger]) -> None:
+        """Begin an assignment with these ledgers."""
+        self.runner.begin(Assignment(ledgers))
+
+    def revoke(self) -> None:
         """What the driver does when partitions are revoked and time is up."""
-        self.runner.forget_queued()
-        await self.runner.close_gate(0)
+        self.runner.leave()
         self.runner.end()
 
     async def feed(self, batch: Sequence[FakeRecord], partition: Partition = P0) -> None:

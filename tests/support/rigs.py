@@ -80,7 +80,12 @@ class Rig:
     """A faust consumer of our transport, not started, beside the bench of the runner's tests."""
 
     def __init__(
-        self, tmp_path: Path, bench: Bench, limits: Limits | None = None, committing: Committing | None = None
+        self,
+        tmp_path: Path,
+        bench: Bench,
+        limits: Limits | None = None,
+        committing: Committing | None = None,
+        thread: FakeThread | None = None,
     ) -> None:
         self.bench = bench
         self.app: Any = faust.App(
@@ -96,7 +101,7 @@ class Rig:
         )
         self.app.finalize()
         self.consumer: Consumer = self.app.consumer
-        self.thread = FakeThread()
+        self.thread = thread or FakeThread()
         self.consumer._thread = self.thread  # type: ignore[assignment]
         self.consumer._set_active_tps({TP0})
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -105,6 +110,20 @@ class Rig:
         self.app.flow_control.resume()
         self.consumer.resume_flow()
 
+    async def drain(self, fetcher: Any = None) -> None:
+        """Fetch until this fetcher of faust's should stop, or for ever."""
+        await self.consumer._drain_messages(fetcher or SimpleNamespace(should_stop=False))
+
+    async def assign(self, assigned: set[TP], generation: int) -> None:
+        """What aiokafka calls when a rebalance ended here; what faust does then needs a running app, and is left out."""
+
+        async def nothing(*_: Any) -> None:
+            return
+
+        self.consumer._on_partitions_assigned = nothing
+        self.app.on_rebalance_return = lambda: None
+        await self.consumer.on_partitions_assigned(assigned, generation)
+
     def handed_over(self) -> list[int]:
         offsets = []
         while not self.queue.empty():
@@ -112,6 +131,6 @@ class Rig:
         return offsets
 
     async def fetch_and_run(self) -> None:
-        await self.consumer._fetch_once()
+        await self.consumer.fetch_once()
         while not self.queue.empty():
             await self.bench.runner.run(self.queue.get_nowait().value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from streams.agents.registry import AGENTS, WATCHERS
@@ -26,7 +27,9 @@ DEPLOY = ROOT / "deploy"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-IMAGE = f"hedgerow:{PROJECT['project']['version']}"
+VERSION = PROJECT["project"]["version"]
+IMAGE = f"hedgerow:{VERSION}"
+SANDBOX_IMAGE = f"hedgerow-sandbox:{VERSION}"
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
 SETTINGS_FILE = DEPLOY / "docker" / "hedgerow.yaml"
 MANIFESTS = [
@@ -59,7 +62,9 @@ def pods() -> list[Any]:
 
 
 def our_services() -> dict[str, list[str]]:
-    return {name: service["command"] for name, service in SERVICES.items() if service["image"] == IMAGE}
+    return {
+        name: service["command"] for name, service in SERVICES.items() if service["image"] in {IMAGE, SANDBOX_IMAGE}
+    }
 
 
 def assert_cli_takes(arguments: list[str]) -> None:
@@ -105,8 +110,15 @@ def test_compose_has_a_worker_service_for_each_agent() -> None:
         assert "container_name" not in SERVICES[agent]
 
 
-def test_one_service_builds_the_image() -> None:
-    assert [name for name in our_services() if "build" in SERVICES[name]] == ["topics"]
+def test_one_service_builds_each_image() -> None:
+    builds = {name: SERVICES[name]["build"]["target"] for name in our_services() if "build" in SERVICES[name]}
+    assert builds == {"topics": "worker", "models": "sandbox"}
+    assert set(builds.values()) <= set(stages())
+
+
+def test_what_needs_the_sandbox_extra_runs_in_the_sandbox_image() -> None:
+    needs = {name for name, command in our_services().items() if command[0] in {"demo", "sandbox"}}
+    assert needs == {name for name in our_services() if SERVICES[name]["image"] == SANDBOX_IMAGE} == {"models"}
 
 
 def test_compose_settings_fit_the_other_services() -> None:
@@ -147,7 +159,7 @@ def test_mounted_files_are_there() -> None:
 
 
 def test_images_name_a_version_and_no_host() -> None:
-    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - set(stages())
     containers = [container for pod in pods() for container in pod.values[0]["containers"]]
     for image in [*bases, *(part["image"] for part in (*SERVICES.values(), *containers))]:
         name, _, version = image.partition(":")
@@ -158,10 +170,32 @@ def test_images_name_a_version_and_no_host() -> None:
 # The image.
 
 
-def test_the_image_leaves_the_developers_tools_behind() -> None:
-    removed = set(re.search(r"pip uninstall --yes \\\n(.+)", DOCKERFILE)[1].split())  # type: ignore[index]
-    wanted = {re.split(r"[<>=]", name)[0] for name in PROJECT["dependency-groups"]["dev"]}
-    assert removed == wanted - {"scipy"} | {"pip"}, "scipy stays: scikit-learn needs it"
+def stages() -> list[str]:
+    return re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)
+
+
+def pinned(lock: str) -> set[str]:
+    """Return ``name==version`` of every package in a lock."""
+    return set(re.findall(r"^([\w.-]+==[^ ;]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def test_an_image_without_a_target_is_the_workers() -> None:
+    assert stages()[-1] == "worker"
+
+
+def test_the_images_hold_what_was_tested_and_no_tool_of_the_developers() -> None:
+    worker, sandbox = pinned("requirements-worker.lock"), pinned("requirements-sandbox.lock")
+    assert worker | sandbox <= pinned("requirements.lock")
+    names = {pin.partition("==")[0] for pin in worker}
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert not names & {Requirement(line).name for name in ("river", "sandbox") for line in extras[name]}
+    assert {Requirement(line).name for line in (*PROJECT["project"]["dependencies"], *extras["postgres"])} <= names
+    (build,) = PROJECT["dependency-groups"]["build"]
+    assert Requirement(build).name in names
+    tools = {Requirement(line).name for line in PROJECT["dependency-groups"]["dev"] if isinstance(line, str)}
+    assert not tools & names
+    removed = re.findall(r"pip uninstall --yes (.+)", DOCKERFILE)
+    assert removed == [f"{Requirement(build).name} pip"] * 2
 
 
 def test_the_image_copies_what_its_build_context_has() -> None:

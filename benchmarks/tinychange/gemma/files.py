@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.errors import SandboxError
+from streams.sandbox.extras import missing_extra
 from streams.sandbox.language_model.weights import missing_packages
 
 MLP = (".ffn_gate.", ".ffn_up.", ".ffn_down.")
 ATTENTION = (".attn_q.", ".attn_k.", ".attn_v.", ".attn_output.")
-
-_PACKAGES = ("gguf", "jax")
 
 Values = NDArray[Any]
 
 
 def missing() -> str | None:
     """Why the full setting cannot run here, in one line that says what to install, or None when it can."""
-    away = [name for name in _PACKAGES if find_spec(name) is None]
-    if away:
-        return f"the full setting needs {' and '.join(away)}: pip install 'hedgerow[tinychange]'"
-    return missing_packages()
+    return missing_extra("the full setting", "tinychange") or missing_packages()
 
 
 def requantised(source: Path, target: Path, kind: str) -> Path:

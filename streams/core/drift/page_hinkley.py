@@ -15,6 +15,7 @@ from streams.core.drift.judgement import Judgement, NotEnough, Quiet
 from streams.core.drift.lt.lt_detector import COOL_DOWN, WIDTH, window_alarm
 from streams.core.drift.lt.sliding_statistic import SlidingStatistic
 from streams.core.drift.row import ProbeRow
+from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from river.drift import PageHinkley
@@ -63,6 +64,10 @@ class PageHinkleyDetector:
 
 
 def _new_test() -> PageHinkley:
-    from river.drift import PageHinkley  # a second or two to import, which no other detector should cost
-
+    try:
+        from river.drift import PageHinkley  # a second or two to import, which no other detector should cost
+    except ModuleNotFoundError:
+        raise SettingsError(
+            f"the detector {PageHinkleyDetector.name} needs river: pip install 'hedgerow[river]'"
+        ) from None
     return PageHinkley(min_instances=WARM_UP, delta=ALLOWANCE, threshold=THRESHOLD, mode="up")

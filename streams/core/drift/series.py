@@ -60,7 +60,9 @@ class Seen:
 
 
 class ProbeWatch:
-    """Takes probes in the order of their topic and says of each what it shows. In bounded memory; nothing raises.
+    """Takes probes in the order of their topic and says of each what it shows. In bounded memory; no probe raises.
+
+    Raises SettingsError for a detector that does not exist or whose package is missing.
 
     Everything that it knows follows from the probes that it was given, so that a restart is a replay.
     """
@@ -68,6 +70,7 @@ class ProbeWatch:
     def __init__(self, detectors: Sequence[str]) -> None:
         self._detectors = tuple(detectors)
         self._series: OrderedDict[tuple[str | None, str | None], _Series] = OrderedDict()
+        _Series(self._detectors)  # a detector whose package is missing stops a worker at its start, not at a probe
 
     @property
     def series(self) -> int:

@@ -27,6 +27,10 @@ class AlertKind(StrEnum):
     """Next to nothing is escalated, although something always was."""
     ESCALATION_FLOOD = "escalation_flood"
     """Far more is escalated than ever before."""
+    ENDPOINT_DOWN = "endpoint_down"
+    """An endpoint does not answer at all."""
+    ACCOUNT = "account"
+    """An endpoint does not answer since the account has no money or no quota left."""
     EXCEPTION_IN_USE = "exception_in_use"
     """Answers without a signal are accepted under a written exception."""
 

@@ -36,6 +36,8 @@ class DecisionReason(StrEnum):
     """The answer broke its endpoint's contract; ``contract:`` and the name of the breach."""
     EXCEPTION = "exception"
     """The answer was accepted without a signal under a written exception; ``exception:`` and its id."""
+    OUTAGE = "outage"
+    """The cheap model's endpoint does not answer, and the settings leave such tickets to a reviewer."""
     POLICY_STALE = "policy_stale"
     """The policy was made for another model, and nobody has acknowledged that yet."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -40,9 +40,8 @@ _COMMON_WORDS = frozenset(
 MAX_LABELS = 1_000
 _MAX_BYTES = 100_000
 #: Tokens come again and again: up to so many texts of at most so many characters are remembered; then all are forgotten.
-_REMEMBERED = 4_096
+_REMEMBERED = 1_024
 _SHORT = 64
-_UNKNOWN = ""  # no label is empty
 
 
 def fold(text: str) -> str:
@@ -74,7 +73,7 @@ class LabelSet:
     _whole: dict[str, str] = field(init=False, repr=False, compare=False)
     _prefixes: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _known: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
-    _known_rivals: dict[tuple[str, str], str | None] = field(init=False, repr=False, compare=False)
+    _beside: dict[str, _Beside] = field(init=False, repr=False, compare=False)
     _spellings: dict[str, frozenset[bytes]] = field(init=False, repr=False, compare=False)
 
     def __init__(self, labels: Sequence[str], answers: Sequence[str] = ()) -> None:
@@ -93,7 +92,7 @@ class LabelSet:
         object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_prefixes", prefixes)
         object.__setattr__(self, "_known", {})
-        object.__setattr__(self, "_known_rivals", {})
+        object.__setattr__(self, "_beside", {})
         written = zip(whole.items(), self.answers, strict=True)
         object.__setattr__(self, "_spellings", {label: _spellings(key, answer) for (key, label), answer in written})
 
@@ -137,24 +136,19 @@ class LabelSet:
                 _remember(self._known, text, known)
         return known
 
-    def owner(self, text: str, written: str) -> str | None:
-        """Return the only label that a text begins which a model could have written instead of ``written``; or None.
+    def beside(self, written: str) -> Mapping[str, str | None]:
+        """Return the only label that each text begins which a model could have written instead of ``written``, or None.
 
-        ``written`` is the answer up to where the token ends that the text stands beside. A tokenizer spells a word in
+        ``written`` is the answer up to where the token ends that the texts stand beside. A tokenizer spells a word in
         one way: a text that stops short of what was written ("I" beside "Invoice") begins another word, and so does a
         common word in other letters than the answer's ("The" beside "theft").
         """
-        key = (text, written)
-        known = self._known_rivals.get(key, _UNKNOWN)
-        if known != _UNKNOWN:
-            return known
-        owners = self.owners(text)
-        owner = owners[0] if len(owners) == 1 else None
-        if owner is not None and _begins_something_else(text, written, self.written[owner].lstrip(LEADING)):
-            owner = None
-        if len(text) + len(written) <= _SHORT:
-            _remember(self._known_rivals, key, owner)
-        return owner
+        known = self._beside.get(written)
+        if known is None:
+            known = _Beside(self, written)
+            if len(written) <= _SHORT:
+                _remember(self._beside, written, known)
+        return known
 
     def _owners(self, text: str) -> tuple[str, ...]:
         bare = text.lstrip(LEADING)
@@ -176,6 +170,26 @@ class LabelSet:
         if not is_partial(whole):
             return self._prefixes.get(fold(whole), ())
         return tuple(label for label, ways in self._spellings.items() if any(way.startswith(data) for way in ways))
+
+
+class _Beside(dict[str, "str | None"]):
+    """Text to the label that it begins beside what was written; looked up once for each text."""
+
+    def __init__(self, labels: LabelSet, written: str) -> None:
+        super().__init__()
+        self._labels = labels
+        self._written = written
+
+    def __missing__(self, text: str) -> str | None:
+        """Look it up."""
+        owners = self._labels.owners(text)
+        owner = owners[0] if len(owners) == 1 else None
+        if owner is not None:
+            answer = self._labels.written[owner].lstrip(LEADING)
+            owner = None if _begins_something_else(text, self._written, answer) else owner
+        if len(text) <= _SHORT:
+            _remember(self, text, owner)
+        return owner
 
 
 def _remember(known: dict[Any, Any], key: object, value: object) -> None:

@@ -16,17 +16,23 @@ MAX_ANSWER = 4000
 _NAMES = "label|category|class|classification|intent|queue|answer|topic|output|result"
 #: What may announce a label: "Label:", "The predicted category is", "Final answer =".
 _NAMED = re.compile(
-    rf"(?:the\s+)?(?:(?:final|predicted|correct|chosen|best|most likely)\s+)*(?:{_NAMES})"
-    r"(?:\s+is\b(?:[\s*\"'`]*[:=\uff1a])?|[\s*\"'`]*[:=\uff1a])",
+    r"(?:(?:sure|okay|certainly)[!,.]\s+|based on [^,\n]{1,80},\s+)?"
+    rf"(?:(?:the\s+)?(?:(?:final|predicted|correct|chosen|best|most likely)\s+)*(?:{_NAMES})"
+    r"(?:\s+is\b(?:[\s*\"'`]*[:=\uff1a])?|[\s*\"'`]*[:=\uff1a])"
+    r"|(?:(?:this|the)\s+(?:ticket|message|request|text)\s+(?:is|should be|would be|can be)\s+"
+    r"(?:classified|labell?ed|categori[sz]ed)|i\s+would\s+(?:classify|label|categori[sz]e)\s+(?:this|it|the\s+ticket))"
+    r"\s+as\b:?)",
     re.IGNORECASE,
 )
 _NAME = re.compile(
     rf"(?:final[_ ]|predicted[_ ])?(?:(?:{_NAMES})s?|categories|classes|final|prediction|decision|choice)",
     re.IGNORECASE,
 )
+#: An answer of so few letters may be a part of any word.
+_SHORT_ANSWER = 3
 _BULLET = re.compile(r"[-\u2022\u2013]\s+")
 #: What may stand between a label and what is said about it.
-_SEPARATOR = re.compile(rf"\n|:\s+|\uff1a|\.\s+|\s+[-\u2013\u2014]\s+|\s+\(|\s*</(?:{_NAMES})>")
+_SEPARATOR = re.compile(rf"\n|[:.,)]\s+|\uff1a|\s+[-\u2013\u2014]\s+|\s+\(|\s*</(?:{_NAMES})>")
 #: So many places at which a label could end are tried.
 _MAX_SEPARATORS = 8
 _ASKS = re.compile("[?\uff1f\u061f]")
@@ -39,6 +45,15 @@ _ARGUMENTS = frozenset({"arguments", "parameters", "args", "input", "action_inpu
 _NOT_IT = re.compile(r"reject|second|alternat|previous|exclud|unlikely|wrong|tool|(?:^|_)(?:not|no|un)(?:_|$)")
 #: An answer lies no deeper than this in a JSON object.
 _MAX_DEPTH = 3
+#: A sole text with this in its name is what somebody else said.
+_NOT_SAID = re.compile(r"error|input|example|ticket|message|said|expected|customer|user|question|query|quote")
+_CONFIDENCE_NAME = re.compile(r"(?:\w+_)?(?:confidence|certainty|probability)(?:_\w+)?")
+#: Members that say with "false" or "no" that the answer is none, and those that say it with anything else.
+_SAYS_YES = re.compile(
+    r"(?:is_|are_)?(?:valid|correct|match(?:es|ed)?|fits?|applies|applicable|confident|certain|sure)"
+)
+_SAYS_NO = re.compile(r"error|needs_(?:human_)?review|(?:is_)?(?:uncertain|unsure|ambiguous|unclear)")
+_FALSE = frozenset({"false", "no", "null", "none", "0", "n/a", "", "[]", "{}"})
 #: How an object may break off behind a text: at its end, or inside of the next member.
 _BREAKS_OFF = re.compile(r'"?\s*(?:,\s*(?:"(?P<name>[^"]*)(?:"\s*(?::.*)?)?)?)?', re.DOTALL)
 #: A sentence behind the answer shorter than this many words, or characters of a script without spaces, may be an answer.
@@ -47,7 +62,16 @@ _MIN_CHARACTERS = 10
 #: From Thai on, most scripts put no spaces between words.
 _WITHOUT_SPACES = "\u0e00"
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)|[\u3002\uff01\uff1f]")
+#: What says that nothing fits, or that the answer was not chosen for the ticket's sake.
+_NOT_CHOSEN = re.compile(
+    r"\b(?:options?|choos\w+|choice|pick(?:ed|ing)?|assign\w*|forced?|random\w*|default|placeholder|coin|instructions?|by hand"
+    r"|manual(?:ly)?|human|unrelated|out of scope|insufficient|not enough|enough information|too (?:short|little)|whether this"
+    r"|nothing match\w*|(?:final|right|correct|real) (?:category|label|class|answer)|no language|language i|spam|is empty"
+    r"|discard\w*)\b"
+)
 _EXPLANATION_TAG = re.compile(r"</?(?:explanation|justification|comment)>", re.IGNORECASE)
+#: The members that may break off behind an answer.
+_HARMLESS_NAMES = ("reason", "reasoning", "explanation", "rationale", "why", "justification", "evidence", "summary")
 _EXPLAINS_BY_NAME = re.compile(
     r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|justification|evidence)\s*[:=]",
     re.IGNORECASE,
@@ -112,10 +136,12 @@ class _Member:
 
     name: str
     value: str
-    """The text, or the digits of a whole number; empty for anything else."""
+    """The text, or how a whole number, true or false is written; empty for anything else."""
     start: int
     end: int
     is_text: bool = False
+    written: str = ""
+    """The whole value as it is written."""
 
 
 def locate(text: str, part: tuple[int, int], labels: LabelSet) -> Located | None:
@@ -216,7 +242,9 @@ def _only_explains(rest: str, label: str, labels: LabelSet) -> bool:
         return True
     rest = _EXPLANATION_TAG.sub(" ", rest)
     folded = fold(rest)
-    if has_marker(rest) or _SECOND_THOUGHTS.search(folded) or _names_another(folded, label, labels):
+    if fold(rest.strip(LEADING + TRAILING)) == fold(label):
+        return True  # "A - refund": the code and what it stands for
+    if has_marker(rest) or _takes_back(folded) or _names_another(rest, folded, label, labels):
         return False
     written = re.compile(rf"(?<!\w){re.escape(fold(labels.written[label]))}(?!\w)")
     explained = False
@@ -247,9 +275,26 @@ def _is_short(sentence: str) -> bool:
     return len(sentence.split()) < _MIN_WORDS and characters < _MIN_CHARACTERS
 
 
-def _names_another(folded: str, label: str, labels: LabelSet) -> bool:
-    """Return whether a folded text holds another label than this one, as the model writes it."""
-    return any(fold(answer) in folded for other, answer in labels.written.items() if other != label)
+def _takes_back(folded: str) -> bool:
+    return bool(_SECOND_THOUGHTS.search(folded) or _NOT_CHOSEN.search(folded))
+
+
+def _names_another(text: str, folded: str, label: str, labels: LabelSet) -> bool:
+    """Return whether a text, and what it is folded to, holds another label than this one, as the model writes it.
+
+    A short answer must stand alone: a word of the text may hold it ("no" in "knows"), and be it ("a").
+    """
+    others = (answer for other, answer in labels.written.items() if other != label)
+    return any(_holds(text, folded, answer) for answer in others)
+
+
+def _holds(text: str, folded: str, answer: str) -> bool:
+    key = fold(answer)
+    if len(key) > _SHORT_ANSWER or not key.isascii():
+        return key in folded
+    if len(key) == 1 and key.isalpha():
+        return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)(?!\s+[a-z])", text) is not None
+    return re.search(rf"(?<!\w){re.escape(key)}(?!\w)", folded) is not None
 
 
 def _in_json(text: str, start: int, end: int, labels: LabelSet, depth: int = _MAX_DEPTH) -> Located | None:
@@ -264,9 +309,16 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet, depth: int = _MA
     names = {member.name for member in members}
     if names & _CALLEE and names & _ARGUMENTS:
         return None
+    if len(members) > 1 and any(map(_doubts, members)):
+        return None
     members = [member for member in members if not _is_aside(member.name)]
     named = [member for member in members if _NAME.fullmatch(member.name)]
-    if not named and after is not None and not any(map(_NOT_IT.search, names)):
+    if (
+        not named
+        and after is not None
+        and not any(map(_NOT_IT.search, names))
+        and not any(map(_NOT_SAID.search, names))
+    ):
         texts = [member for member in members if member.value and not _explains(member)]
         named = texts if len(texts) == 1 else []
     first = [member for member in named if member.name == "label"]
@@ -288,6 +340,22 @@ def _in_json(text: str, start: int, end: int, labels: LabelSet, depth: int = _MA
     return answer if harmless else None
 
 
+def _doubts(member: _Member) -> bool:
+    """Return whether a member beside the answer says that it may not be one."""
+    said = fold(member.written).strip()
+    if _CONFIDENCE_NAME.fullmatch(member.name):
+        return not said.startswith("{") and _CONFIDENT.fullmatch(said) is None
+    if member.name == "score":
+        return said.startswith(("0.0", "0.1", "0.2", "0.3", "0.4")) or said in ("0", "low")
+    if _SAYS_YES.fullmatch(member.name):
+        return said in _FALSE
+    if _SAYS_NO.fullmatch(member.name):
+        return said not in _FALSE
+    if not _explains(member) or not member.is_text:
+        return False
+    return _takes_back(said) or bool(_DENIALS.search(said) and _ABOUT_ANSWERS.search(said))
+
+
 def _held(text: str, member: _Member, labels: LabelSet, depth: int) -> Located | None:
     """Return the label that one member holds, as a text, a number or an object of its own."""
     label = labels.match(member.value)
@@ -300,10 +368,10 @@ def _is_cut(rest: str, label: str, labels: LabelSet) -> bool:
     """Return whether an object that breaks off does so cleanly, and not inside of a second answer."""
     match = _BREAKS_OFF.fullmatch(rest)
     folded = fold(rest)
-    if match is None or _SECOND_THOUGHTS.search(folded) or _names_another(folded, label, labels):
+    if match is None or _takes_back(folded) or _DENIALS.search(folded) or _names_another(rest, folded, label, labels):
         return False
     name = match["name"]
-    return name is None or (name.lower() != "label" and _NAME.fullmatch(name) is None)
+    return not name or any(known.startswith(name.lower()) for known in _HARMLESS_NAMES)
 
 
 def _is_aside(name: str) -> bool:
@@ -332,15 +400,16 @@ def _members(text: str, start: int, end: int) -> tuple[list[_Member], int | None
             first = _skip(text, at + 1)
             value, last = _JSON.raw_decode(text, first)
             at = _skip(text, last)
+            name, written = key.lower(), text[first:last]
             if isinstance(value, str):
-                members.append(_Member(key.lower(), value, first + 1, last - 1, is_text=True))
-            elif type(value) is int and text[at : at + 1] in (",", "}"):
-                members.append(_Member(key.lower(), text[first:last], first, last))
+                members.append(_Member(name, value, first + 1, last - 1, is_text=True, written=value))
+            elif isinstance(value, int) and text[at : at + 1] in (",", "}"):
+                members.append(_Member(name, written, first, last, written=written))
             elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
                 inner = text.index('"', first) + 1, text.rindex('"', first, last)
-                members.append(_Member(key.lower(), value[0], *inner, is_text=True))
+                members.append(_Member(name, value[0], *inner, is_text=True, written=value[0]))
             else:
-                members.append(_Member(key.lower(), "", first, last))
+                members.append(_Member(name, "", first, last, written=written))
             if text[at : at + 1] == "}":
                 return members, at + 1
             if text[at : at + 1] != ",":

@@ -54,6 +54,8 @@ _THOUGHT_KEYS = (
     "reasoning_details",
     "thinking_blocks",
 )
+_ANY_THOUGHT_KEY = frozenset(_THOUGHT_KEYS)
+_SIDE_KEYS = frozenset({"thought", "is_thought", "reasoningContent", "type", "channel", "phase"})
 #: A verdict of a filter lies no deeper than this in what a provider says of it.
 _DEPTH = 6
 
@@ -73,7 +75,7 @@ class Place:
 
 def find(body: dict[str, Any]) -> Place | Unscorable:
     """Return where the answer is, or why the body has none: an error, or no shape that is known."""
-    if body.get("error") or body.get("object") == "error":
+    if body.get("error") or "error" in (body.get("type"), body.get("object")):
         return Unscorable(reason=Reason.ERROR_BODY, detail="the body is an error")
     for key, kind, read in (
         ("choices", list, _choice),
@@ -169,13 +171,13 @@ def _responses(body: dict[str, Any]) -> Place:
 
 def _is_side_channel(holder: dict[str, Any]) -> bool:
     """Return whether a message or a part of one says that it is not the answer."""
+    if _SIDE_KEYS.isdisjoint(holder):
+        return False
     if holder.get("thought") or holder.get("is_thought") or "reasoningContent" in holder:
         return True
     kind = holder.get("type")
     if isinstance(kind, str) and (says_thought(kind) or kind.startswith("summary")):
         return True
-    if "channel" not in holder and "phase" not in holder:
-        return False
     named = [holder[key] for key in ("channel", "phase") if isinstance(holder.get(key), str)]
     return any(name.lower() not in _ANSWER_CHANNELS for name in named)
 
@@ -323,6 +325,8 @@ def _read_message(place: Place, message: dict[str, Any]) -> None:
 
 def _read_thought(place: Place, holder: dict[str, Any]) -> None:
     """Keep the reasoning that a message holds beside its answer."""
+    if _ANY_THOUGHT_KEY.isdisjoint(holder):
+        return
     for key in _THOUGHT_KEYS:
         if holder.get(key) and isinstance(holder[key], str | list):
             _add_thought(place, holder[key])

@@ -14,6 +14,11 @@ from streams.core.signal.token_bytes import UNDECODED, from_byte_level, from_byt
 _MISSING = Unscorable(reason=Reason.ANSWER_TOKEN_MISSING, detail="no token spells the label")
 _CUT_OFF = Unscorable(reason=Reason.TRUNCATED, detail="the answer was cut inside of the reasoning")
 _NOT_DECODED = Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="the token that decides was not decoded")
+_HALF_MEANT = Unscorable(
+    reason=Reason.NOT_A_LABEL,
+    detail="after the label's first tokens, words that are no label were likelier than the rest",
+)
+_HALF = math.log(0.5)
 _AMBIGUOUS = Unscorable(reason=Reason.AMBIGUOUS_LABEL, detail="several labels begin with the answer's tokens")
 
 
@@ -145,11 +150,11 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
         left = owners
         if isinstance(shown, Unscorable):
             return _AMBIGUOUS if shown.reason is Reason.NO_ALTERNATIVES else shown
-        lead, before, written, owner_of = step.lead, step.before, step.written, labels.owner
+        lead, before, beside = step.lead, step.before, labels.beside(step.written)
         for text, probability in shown.others:
             if text is None:
                 continue
-            owner = owner_of(from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead), written)
+            owner = beside[from_bytes(before + to_bytes(text)) if before else text.removeprefix(lead)]
             if owner is None and not text.isascii():
                 owner = _byte_level_owner(text, step, labels)
             if owner is not None:
@@ -157,10 +162,28 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
         carried *= math.exp(shown.own)
         if len(owners) == 1:
             masses[owners[0]] += carried
-            return masses
+            return masses if _goes_on_as(owners[0], steps[number + 1 :], labels) else _HALF_MEANT
         if not owners:
             return _MISSING
     return _AMBIGUOUS
+
+
+def _goes_on_as(label: str, steps: list[_Step], labels: LabelSet) -> bool:
+    """Return whether the model went on with the label that its tokens had decided for.
+
+    A sampler or a grammar may have taken the label's next token although most of the probability was on words that are
+    no label: then what was decided was not this label.
+    """
+    for step in steps:
+        own = _own_logprob(step.token)
+        if own >= _HALF or own == -math.inf:
+            continue
+        shown = alternatives(step.token)
+        others = () if isinstance(shown, Unscorable) else shown.others
+        begun = ((from_bytes(step.before + to_bytes(text)), share) for text, share in others if text is not None)
+        if math.exp(own) + sum(share for text, share in begun if labels.beside(step.written)[text] == label) < 0.5:
+            return False
+    return True
 
 
 def _byte_level_owner(text: str, step: _Step, labels: LabelSet) -> str | None:
@@ -170,7 +193,7 @@ def _byte_level_owner(text: str, step: _Step, labels: LabelSet) -> str | None:
     if plain is None or (is_partial(plain) and not step.token.byte_level):
         return None
     begun = from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead)
-    return labels.owner(begun, step.written)
+    return labels.beside(step.written)[begun]
 
 
 def _alone(token: Token) -> Alternatives | Unscorable:

@@ -38,7 +38,7 @@ def merge(chunks: list[Any]) -> dict[str, Any] | Unscorable:
     if not bodies or len(bodies) < len(chunks):
         return Unscorable(reason=Reason.NOT_JSON, detail="the body is a list of something else than objects")
     for body in bodies:
-        if body.get("error"):
+        if body.get("error") or "error" in (body.get("type"), body.get("object")):
             return body
     finals: list[dict[str, Any]] = [
         body["response"] for body in bodies if _is_event(body) and isinstance(body.get("response"), dict)
@@ -116,7 +116,7 @@ def _extend(whole: list[Any], part: list[Any], depth: int, *, indexed: bool) -> 
         whole.extend(part)
         return
     # Only the first answer is read, whichever place the chunk gives it.
-    first = next((item for item in part if isinstance(item, dict) and item.get("index", 0) == 0), None)
+    first = next((item for item in part if isinstance(item, dict) and item.get("index") in (0, None)), None)
     if first is not None:
         if not whole:
             whole.append({})

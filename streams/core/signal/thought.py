@@ -304,7 +304,9 @@ def _classify(mark: str) -> tuple[_Kind, str]:
     if name in _HEADERS or (special and name == "turn" and not closes):
         return _Kind.HEADER, ""
     if mark[0] == "[":
-        return (_Kind.FRAME if name in ("inst", "eos", "sep", "gmask", "answer") else _Kind.TEXT), ""
+        # Inside of [INST] ... [/INST] the user speaks.
+        frame = name in ("eos", "sep", "gmask", "answer") or (name == "inst" and closes)
+        return (_Kind.FRAME if frame else _Kind.TEXT), ""
     if words <= _ANSWER_WORDS | _FRAME_WORDS or name in _FRAME_WORDS or name.startswith("reserved_special"):
         return _Kind.FRAME, ""
     return (_Kind.SPECIAL if special else _Kind.TEXT), ""

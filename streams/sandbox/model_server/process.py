@@ -12,6 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from streams.errors import SandboxError
+from streams.sandbox.extras import require_extra
 from streams.sandbox.model_kinds import ModelKind
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
@@ -69,10 +70,11 @@ class ModelServer:
     async def start(self) -> None:
         """Start the process, wait until its models are trained and it answers.
 
-        Raises SandboxError with the last lines of its output when it ends or stays silent.
+        Raises SandboxError when the extra is missing, and with the last lines of its output when it ends or stays silent.
         """
         if self._process is not None:
             raise SandboxError("this model server is already running: stop it first")
+        require_extra()
         self._port = ReservedPort(self._wanted_port)
         self._wanted_port = self._port.number
         command = [

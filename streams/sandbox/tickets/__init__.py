@@ -5,12 +5,15 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-__all__ = ["DEMO", "TRAIN"]
+__all__ = ["CALIBRATION", "DEMO", "TRAIN"]
 
 _HERE = Path(str(files(__name__)))
 
 TRAIN: Path = _HERE / "train.jsonl"
-"""240 labelled tickets, 40 for each of the six labels: what the sandbox models learn from."""
+"""Labelled tickets that the sandbox models learn from."""
+
+CALIBRATION: Path = _HERE / "calibration.jsonl"
+"""Tickets that the demo's policy is calibrated on; no model has learnt from them."""
 
 DEMO: Path = _HERE / "demo.jsonl"
-"""120 tickets to stream, in mixed order, each with its slice; 12 of them are out of scope and carry no label."""
+"""Tickets to stream; neither a model nor a policy has seen them. Those out of scope carry no label."""

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.tinychange.gemma import files, forward
 from benchmarks.tinychange.gemma.server import GemmaServer, Situation, _drawn, _shares
 from benchmarks.tinychange.gemma.training import TEXT, samples
+from streams.sandbox import extras
 
 
 class TestServer:
@@ -82,7 +83,7 @@ class TestFiles:
         assert edited("attn") == {"blk.0.ffn_up.weight": 1.0, "blk.0.attn_q.weight": 16.0}
 
     def test_what_is_missing_is_said_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files, "find_spec", lambda _name: None)
+        monkeypatch.setattr(extras, "find_spec", lambda _name: None)
         assert files.missing() == "the full setting needs gguf and jax: pip install 'hedgerow[tinychange]'"
 
 

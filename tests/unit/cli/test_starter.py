@@ -197,10 +197,10 @@ async def test_the_sandbox_answers_each_sample_ticket_with_its_label(more: dict[
         row = json.loads(line)
         body = chat_request(settings.tiers.big, settings.prompt, row["text"])
         answer = await service.chat(ChatRequest.parse(json.loads(json.dumps(body))), big)
-        signal = score(json.dumps(answer), settings.label_set).signal
-        assert isinstance(signal, Scored)
-        action = decide_big(settings.policy, signal, cheap_label=signal.label, model=None).action
-        assert (action, signal.label) == ("accept", row["label"]) if "label" in row else action == "review"
+        reading = score(json.dumps(answer), settings.label_set)
+        assert isinstance(reading.signal, Scored)
+        action = decide_big(settings.policy, reading.signal.label, reading).action
+        assert (action, reading.signal.label) == ("accept", row["label"]) if "label" in row else action == "review"
 
 
 def test_the_known_labels_are_those_that_the_sandbox_learnt() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from streams.delivery.assignment import Phase
 from streams.delivery.commit import AtLeastOnce, ExactlyOnce
 from streams.delivery.ledger import Commit, encode_finished
 from streams.delivery.stage import Limits
@@ -248,6 +249,39 @@ async def test_step_e_a_revocation_whose_commit_fails_leaves_all_to_the_next_own
     assert rig.bench.tally.counts["not_ours"] == 5
 
 
+async def test_a_transaction_that_is_lost_while_partitions_are_given_back_is_lost_once(exact: Exact) -> None:
+    """The commits that follow, at the end of the revocation and by the timer, have nothing to give up and nothing to restore."""
+    await exact.fetch_and_run()
+    await exact.all_handled(5)
+    exact.bench.runner.leave()
+    exact.transactions.refusals.append(TransactionLost("no answer"))
+    begun = exact.transactions.begun
+    for _ in range(3):
+        assert not await exact.commit()
+    await exact.consumer.wait_empty()
+    assert exact.bench.tally.counts["retried TransactionLost"] == 1
+    assert exact.transactions.begun == begun
+    assert exact.bench.runner.assignment.phase is Phase.NONE
+    assert exact.bench.runner.dispatch.gate.is_shut
+
+
+async def test_a_revocation_ends_the_attempts_to_restore_what_was_lost(exact: Exact) -> None:
+    await exact.fetch_and_run()
+    await exact.all_handled(5)
+    exact.transactions.refusals.append(TransactionLost("no answer"))
+    exact.transactions.away = [StopWorker("no Kafka broker answers")]
+    await exact.commit()
+    assert exact.bench.runner.assignment.phase is Phase.LOST
+    begun = exact.transactions.begun
+    await exact.consumer.wait_empty()
+    assert exact.transactions.begun == begun
+    assert exact.bench.runner.assignment.phase is Phase.NONE
+    await exact.consumer.perform_seek()
+    await exact.bench.runner.wait_idle(10)
+    await exact.commit()
+    assert sorted(exact.transactions.visible) == [f"0-{n}" for n in range(5)]
+
+
 async def test_an_id_whose_output_was_lost_is_not_remembered_as_finished(tmp_path: Path) -> None:
     """Else the ticket would be finished without an output when its partition comes back."""
     rig = Exact(tmp_path, compute)
@@ -267,7 +301,7 @@ async def test_a_send_that_outlives_its_transaction_goes_out_in_the_next_one(exa
     exact.transactions.lose()
     await exact.fetch_and_run()
     await loop_turns()
-    assert not exact.bench.runner.dispatch.standing
+    assert exact.bench.runner.dispatch.gate.is_shut
     await exact.commit()
     await exact.bench.runner.wait_idle(10)
     await exact.commit()
@@ -287,13 +321,13 @@ async def test_an_output_that_is_refused_costs_a_transaction_and_no_more(tmp_pat
         return None if rig.transactions.open else TransactionLost("gone")
 
     rig.sender.refuse = refuse
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     running = asyncio.create_task(rig.bench.runner.run(rig.queue.get_nowait().value))
     while rig.bench.low != 5:
         await loop_turns()
         await rig.commit()
-        rig.bench.ledger = rig.bench.runner.ledger(P0) or rig.bench.ledger
-        if rig.bench.runner.dispatch.standing and not rig.bench.runner.in_progress and running.done():
+        rig.bench.ledger = rig.bench.runner.assignment.ledger(P0) or rig.bench.ledger
+        if rig.bench.runner.dispatch.gate.is_open and not rig.bench.runner.in_progress and running.done():
             await rig.fetch_and_run()
     await running
     await rig.commit()
@@ -355,7 +389,7 @@ async def test_step_f_a_batch_that_was_being_fetched_meanwhile_is_read_again(exa
         return batch
 
     exact.thread.getmany = late  # type: ignore[method-assign]
-    fetching = asyncio.create_task(exact.consumer._fetch_once())
+    fetching = asyncio.create_task(exact.consumer.fetch_once())
     await loop_turns()
     exact.transactions.refusals.append(TransactionLost("no answer"))
     await exact.commit()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -34,7 +33,7 @@ async def rig(tmp_path: Path) -> Rig:
 
 
 async def test_step_1_fetch_hands_a_batch_over_as_one_event_and_the_ledger_knows_it(rig: Rig) -> None:
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     event = rig.queue.get_nowait()
     assert [record.offset for record in event.value] == [0, 1, 2, 3, 4]
     assert (event.message.tp, event.message.generation_id) == (TP0, 1)
@@ -46,27 +45,30 @@ async def test_step_1_fetch_hands_a_batch_over_as_one_event_and_the_ledger_knows
 async def test_step_1_fetch_drops_a_batch_of_an_earlier_assignment_and_reads_it_again(rig: Rig, what_came: str) -> None:
     rig.bench.assign(Ledger(0))
     rig.thread.answers.clear()
-    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    fetching = asyncio.create_task(rig.consumer.fetch_once())
     await rig.thread.asked.wait()
     if what_came == "flow stopped":
         rig.consumer.stop_flow()
+    elif what_came == "revoked":
+        rig.bench.runner.leave()
     else:
-        rig.consumer._epoch += 1 if what_came == "revoked" else 2
+        rig.bench.revoke()
+        rig.bench.assign(Ledger(0))
     rig.thread.answers.set()
     await fetching
     assert rig.handed_over() == []
     assert rig.bench.ledger.unfinished == 0
     assert rig.thread.rewinds == [{TP0: 0}]
     rig.consumer.resume_flow()
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     assert rig.handed_over() == [0, 1, 2, 3, 4]
 
 
 async def test_step_1_fetch_reads_from_the_beginning_again_where_nothing_was_ever_committed(rig: Rig) -> None:
     rig.thread.answers.clear()
-    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    fetching = asyncio.create_task(rig.consumer.fetch_once())
     await rig.thread.asked.wait()
-    rig.consumer._epoch += 1
+    rig.bench.runner.leave()
     rig.thread.answers.set()
     await fetching
     assert rig.thread.rewinds == [{TP0: None}]
@@ -81,15 +83,14 @@ async def test_step_1_fetch_loses_nothing_that_was_dropped_before_the_ledgers_st
         rig.thread.stored[TP0] = Commit(committed, "")
         rig.thread.position[TP0] = committed
     rig.thread.answers.clear()
-    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    fetching = asyncio.create_task(rig.consumer.fetch_once())
     await rig.thread.asked.wait()
-    await rig.bench.revoke()
-    rig.consumer._epoch += 2
+    rig.bench.revoke()
     rig.thread.answers.set()
     await fetching
     assert rig.handed_over() == []
     await rig.consumer.perform_seek()
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     first = committed or 0
     assert rig.handed_over() == list(range(first, first + 5))
 
@@ -99,17 +100,17 @@ async def test_step_1_fetch_leaves_out_a_partition_that_ran_a_full_span_ahead(ri
     rig.bench.ledger.take(range(MAX_SPAN))
     for offset in range(1, MAX_SPAN):
         rig.bench.ledger.finish(offset)
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     assert not rig.thread.asked.is_set()
     rig.bench.ledger.finish(0)
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     assert rig.thread.asked.is_set()
 
 
 async def test_step_1_fetch_waits_while_the_agent_has_enough(tmp_path: Path) -> None:
     held = Held()
     rig = Rig(tmp_path, Bench(held, in_flight=2))
-    draining = asyncio.create_task(rig.consumer._drain_messages(SimpleNamespace(should_stop=False)))
+    draining = asyncio.create_task(rig.drain())
     await rig.thread.asked.wait()
     await loop_turns()
     rig.thread.asked.clear()
@@ -180,7 +181,7 @@ async def test_a_restored_ledger_skips_what_is_finished(rig: Rig) -> None:
     rig.thread.stored[TP0] = Commit(2, encode_finished(2, {3, 5}))
     await rig.consumer.perform_seek()
     assert rig.thread.rewinds == [{TP0: 2}]
-    await rig.consumer._fetch_once()
+    await rig.consumer.fetch_once()
     assert rig.handed_over() == [2, 4, 6]
     assert not await rig.consumer.commit()  # it stands where it was restored
 
@@ -192,7 +193,7 @@ async def test_a_restore_that_a_rebalance_overtook_changes_nothing(rig: Rig) -> 
     await rig.consumer.on_partitions_revoked({TP0})
     rig.thread.answers.set()
     await restoring
-    assert rig.bench.runner.ledger(P0) is None
+    assert rig.bench.runner.assignment.ledger(P0) is None
     assert not rig.thread.rewinds
 
 
@@ -326,7 +327,7 @@ async def test_a_revocation_finishes_commits_and_forgets(tmp_path: Path) -> None
     await held.wait_begun(2)
     rig.thread.asked.clear()
     rig.thread.answers.clear()
-    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    fetching = asyncio.create_task(rig.consumer.fetch_once())
     await rig.thread.asked.wait()
     revoking = asyncio.create_task(rig.consumer.on_partitions_revoked({TP0}))
     await loop_turns()
@@ -337,21 +338,16 @@ async def test_a_revocation_finishes_commits_and_forgets(tmp_path: Path) -> None
     await fetching
     assert rig.thread.stored == {TP0: Commit(2, "")}  # what was begun is finished, what only waited is left
     assert held.begun.total() == 2
-    assert rig.bench.runner.ledger(P0) is None
+    assert rig.bench.runner.assignment.ledger(P0) is None
     assert rig.handed_over() == []  # the fetch was on its way since before
     assert not rig.consumer.flow_active
 
 
-async def test_an_assignment_makes_older_batches_stale(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(*_: Any) -> None:
-        return
-
-    rig.consumer._on_partitions_assigned = nothing  # what faust does then needs a running app
-    monkeypatch.setattr(rig.app, "on_rebalance_return", lambda: None)
+async def test_an_assignment_makes_older_batches_stale(rig: Rig) -> None:
     rig.thread.answers.clear()
-    fetching = asyncio.create_task(rig.consumer._fetch_once())
+    fetching = asyncio.create_task(rig.consumer.fetch_once())
     await rig.thread.asked.wait()
-    await rig.consumer.on_partitions_assigned({TP0}, 2)
+    await rig.assign({TP0}, 2)
     rig.thread.answers.set()
     await fetching
     assert rig.handed_over() == []
@@ -359,15 +355,29 @@ async def test_an_assignment_makes_older_batches_stale(rig: Rig, monkeypatch: py
 
 
 async def test_a_worker_without_partitions_reports_that(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(*_: Any) -> None:
-        return
-
     reported: list[int] = []
-    rig.consumer._on_partitions_assigned = nothing
-    monkeypatch.setattr(rig.app, "on_rebalance_return", lambda: None)
     monkeypatch.setattr(rig.bench.tally, "rebalanced", lambda agent, partitions, seconds: reported.append(partitions))
-    await rig.consumer.on_partitions_assigned(set(), 2)
+    await rig.assign(set(), 2)
     assert reported == [0]
-    await rig.consumer.on_partitions_assigned({TP0}, 3)
+    await rig.assign({TP0}, 3)
     await rig.consumer.perform_seek()
     assert reported == [0, 1]
+
+
+async def test_between_two_assignments_nothing_is_committed(rig: Rig) -> None:
+    await rig.fetch_and_run()
+    await rig.bench.runner.wait_idle(10)
+    rig.bench.revoke()
+    assert not await rig.consumer.commit()
+    assert not rig.thread.commits
+
+
+async def test_what_was_committed_under_one_assignment_is_not_known_to_the_next(rig: Rig) -> None:
+    """Another owner may have committed something else meanwhile."""
+    await rig.fetch_and_run()
+    await rig.bench.runner.wait_idle(10)
+    await rig.consumer.commit()
+    rig.bench.revoke()
+    rig.bench.assign(Ledger(5))
+    await rig.consumer.commit()
+    assert rig.thread.commits == [{TP0: Commit(5, "")}] * 2

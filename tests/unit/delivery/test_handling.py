@@ -12,8 +12,10 @@ from streams.delivery import handling
 from streams.delivery.handling import Handling
 from streams.delivery.observer import Observer
 from streams.delivery.stage import Stage
-from streams.errors import StopWorker, TryAgain
-from tests.support.records import record
+from streams.errors import Hold, StopWorker, TryAgain
+from tests.support.records import record, verdict
+
+TICKET = Ticket(ticket_id="a", text="b")
 
 
 def test_pauses_double_and_are_bounded() -> None:
@@ -41,7 +43,7 @@ async def test_every_retry_waits_as_it_was_asked(monkeypatch: pytest.MonkeyPatch
         raise TryAgain("429", after=next(waits))
 
     stage = Stage("test", TOPICS["tickets"], refuse, attempts=3)
-    (letter,) = await Handling(stage, Observer(), lambda: 0).call(record(0), Ticket(ticket_id="a", text="b"))
+    (letter,) = await Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: True)
     assert isinstance(letter, DeadLetter)
     assert asked == [(1, 2.5), (2, None)]  # nobody waits after the last attempt
 
@@ -55,7 +57,7 @@ async def test_the_cancellation_of_the_caller_passes_through() -> None:
         raise AssertionError("unreachable")
 
     stage = Stage("test", TOPICS["tickets"], hang)
-    call = asyncio.create_task(Handling(stage, Observer(), lambda: 0).call(record(0), Ticket(ticket_id="a", text="b")))  # type: ignore[var-annotated, arg-type]
+    call = asyncio.create_task(Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: True))
     await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -69,3 +71,63 @@ async def test_stop_worker_passes_through() -> None:
     stage = Stage("test", TOPICS["tickets"], refuse)
     with pytest.raises(StopWorker, match="wrong key"):
         Handling(stage, Observer(), lambda: 0).compute(record(0), Ticket(ticket_id="a", text="b"))
+
+
+class Counted(Observer):
+    """Keeps how many messages were held at each change."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def held(self, agent: str, count: int) -> None:
+        self.counts.append(count)
+
+
+async def test_a_hold_has_no_deadline_counts_as_no_attempt_and_is_reported() -> None:
+    back, asked, observer = asyncio.Event(), 0, Counted()
+
+    async def over() -> None:
+        await back.wait()
+
+    async def hold(ticket: Ticket) -> Sequence[Message]:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise Hold("the endpoint does not answer", over)
+        return [verdict(ticket.ticket_id)]
+
+    stage = Stage("test", TOPICS["tickets"], hold, attempts=1, deadline_s=0.01)
+    call = asyncio.create_task(Handling(stage, observer, lambda: 0).call(record(0), TICKET, lambda: True))
+    done, _ = await asyncio.wait({call}, timeout=0.05)
+    assert not done
+    back.set()
+    assert await call == (verdict("a"),)
+    assert observer.counts == [1, 0] * 3
+
+
+async def test_a_record_that_is_no_longer_ours_after_a_hold_is_not_handled_again() -> None:
+    asked = 0
+
+    async def over() -> None:
+        return
+
+    async def hold(ticket: Ticket) -> Sequence[Message]:
+        nonlocal asked
+        asked += 1
+        raise Hold("the endpoint does not answer", over)
+
+    stage = Stage("test", TOPICS["tickets"], hold)
+    assert await Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: False) == ()
+    assert asked == 1
+
+
+async def test_a_hold_that_finds_that_nothing_can_succeed_stops_the_worker() -> None:
+    async def over() -> None:
+        raise StopWorker("wrong key")
+
+    async def hold(ticket: Ticket) -> Sequence[Message]:
+        raise Hold("the endpoint does not answer", over)
+
+    stage = Stage("test", TOPICS["tickets"], hold)
+    with pytest.raises(StopWorker, match="wrong key"):
+        await Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: True)

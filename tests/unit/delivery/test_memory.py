@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from schemas import TOPICS, Message, Ticket
+from streams.delivery.assignment import Assignment, Partition
+from streams.delivery.batch_runner import BatchRunner
 from streams.delivery.ledger import Ledger
-from streams.delivery.runner import Partition, Runner
 from streams.delivery.stage import Stage
 from streams.errors import StopWorker
 from tests.support.records import P0, P1, FakeSender, records, verdict
@@ -44,10 +45,10 @@ class Stand:
         self.sender = FakeSender()
         self.stops: list[StopWorker] = []
         stage = Stage("test", TOPICS["tickets"], self.diary, once=False, memory=self.diary)
-        self.runner = Runner(stage, self.sender, stop=self.stops.append)
+        self.runner = BatchRunner(stage, self.sender, stop=self.stops.append)
 
     def assign(self, *starts: int) -> None:
-        self.runner.begin(dict(zip((P0, P1), map(Ledger, starts), strict=False)))
+        self.runner.begin(Assignment(dict(zip((P0, P1), map(Ledger, starts), strict=False))))
 
     async def run(self, offsets: range, partition: int = 0) -> None:
         place = (P0, P1)[partition]

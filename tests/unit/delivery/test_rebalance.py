@@ -20,7 +20,7 @@ async def test_behind_a_shut_gate_nothing_goes_out_until_begin(handler: object) 
     await loop_turns()
     assert not bench.sender.calls
     assert bench.low == 0
-    bench.runner.begin({P0: bench.ledger})
+    bench.begin({P0: bench.ledger})
     await feeding
     await bench.runner.wait_idle(10)
     assert sorted(bench.sender.ticket_ids) == ["0-0", "0-1", "0-2"]
@@ -68,7 +68,7 @@ async def test_a_partition_that_came_back_is_not_handled_twice() -> None:
     bench = Bench(held, once=False)  # so that the offset alone decides
     await bench.feed(records(range(2)))
     await held.wait_begun(2)
-    await bench.revoke()
+    bench.revoke()
     bench.assign(Ledger(0))
     await bench.feed(records(range(3)))
     await held.wait_begun(3)
@@ -84,7 +84,7 @@ async def test_a_partition_that_came_back_is_finished_before_it_is_read_again() 
     bench = Bench(held)
     await bench.feed(records(range(2)))
     await held.wait_begun(2)
-    await bench.revoke()
+    bench.revoke()
     bench.assign(Ledger(0))
     held.release("0-1")
     while bench.runner.in_progress > 1:
@@ -101,7 +101,7 @@ async def test_what_the_other_owner_finished_is_dropped() -> None:
     bench = Bench(held)
     await bench.feed(records(range(4)))
     await held.wait_begun(4)
-    await bench.revoke()
+    bench.revoke()
     bench.assign(Ledger(2, {3}))  # 0 and 1 lie before the other's commit, 3 is in its metadata
     held.release_all()
     await bench.runner.wait_idle(10)
@@ -117,7 +117,7 @@ async def test_an_output_on_its_way_during_the_rebalance_counts_for_the_new_assi
     bench.sender.acknowledge.clear()
     await bench.feed([record(0)])
     await bench.sender.called.wait()
-    await bench.revoke()
+    bench.revoke()
     old = bench.ledger
     bench.assign(Ledger(0))
     bench.sender.acknowledge.set()
@@ -133,9 +133,9 @@ async def test_what_was_taken_and_not_begun_is_left_to_the_next_owner() -> None:
     bench = Bench(held, in_flight=1)
     await bench.feed(records(range(5)))
     await held.wait_begun(1)
-    await bench.revoke()
+    bench.revoke()
     held.release_all()
-    bench.runner.begin({})
+    bench.begin({})
     await bench.runner.wait_idle(10)
     assert held.begun == {"0-0": 1}
     assert bench.runner.has_room
@@ -145,7 +145,7 @@ async def test_other_partitions_are_not_touched() -> None:
     held = Held()
     bench = Bench(held)
     one = Ledger()
-    bench.runner.begin({P0: bench.ledger, P1: one})
+    bench.begin({P0: bench.ledger, P1: one})
     await bench.feed(records(range(2)))
     await bench.feed(records(range(2), partition=1), P1)
     await held.wait_begun(4)
@@ -191,7 +191,7 @@ async def test_waiting_is_pointless_behind_a_shut_gate_and_so_ends() -> None:
 async def test_whoever_waits_for_room_is_woken_by_a_rebalance() -> None:
     """Nothing may be in progress then, so no finish would wake the reader: it would stand still for good."""
     bench = Bench(answer)
-    for step in (bench.runner.forget_queued, lambda: bench.runner.begin({P0: Ledger(0)})):
+    for step in (bench.runner.forget_queued, lambda: bench.begin({P0: Ledger(0)})):
         waiting = asyncio.create_task(bench.runner.next_change())
         await loop_turns()
         step()
@@ -212,8 +212,8 @@ async def test_a_batch_of_a_lost_partition_is_not_handled_and_wakes_the_reader_a
 
     bench = Bench(note_later if call_out else note)
     taken = bench.runner.accept(P0, records(range(3)))
-    await bench.revoke()
-    bench.runner.begin({})
+    bench.revoke()
+    bench.begin({})
     waiting = asyncio.create_task(bench.runner.next_change())
     await loop_turns()
     await bench.runner.run(taken)
@@ -229,7 +229,7 @@ async def test_a_computed_chunk_of_a_lost_partition_is_dropped_and_its_ids_are_n
     feeding = asyncio.create_task(bench.feed(records(range(3))))
     await loop_turns()
     bench.runner.end()
-    bench.runner.begin({})
+    bench.begin({})
     await feeding
     assert not bench.sender.calls
     assert bench.tally.counts["not_ours"] == 3
@@ -262,7 +262,7 @@ async def test_work_from_a_log_that_was_reset_does_not_count_for_the_new_one(in_
 async def test_what_waits_from_a_log_that_was_reset_is_dropped() -> None:
     held = Held()
     bench = Bench(held, in_flight=2)
-    bench.runner.begin({P0: Ledger(100), P1: Ledger(0)})
+    bench.begin({P0: Ledger(100), P1: Ledger(0)})
     await bench.feed(records(range(2), partition=1), P1)
     await bench.feed([record(100, "old")])
     await held.wait_begun(2)

@@ -26,12 +26,12 @@ class RefusedThread(FakeThread):
 
 
 async def test_a_fetch_that_is_refused_is_told_to_who_asks(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, Bench(answer))
-    rig.consumer._thread = RefusedThread()  # type: ignore[assignment]
+    thread = RefusedThread()
+    rig = Rig(tmp_path, Bench(answer), thread=thread)
     rig.consumer.check_group()
     fetcher = SimpleNamespace(should_stop=False)
-    draining = asyncio.create_task(rig.consumer._drain_messages(fetcher))
-    await rig.consumer._thread.asked.wait()  # type: ignore[attr-defined]
+    draining = asyncio.create_task(rig.drain(fetcher))
+    await thread.asked.wait()
     for _ in range(10):
         await asyncio.sleep(0)
     with pytest.raises(TopicAuthorizationFailedError):

@@ -11,6 +11,7 @@ import stamina
 from schemas import DeadLetter, Message, Ticket, Verdict
 from streams.delivery.dead_letters import CUT_TO
 from streams.delivery.ledger import Commit, Ledger, decode_finished
+from streams.delivery.runner import Workload
 from streams.errors import GiveUp, StopWorker, TryAgain
 from streams.kafka.outbox import Refused
 from tests.support.records import P0, Bench, FakeRecord, Held, answer, compute, loop_turns, record, records, verdict
@@ -278,8 +279,8 @@ async def test_step_7_own_drops_the_outputs_of_a_lost_partition() -> None:
     bench = Bench(held)
     await bench.feed([record(0)])
     await held.wait_begun(1)
-    await bench.revoke()
-    bench.runner.begin({})
+    bench.revoke()
+    bench.begin({})
     held.release_all()
     await bench.runner.wait_idle(10)
     assert bench.runner.in_progress == 0
@@ -292,8 +293,8 @@ async def test_step_7_own_an_id_that_was_dropped_is_not_remembered() -> None:
     bench = Bench(held)
     await bench.feed([record(0, "a")])
     await held.wait_begun(1)
-    await bench.revoke()
-    bench.runner.begin({})
+    bench.revoke()
+    bench.begin({})
     held.release_all()
     await bench.runner.wait_idle(10)
     bench.assign(Ledger(0))
@@ -445,3 +446,49 @@ async def test_a_chunk_with_one_dead_letter_keeps_its_order() -> None:
     await bench.run([record(0), FakeRecord(1, b"?"), record(2)])
     assert [isinstance(message, DeadLetter) for message in bench.sender.sent] == [False, True, False]
     assert bench.low == 3
+
+
+@pytest.mark.parametrize("handler", [answer, compute])
+async def test_a_held_intake_reads_nothing_more_and_loses_nothing(handler: object) -> None:
+    bench = Bench(handler)  # type: ignore[arg-type]
+    bench.runner.intake.hold()
+    assert not bench.runner.has_room
+    await bench.run(records(range(3)))  # these were taken before
+    assert bench.low == 3
+    waiting = asyncio.create_task(bench.runner.next_change())
+    await loop_turns()
+    bench.runner.intake.release()
+    async with asyncio.timeout(10):
+        await waiting
+    assert bench.runner.has_room
+
+
+async def test_an_intake_that_was_held_when_the_worker_failed_stays_shut() -> None:
+    bench = Bench(answer)
+    bench.runner.intake.hold()
+    bench.runner.fail(StopWorker("no"))
+    bench.runner.intake.release()
+    await bench.feed(records(range(3)))
+    await loop_turns()
+    assert not bench.runner.has_room
+    assert not bench.sender.calls
+    assert [str(stop) for stop in bench.stops] == ["no"]
+
+
+async def test_the_workload_says_what_is_in_hand() -> None:
+    held = Held()
+    bench = Bench(held)
+    assert bench.runner.workload() == Workload({P0: None}, 0, sending=False)
+    await bench.feed(records(range(3)))
+    await held.wait_begun(3)
+    assert bench.runner.workload() == Workload({P0: 3}, 3, sending=False)
+    bench.sender.acknowledge.clear()
+    held.release("0-1")
+    await bench.sender.called.wait()
+    assert bench.runner.workload() == Workload({P0: 3}, 3, sending=True)
+    bench.sender.acknowledge.set()
+    held.release_all()
+    await bench.runner.wait_idle(10)
+    assert bench.runner.workload() == Workload({P0: 3}, 0, sending=False)
+    bench.revoke()
+    assert bench.runner.workload() == Workload({}, 0, sending=False)

@@ -179,10 +179,16 @@ class TestReport:
             "lost": 0,
             "duplicates": 0,
             "unscored_accepts": 0,
+            "labelled": 3,
+            "routed_labelled": 2,
             "accuracy": 0.5,
             "accuracy_all_cheap": 0.0,
             "accuracy_all_big": 1.0,
+            "accuracy_kept": 0.5,
+            "accuracy_cheap_alone": 0.0,
+            "accuracy_big_alone": 1.0,
             "cost_usd": 3.0,
+            "cost_all_cheap_usd": 0.4,
             "cost_all_big_usd": 12.0,
             "saving": 0.75,
             "escalation_rate": 0.2,
@@ -213,6 +219,16 @@ class TestReport:
         cheap = Baseline({"ticket a": "refund", "ticket b": "shipping"}, {})
         figures = report(account, cheap, Baseline({"ticket a": None, "ticket b": "refund"}, {}), 1.0)
         assert (figures["accuracy"], figures["accuracy_all_cheap"], figures["accuracy_all_big"]) == (1.0, 1.0, 0.0)
+        assert figures["accuracy_kept"] is None, "a big model that is never right leaves nothing to keep"
+
+    def test_accuracies_alone_are_over_every_labelled_ticket(self) -> None:
+        labels = {"a": "refund", "b": "shipping", "c": "billing", "d": None}
+        account = Account(rows(*({"ticket_id": key, "text": "x", "label": label} for key, label in labels.items())))
+        account.see(routed("a", label="refund"))
+        answers = {f"ticket {key}": "shipping" for key in "abcd"}
+        figures = report(account, Baseline(answers, {}), Baseline(answers | {"ticket a": "refund"}, {}), 1.0)
+        assert figures["accuracy_cheap_alone"] == pytest.approx(1 / 3)
+        assert figures["accuracy_big_alone"] == pytest.approx(2 / 3)
 
 
 class Client:

@@ -35,6 +35,8 @@ class TestOptions:
         ("options", "words"),
         [
             (DemoOptions(tickets=Path("away.jsonl")), "away.jsonl"),
+            (DemoOptions(calibration=Path("away.jsonl")), "away.jsonl"),
+            (DemoOptions(train=Path("away.jsonl")), "away.jsonl"),
             (DemoOptions(broker="nonsense"), "nonsense"),
             (DemoOptions(faults=("nope=1",)), "nope"),
             (DemoOptions(faults=("slow",)), "no rate"),

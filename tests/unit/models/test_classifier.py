@@ -302,7 +302,7 @@ class TestRefusals:
         assert call.cost_usd == 0
         assert len(script.requests) == 1
 
-    @pytest.mark.parametrize("status", [301, 302, 307, 401, 402, 403, 404, 405])
+    @pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 404, 405])
     async def test_what_no_ticket_can_succeed_with_stops_the_worker(self, status: int) -> None:
         script = Script(error(status, "Incorrect API key\nor model", headers={"location": "http://login.test"}))
         with pytest.raises(StopWorker, match=f"model.test refuses: {status}: Incorrect API key or model") as caught:
@@ -310,11 +310,22 @@ class TestRefusals:
         assert len(str(caught.value).splitlines()) == 1
         assert len(script.requests) == 1
 
-    async def test_a_quota_that_is_used_up_stops_the_worker_and_a_rate_limit_does_not(self) -> None:
-        spent = Script(error(429, "You exceeded your current quota", code="insufficient_quota"))
-        with pytest.raises(StopWorker, match=r"model\.test has no quota left: 429: You exceeded"):
-            await spent.ask()
+    @pytest.mark.parametrize(
+        ("status", "code", "outcome"),
+        [(429, "insufficient_quota", "quota_used_up"), (402, "credits", "http_402")],
+    )
+    async def test_an_account_without_money_is_no_answer_and_not_asked_again(
+        self, status: int, code: str, outcome: str
+    ) -> None:
+        spent = Script(error(status, "You exceeded your current quota", code=code))
+        call = await spent.ask()
+        assert isinstance(call.signal, Unscorable)
+        assert call.signal.reason is Reason.NO_ANSWER
+        assert call.signal.detail.startswith(f"the account at model.test has no money or no quota left: {status}")
+        assert outcomes(call) == [outcome]
         assert len(spent.requests) == 1
+
+    async def test_a_rate_limit_passes(self) -> None:
         limited = Script(error(429, "Rate limit reached"), ok())
         assert isinstance((await limited.ask()).signal, Scored)
 

@@ -16,6 +16,7 @@ from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.ledger import Ledger
 from streams.delivery.runner import Runner
 from streams.delivery.service import StageService
+from streams.delivery.stage import AsyncHandler
 from streams.errors import SettingsError, StopWorker, TryAgain
 from streams.observability.liveness import State
 from streams.observability.metrics import MetricsObserver
@@ -42,11 +43,10 @@ class FakeService:
 class Looked:
     """A watchdog over one bench; ``lag`` is what the broker says, None for a broker that does not answer."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+    def __init__(self, handler: AsyncHandler, **bench: Any) -> None:
         self.observer = WatchedObserver()
-        bench.runner._observer = bench.runner._handling._observer = bench.runner.dispatch._observer = self.observer
-        self.service = FakeService(bench.runner)
+        self.bench = Bench(handler, observer=self.observer, **bench)
+        self.service = FakeService(self.bench.runner)
         self.lag: int | None = 0
         self.asked: list[Mapping[tuple[str, int], int | None]] = []
         self.now_s = 0.0
@@ -82,7 +82,7 @@ def no_pauses() -> Iterator[None]:
 
 
 async def test_a_consumer_that_takes_nothing_while_records_wait_is_given_up(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     looked.lag = 7
     assert await looked.after(LIMIT_S) is State.WAITING
     assert looked.service.errors == []
@@ -100,7 +100,7 @@ async def test_a_consumer_that_takes_nothing_while_records_wait_is_given_up(held
 
 
 async def test_handlers_that_never_come_back_are_given_up(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     await looked.bench.feed(records(range(3)))
     await held.wait_begun(3)
     assert await looked.after(LIMIT_S + 10) is State.STALLED
@@ -109,13 +109,13 @@ async def test_handlers_that_never_come_back_are_given_up(held: Held) -> None:
 
 
 async def test_an_idle_worker_is_never_ended(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     assert await looked.after(50 * LIMIT_S) is State.IDLE
     assert looked.service.errors == []
 
 
 async def test_the_broker_is_asked_from_where_the_worker_stands_and_only_while_nothing_happens(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     looked.bench.assign(Ledger(5))
     held.release_all()
     await looked.after(10)
@@ -128,7 +128,7 @@ async def test_the_broker_is_asked_from_where_the_worker_stands_and_only_while_n
 
 async def test_a_slow_model_within_its_deadline_is_never_ended(held: Held) -> None:
     """One ticket after the other, each as slow as the shortest limit that the settings allow just bears."""
-    looked = Looked(Bench(held, in_flight=1))
+    looked = Looked(held, in_flight=1)
     looked.lag = 100
     await looked.bench.feed(records(range(20)))
     for number in range(20):
@@ -136,7 +136,7 @@ async def test_a_slow_model_within_its_deadline_is_never_ended(held: Held) -> No
         assert await looked.after(LIMIT_S - 10) is State.WAITING
         held.release(f"0-{number}")
         async with asyncio.timeout(10):
-            while looked.bench.runner.dispatch.ledgers[P0].unfinished > 19 - number:
+            while looked.bench.ledger.unfinished > 19 - number:
                 await looked.bench.runner.next_change()
     assert looked.service.errors == []
 
@@ -149,7 +149,7 @@ async def test_an_outage_with_retries_is_never_ended(no_pauses: None) -> None:
         turn.clear()
         raise TryAgain("http_503", after=0.0)
 
-    looked = Looked(Bench(down, attempts=8))
+    looked = Looked(down, attempts=8)
     await looked.bench.feed([record(0)])
     for _ in range(7):
         await loop_turns()
@@ -164,7 +164,7 @@ async def test_an_outage_with_retries_is_never_ended(no_pauses: None) -> None:
 
 
 async def test_a_broker_that_is_away_or_acknowledges_nothing_is_waited_for(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     await looked.bench.feed(records(range(3)))
     await held.wait_begun(3)
     await looked.after(10)
@@ -182,9 +182,9 @@ async def test_a_broker_that_is_away_or_acknowledges_nothing_is_waited_for(held:
 
 
 async def test_a_rebalance_has_the_whole_limit_and_its_end_is_a_sign_of_life(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     await looked.after(10)
-    await looked.bench.revoke()
+    looked.bench.revoke()
     assert not looked.watchdog.joined(AGENT)
     assert await looked.after(LIMIT_S - 10) is State.WAITING
     looked.bench.assign()
@@ -192,19 +192,19 @@ async def test_a_rebalance_has_the_whole_limit_and_its_end_is_a_sign_of_life(hel
     assert looked.watchdog.joined(AGENT)
     assert await looked.after(10) is State.PROGRESSING
     assert await looked.after(20 * LIMIT_S) is State.IDLE
-    await looked.bench.revoke()
+    looked.bench.revoke()
     assert await looked.after(LIMIT_S + 10) is State.STALLED
 
 
 async def test_a_worker_that_got_no_partition_is_idle(held: Held) -> None:
-    looked = Looked(Bench(held, assigned=False))
+    looked = Looked(held, assigned=False)
     looked.observer.rebalanced(AGENT, 0, 0.1)
     assert looked.watchdog.joined(AGENT)
     assert await looked.after(20 * LIMIT_S) is State.IDLE
 
 
 async def test_a_memory_that_reads_its_history_again_is_at_work(held: Held) -> None:
-    looked = Looked(Bench(held))
+    looked = Looked(held)
     await looked.bench.feed(records(range(3)))
     for _ in range(30):
         looked.observer.replayed(AGENT)

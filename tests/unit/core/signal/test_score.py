@@ -220,3 +220,23 @@ def test_an_answer_outside_the_label_set() -> None:
 def test_entropy_of_equal_shares_is_the_logarithm_of_their_number(count: int) -> None:
     assert entropy([1 / count] * count) == pytest.approx(math.log(count))
     assert entropy([1.0, 0.0]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("written", "others", "is_scored"),
+    [
+        (0.3, {"port": 0.69}, False),
+        (1e-4, {"port": 0.99}, False),
+        (0.3, {"fund!": 0.6}, True),
+        (0.9, {"port": 0.09}, True),
+    ],
+)
+def test_a_label_that_the_model_was_not_about_to_finish_is_none(
+    written: float, others: dict[str, float], is_scored: bool
+) -> None:
+    body = bodies.chat([Tok("re", 0.97, {"bill": 0.02}), Tok("fund", written, others)])
+    signal = score(body, LabelSet(["refund", "billing"])).signal
+    assert isinstance(signal, Scored) is is_scored
+    if not is_scored:
+        assert isinstance(signal, Unscorable)
+        assert signal.reason is Reason.NOT_A_LABEL

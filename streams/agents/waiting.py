@@ -1,0 +1,178 @@
+"""A model whose tickets wait while its endpoint does not answer, instead of going to the next tier or to people."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from schemas import Alert, Call, Reason, Tier
+from streams.agents.guards import Clock
+from streams.agents.model import Model
+from streams.core.guards import AlertKind, Finding
+from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
+from streams.errors import Hold
+
+log = structlog.get_logger(__name__)
+
+#: A ticket whose own call fails this often, while the endpoint answers others in between, goes on without an answer.
+OWN_FAILURES = 3
+_MOST_WAITING = 10_000
+_DOWN = "not asked: the endpoint does not answer"
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A ticket that waits: since when (seconds), how often its own call failed, and what the last one brought."""
+
+    since: float
+    failures: int = 0
+    last: Call | None = None
+
+
+class WaitingModel:
+    """One tier's model that raises Hold while its endpoint does not answer, as its outage rule says.
+
+    A hold ends when the endpoint has answered somebody: another ticket, or a trial with a fixed text, which one of
+    those who wait sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
+    one: after a few failures of its own, each followed by an answer to somebody else, it goes on without one.
+
+    ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends.
+    """
+
+    def __init__(self, model: Model, rule: OutageRule, clock: Clock, tell: Callable[[Alert], None]) -> None:
+        self._model = model
+        self._rule = rule
+        self._clock = clock
+        self._now = clock.now
+        self._tell = tell
+        self._availability = Availability()
+        self._waiting: dict[str, _Waiting] = {}
+        self._trial = asyncio.Lock()
+        self._next_trial = -float("inf")
+        self._answered_at = -float("inf")
+        self._down_since = 0.0
+        self.source = f"{model.tier}:{model.model_asked}"
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that it answers for."""
+        return self._model.tier
+
+    @property
+    def model_asked(self) -> str:
+        """The model's name as it is asked for."""
+        return self._model.model_asked
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the endpoint is taken to be unavailable."""
+        return self._availability.is_down
+
+    def unasked(self, reason: Reason, detail: str) -> Call:
+        """Return the call of a ticket that the model is not asked about."""
+        return self._model.unasked(reason, detail)
+
+    async def try_out(self) -> Call:
+        """Ask once with a fixed text."""
+        return await self._model.try_out()
+
+    async def ask(self, text: str) -> Call:
+        """Ask about one ticket's text; return the call, which is without an answer only where the rule says so.
+
+        Raises Hold while the endpoint does not answer.
+        """
+        if self._rule.mode != "hold":
+            return await self._ask_or_pass_by(text)
+        waiting = self._waiting.pop(text, None) or _Waiting(self._now())
+        if self.is_down and not self._is_over(waiting):
+            raise self._hold(text, waiting)
+        call = await self._counted(self._model.ask(text))
+        if not is_unanswered(call):
+            return call
+        waiting = replace(waiting, failures=waiting.failures + 1, last=call)
+        if self._is_over(waiting) or (waiting.failures >= OWN_FAILURES and not self.is_down):
+            return call
+        raise self._hold(text, waiting)
+
+    def _is_over(self, waiting: _Waiting) -> bool:
+        """Return whether a ticket has waited for as long as it may."""
+        return self._rule.hold_s is not None and self._now() - waiting.since >= self._rule.hold_s
+
+    def _hold(self, text: str, waiting: _Waiting) -> Hold:
+        if len(self._waiting) >= _MOST_WAITING:
+            self._waiting.clear()  # left behind by tickets that another worker has now
+        self._waiting[text] = waiting
+        since = self._now()
+
+        async def over() -> None:
+            try:
+                left = None if self._rule.hold_s is None else max(0.0, waiting.since + self._rule.hold_s - since)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._answers_again(since)
+            except BaseException:
+                self._waiting.pop(text, None)
+                raise
+
+        return Hold(f"{self.source} does not answer", over)
+
+    async def _ask_or_pass_by(self, text: str) -> Call:
+        """Ask unless the endpoint is down; then the first call after a pause is a trial, and the others are not made."""
+        if self.is_down:
+            if self._trial.locked() or self._now() < self._next_trial:
+                return self.unasked(Reason.NO_ANSWER, _DOWN)
+            async with self._trial:
+                await self._try_out()
+            if self.is_down:
+                return self.unasked(Reason.NO_ANSWER, _DOWN)
+        return await self._counted(self._model.ask(text))
+
+    async def _answers_again(self, since: float) -> None:
+        """Wait until the endpoint has answered somebody after ``since``; whoever has the lock sends the trials."""
+        while self._answered_at <= since:
+            async with self._trial:
+                while self._answered_at <= since:
+                    await asyncio.sleep(max(0.0, self._next_trial - self._now()))
+                    if self._answered_at <= since:
+                        await self._try_out()
+
+    async def _try_out(self) -> None:
+        try:
+            await self._counted(self._model.try_out())
+        finally:
+            self._next_trial = self._now() + self._rule.trial_every_s
+
+    async def _counted(self, asking: Awaitable[Call]) -> Call:
+        call = await asking
+        if is_unanswered(call):
+            if self._availability.unanswered():
+                self._down_since = self._now()
+                self._begun(call)
+            return call
+        self._answered_at = self._now()
+        if self._availability.answered():
+            self._ended()
+        return call
+
+    def _begun(self, call: Call) -> None:
+        detail = call.signal.detail if call.signal.status == "unscorable" else ""
+        account = bool(call.attempts) and call.attempts[-1].outcome in ACCOUNT_OUTCOMES
+        kind = AlertKind.ACCOUNT if account else AlertKind.ENDPOINT_DOWN
+        effect = {"hold": "tickets wait", "escalate": "tickets go to the big tier", "review": "tickets go to reviewers"}
+        summary = f"{self.source} does not answer ({detail}); {effect[self._rule.mode]}"
+        log.warning("endpoint down", endpoint=self.source, problem=detail, tickets=self._rule.mode)
+        self._alert(Finding(kind, self.source, summary, {"mode": self._rule.mode, "problem": detail}))
+
+    def _ended(self) -> None:
+        down_s = round(self._now() - self._down_since, 1)
+        log.info("endpoint answers again", endpoint=self.source, down_s=down_s)
+        summary = f"{self.source} answers again after {down_s:g} s"
+        self._alert(Finding(AlertKind.RECOVERED, self.source, summary, {"was": ["endpoint_down"], "down_s": down_s}))
+
+    def _alert(self, finding: Finding) -> None:
+        for alert in self._clock.alerts([finding]):
+            self._tell(alert)

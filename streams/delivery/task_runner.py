@@ -1,0 +1,133 @@
+"""Runs a handler that calls out: a task for each record, within the stage's in-flight limit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from schemas import Message
+from streams.delivery.assignment import Assignment, Partition
+from streams.delivery.dispatch import FinishedIds, Result, Sender
+from streams.delivery.in_progress import InProgress
+from streams.delivery.observer import Observer
+from streams.delivery.runner import Runner, wall_ms
+from streams.delivery.stage import Record, Stage
+from streams.errors import StopWorker
+
+
+class TaskRunner(Runner):
+    """Queues accepted records and begins them as places become free.
+
+    A task outlives its assignment: at the gate it waits for the next one, which has its partition or not. Outputs that were
+    lost with their transaction go out again without another call.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        sender: Sender,
+        *,
+        stop: Callable[[StopWorker], None],
+        observer: Observer | None = None,
+        finished: FinishedIds | None = None,
+        wall_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        super().__init__(stage, sender, stop=stop, observer=observer, finished=finished, wall_ms=wall_ms)
+        self._queue: deque[Record] = deque()
+        self._tasks = InProgress(self.stage.in_flight, self._ended)
+        self._ids_in_progress: dict[bytes, asyncio.Event] = {}
+        self._reported: tuple[int, int] | None = None  # the counts that the observer knows
+
+    @property
+    def in_progress(self) -> int:
+        """How many records are being handled now."""
+        return len(self._tasks)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another batch is welcome."""
+        return self.intake.is_open and len(self._queue) < max(1, self.stage.in_flight // 2)
+
+    def begin(self, assignment: Assignment) -> None:
+        """Let this assignment count from now on, and send what was lost with the last one's transaction."""
+        super().begin(assignment)
+        lost = self.dispatch.take_lost()
+        began = time.perf_counter()
+        for result in () if self.intake.is_shut else lost:
+            self._tasks.begin(result.place, self._deliver(result, began))
+
+    async def run(self, records: Sequence[Record]) -> None:
+        """Queue accepted records, and return at once."""
+        self._queue.extend(records)
+        self._start_queued()
+        self._changes.note()
+
+    def forget_queued(self) -> None:
+        """Drop what was taken but not begun; a revoked partition is read again by its next owner."""
+        self._queue.clear()
+        super().forget_queued()
+
+    def cancel(self) -> None:
+        """Cancel everything in progress, for good; it is handled again by the partition's next owner."""
+        super().cancel()
+        self._tasks.cancel()
+
+    def _abandon(self, partition: Partition) -> None:
+        self._queue = deque(r for r in self._queue if (r.topic, r.partition) != partition)
+        self._tasks.abandon(partition)
+
+    def _start_queued(self) -> None:
+        if self.intake.is_shut:
+            self._queue.clear()
+        while self._queue and self._tasks.has_place:
+            record = self._queue.popleft()
+            place = (record.topic, record.partition, record.offset)
+            if place in self._tasks or not self._is_ours(record):
+                continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
+            self._tasks.begin(place, self._run_one(record))
+        counts = self._tasks.handling, len(self._queue)
+        if counts != self._reported:
+            self._reported = counts
+            self._observer.in_flight(self.stage.agent, *counts)
+
+    def _ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.fail(error)
+        self._start_queued()
+        self._changes.note()
+
+    async def _run_one(self, record: Record) -> None:
+        """Steps 3 to 9 for one record."""
+        began = time.perf_counter()
+        message, letter = self._handling.decode(record)
+        if message is None:
+            await self._deliver(Result(record, letter), began)
+            return
+        message_id = self._handling.id_of(message)
+        if message_id is None:
+            await self._handle(record, message, None, began)
+            return
+        while (first := self._ids_in_progress.get(message_id)) is not None:
+            await first.wait()  # the same ticket is in progress: one call answers both
+        if message_id in self._finished:
+            self._observer.skipped(self.stage.agent, "known_id", 1)
+            await self._deliver(Result(record, ()), began)
+            return
+        mark = self._ids_in_progress[message_id] = asyncio.Event()
+        try:
+            await self._handle(record, message, message_id, began)
+        finally:
+            del self._ids_in_progress[message_id]
+            mark.set()
+
+    async def _handle(self, record: Record, message: Message, message_id: bytes | None, began: float) -> None:
+        outputs = await self._handling.call(record, message, lambda: self._is_ours(record))
+        await self._deliver(Result.of(record, outputs, message_id), began)
+
+    async def _deliver(self, result: Result, began: float) -> None:
+        self._tasks.delivers(result.place)
+        self._start_queued()
+        self._changes.note()
+        await self.dispatch.deliver([result], began)

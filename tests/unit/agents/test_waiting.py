@@ -1,0 +1,147 @@
+"""A model that does not answer: tickets wait, a ticket that no endpoint can take does not, and operators are told once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from schemas import Alert, Call, Reason
+from streams.agents.guards import Clock
+from streams.agents.waiting import OWN_FAILURES, WaitingModel
+from streams.core.guards.availability import FAILURES, Availability, OutageRule, is_unanswered
+from streams.errors import Hold, StopWorker
+from tests.support.handlers import AskedModel
+from tests.support.messages import attempt, call, unscorable
+
+ANSWERED = call("cheap")
+SILENT = call("cheap", unscorable(Reason.NO_ANSWER), model_returned=None, attempts=(attempt(outcome="connection"),))
+UNPAID = SILENT.model_copy(update={"attempts": (attempt(outcome="http_402"),)})
+
+
+class Endpoint:
+    """Answers, or not, as ``answers`` says; ``poison`` is never answered."""
+
+    def __init__(self, answer: Callable[[], Call] = lambda: SILENT, poison: str | None = None) -> None:
+        self.answer = answer
+        self.poison = poison
+        self.asked: list[str] = []
+
+    async def ask(self, text: str) -> Call:
+        self.asked.append(text)
+        return SILENT if text == self.poison else self.answer()
+
+
+def waiting_model(endpoint: Endpoint, **rule: Any) -> tuple[WaitingModel, list[Alert]]:
+    alerts: list[Alert] = []
+    clock = Clock(time.monotonic, lambda: 0)
+    model = AskedModel("cheap", endpoint.ask)
+    return WaitingModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append), alerts
+
+
+async def ask(model: WaitingModel, text: str) -> Call:
+    """Ask as delivery does: again after each hold."""
+    while True:
+        try:
+            return await model.ask(text)
+        except Hold as hold:
+            await hold.over()
+
+
+def test_what_was_answered_badly_is_an_answer() -> None:
+    assert is_unanswered(SILENT)
+    assert not is_unanswered(ANSWERED)
+    assert not is_unanswered(call("cheap", unscorable(Reason.REFUSED)))
+    too_long = SILENT.model_copy(update={"attempts": (attempt(outcome="body_too_long"),)})
+    assert not is_unanswered(too_long)
+
+
+def test_an_outage_begins_once_and_ends_once() -> None:
+    availability = Availability()
+    assert [availability.unanswered() for _ in range(FAILURES + 2)] == [False] * (FAILURES - 1) + [True, False, False]
+    assert availability.is_down
+    assert [availability.answered(), availability.answered()] == [True, False]
+    assert not availability.is_down
+
+
+async def test_tickets_wait_until_the_endpoint_answers_and_only_trials_are_sent_meanwhile() -> None:
+    endpoint = Endpoint()
+    model, alerts = waiting_model(endpoint)
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(20)]
+    while not model.is_down or endpoint.asked.count("try out") < 3:
+        await asyncio.sleep(0)
+    assert not any(ticket.done() for ticket in tickets)
+    assert sum(text != "try out" for text in endpoint.asked) <= 20
+    late = asyncio.create_task(ask(model, "a later ticket"))
+    await asyncio.sleep(0)
+    assert "a later ticket" not in endpoint.asked
+    endpoint.answer = lambda: ANSWERED
+    assert await asyncio.gather(*tickets, late) == [ANSWERED] * 21
+    assert [alert.kind for alert in alerts] == ["endpoint_down", "recovered"]
+    assert "tickets wait" in alerts[0].summary
+
+
+async def test_a_ticket_that_is_never_answered_goes_on_if_the_endpoint_answers_others() -> None:
+    endpoint = Endpoint(lambda: ANSWERED, poison="poison")
+    model, alerts = waiting_model(endpoint)
+    assert await ask(model, "poison") == SILENT
+    assert endpoint.asked.count("poison") == OWN_FAILURES
+    assert alerts == []
+
+
+async def test_a_ticket_that_has_waited_long_enough_goes_on_without_an_answer() -> None:
+    model, _ = waiting_model(Endpoint(), hold_s=0.05)
+    assert is_unanswered(await ask(model, "ticket"))
+
+
+@pytest.mark.parametrize("mode", ["escalate", "review"])
+async def test_without_holding_tickets_pass_an_endpoint_by_that_is_down(mode: str) -> None:
+    endpoint = Endpoint()
+    model, alerts = waiting_model(endpoint, mode=mode)
+    calls = [await model.ask(f"ticket {n}") for n in range(FAILURES + 3)]
+    assert all(map(is_unanswered, calls))
+    assert len(endpoint.asked) <= FAILURES + 1
+    endpoint.answer = lambda: ANSWERED
+    while await model.ask("ticket") != ANSWERED:
+        await asyncio.sleep(0.001)
+    assert [alert.kind for alert in alerts] == ["endpoint_down", "recovered"]
+
+
+async def test_an_account_without_money_is_an_outage_with_an_alert_of_its_own() -> None:
+    endpoint = Endpoint(lambda: UNPAID)
+    model, alerts = waiting_model(endpoint)
+    waiting = asyncio.create_task(ask(model, "ticket"))
+    while not alerts:
+        await asyncio.sleep(0)
+    endpoint.answer = lambda: ANSWERED
+    assert await waiting == ANSWERED
+    assert [alert.kind for alert in alerts] == ["account", "recovered"]
+
+
+async def test_a_key_that_is_refused_in_an_outage_ends_the_worker() -> None:
+    def refused() -> Call:
+        raise StopWorker("the endpoint refuses: 401")
+
+    endpoint = Endpoint()
+    model, _ = waiting_model(endpoint)
+    waiting = asyncio.create_task(ask(model, "ticket"))
+    while not model.is_down:
+        await asyncio.sleep(0)
+    endpoint.answer = refused
+    with pytest.raises(StopWorker, match="401"):
+        await waiting
+
+
+async def test_another_ticket_sends_the_trials_if_the_one_that_did_is_cancelled() -> None:
+    endpoint = Endpoint()
+    model, _ = waiting_model(endpoint)
+    first, second = asyncio.create_task(ask(model, "first")), asyncio.create_task(ask(model, "second"))
+    while not model.is_down:
+        await asyncio.sleep(0)
+    first.cancel()
+    endpoint.answer = lambda: ANSWERED
+    assert await second == ANSWERED
+    assert first.cancelled()
