@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup llm promtool demo test check lock clean
+.PHONY: setup llm promtool demo test check docs lock clean
 
 setup: $(VENV)/.ready
 
@@ -41,22 +41,29 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# A link to nowhere, a page without a place in the navigation, or anything that would be loaded from another host ends the build.
+DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs: setup
+	$(DOCS)
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.audit requirements.lock requirements-llm.lock
+	$(DOCS)
 
 # After a change of the dependencies in pyproject.toml (needs uv).
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 EXTRAS = $(PYTHON) -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*(line for name in sys.argv[1:] for line in extras[name]), sep="\n")'
 
 lock:
-	$(LOCK) pyproject.toml --group dev --extra postgres --extra river --extra sandbox --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --group docs --extra postgres --extra river --extra sandbox --output-file requirements.lock
 	$(LOCK) pyproject.toml --group build --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
 	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
 	$(EXTRAS) llm tinychange | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site *.egg-info

@@ -63,7 +63,7 @@ class AtLeastOnce:
 
 
 class ExactlyOnce:
-    """Commits offsets and outputs in one transaction (``topology.md`` has the same letters, and each has a test).
+    """Commits offsets and outputs in one transaction (``docs/exactly-once.md`` has the same letters, and each has a test).
 
     a. *hold*: nothing goes out, and what is on its way is acknowledged.
     b. *offsets*: the ledgers' offsets with metadata go into the transaction, in the name of the assignment's generation.

@@ -16,11 +16,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from reference import metrics
 from streams.cli.main import app
 from streams.core.drift.alert_kinds import WatchKind
 from streams.core.guards.finding import AlertKind
-from streams.observability.metrics import MetricsObserver
-from streams.prober.metrics import ProbeMetrics
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -32,7 +31,6 @@ PANELS: list[dict[str, Any]] = json.loads((ROOT / "deploy" / "grafana" / "dashbo
 SHOWN = [pytest.param(target["expr"], id=panel["title"]) for panel in PANELS for target in panel.get("targets", ())]
 RUNBOOK = (ROOT / "docs" / "oncall.md").read_text()
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.+?)(?=^##|\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
-METRICS = (ROOT / "docs" / "metrics.md").read_text()
 
 #: Scrapes give these to every metric.
 TARGET_LABELS = {"job", "instance"}
@@ -45,18 +43,10 @@ NOT_SHOWN = {
 SILENT_KINDS = {AlertKind.RECOVERED, WatchKind.ACKNOWLEDGED}
 
 
-def families() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return kind and labels of every metric of workers and probers, by the name that Prometheus has."""
-    observer = MetricsObserver()
-    ProbeMetrics(observer.registry)
-    collectors: Any = list(observer.registry._collector_to_names)
-    return {
-        each._name + ("_total" if each._type == "counter" else ""): (each._type, each._labelnames)
-        for each in collectors
-    }
-
-
-FAMILIES = families()
+#: The labels of every metric of workers and probers; the reference has a row for each.
+FAMILIES = {
+    name: labels for registry in metrics.registries().values() for name, _, labels, _ in metrics.metrics(registry)
+}
 
 
 def used(expression: str) -> set[str]:
@@ -97,7 +87,7 @@ def test_promtool_accepts_scrapes_and_rules(arguments: list[str]) -> None:
 def test_rules_and_dashboard_ask_for_metrics_and_labels_that_exist(expression: str) -> None:
     names = used(expression)
     assert names <= FAMILIES.keys()
-    known = TARGET_LABELS | {"le", "kind", "source"} | {label for name in names for label in FAMILIES[name][1]}
+    known = TARGET_LABELS | {"le", "kind", "source"} | {label for name in names for label in FAMILIES[name]}
     asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression))
     for labels in re.findall(r"\b(?:by|on|ignoring|without)\s*\(([^)]*)\)", expression):
         asked |= {label.strip() for label in labels.split(",") if label.strip()}
@@ -151,14 +141,8 @@ def test_every_kind_of_alert_is_in_one_rule() -> None:
     assert sorted(kinds) == sorted({*AlertKind, *WatchKind} - SILENT_KINDS - measured)
 
 
-def test_metrics_are_documented_with_their_kinds_and_labels() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", METRICS, re.MULTILINE)
-    documented = {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in rows}
-    assert documented == FAMILIES
-
-
 def test_documents_name_metrics_that_exist() -> None:
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").glob("*.md")):
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")):
         if path.name != "CHANGELOG.md":
             assert used(path.read_text()) - {"hedgerow_"} <= FAMILIES.keys(), path
 

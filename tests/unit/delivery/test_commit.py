@@ -1,4 +1,4 @@
-"""Exactly once, letter by letter (topology.md): the gate, the transaction, and what becomes of a lost one."""
+"""Exactly once, letter by letter (docs/exactly-once.md): the gate, the transaction, and what becomes of a lost one."""
 
 from __future__ import annotations
 
