@@ -147,9 +147,11 @@ class WaitingModel:
             self._next_trial = self._now() + self._rule.trial_every_s
 
     async def _counted(self, asking: Awaitable[Call]) -> Call:
+        asked_at = self._now()
         call = await asking
         if is_unanswered(call):
-            if self._availability.unanswered():
+            # One that was asked before the endpoint last answered says nothing of how it is now.
+            if asked_at > self._answered_at and self._availability.unanswered():
                 self._down_since = self._now()
                 self._begun(call)
             return call

@@ -145,3 +145,24 @@ async def test_another_ticket_sends_the_trials_if_the_one_that_did_is_cancelled(
     endpoint.answer = lambda: ANSWERED
     assert await second == ANSWERED
     assert first.cancelled()
+
+
+async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
+    release = asyncio.Event()
+
+    async def slow(text: str) -> Call:
+        if text.startswith("slow"):
+            await release.wait()
+            return SILENT
+        return ANSWERED
+
+    alerts: list[Alert] = []
+    clock = Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append)
+    waiting = [asyncio.create_task(model.ask(f"slow {n}")) for n in range(2 * FAILURES)]
+    await asyncio.sleep(0.001)
+    assert await model.ask("quick") == ANSWERED
+    release.set()
+    assert all(map(is_unanswered, await asyncio.gather(*waiting)))
+    assert not model.is_down
+    assert alerts == []
