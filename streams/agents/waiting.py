@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -20,17 +22,15 @@ log = structlog.get_logger(__name__)
 
 #: A ticket whose own call fails this often, while the endpoint answers others in between, goes on without an answer.
 OWN_FAILURES = 3
-_MOST_WAITING = 10_000
 _DOWN = "not asked: the endpoint does not answer"
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A ticket that waits: since when (seconds), how often its own call failed, and what the last one brought."""
+    """A ticket that waits: since when (seconds), and how often its own call failed."""
 
     since: float
     failures: int = 0
-    last: Call | None = None
 
 
 class WaitingModel:
@@ -50,7 +50,8 @@ class WaitingModel:
         self._now = clock.now
         self._tell = tell
         self._availability = Availability()
-        self._waiting: dict[str, _Waiting] = {}
+        # By the task that handles the ticket: two tickets may have one text, and what a task leaves behind goes with it.
+        self._waiting: WeakKeyDictionary[asyncio.Task[Any], _Waiting] = WeakKeyDictionary()
         self._trial = asyncio.Lock()
         self._next_trial = -float("inf")
         self._answered_at = -float("inf")
@@ -83,40 +84,36 @@ class WaitingModel:
     async def ask(self, text: str) -> Call:
         """Ask about one ticket's text; return the call, which is without an answer only where the rule says so.
 
-        Raises Hold while the endpoint does not answer.
+        Raises Hold while the endpoint does not answer; the same task is to ask again after it.
         """
         if self._rule.mode != "hold":
             return await self._ask_or_pass_by(text)
-        waiting = self._waiting.pop(text, None) or _Waiting(self._now())
+        task = asyncio.current_task()
+        assert task is not None
+        waiting = self._waiting.pop(task, None) or _Waiting(self._now())
         if self.is_down and not self._is_over(waiting):
-            raise self._hold(text, waiting)
+            raise self._hold(task, waiting)
         call = await self._counted(self._model.ask(text))
         if not is_unanswered(call):
             return call
-        waiting = replace(waiting, failures=waiting.failures + 1, last=call)
+        waiting = replace(waiting, failures=waiting.failures + 1)
         if self._is_over(waiting) or (waiting.failures >= OWN_FAILURES and not self.is_down):
             return call
-        raise self._hold(text, waiting)
+        raise self._hold(task, waiting)
 
     def _is_over(self, waiting: _Waiting) -> bool:
         """Return whether a ticket has waited for as long as it may."""
         return self._rule.hold_s is not None and self._now() - waiting.since >= self._rule.hold_s
 
-    def _hold(self, text: str, waiting: _Waiting) -> Hold:
-        if len(self._waiting) >= _MOST_WAITING:
-            self._waiting.clear()  # left behind by tickets that another worker has now
-        self._waiting[text] = waiting
+    def _hold(self, task: asyncio.Task[Any], waiting: _Waiting) -> Hold:
+        self._waiting[task] = waiting
         since = self._now()
 
         async def over() -> None:
-            try:
-                left = None if self._rule.hold_s is None else max(0.0, waiting.since + self._rule.hold_s - since)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self._answers_again(since)
-            except BaseException:
-                self._waiting.pop(text, None)
-                raise
+            left = None if self._rule.hold_s is None else max(0.0, waiting.since + self._rule.hold_s - since)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._answers_again(since)
 
         return Hold(f"{self.source} does not answer", over)
 

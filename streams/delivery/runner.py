@@ -77,8 +77,8 @@ class Runner(ABC):
         self._stop = stop
         self._observer = observer or Observer()
         self._finished = FinishedIds() if finished is None else finished
-        self._handling = Handling(stage, self._observer, wall_ms)
         self._changes = Changes()
+        self._handling = Handling(stage, self._observer, wall_ms, self._changes)
         self.intake = Gate(self._changes, GateState.OPEN)
         self.dispatch = Dispatch(
             stage.agent,
@@ -166,10 +166,13 @@ class Runner(ABC):
         await self._changes.next()
 
     async def wait_idle(self, timeout_s: float) -> None:
-        """Wait until nothing is in progress, ``timeout_s`` at most; behind a shut gate nothing ends, so there is no wait."""
-        dispatch = self.dispatch
+        """Wait until nothing is in progress, ``timeout_s`` at most.
+
+        Behind a shut gate nothing ends, and a hold ends nobody knows when, so there is no wait for either.
+        """
+        dispatch, handling = self.dispatch, self._handling
         await self._changes.until(
-            lambda: dispatch.gate.is_shut or not (self.in_progress or dispatch.sending), timeout_s
+            lambda: dispatch.gate.is_shut or not (self.in_progress > handling.held or dispatch.sending), timeout_s
         )
 
     def workload(self) -> Workload:

@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 #: How often the group is asked for an error that it would not tell.
 _GROUP_CHECK_S = 1.0
+#: While tickets are held nothing is fetched, for hours maybe. aiokafka would leave the group, and the next member would hold
+#: them again; a worker that stalls is the watchdog's business.
+_NEVER_S = 10 * 365 * 86_400.0
 
 
 def runner_type(stage: Stage) -> type[BatchRunner | TaskRunner]:
@@ -189,7 +192,7 @@ class StageService:
             broker_session_timeout=connection.session_timeout_s,
             broker_heartbeat_interval=connection.heartbeat_s,
             broker_rebalance_timeout=connection.rebalance_timeout_s,
-            broker_max_poll_interval=3600.0,
+            broker_max_poll_interval=_NEVER_S,
             stream_wait_empty=True,
         )
         app.transport = LedgerTransport(
