@@ -7,7 +7,8 @@ Tickets come at a steady rate until the endpoints are back. With ``--kill-worker
 killed while it holds and started again at once. ``cheap`` is an outage of the cheap tier alone, which answers 500.
 
 ``calls_answered`` is what a provider would charge for during the outage. ``calls_late`` is how many calls reached the server
-in the last third of the outage, when the tickets that were in flight at its beginning have used up their attempts.
+in the last third of the outage, when the tickets that were in flight at its beginning have used up their attempts; a worker
+that starts then uses up those of its own.
 ``backlog_s`` is the backlog's own time: the tickets that waited at the return, at the rate at which the middle four fifths of
 them came out. ``last_routed_s`` counts from the return, and may be ``backlog_s`` and 30 s more.
 """
@@ -61,6 +62,8 @@ _CALM_S = 5.0
 _MOMENT_S = 0.5
 _STALL_S = 120.0
 _BEYOND_S = 30.0
+#: Calls that a worker which starts in an outage makes to one endpoint before it knows: its tickets in flight, six attempts each.
+_OF_A_START = 64 * 6
 _UNANSWERED = re.compile("no_answer|outage")
 
 
@@ -250,6 +253,8 @@ def broken_promises(options: Options, figures: dict[str, Any]) -> list[str]:
     down, recovered = figures["endpoint_down"], figures["recovered"]
     workers = 2 if options.kill_worker else 1
     trials = workers * 2 * (options.seconds / 3 + 2)
+    if options.kill_worker:
+        trials += 2 * _OF_A_START
     promises = {
         "a ticket is in front of a reviewer for want of an answer": not figures["in_review_no_answer"],
         "a dead letter": not figures["dead_letters"],
