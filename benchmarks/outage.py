@@ -270,8 +270,9 @@ def broken_promises(options: Options, figures: dict[str, Any]) -> list[str]:
             and all(count <= figures["workers"] for count in down.values())
         ),
         "the end was not told once by each worker": (
-            recovered.keys() == down.keys()
-            and all(down[source] - options.kill_worker <= count <= down[source] for source, count in recovered.items())
+            # One that is killed tells no end.
+            recovered.keys() <= down.keys()
+            and all(count - options.kill_worker <= recovered.get(source, 0) <= count for source, count in down.items())
         ),
         "/ready was not 200 and degraded": (
             # A worker that takes over another one's partitions is not ready until it has them.
