@@ -8,7 +8,7 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +84,14 @@ class Supervised:
 
 
 @asynccontextmanager
-async def supervised(broker: EmbeddedBroker, models: ModelServer, folder: Path) -> AsyncIterator[Supervised]:
+async def supervised(
+    broker: EmbeddedBroker,
+    models: ModelServer,
+    folder: Path,
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+) -> AsyncIterator[Supervised]:
     connection, prefix = local_connection(broker), f"still-{secrets.token_hex(4)}."
-    settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix)
+    settings = change(demo_settings(connection, models.url, models.labels, Policy(), folder, prefix))
     with ReservedPort() as port:
         settings = settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"port": port.number})})
         config = folder / "hedgerow.yaml"
