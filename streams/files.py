@@ -194,10 +194,10 @@ def read_document(path: Path, what: str) -> Any:
         # Not the whole message: it quotes the line, and what was written there may be a secret.
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
-        raise SettingsError(f"{what} file {path}: no valid YAML{place}: {error.problem or error.context}") from None
+        raise SettingsError(f"{what} file {path}: invalid YAML{place}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A ValueError is no text in UTF-8, or a date such as 2026-13-01.
-        raise SettingsError(f"{what} file {path}: no valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{what} file {path}: invalid YAML: {' '.join(str(error).split())}") from None
 
 
 def one_line(error: ValidationError) -> str:
@@ -347,7 +347,7 @@ def csv_records(stream: Source, delimiter: str, name: str) -> Iterator[tuple[int
         except StopIteration:
             return
         except csv.Error as error:
-            raise SettingsError(f"{name}, line {begins}: no valid CSV: {error}") from None
+            raise SettingsError(f"{name}, line {begins}: invalid CSV: {error}") from None
         if any(cells):
             yield begins, cells
 

@@ -361,7 +361,7 @@ def _check_contracts(settings: Settings) -> None:
             )
     for exception in contracts.exceptions:
         if unknown := sorted((exception.labels or frozenset()) - set(settings.labels)):
-            raise SettingsError(f"contracts: exception {exception.id} names labels that are none: {', '.join(unknown)}")
+            raise SettingsError(f"contracts: exception {exception.id} names unknown labels: {', '.join(unknown)}")
 
 
 def load_contracts(path: Path) -> Contracts:

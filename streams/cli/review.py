@@ -69,7 +69,7 @@ def show(
         print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
         return
     review = item.review
-    lines = [review.ticket.text, f"\nwhy a person: {', '.join(review.reasons)}; policy {review.policy_id}"]
+    lines = [review.ticket.text, f"\nwhy in review: {', '.join(review.reasons)}; policy {review.policy_id}"]
     lines += [_spoken(call) for call in review.calls]
     if item.decision is not None:
         verdict = item.decision.verdict

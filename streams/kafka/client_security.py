@@ -44,7 +44,7 @@ class ClientSecurity(BaseModel):
     @classmethod
     def _no_password(cls, values: Any) -> Any:
         if isinstance(values, dict) and "password" in values:
-            raise ValueError("a password stands in no file: put it into the variable that password_env names")
+            raise ValueError("a password does not belong in a file: put it into the variable that password_env names")
         return values
 
     @model_validator(mode="after")

@@ -282,7 +282,7 @@ class ReviewStore:
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]
             if _passes(error):
-                raise TryAgain(f"{self._name} is busy or away: {reason}") from error
+                raise TryAgain(f"{self._name} is busy or unavailable: {reason}") from error
             raise SettingsError(f"{self._name} cannot be used: {reason}") from error
 
     def _prepare(self) -> None:

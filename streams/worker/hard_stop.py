@@ -74,7 +74,7 @@ class HardStop:
                     self._end(f"not stopped within {self._stop_s:g} s; ended{self._place()}")
                     return
             elif still >= self._still_s:
-                self._end(f"the event loop stands still for {still:g} s; ended{self._place()}")
+                self._end(f"the event loop has stalled for {still:g} s; ended{self._place()}")
                 return
 
     def _place(self) -> str:

@@ -108,7 +108,7 @@ class Watchdog:
         if standing.state is State.STALLED:
             self._services[agent].give_up(
                 StopWorker(
-                    f"the {agent} agent stands still: {sample.unfinished} messages in progress, {sample.lag} or more "
+                    f"the {agent} agent has stalled: {sample.unfinished} messages in progress, {sample.lag} or more "
                     f"waiting, and no sign of life for {standing.quiet_s:.0f} s; start the worker again"
                 )
             )

@@ -53,7 +53,7 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
         inside = _pop_unreadable(unnamed, others, token)
     own = inside if token.logprob is None else token.logprob
     if own is None or (own == -math.inf and inside is None):
-        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no logprob of its own")
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no separate logprob")
     if inside is not None and not abs(own - inside) <= _SAME_NATS + _SAME_SHARE * abs(inside):
         return Unscorable(reason=Reason.MISALIGNED, detail="a token's logprob contradicts its own list")
     rest = tuple([(text, math.exp(logprob)) for text, logprob in (*others.items(), *unnamed)])

@@ -208,7 +208,7 @@ def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: li
     own = [_own_logprob(step.token) for step in steps]
     total = sum(masses.values())
     if -math.inf in own or total <= 0:
-        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no logprob of its own")
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no separate logprob")
     # Rounding may bring the sum a little over one; then everything is scaled to it.
     scale = 1 / max(1.0, first.mass)
     shown = [math.exp(first.own), *[probability for _, probability in first.others]]
