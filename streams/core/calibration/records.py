@@ -22,7 +22,7 @@ class Record(Value):
 
     @property
     def gold(self) -> str | None:
-        """The ticket's label where it is known."""
+        """The ticket's label if it is known."""
         return self.ticket.label
 
 
@@ -48,7 +48,7 @@ def read_record(line: bytes, where: str) -> Record:
 def origin(records: Sequence[Record]) -> Origin:
     """Return what the records have in common.
 
-    Raises SettingsError where a tier has records of two models or prompts, or no scored answer at all: figures over a
+    Raises SettingsError if a tier has records of two models or prompts, or no scored answer at all: figures over a
     mixture say nothing about either.
     """
     return Origin(
@@ -64,7 +64,7 @@ def data_hash(records: Sequence[Record]) -> str:
 
 
 def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> None:
-    """Raise SettingsError where a policy was fitted on other labels, models or prompts than the records have.
+    """Raise SettingsError if a policy was fitted on other labels, models or prompts than the records have.
 
     The records keep the labels' masses, so that the numbers of today's reading follow from them; a policy fitted with
     another reading is refused.
