@@ -36,9 +36,9 @@ class ClientSecurity(BaseModel):
     cert_file: Path | None = None
     """This client's own certificate, PEM, for brokers that ask for one."""
     key_file: Path | None = None
-    """Its key, PEM, where it is not in ``cert_file``."""
+    """Its key, PEM, if it is not in ``cert_file``."""
     key_password_env: _Variable | None = None
-    """Name of the environment variable that holds the key's password, where it has one."""
+    """Name of the environment variable that holds the key's password, if it has one."""
 
     @model_validator(mode="before")
     @classmethod
