@@ -113,7 +113,7 @@ async def _evaluate(
 
 
 def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
-    """Return the policy for the figures: the one given, which must fit, or the settings' own where it does."""
+    """Return the policy for the figures: the one given, which must fit, or the settings' own if it does."""
     from streams.core.policy.policy import Policy
     from streams.worker.worker import check_policy
 

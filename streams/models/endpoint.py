@@ -80,7 +80,7 @@ class Endpoint(BaseModel):
 
     @property
     def price(self) -> Price:
-        """The endpoint's own price, or the price list's; raises SettingsError where neither knows it."""
+        """The endpoint's own price, or the price list's; raises SettingsError if neither knows it."""
         if self.input_usd_per_million is None or self.output_usd_per_million is None:
             return price_of(self.model)
         return Price(self.input_usd_per_million, self.output_usd_per_million)
@@ -88,7 +88,7 @@ class Endpoint(BaseModel):
     def api_key(self) -> SecretStr | None:
         """Return the key from the environment, without space around it.
 
-        Raises SettingsError where the variable is named but not set, or holds what no HTTP header can carry.
+        Raises SettingsError if the variable is named but not set, or holds what no HTTP header can carry.
         """
         if self.api_key_env is None:
             return None

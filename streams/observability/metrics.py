@@ -145,7 +145,7 @@ class MetricsObserver(Observer):
         self._stale.labels(tier).set(stale)
 
     def standing(self, agent: str, standing: Standing) -> None:
-        """Set how a stage stands, as the watchdog saw it."""
+        """Set how an agent stands, as the watchdog saw it."""
         self._quiet.labels(agent).set(standing.quiet_s)
         self._stalled.labels(agent).set(standing.state is State.STALLED)
 

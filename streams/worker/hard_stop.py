@@ -1,4 +1,4 @@
-"""The last resort of a worker process: a thread that ends it when its event loop stands still, or when stopping takes too long."""
+"""The last resort of a worker process: a thread that ends it when its event loop stalls, or when stopping takes too long."""
 
 from __future__ import annotations
 
