@@ -1,4 +1,4 @@
-"""A model whose tickets wait while its endpoint does not answer, instead of going to the next tier or to people."""
+"""A model whose tickets wait while its endpoint does not answer, instead of going to the next tier or to reviewers."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class _Waiting:
 class WaitingModel:
     """One tier's model that raises Hold while its endpoint does not answer, as its outage rule says.
 
-    A hold ends when the endpoint has answered somebody: another ticket, or a trial with a fixed text, which one of
-    those who wait sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
-    one: after a few failures of its own, each followed by an answer to somebody else, it goes on without one.
+    A hold ends when the endpoint has answered any call: another ticket, or a trial with a fixed text, which one of
+    the waiting tickets sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
+    one: after a few failures of its own, each followed by an answer to another ticket, it goes on without one.
 
     ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends.
     """
@@ -82,7 +82,7 @@ class WaitingModel:
         return await self._model.try_out()
 
     async def ask(self, text: str) -> Call:
-        """Ask about one ticket's text; return the call, which is without an answer only where the rule says so.
+        """Ask about one ticket's text; return the call, which is without an answer only if the rule says so.
 
         Raises Hold while the endpoint does not answer; the same task is to ask again after it.
         """
@@ -129,7 +129,7 @@ class WaitingModel:
         return await self._counted(self._model.ask(text))
 
     async def _answers_again(self, since: float) -> None:
-        """Wait until the endpoint has answered somebody after ``since``; whoever has the lock sends the trials."""
+        """Wait until the endpoint has answered any call after ``since``; the holder of the lock sends the trials."""
         while self._answered_at <= since:
             async with self._trial:
                 while self._answered_at <= since:

@@ -29,7 +29,7 @@ class Sender(Protocol):
         """Send and await all acknowledgements.
 
         Raises Refused for those that are refused, maybe for another one that is being sent; what it does not name is
-        acknowledged. Raises TransactionLost where nothing of it stays.
+        acknowledged. Raises TransactionLost if nothing of it stays.
         """
 
     async def send_apart(self, messages: Sequence[Message]) -> None:
@@ -162,7 +162,7 @@ class Dispatch:
                 break
             except TransactionLost:
                 if assignment is self.assignment:
-                    self.gate.shut()  # until the driver has begun anew
+                    self.gate.shut()  # until the driver has begun again
             finally:
                 self.sending -= 1
                 self._changes.note()

@@ -4,7 +4,7 @@ The order, for one record (``topology.md`` has the same numbers, and each has a 
 
 1. *fetch*: the driver hands over a batch; one that was fetched for an earlier assignment is dropped and read again.
 2. *take*: the ledger enters the offsets; those finished or in progress are not handled again.
-3. *decode*: bytes that are no valid message become a dead letter.
+3. *decode*: bytes that are an invalid message become a dead letter.
 4. *recall*: an id that is finished in this process needs no second call.
 5. *handle*: the handler runs, within the in-flight limit and its deadline; it sends nothing itself.
 6. *judge*: outputs, or one of three failures: try again (bounded), give up (dead letter), stop the worker.

@@ -1,4 +1,4 @@
-"""One stage as a running service: a faust app of its own with our transport, a producer, an outbox and the runner.
+"""One stage as a running service: a separate faust app with our transport, a producer, an outbox and the runner.
 
 Every agent has its own consumer group, so that agents scale alone, and a rebalance of one, or one at its limit, leaves
 the others at work.
@@ -86,7 +86,7 @@ class StageService:
         return self._runner
 
     async def start(self) -> None:
-        """Connect and join the group; raises StopWorker where the broker cannot be reached or refuses."""
+        """Connect and join the group; raises StopWorker if the broker cannot be reached or refuses."""
         agent = self.stage.agent
         line = await self._start_line()
         outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))

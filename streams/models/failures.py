@@ -51,7 +51,7 @@ def judge(response: httpx.Response, secret: str | None) -> Refusal:
     detail = f"{status}: {message[:_MAX_DETAIL]}"
     said = f"{message} {about}".lower()
     if status == 402 or (status == 429 and _QUOTA_USED_UP in said):
-        # Whoever pays can mend it; until then it is as if the endpoint did not answer, and no attempt helps.
+        # Only the account's owner can mend it; until then it is as if the endpoint did not answer, and no attempt helps.
         detail = f"the account at {response.request.url.host} has no money or no quota left: {detail}"
         return Refusal("http_402" if status == 402 else "quota_used_up", Reason.NO_ANSWER, detail)
     if status in _AGAIN or status >= 500:

@@ -78,7 +78,7 @@ def report(selection: Selection, promise: Promise) -> dict[str, Any]:
 
 
 def frontier(selection: Selection, promise: Promise) -> list[dict[str, float]]:
-    """Return what more work for people would save: the best saving for each review share, on the explored half.
+    """Return what more work for reviewers would save: the best saving for each review share, on the explored half.
 
     Among policies that keep the rest of the promise and err no more there than the chosen one does.
     """

@@ -33,7 +33,7 @@ _SHORT_ANSWER = 3
 _BULLET = re.compile(r"[-\u2022\u2013]\s+")
 #: What may stand between a label and what is said about it.
 _SEPARATOR = re.compile(rf"\n|[:.,)]\s+|\uff1a|\s+[-\u2013\u2014]\s+|\s+\(|\s*</(?:{_NAMES})>")
-#: So many places at which a label could end are tried.
+#: The number of places at which a label could end that are tried.
 _MAX_SEPARATORS = 8
 _ASKS = re.compile("[?\uff1f\u061f]")
 _FENCE = re.compile(r"\s*```[\w+-]*\s")
@@ -357,7 +357,7 @@ def _doubts(member: _Member) -> bool:
 
 
 def _held(text: str, member: _Member, labels: LabelSet, depth: int) -> Located | None:
-    """Return the label that one member holds, as a text, a number or an object of its own."""
+    """Return the label that one member holds, as a text, a number or a separate object."""
     label = labels.match(member.value)
     if label is not None:
         return Located(label, *bare(text, member.start, member.end))

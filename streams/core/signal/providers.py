@@ -70,7 +70,7 @@ class Place:
     logprobs: Any = ABSENT
     """The logprobs value as it came, or ABSENT."""
     thought: str | None = None
-    """The reasoning that stands in a field of its own."""
+    """The reasoning that stands in a separate field."""
 
 
 def find(body: dict[str, Any]) -> Place | Unscorable:
@@ -202,7 +202,7 @@ def _gemini(body: dict[str, Any]) -> Place:
 
 
 def _message(body: dict[str, Any]) -> Place:
-    """Ollama's ``/api/chat`` and Cohere v2: one message at the top, the logprobs beside it."""
+    """Ollama's ``/api/chat`` and Cohere v2: one message at the top, the logprobs next to it."""
     ended = "cut" if body.get("done") is False else _either(body, "done_reason", "finish_reason")
     place = Place("message", finish=_finish(ended))
     place.logprobs = body.get("logprobs", ABSENT)
@@ -252,7 +252,7 @@ def _is_moderated(moderations: object) -> bool:
 
 
 def _sglang(body: dict[str, Any]) -> Place:
-    """SGLang's ``/generate``: lists of ``[logprob, id, text]``, and beside them the lists of the likeliest."""
+    """SGLang's ``/generate``: lists of ``[logprob, id, text]``, and next to them the lists of the likeliest."""
     info, text = body["meta_info"], body.get("text")
     reason = info.get("finish_reason")
     place = Place("sglang", clean(text) if isinstance(text, str) else None)

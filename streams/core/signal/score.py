@@ -1,4 +1,4 @@
-"""How sure the model was about a label: from a response body to ``Scored`` or the reason why nobody can know."""
+"""How sure the model was about a label: from a response body to ``Scored`` or the reason why that cannot be known."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Step:
 def score(body: object, labels: LabelSet) -> Reading:
     """Read a response body and score its answer in label space. Never raises, whatever the body is.
 
-    An Unscorable carries the label that the text names, if it names one, for a person to see.
+    An Unscorable carries the label that the text names, if it names one, for a reviewer to see.
     """
     answer = read_answer(body)
     text, part, found = _find(answer.text or "", labels)
@@ -132,7 +132,7 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     """Return the probability that the response shows for each label.
 
     Every listed token counts for the label that alone begins with it. A token that several labels begin with is
-    resolved only where it was written: its mass is shared out by the distribution at the answer's next token, and so
+    resolved only if it was written: its mass is shared out by the distribution at the answer's next token, and so
     on until one label is left. One that was not written has no next token to look at, so it counts for no label.
     A token that decides nothing between labels (the ``_`` of ``card_lost`` and ``card_stolen``) may stand alone in its
     list, as the only one a grammar allows: what it does not show is lost to every label.
@@ -208,7 +208,7 @@ def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: li
     own = [_own_logprob(step.token) for step in steps]
     total = sum(masses.values())
     if -math.inf in own or total <= 0:
-        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no logprob of its own")
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no separate logprob")
     # Rounding may bring the sum a little over one; then everything is scaled to it.
     scale = 1 / max(1.0, first.mass)
     shown = [math.exp(first.own), *[probability for _, probability in first.others]]

@@ -27,7 +27,7 @@ _NO_RESPONSE = Unscorable(reason=Reason.NO_ANSWER, detail="the line has no respo
 def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -> Iterator[dict[str, Any]]:
     """Yield one row for each line that is not blank; a bad line's row says why it cannot be scored.
 
-    A line is ``{"id": ..., "response": ...}``: the id text or a whole number, without which a decision is nobody's; the
+    A line is ``{"id": ..., "response": ...}``: the id text or a whole number, without which a decision belongs to no ticket; the
     response an object or a string that holds one. ``decide`` is the policy.
     """
     for line in lines:
