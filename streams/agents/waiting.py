@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from schemas import Alert, Call, Reason, Tier
+from schemas import Alert, Call, Reason
 from streams.agents.guards import Clock
-from streams.agents.model import Model
+from streams.agents.model import Model, ModelAround
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold
@@ -33,7 +33,7 @@ class _Waiting:
     failures: int = 0
 
 
-class WaitingModel:
+class WaitingModel(ModelAround):
     """One tier's model that raises Hold while its endpoint does not answer, as its outage rule says.
 
     A hold ends when the endpoint has answered any call: another ticket, or a trial with a fixed text, which one of
@@ -44,7 +44,7 @@ class WaitingModel:
     """
 
     def __init__(self, model: Model, rule: OutageRule, clock: Clock, tell: Callable[[Alert], None]) -> None:
-        self._model = model
+        super().__init__(model)
         self._rule = rule
         self._clock = clock
         self._now = clock.now
@@ -59,27 +59,9 @@ class WaitingModel:
         self.source = f"{model.tier}:{model.model_asked}"
 
     @property
-    def tier(self) -> Tier:
-        """The tier that it answers for."""
-        return self._model.tier
-
-    @property
-    def model_asked(self) -> str:
-        """The model's name as it is asked for."""
-        return self._model.model_asked
-
-    @property
     def is_down(self) -> bool:
         """Whether the endpoint is taken to be unavailable."""
         return self._availability.is_down
-
-    def unasked(self, reason: Reason, detail: str) -> Call:
-        """Return the call of a ticket that the model is not asked about."""
-        return self._model.unasked(reason, detail)
-
-    async def try_out(self) -> Call:
-        """Ask once with a fixed text."""
-        return await self._model.try_out()
 
     async def ask(self, text: str) -> Call:
         """Ask about one ticket's text; return the call, which is without an answer only if the rule says so.

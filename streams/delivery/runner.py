@@ -54,6 +54,8 @@ class Workload:
     """Messages that were taken and are not finished."""
     sending: bool
     """Whether outputs are on their way to the broker."""
+    held: int = 0
+    """Messages that wait for what they need, such as an endpoint that does not answer."""
 
 
 class Runner(ABC):
@@ -182,6 +184,7 @@ class Runner(ABC):
             positions={partition: ledger.position for partition, ledger in ledgers.items()},
             unfinished=sum(ledger.unfinished for ledger in ledgers.values()),
             sending=self.dispatch.sending > 0,
+            held=self._handling.held,
         )
 
     def fail(self, error: BaseException) -> None:

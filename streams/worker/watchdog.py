@@ -32,8 +32,6 @@ class WatchedObserver(MetricsObserver):
         self.signs: Counter[str] = Counter()
         self.rebalances = Changes()
         self.partitions: dict[str, int] = {}
-        self.waiting: Counter[str] = Counter()
-        """Messages of each agent that wait for what they need."""
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out; a message is finished."""
@@ -51,9 +49,8 @@ class WatchedObserver(MetricsObserver):
         super().skipped(agent, why, count)
 
     def held(self, agent: str, count: int) -> None:
-        """Count messages that wait for what they need, which is no standstill."""
+        """Take a hold that begins or ends for a sign of life."""
         self.signs[agent] += 1
-        self.waiting[agent] = count
         super().held(agent, count)
 
     def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
@@ -136,5 +133,5 @@ class Watchdog:
             unfinished=workload.unfinished,
             lag=lag,
             joined=self.joined(agent),
-            sending=workload.sending or self._observer.waiting[agent] > 0,
+            sending=workload.sending or workload.held > 0,
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.signal import Reason, Unscorable
 from streams.core.signal.answer import Finish
+from streams.core.signal.stream import is_error
 from streams.core.signal.thought import says_thought
 from streams.core.signal.token_bytes import clean
 from streams.core.signal.tokens import ABSENT
@@ -75,7 +76,7 @@ class Place:
 
 def find(body: dict[str, Any]) -> Place | Unscorable:
     """Return where the answer is, or why the body has none: an error, or no shape that is known."""
-    if body.get("error") or "error" in (body.get("type"), body.get("object")):
+    if is_error(body):
         return Unscorable(reason=Reason.ERROR_BODY, detail="the body is an error")
     for key, kind, read in (
         ("choices", list, _choice),

@@ -46,6 +46,10 @@ class _Step:
     written: str
     """The label as it was written, up to where the token ends."""
 
+    def begun(self, text: str) -> str:
+        """Return the label up to where the token ends, if the token were this text."""
+        return from_bytes(self.before + to_bytes(text)) if self.before else text.removeprefix(self.lead)
+
 
 def score(body: object, labels: LabelSet) -> Reading:
     """Read a response body and score its answer in label space. Never raises, whatever the body is.
@@ -180,8 +184,9 @@ def _goes_on_as(label: str, steps: list[_Step], labels: LabelSet) -> bool:
             continue
         shown = alternatives(step.token)
         others = () if isinstance(shown, Unscorable) else shown.others
-        begun = ((from_bytes(step.before + to_bytes(text)), share) for text, share in others if text is not None)
-        if math.exp(own) + sum(share for text, share in begun if labels.beside(step.written)[text] == label) < 0.5:
+        beside = labels.beside(step.written)
+        same = (share for text, share in others if text is not None and beside[step.begun(text)] == label)
+        if math.exp(own) + sum(same) < 0.5:
             return False
     return True
 
@@ -192,8 +197,7 @@ def _byte_level_owner(text: str, step: _Step, labels: LabelSet) -> str | None:
     # Half a character in it could as well be one letter with an accent.
     if plain is None or (is_partial(plain) and not step.token.byte_level):
         return None
-    begun = from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead)
-    return labels.beside(step.written)[begun]
+    return labels.beside(step.written)[step.begun(plain)]
 
 
 def _alone(token: Token) -> Alternatives | Unscorable:
