@@ -29,7 +29,7 @@ import numpy as np
 import orjson
 
 from schemas import Ticket
-from streams.core.calibration.calibration_report import fitted_policy, report
+from streams.core.calibration.calibration_report import calibrated
 from streams.core.calibration.charts import pictures
 from streams.core.calibration.figures import whatif
 from streams.core.calibration.records import Record
@@ -127,9 +127,7 @@ def once(records: Sequence[Record], calibration: int, promise: Promise, folder: 
     """Return the figures of one split, and draw its pictures."""
     rows = list(records)
     random.Random(0).shuffle(rows)
-    selection = select(rows[:calibration], promise)
-    found = report(selection, promise)
-    policy = fitted_policy(selection, rows[:calibration], promise, datetime.date(2026, 8, 1), found["figures"])
+    policy, found = calibrated(rows[:calibration], promise, datetime.date(2026, 8, 1))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in pictures(found).items():

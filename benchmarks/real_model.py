@@ -227,7 +227,7 @@ def print_perplexity(found: Mapping[str, Sequence[Perplexity]]) -> None:
                      f"{statistics.median(windows):.2f}", *(percent(one, 0) for one in flagged),
                      percent(sum(map(bool, reasons)) / len(judged), 0)])  # fmt: skip
     head = ("texts", "number", "long enough", "mean 5 %", "50 %", "95 %", "window 50 %", "low", "high", "window",
-            "to a person")  # fmt: skip
+            "to a reviewer")  # fmt: skip
     print(table(head, rows))
 
 

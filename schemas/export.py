@@ -37,7 +37,7 @@ def _with_tags(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the schemas of this version beside those of older versions, which stay."""
+    """Write the schemas of this version next to those of older versions, which stay."""
     FOLDER.mkdir(exist_ok=True)
     for name, text in json_schemas().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

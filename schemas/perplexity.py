@@ -1,4 +1,4 @@
-"""How surprising a ticket's own text is to a language model, or the typed reason why nobody can know."""
+"""How surprising a ticket's own text is to a language model, or the typed reason why that cannot be known."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Unmeasured(Value):
     status: Literal["unmeasured"] = "unmeasured"
     reason: NoPerplexity
     detail: str = ""
-    """One line for a person; never the ticket's text, never a secret."""
+    """One line for a reader; never the ticket's text, never a secret."""
 
 
 Perplexity = Annotated[Measured | Unmeasured, Field(discriminator="status")]

@@ -1,4 +1,4 @@
-"""How a ticket ends: a routed label, a place in front of a person, a person's verdict, or a dead letter."""
+"""How a ticket ends: a routed label, a place in the review queue, a reviewer's verdict, or a dead letter."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DecidedBy = Literal["cheap", "big", "human"]
 
 
 class Routed(Message):
-    """The final label of a ticket; key: ticket_id. One per ticket for whoever deduplicates by ``result_id``."""
+    """The final label of a ticket; key: ticket_id. One per ticket for a consumer that deduplicates by ``result_id``."""
 
     result_id: Name
     ticket_id: Name
     label: Name
     decided_by: DecidedBy
     confidence: Probability | None
-    """The deciding tier's confidence; None where a person decided."""
+    """The deciding tier's confidence; None if a reviewer decided."""
     entropy: Nats | None
     top_k_mass: Probability | None = None
     policy_id: str
@@ -32,7 +32,7 @@ class Routed(Message):
 
     @staticmethod
     def id_for(ticket_id: str) -> str:
-        """Return the result id of a ticket: the same whoever decides, so that a ticket has one result."""
+        """Return the result id of a ticket: the same whichever tier or reviewer decides, so that a ticket has one result."""
         return stable_id("routed", ticket_id)
 
     @property
@@ -42,7 +42,7 @@ class Routed(Message):
 
 
 class Review(Message):
-    """A ticket for a person, with both tiers' answers; key: ticket_id."""
+    """A ticket for a reviewer, with both tiers' answers; key: ticket_id."""
 
     review_id: Name
     ticket: Ticket
@@ -66,14 +66,14 @@ class Review(Message):
 
 
 class Verdict(Message):
-    """What a person decided; key: ticket_id."""
+    """What a reviewer decided; key: ticket_id."""
 
     verdict_id: Name
     review_id: Name
     ticket_id: Name
     label: Name
     decided_by: Name
-    """The person's name as given."""
+    """The reviewer's name as given."""
     at_ms: Count
     note: Annotated[str, Field(max_length=4000)] = ""
     suggested: str | None = None
@@ -90,7 +90,7 @@ class DeadLetter(Message):
     offset: Count
     key: bytes | None = None
     original: bytes
-    """The original value; cut where the broker would not take it whole, see ``original_size``."""
+    """The original value; cut if the broker would not take it whole, see ``original_size``."""
     original_size: Count
     agent: Name
     reason: Name

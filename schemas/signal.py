@@ -1,4 +1,4 @@
-"""How sure a model was about one answer, or the typed reason why nobody can know."""
+"""How sure a model was about one answer, or the typed reason why that cannot be known."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ class Unscorable(Value):
     reason: Annotated[Reason | str, Field(union_mode="left_to_right")]
     """One of Reason, or a name that a newer writer knows: an older reader treats it as what it is, no signal."""
     detail: str = ""
-    """One line for a person; never the ticket's text, never a secret."""
+    """One line for a reader; never the ticket's text, never a secret."""
     label: Name | None = None
-    """The label that the text names, if it names one: shown to a person, never accepted."""
+    """The label that the text names, if it names one: shown to a reviewer, never accepted."""
 
     def in_messages(self) -> Unscorable:
         """Return the same for version 1 of the messages, whose readers do not know ``reasoning_only``."""

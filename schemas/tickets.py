@@ -57,7 +57,7 @@ class Ticket(Message):
     ticket_id: Name
     text: Annotated[str, Field(max_length=MAX_TEXT)]
     label: Name | None = None
-    """The gold label where it is known; used for measuring only, never for deciding."""
+    """The gold label if it is known; used for measuring only, never for deciding."""
     slice: Name | None = None
     """A named part of a golden set."""
     metadata: Annotated[dict[Name, MetadataValue], Field(max_length=MAX_METADATA_ENTRIES)] = Field(default_factory=dict)
@@ -130,7 +130,7 @@ class Call(Value):
     signal: Signal
     attempts: tuple[Attempt, ...] = ()
     perplexity: TextPerplexity | None = None
-    """Of the ticket's text, where an endpoint for that is configured; asked beside the cheap tier's call."""
+    """Of the ticket's text, if an endpoint for that is configured; asked alongside the cheap tier's call."""
 
     @property
     def cost_usd(self) -> float:
@@ -161,7 +161,7 @@ class Escalation(Message):
 
     ticket: Ticket
     call: Call | None = None
-    """The cheap tier's call; None where it was not asked."""
+    """The cheap tier's call; None if it was not asked."""
     reasons: tuple[str, ...]
     policy_id: str
 

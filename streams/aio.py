@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
-#: Whoever waits for the others to be gone lets new ones pass after this long: one of them may wait for a broker that is away.
+#: A caller that waits for the others to be gone lets new ones pass after this long: one of them may wait for an
+#: unavailable broker.
 _PATIENCE_S = 2.0
 
 
@@ -21,7 +22,7 @@ class SharedOrAlone:
         self._gate = asyncio.Lock()
 
     def shared(self) -> Self:
-        """Hold it beside others, as soon as nobody has it alone or is about to."""
+        """Hold it alongside others, as soon as nobody has it alone or is about to."""
         return self
 
     async def __aenter__(self) -> None:

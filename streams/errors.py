@@ -3,7 +3,7 @@
 ::
 
     HedgerowError
-    ├── TryAgain      the same input may succeed later: 429, 5xx, a timeout, a broker that is away
+    ├── TryAgain      the same input may succeed later: 429, 5xx, a timeout, an unavailable broker
     │   └── Hold            it waits until what it needs is back, however long that takes
     ├── GiveUp        this ticket will never succeed: it goes to the dead letters with its original bytes
     └── StopWorker    nothing will succeed until a person acts: the worker ends, nothing is committed

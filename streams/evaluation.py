@@ -30,7 +30,7 @@ class RecordFile:
     off is dropped."""
 
     def __init__(self, path: Path) -> None:
-        """Raises SettingsError where the file holds anything but records."""
+        """Raises SettingsError if the file holds anything but records."""
         content = _content(path) if path.exists() else b""
         encoding = encoding_of(content)
         if encoding is not None and encoding is not UTF_8:
@@ -81,7 +81,7 @@ class Tickets:
 
     tickets: tuple[Ticket, ...]
     invalid: int
-    """Rows that are no valid ticket."""
+    """Rows that are invalid tickets."""
     repeated: int
     """Rows with the ticket id of an earlier one."""
 
@@ -111,7 +111,7 @@ async def evaluate(
 ) -> int:
     """Ask about every ticket that the file does not hold yet; return how many got no answer and are left for later.
 
-    ``progress`` is called after each ticket. Raises SettingsError where the file holds answers of another model or to
+    ``progress`` is called after each ticket. Raises SettingsError if the file holds answers of another model or to
     another prompt, and StopWorker for a key or model that an endpoint does not know.
     """
     for client in (cheap, big):

@@ -157,7 +157,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML mapping; raises SettingsError for a file that is away, unreadable or no mapping."""
+    """Read a YAML mapping; raises SettingsError for a file that is missing, unreadable or not a mapping."""
     values = read_document(path, what)
     if not isinstance(values, dict):
         raise SettingsError(f"{what} file {path}: a mapping is expected, not {type(values).__name__}")
@@ -178,7 +178,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_document(path: Path, what: str) -> Any:
-    """Read a YAML document of any form; raises SettingsError for a file that is away, unreadable or too long.
+    """Read a YAML document of any form; raises SettingsError for a file that is missing, unreadable or too long.
 
     UTF-8, or what a byte order mark says.
     """
@@ -194,16 +194,16 @@ def read_document(path: Path, what: str) -> Any:
         # Not the whole message: it quotes the line, and what was written there may be a secret.
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
-        raise SettingsError(f"{what} file {path}: no valid YAML{place}: {error.problem or error.context}") from None
+        raise SettingsError(f"{what} file {path}: invalid YAML{place}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A ValueError is no text in UTF-8, or a date such as 2026-13-01.
-        raise SettingsError(f"{what} file {path}: no valid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{what} file {path}: invalid YAML: {' '.join(str(error).split())}") from None
 
 
 def one_line(error: ValidationError) -> str:
     """Return the first fault with the key it is about, and how many more there are.
 
-    A value is shown where it is a number; a text may be a password in the wrong place, and so may what stands for a variable.
+    A value is shown if it is a number; a text may be a password in the wrong place, and so may what stands for a variable.
     """
     problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
@@ -347,7 +347,7 @@ def csv_records(stream: Source, delimiter: str, name: str) -> Iterator[tuple[int
         except StopIteration:
             return
         except csv.Error as error:
-            raise SettingsError(f"{name}, line {begins}: no valid CSV: {error}") from None
+            raise SettingsError(f"{name}, line {begins}: invalid CSV: {error}") from None
         if any(cells):
             yield begins, cells
 

@@ -143,7 +143,7 @@ class WorkerSettings(_Section):
     in_flight: Annotated[int, Field(ge=1, le=5000)] = 160
     """Messages in a handler at once, for each agent that calls out.
 
-    A quarter more than an endpoint's ``concurrency``, so that the next request is ready where a connection falls free.
+    A quarter more than an endpoint's ``concurrency``, so that the next request is ready when a connection falls free.
     """
     handler_deadline_s: Seconds = 120.0
     handler_attempts: Annotated[int, Field(ge=1, le=20)] = 4
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     """Let the models answer with A, B, C ...: for labels that begin one another or share a first token."""
     tiers: Tiers
     delivery: Delivery = "at_least_once"
-    """``exactly_once`` needs Apache Kafka: outputs and offsets in one transaction, for whoever reads committed messages."""
+    """``exactly_once`` needs Apache Kafka: outputs and offsets in one transaction, for consumers of committed messages."""
     policy: Policy = Policy()
     contracts: Contracts | None = None
     """What is relied on at each endpoint, and the written exceptions; without it only the logprobs are watched."""
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
     drift: DriftLimits = DriftLimits()
     traffic: TrafficLimits = TrafficLimits()
     perplexity: PromptEndpoint | None = None
-    """Who measures how surprising a text is; without it nobody does. ``policy.perplexity`` says what is too much."""
+    """Who measures how surprising a text is; without it nothing does. ``policy.perplexity`` says what is too much."""
     review: ReviewSettings = ReviewSettings()
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
@@ -291,7 +291,7 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
         if key not in Settings.model_fields:
             raise SettingsError(f"{origin}: unknown key {key}")
     if any(name.upper() == _LABELS_VARIABLE for name in os.environ):
-        # Sections are merged; labels of a variable and labels of the file together would be a set that nobody wrote.
+        # Sections are merged; labels of a variable and labels of the file together would be a set that no one wrote.
         values = {key: value for key, value in values.items() if key != "labels"}
     try:
         return Settings(**values)
@@ -302,7 +302,7 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
 
 
 def _check_prices(settings: Settings) -> None:
-    """Refuse an endpoint whose calls nobody could count the cost of."""
+    """Refuse an endpoint whose calls have an unknown cost."""
     _ = settings.tiers.cheap.price, settings.tiers.big.price
     _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
 
@@ -317,7 +317,7 @@ def _check_patience(settings: Settings) -> None:
         )
     longest = max(worker.handler_deadline_s + LONGEST_PAUSE_S, 2 * broker.rebalance_timeout_s)
     if worker.stalled_after_s <= longest:
-        # A handler that waits for a slow model, or a group that rebalances, would be taken for one that stands still.
+        # A handler that waits for a slow model, or a group that rebalances, would be taken for one that stalls.
         raise SettingsError(
             f"worker.stall_limit_s ({worker.stalled_after_s:g}) must be more than worker.handler_deadline_s and the "
             f"{LONGEST_PAUSE_S:g} s between attempts, and than twice broker.rebalance_timeout_s ({longest:g})"
@@ -327,7 +327,7 @@ def _check_patience(settings: Settings) -> None:
 
 
 def _check_perplexity(settings: Settings) -> None:
-    """Refuse a rule that nobody measures for, and an endpoint without a price or with too much patience."""
+    """Refuse a rule that nothing measures for, and an endpoint without a price or with too much patience."""
     if settings.perplexity is not None:
         _ = settings.perplexity.endpoint.price
         _check_deadline("perplexity.endpoint", settings.perplexity.endpoint, settings.worker)
@@ -361,7 +361,7 @@ def _check_contracts(settings: Settings) -> None:
             )
     for exception in contracts.exceptions:
         if unknown := sorted((exception.labels or frozenset()) - set(settings.labels)):
-            raise SettingsError(f"contracts: exception {exception.id} names labels that are none: {', '.join(unknown)}")
+            raise SettingsError(f"contracts: exception {exception.id} names unknown labels: {', '.join(unknown)}")
 
 
 def load_contracts(path: Path) -> Contracts:

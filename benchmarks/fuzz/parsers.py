@@ -13,6 +13,7 @@ from schemas import TOPICS, DeadLetter, InvalidMessage, Message
 from streams.agents.cause import CauseHandler
 from streams.agents.drift import DriftHandler
 from streams.agents.traffic import TrafficHandler
+from streams.aio import Changes
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.drift.traffic import TrafficLimits
 from streams.core.policy.policy import Policy
@@ -25,7 +26,7 @@ from streams.delivery.stage import Stage
 REASONS = frozenset({"empty_message", "not_json", "wrong_schema", "unknown_schema_version"})
 
 _HANDLING = {
-    name: Handling(Stage("fuzz", topic, lambda _: ()), Observer(), lambda: 1_700_000_000_000)
+    name: Handling(Stage("fuzz", topic, lambda _: ()), Observer(), lambda: 1_700_000_000_000, Changes())
     for name, topic in TOPICS.items()
 }
 

@@ -80,15 +80,15 @@ def _summary(kind: WatchKind, alarm: Alarm) -> str:
         case WatchKind.LOGPROBS_MISSING:
             return f"{alarm.statistic:.0f} answers in a row came back without logprobs"
         case WatchKind.K_CHANGED:
-            return f"{alarm.now} alternatives come back, where it was {alarm.was}"
+            return f"{alarm.now} alternatives come back instead of {alarm.was}"
         case WatchKind.MODEL_ID_CHANGED:
-            return f"the model {alarm.now} answers, where it was {alarm.was}"
+            return f"the model {alarm.now} answers instead of {alarm.was}"
         case WatchKind.FINGERPRINT_CHANGED:
-            return f"the fingerprint {alarm.now} comes back, where it was {alarm.was}"
+            return f"the fingerprint {alarm.now} comes back instead of {alarm.was}"
         case _:
             moved = ", ".join(
                 f"{moved.token[:_MAX_TOKEN]!r} {moved.before:.2f} -> {moved.after:.2f}" for moved in alarm.moved[:3]
             )
             how = "slowly" if kind is WatchKind.MODEL_DRIFTED else "suddenly"
-            passed = f"{alarm.statistic:.3g} where up to {alarm.threshold:.3g} is quiet"
+            passed = f"{alarm.statistic:.3g}, quiet up to {alarm.threshold:.3g}"
             return f"the probe's logprobs moved {how} ({passed}): {moved}"

@@ -30,6 +30,31 @@ class Model(Protocol):
         """Return the call of a ticket that the model is not asked about: no attempt, no cost."""
 
 
+class ModelAround:
+    """A model that asks another one, and is it in everything but how it asks."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that it answers for."""
+        return self._model.tier
+
+    @property
+    def model_asked(self) -> str:
+        """The model's name as it is asked for."""
+        return self._model.model_asked
+
+    async def try_out(self) -> Call:
+        """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
+        return await self._model.try_out()
+
+    def unasked(self, reason: Reason, detail: str) -> Call:
+        """Return the call of a ticket that the model is not asked about: no attempt, no cost."""
+        return self._model.unasked(reason, detail)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A call, and what the guards noticed at it."""

@@ -69,7 +69,7 @@ def routed_without_signal(
 ) -> Routed:
     """Return the result of an answer that a written exception accepts on the day ``on`` (UTC), without any number.
 
-    This is the only way from no signal to a label that no person chose. Raises TypeError for a call that the exception
+    This is the only way from no signal to a label that no reviewer chose. Raises TypeError for a call that the exception
     does not cover, whatever else was decided, and for reasons that do not name it.
     """
     label = calls[-1].signal.label

@@ -1,4 +1,4 @@
-"""A model whose tickets wait while its endpoint does not answer, instead of going to the next tier or to people."""
+"""A model whose tickets wait while its endpoint does not answer, instead of going to the next tier or to reviewers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 
-from schemas import Alert, Call, Reason, Tier
+from schemas import Alert, Call, Reason
 from streams.agents.guards import Clock
-from streams.agents.model import Model
+from streams.agents.model import Model, ModelAround
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold
@@ -20,37 +22,36 @@ log = structlog.get_logger(__name__)
 
 #: A ticket whose own call fails this often, while the endpoint answers others in between, goes on without an answer.
 OWN_FAILURES = 3
-_MOST_WAITING = 10_000
 _DOWN = "not asked: the endpoint does not answer"
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A ticket that waits: since when (seconds), how often its own call failed, and what the last one brought."""
+    """A ticket that waits: since when (seconds), and how often its own call failed."""
 
     since: float
     failures: int = 0
-    last: Call | None = None
 
 
-class WaitingModel:
+class WaitingModel(ModelAround):
     """One tier's model that raises Hold while its endpoint does not answer, as its outage rule says.
 
-    A hold ends when the endpoint has answered somebody: another ticket, or a trial with a fixed text, which one of
-    those who wait sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
-    one: after a few failures of its own, each followed by an answer to somebody else, it goes on without one.
+    A hold ends when the endpoint has answered any call: another ticket, or a trial with a fixed text, which one of
+    the waiting tickets sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
+    one: after a few failures of its own, each followed by an answer to another ticket, it goes on without one.
 
     ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends.
     """
 
     def __init__(self, model: Model, rule: OutageRule, clock: Clock, tell: Callable[[Alert], None]) -> None:
-        self._model = model
+        super().__init__(model)
         self._rule = rule
         self._clock = clock
         self._now = clock.now
         self._tell = tell
         self._availability = Availability()
-        self._waiting: dict[str, _Waiting] = {}
+        # By the task that handles the ticket: two tickets may have one text, and what a task leaves behind goes with it.
+        self._waiting: WeakKeyDictionary[asyncio.Task[Any], _Waiting] = WeakKeyDictionary()
         self._trial = asyncio.Lock()
         self._next_trial = -float("inf")
         self._answered_at = -float("inf")
@@ -58,65 +59,43 @@ class WaitingModel:
         self.source = f"{model.tier}:{model.model_asked}"
 
     @property
-    def tier(self) -> Tier:
-        """The tier that it answers for."""
-        return self._model.tier
-
-    @property
-    def model_asked(self) -> str:
-        """The model's name as it is asked for."""
-        return self._model.model_asked
-
-    @property
     def is_down(self) -> bool:
         """Whether the endpoint is taken to be unavailable."""
         return self._availability.is_down
 
-    def unasked(self, reason: Reason, detail: str) -> Call:
-        """Return the call of a ticket that the model is not asked about."""
-        return self._model.unasked(reason, detail)
-
-    async def try_out(self) -> Call:
-        """Ask once with a fixed text."""
-        return await self._model.try_out()
-
     async def ask(self, text: str) -> Call:
-        """Ask about one ticket's text; return the call, which is without an answer only where the rule says so.
+        """Ask about one ticket's text; return the call, which is without an answer only if the rule says so.
 
-        Raises Hold while the endpoint does not answer.
+        Raises Hold while the endpoint does not answer; the same task is to ask again after it.
         """
         if self._rule.mode != "hold":
             return await self._ask_or_pass_by(text)
-        waiting = self._waiting.pop(text, None) or _Waiting(self._now())
+        task = asyncio.current_task()
+        assert task is not None
+        waiting = self._waiting.pop(task, None) or _Waiting(self._now())
         if self.is_down and not self._is_over(waiting):
-            raise self._hold(text, waiting)
+            raise self._hold(task, waiting)
         call = await self._counted(self._model.ask(text))
         if not is_unanswered(call):
             return call
-        waiting = replace(waiting, failures=waiting.failures + 1, last=call)
+        waiting = replace(waiting, failures=waiting.failures + 1)
         if self._is_over(waiting) or (waiting.failures >= OWN_FAILURES and not self.is_down):
             return call
-        raise self._hold(text, waiting)
+        raise self._hold(task, waiting)
 
     def _is_over(self, waiting: _Waiting) -> bool:
         """Return whether a ticket has waited for as long as it may."""
         return self._rule.hold_s is not None and self._now() - waiting.since >= self._rule.hold_s
 
-    def _hold(self, text: str, waiting: _Waiting) -> Hold:
-        if len(self._waiting) >= _MOST_WAITING:
-            self._waiting.clear()  # left behind by tickets that another worker has now
-        self._waiting[text] = waiting
+    def _hold(self, task: asyncio.Task[Any], waiting: _Waiting) -> Hold:
+        self._waiting[task] = waiting
         since = self._now()
 
         async def over() -> None:
-            try:
-                left = None if self._rule.hold_s is None else max(0.0, waiting.since + self._rule.hold_s - since)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self._answers_again(since)
-            except BaseException:
-                self._waiting.pop(text, None)
-                raise
+            left = None if self._rule.hold_s is None else max(0.0, waiting.since + self._rule.hold_s - since)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._answers_again(since)
 
         return Hold(f"{self.source} does not answer", over)
 
@@ -132,7 +111,7 @@ class WaitingModel:
         return await self._counted(self._model.ask(text))
 
     async def _answers_again(self, since: float) -> None:
-        """Wait until the endpoint has answered somebody after ``since``; whoever has the lock sends the trials."""
+        """Wait until the endpoint has answered any call after ``since``; the holder of the lock sends the trials."""
         while self._answered_at <= since:
             async with self._trial:
                 while self._answered_at <= since:
@@ -147,9 +126,11 @@ class WaitingModel:
             self._next_trial = self._now() + self._rule.trial_every_s
 
     async def _counted(self, asking: Awaitable[Call]) -> Call:
+        asked_at = self._now()
         call = await asking
         if is_unanswered(call):
-            if self._availability.unanswered():
+            # One that was asked before the endpoint last answered says nothing of how it is now.
+            if asked_at > self._answered_at and self._availability.unanswered():
                 self._down_since = self._now()
                 self._begun(call)
             return call

@@ -58,9 +58,9 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Fit calibration maps, try all thresholds, and write the cheapest policy that keeps the bound; exit 1 if none does."""
-    from streams.core.calibration.calibration_report import fitted_policy, report
+    from streams.core.calibration.calibration_report import calibrated
     from streams.core.calibration.charts import pictures as draw
-    from streams.core.calibration.selection import NoPolicy, select
+    from streams.core.calibration.selection import NoPolicy
     from streams.core.policy.fitted import Promise
     from streams.evaluation import read_records
     from streams.settings import load_policy
@@ -75,15 +75,13 @@ def calibrate(
     )
     rows = read_records(records)
     try:
-        selection = select(rows, promise, base=load_policy(base) if base else None, seed=seed)
+        today = datetime.datetime.now(datetime.UTC).date()
+        policy, found = calibrated(rows, promise, today, base=load_policy(base) if base else None, seed=seed)
     except NoPolicy as error:
         if as_json:
             print(orjson.dumps({"policy_id": None, "reason": str(error)}).decode())
         print(f"hedgerow: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    found = report(selection, promise)
-    today = datetime.datetime.now(datetime.UTC).date()
-    policy = fitted_policy(selection, rows, promise, today, found["figures"])
     drawn = {} if pictures is None else draw(found)
     _write(out, _HEADER + _yaml(policy.model_dump(mode="json")))
     for name, text in drawn.items():

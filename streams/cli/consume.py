@@ -79,7 +79,7 @@ async def _consume(
 
 
 def _identity(record: ConsumerRecord) -> str:
-    """Return the message's own id, or its place where it has none."""
+    """Return the message's own id, or its place if it has none."""
     try:
         row = orjson.loads(record.value or b"null")
     except orjson.JSONDecodeError:

@@ -57,7 +57,7 @@ def evaluate(
     given = load_policy(policy) if policy else None
     rows = read_tickets(read_lines(tickets, limit))
     if not rows.tickets:
-        raise SettingsError(f"tickets file {tickets}: no valid ticket in {rows.invalid} rows")
+        raise SettingsError(f"tickets file {tickets}: no tickets, {rows.invalid} invalid rows")
     with RecordFile(record) as file:
         before = len(file.records)
         used, unanswered = run(_evaluate(rows, file, config, train, given, models, seed))
@@ -113,7 +113,7 @@ async def _evaluate(
 
 
 def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
-    """Return the policy for the figures: the one given, which must fit, or the settings' own where it does."""
+    """Return the policy for the figures: the one given, which must fit, or the settings' own if it does."""
     from streams.core.policy.policy import Policy
     from streams.worker.start_checks import check_policy
 
@@ -152,7 +152,7 @@ def _show(figures: dict[str, Any], record: Path) -> None:
     left_out = ", ".join(
         f"{figures[name]} {text}"
         for name, text in (
-            ("invalid_rows", "rows were no valid ticket"),
+            ("invalid_rows", "rows were invalid"),
             ("repeated_rows", "rows repeated a ticket id"),
             ("unanswered", "tickets got no answer: run it again"),
         )

@@ -1,4 +1,4 @@
-"""Puts the commands together; each one is a file of its own."""
+"""Puts the commands together; each one is a separate file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ app.add_typer(topics.app, name="topics")
 
 def main() -> None:
     """Run the command line: 0 done, 1 done and not well, 2 refused with one line that says why; 130 after Ctrl-C."""
-    # What it says about a broker that is away is said in one line below; the worker lets it speak again.
+    # What it says about an unavailable broker is said in one line below; the worker lets it speak again.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         app()

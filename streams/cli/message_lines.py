@@ -56,7 +56,7 @@ def shown(line: Line, width: int) -> str:
 
 
 def line_of_record(record: ConsumerRecord, prefix: str, width: int) -> str:
-    """Return a record's line: its time, then what its message says, or where it is if it holds no valid one."""
+    """Return a record's line: its time, then what its message says, or where it is if it holds an invalid one."""
     from streams.kafka.readers import decode
 
     message = decode(record, prefix)

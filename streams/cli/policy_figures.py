@@ -12,7 +12,7 @@ _ROWS = {
     "tickets": "tickets",
     "accuracy_cheap_alone": "cheap model alone right",
     "accuracy_big_alone": "big model alone right",
-    "routed": "routed without a person",
+    "routed": "routed without a reviewer",
     "accuracy": "right among them",
     "accuracy_all_cheap": "cheap model right on the same",
     "accuracy_all_big": "big model right on the same",

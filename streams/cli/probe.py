@@ -91,7 +91,7 @@ async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_js
     observer = MetricsObserver()
     metrics = ProbeMetrics(observer.registry)
     prober = Prober(settings, endpoints, metrics=metrics, told=lambda probe: _print(probe, as_json=as_json))
-    # A prober that can go on no more ends its process, so whoever is asked is alive.
+    # A prober that can go on no more ends its process, so a prober that answers is alive.
     pages = {"/health": lambda: Answer(True, {}, {}), "/ready": lambda: Answer(prober.ready.is_set(), {}, {})}
     async with serve_metrics(settings.metrics, observer, pages):
         task = asyncio.create_task(prober.run())

@@ -1,4 +1,4 @@
-"""hedgerow review: what waits for a person, and what the person decides."""
+"""hedgerow review: what waits for a reviewer, and what the reviewer decides."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def show(
         print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
         return
     review = item.review
-    lines = [review.ticket.text, f"\nwhy a person: {', '.join(review.reasons)}; policy {review.policy_id}"]
+    lines = [review.ticket.text, f"\nwhy in review: {', '.join(review.reasons)}; policy {review.policy_id}"]
     lines += [_spoken(call) for call in review.calls]
     if item.decision is not None:
         verdict = item.decision.verdict
@@ -112,7 +112,7 @@ def send_decisions(settings: Settings, store: ReviewStore) -> int:
     """Send every stored decision that the topics do not have yet, and return how many there were.
 
     The store is first and Kafka second: a crash between the two sends a decision twice, under the same ids, never not at all.
-    Raises StopWorker where the broker takes none.
+    Raises StopWorker if the broker takes none.
     """
     from streams.errors import StopWorker
     from streams.kafka.send import publish
@@ -149,7 +149,7 @@ def _get(store: ReviewStore, ticket: str) -> QueueItem:
 
 
 def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
-    """Print where a ticket that is not in the store went; raises SettingsError if nobody knows."""
+    """Print where a ticket that is not in the store went; raises SettingsError if that is unknown."""
     from streams.errors import HedgerowError, SettingsError
 
     try:

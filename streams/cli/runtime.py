@@ -1,4 +1,4 @@
-"""Runs a coroutine on uvloop where there is one."""
+"""Runs a coroutine on uvloop if there is one."""
 
 from __future__ import annotations
 

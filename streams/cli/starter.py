@@ -148,7 +148,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
 
 
 def placeholder(label: str) -> str:
-    """Return the description of a label that nobody has described."""
+    """Return a first description of a label, to be replaced by its owner."""
     return KNOWN_LABELS.get(label) or f"A ticket about {_spoken(label)}."
 
 

@@ -19,7 +19,7 @@ _LEAST = 16
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its header, and what happens to its values where the terminal is too narrow.
+    """One column: its header, and what happens to its values if the terminal is too narrow.
 
     ``keep`` leaves them whole, ``cut`` shortens each to one line, ``wrap`` continues it on the next lines.
     """

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-#: Where nobody looks at a width, as in a pipe; COLUMNS names another one.
+#: The width if there is no terminal, as in a pipe; COLUMNS names another one.
 _PIPE_WIDTH = 160
 
 

@@ -88,7 +88,7 @@ def list_topics(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> Non
 
 
 async def _wait_for_broker(connection: Connection, seconds: float) -> None:
-    """Wait until the broker answers; after so many seconds leave it to the next call to say why it does not."""
+    """Wait until the broker answers; after this many seconds leave it to the next call to say why it does not."""
     from streams.kafka.diagnosis import dial
 
     with suppress(TimeoutError):

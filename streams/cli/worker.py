@@ -1,4 +1,4 @@
-"""hedgerow worker: runs agents until it is told to stop."""
+"""hedgerow worker: runs agents until it is stopped."""
 
 from __future__ import annotations
 

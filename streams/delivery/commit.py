@@ -23,15 +23,15 @@ class Committing(Protocol):
     """What the driver asks of either way."""
 
     def interval_s(self, asked_s: float) -> float:
-        """Return how long after one commit the next one is made, where so much is asked for."""
+        """Return how long after one commit the next one is made, if that much is asked for."""
 
     async def begin(self, consumer: LoopConsumer) -> None:
         """An assignment begins: called before its commits are read back."""
 
     async def commit(self, consumer: LoopConsumer, moved: Moved) -> Mapping[TP, Commit]:
-        """Commit what has moved and return it, or nothing where that is left to the next commit.
+        """Commit what has moved and return it, or nothing if that is left to the next commit.
 
-        Raises TransactionLost where outputs were lost: the assignment has to begin anew.
+        Raises TransactionLost if outputs were lost: the assignment has to begin again.
         """
 
     def leave(self) -> None:
@@ -45,7 +45,7 @@ class AtLeastOnce:
         self._limits = limits
 
     def interval_s(self, asked_s: float) -> float:
-        """Return what is asked for: nobody waits for a commit."""
+        """Return what is asked for: nothing waits for a commit."""
         return asked_s
 
     async def begin(self, consumer: LoopConsumer) -> None:
@@ -70,7 +70,8 @@ class ExactlyOnce:
     c. *commit*: the transaction is committed; what went out is final.
     d. *begin*: the next transaction is open, and outputs go out again.
     e. *lose*: whatever fails in b or c, and what is still on its way when partitions are revoked, gives the transaction up.
-    f. *begin anew*: a producer under the same id has the broker decide the lost transaction; what it did not commit goes out again.
+    f. *begin again*: a producer under the same id has the broker decide the lost transaction. What it did not commit
+       goes out again.
     """
 
     def __init__(self, transactions: Transactions, dispatch: Dispatch, limits: Limits) -> None:
@@ -95,7 +96,7 @@ class ExactlyOnce:
         try:
             self._transactions.producer()
             if not await dispatch.hold(self._limits.gate_wait_s):
-                return {}  # a broker is away; the next commit covers it
+                return {}  # a broker is unavailable; the next commit covers it
             commits = moved()
             if commits or dispatch.undecided:
                 assert self._member is not None, "nothing is finished before an assignment"

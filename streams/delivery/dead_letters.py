@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas import DeadLetter, stable_id
 from streams.delivery.stage import Record
 
-#: How many original bytes are kept where the broker would not take the whole.
+#: How many original bytes are kept if the broker would not take the whole.
 CUT_TO = 256 * 1024
 _MAX_CUT_KEY = 1024
 _MAX_DETAIL = 2_000

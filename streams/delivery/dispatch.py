@@ -29,7 +29,7 @@ class Sender(Protocol):
         """Send and await all acknowledgements.
 
         Raises Refused for those that are refused, maybe for another one that is being sent; what it does not name is
-        acknowledged. Raises TransactionLost where nothing of it stays.
+        acknowledged. Raises TransactionLost if nothing of it stays.
         """
 
     async def send_apart(self, messages: Sequence[Message]) -> None:
@@ -153,7 +153,7 @@ class Dispatch:
         """Steps 7 to 9; what is lost with its transaction goes out again in the next one."""
         while True:
             await self.gate.passed()
-            mine = [result for result in results if self._may_finish(result)]
+            mine = [result for result in results if self.may_finish(result.record)]
             assignment = self.assignment
             self.sending += 1
             try:
@@ -162,7 +162,7 @@ class Dispatch:
                 break
             except TransactionLost:
                 if assignment is self.assignment:
-                    self.gate.shut()  # until the driver has begun anew
+                    self.gate.shut()  # until the driver has begun again
             finally:
                 self.sending -= 1
                 self._changes.note()
@@ -170,10 +170,10 @@ class Dispatch:
             self._observer.skipped(self._agent, "not_ours", len(results) - len(mine))
         self._report(mine, time.perf_counter() - began)
 
-    def _may_finish(self, result: Result) -> bool:
+    def may_finish(self, record: Record) -> bool:
         """Step 7. An offset that is open here may have been taken before a rebalance that gave the partition back."""
-        ledger = self.assignment.ledger(result.partition)
-        return ledger is not None and ledger.may_finish(result.record.offset)
+        ledger = self.assignment.ledger((record.topic, record.partition))
+        return ledger is not None and ledger.may_finish(record.offset)
 
     async def _send(self, results: Sequence[Result]) -> None:
         """Step 8. A record whose outputs are refused sends its dead letter instead, from then on."""

@@ -1,7 +1,7 @@
 """Owns the aiokafka consumer, on the agent's own event loop: it commits with metadata, reads commits back, and seeks.
 
-faust gives each consumer a thread with a loop of its own, so that heartbeats go out while an agent blocks the other loop. Here no
-agent blocks, a loop that stands still is ended from outside, and the hand-overs between the threads were most of what a
+faust gives each consumer a thread with a separate loop, so that heartbeats go out while an agent blocks the other loop. Here no
+agent blocks, a loop that stalls is ended from outside, and the hand-overs between the threads were most of what a
 message waited for (``docs/throughput.md``).
 """
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 #: An idle fetch is answered after this long; faust's 1500 ms would be the wait of a partition that was left out of one.
 FETCH_WAIT_MS = 100
-#: How long a stop may wait for a broker that is away.
+#: How long a stop may wait for an unavailable broker.
 _STOP_S = 5.0
 #: Until a coordinator is asked again that moves, loads, or has offsets in a transaction that is not decided.
 _ASK_AGAIN_S = 0.1
@@ -71,7 +71,7 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
         return consumer
 
     async def on_thread_stop(self) -> None:
-        """Leave the group and close the connections; a broker that is away finds out by the session timeout."""
+        """Leave the group and close the connections; an unavailable broker finds out by the session timeout."""
         try:
             async with asyncio.timeout(_STOP_S):
                 await super().on_thread_stop()
@@ -79,7 +79,7 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
             log.warning("the broker did not answer to leaving the group")
             await self._close_client()
         except asyncio.CancelledError:
-            # aiokafka lets the cancellation of a fetch of its own out when it stops while its broker is away.
+            # aiokafka lets the cancellation of a fetch of its own out when it stops while its broker is unavailable.
             if is_cancelled():
                 raise
             await self._close_client()
@@ -100,7 +100,7 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
         await consumer._client.close()
 
     async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
-        """Commit offsets with metadata; False where a rebalance or a broker that is away forbids it within ``wait_s``."""
+        """Commit offsets with metadata; False if a rebalance or an unavailable broker forbids it within ``wait_s``."""
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         offsets = {
@@ -133,7 +133,7 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
         return Member(coordinator.group_id, coordinator.generation, coordinator.member_id)
 
     def read_to(self, tp: TP) -> int | None:
-        """Return the next offset to fetch, past the markers of transactions; None where it is not known."""
+        """Return the next offset to fetch, past the markers of transactions; None if it is not known."""
         assignment = self._ensure_consumer()._subscription.subscription.assignment
         partition = TopicPartition(tp.topic, tp.partition)
         if assignment is None or partition not in assignment.tps:
@@ -144,14 +144,14 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
     def check_group(self) -> None:
         """Raise the KafkaError that the group's membership waits with, if there is one.
 
-        faust never asks for it: a worker without a right on its group would stand still for ever.
+        faust never asks for it: a worker without a right on its group would wait for ever.
         """
         coordinator = None if self._consumer is None else self._consumer._coordinator
         if coordinator is not None:
             coordinator.check_errors()
 
     async def rewind(self, positions: Mapping[TP, int | None]) -> None:
-        """Read on from these offsets; from the beginning where there is none."""
+        """Read on from these offsets; from the beginning if there is none."""
         consumer = self._ensure_consumer()
         assigned = consumer.assignment()
         unknown = []
@@ -166,10 +166,10 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
 
 
 def follow_leaders(consumer: Any) -> None:
-    """Let a started consumer look for a partition's leader where a node says that it is none.
+    """Let a started consumer look for a partition's leader if a node says that it is none.
 
     aiokafka does so when it fetches, but asks the same node again and again for a partition's first offset: after brokers had
-    died, stages stood still until their metadata were five minutes old or the wait for a restored assignment was over.
+    died, agents stalled until their metadata were five minutes old or the wait for a restored assignment was over.
     """
     client, ask = consumer._client, consumer._fetcher._proc_offset_request
 

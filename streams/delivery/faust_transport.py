@@ -7,7 +7,7 @@ faust keeps group membership, rebalances, the commit timer and the agents. What 
 - ``force_commit`` commits the ledgers: the first unfinished offset, and the finished ones beyond it as metadata (step 10);
 - ``perform_seek``, which faust calls when partitions were assigned, restores the ledgers from those commits;
 - ``wait_empty``, which faust calls when partitions are revoked, is bounded, and shuts the gate before the last commit;
-- commits that fail because a broker is away are tried again by the next commit instead of ending the worker.
+- commits that fail because a broker is unavailable are tried again by the next commit instead of ending the worker.
 
 What this relies on inside faust and aiokafka is listed in ``tests/support/internals.py``.
 """
@@ -74,7 +74,7 @@ class Consumer(stock.Consumer):
             if not self.transport.app.should_stop:
                 raise
         except TopicAuthorizationFailedError as refused:
-            # Raised, it would be a crash with a traceback in faust's log: whoever asks for the group's errors hears of it.
+            # Raised, it would be a crash with a traceback in faust's log; the caller of the group's errors receives it.
             self._refused = refused
             while not (self.should_stop or fetcher.should_stop):
                 await self.sleep(0.1)
@@ -159,7 +159,7 @@ class Consumer(stock.Consumer):
     async def perform_seek(self) -> None:
         """Restore the ledgers of the present assignment from what was committed, and read on from there.
 
-        Raises TimeoutError, which ends the worker, where the broker does not answer.
+        Raises TimeoutError, which ends the worker, if the broker does not answer.
         """
         async with asyncio.timeout(self._limits.restore_wait_s):
             while True:
@@ -167,7 +167,7 @@ class Consumer(stock.Consumer):
                     await self._restore()
                     break
                 except StopWorker as away:
-                    log.warning("the broker is away, asking again", error=str(away))
+                    log.warning("the broker is unavailable, asking again", error=str(away))
                     await asyncio.sleep(_ASK_AGAIN_S)
         assignment = self._runner.assignment
         if assignment.phase is Phase.STANDS:  # else another rebalance came meanwhile
@@ -197,7 +197,7 @@ class Consumer(stock.Consumer):
         await self._commit_last()
 
     async def on_stop(self) -> None:
-        """Commit once more; whoever stops the app has drained the runner before."""
+        """Commit once more; the caller that stops the app has drained the runner before."""
         await self._commit_last()
         self._runner.cancel()
 
@@ -255,7 +255,7 @@ class Consumer(stock.Consumer):
             async with asyncio.timeout(self._limits.commit_wait_s):
                 await self._restore()
         except (TimeoutError, KafkaError, StopWorker) as away:
-            log.warning("the broker is away, the next commit tries again", error=repr(away))
+            log.warning("the broker is unavailable, the next commit tries again", error=repr(away))
 
     def _report(self, tp: Any, ledger: Ledger, commit: Commit) -> None:
         highwater = self.highwater(tp)

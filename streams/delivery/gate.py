@@ -30,7 +30,7 @@ class Gate:
     shut       shut   shut      shut   open
     ========== ====== ========= ====== ======
 
-    So whoever holds a gate can always release it: what was shut meanwhile stays shut. ``changes`` is noted at every change.
+    So the holder of a gate can always release it: what was shut meanwhile stays shut. ``changes`` is noted at every change.
     """
 
     __slots__ = ("_changes", "_opened", "_state")

@@ -6,14 +6,14 @@ These are steps 3, 5 and 6 of the runner. Nothing but StopWorker and the cancell
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import stamina
 import structlog
 
 from schemas import InvalidMessage, Message
-from streams.aio import is_cancelled
+from streams.aio import Changes, is_cancelled
 from streams.delivery.dead_letters import dead_letter
 from streams.delivery.observer import Observer
 from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
@@ -29,13 +29,17 @@ _NO_ATTEMPT = TryAgain("the stage allows no attempt")
 
 
 class Handling:
-    """Turns one record into the messages to send: the handler's outputs, or one dead letter."""
+    """Turns one record into the messages to send: the handler's outputs, or one dead letter.
 
-    def __init__(self, stage: Stage, observer: Observer, wall_ms: Callable[[], int]) -> None:
+    ``held`` is how many records are held now; ``changes`` is noted whenever that changes.
+    """
+
+    def __init__(self, stage: Stage, observer: Observer, wall_ms: Callable[[], int], changes: Changes) -> None:
+        self.held = 0
         self._stage = stage
         self._observer = observer
         self._wall_ms = wall_ms
-        self._waiting = 0
+        self._changes = changes
 
     def decode(self, record: Record) -> tuple[Message | None, Sequence[Message]]:
         """Step 3: return the message, or None and the dead letter of bytes that are none."""
@@ -48,10 +52,12 @@ class Handling:
         """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again."""
         return self._stage.topic.key_of(message) if self._stage.once else None
 
-    async def call(self, record: Record, message: Message, still_ours: Callable[[], bool]) -> Sequence[Message]:
+    async def call(
+        self, record: Record, message: Message, still_ours: Callable[[], Awaitable[bool]]
+    ) -> Sequence[Message] | None:
         """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times, and Hold without a bound.
 
-        A record that is no longer ours after a hold gets no outputs: its next owner handles it, and a call would be paid
+        Returns None for a record that is no longer ours after a hold: its next owner handles it, and a call would be paid
         for nothing.
         """
         handler = cast(AsyncHandler, self._stage.handler)
@@ -65,8 +71,8 @@ class Handling:
             except Hold as hold:
                 if (stopped := await self._held(record, hold)) is not None:
                     return stopped
-                if not still_ours():
-                    return ()
+                if not await still_ours():
+                    return None
                 continue
             except TryAgain as again:
                 error = again
@@ -97,8 +103,9 @@ class Handling:
         return None
 
     def _count_held(self, change: int) -> None:
-        self._waiting += change
-        self._observer.held(self._stage.agent, self._waiting)
+        self.held += change
+        self._observer.held(self._stage.agent, self.held)
+        self._changes.note()
 
     def compute(self, record: Record, message: Message) -> Sequence[Message]:
         """Steps 5 and 6 for a handler that only computes: it would fail the same way again, so there is one attempt."""

@@ -1,4 +1,4 @@
-"""The records of a stage that calls out, each in a task of its own, within two bounds."""
+"""The records of a stage that calls out, each in a separate task, within two bounds."""
 
 from __future__ import annotations
 
@@ -68,5 +68,5 @@ class InProgress:
             self._ended(task.exception())
         elif task.cancelling():
             self._ended(None)
-        else:  # nobody asked for it: something that it awaited was cancelled
+        else:  # not by our own call: something that it awaited was cancelled
             self._ended(asyncio.CancelledError())

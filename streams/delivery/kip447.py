@@ -1,6 +1,6 @@
 """Two requests in versions that aiokafka does not speak: what makes a transaction's offsets safe against a late worker (KIP-447).
 
-aiokafka 0.14 sends TxnOffsetCommit version 0, which the broker takes from whoever was a member of the group once, and
+aiokafka 0.14 sends TxnOffsetCommit version 0, which the broker takes from any client that was a member of the group once, and
 OffsetFetch version 3, which answers beside the offsets of a transaction that is not decided yet. The versions here name the
 member and its generation, and ask for decided offsets only.
 """

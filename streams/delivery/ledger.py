@@ -2,7 +2,7 @@
 
 Pure: offsets in, offsets out. Nothing here knows Kafka beyond the rule that a committed offset is the next one to read.
 
-The commit is the first unfinished offset ("low"), and beside it, as the commit's metadata string, the set of offsets
+The commit is the first unfinished offset ("low"), and alongside it, as the commit's metadata string, the set of offsets
 beyond low that are finished already. A successor that reads both repeats only what was really unfinished, so one slow
 ticket does not make a thousand finished ones behind it be paid again. Confluent's parallel consumer encodes the
 same set in the same place; the encoding here is our own.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 #: Apache Kafka keeps 4096 bytes of commit metadata and answers OffsetMetadataTooLarge above.
 METADATA_LIMIT = 4096
-#: How far beyond low a partition may be read. A bitmap this wide always fits METADATA_LIMIT, even where it does not
+#: How far beyond low a partition may be read. A bitmap this wide always fits METADATA_LIMIT, even if it does not
 #: compress: 24,000 bits are 3,000 bytes, 3,750 in base85.
 MAX_SPAN = 24_000
 
@@ -39,7 +39,7 @@ class Commit:
 class Ledger:
     """Which offsets of one partition are taken and which are finished, during one assignment.
 
-    ``start`` is the committed offset (None where nothing was ever committed) and ``finished`` the offsets at or beyond it
+    ``start`` is the committed offset (None if nothing was ever committed) and ``finished`` the offsets at or beyond it
     that are known to be finished.
     """
 
@@ -84,7 +84,7 @@ class Ledger:
         """Enter a fetched batch, ascending, and return the offsets that are to be handled.
 
         Left out are those that are finished already and those that are in progress. Offsets may have gaps (compaction,
-        transaction markers). A batch from before low means that the log was reset under us: the ledger starts anew there.
+        transaction markers). A batch from before low means that the log was reset under us: the ledger starts again there.
         """
         if not offsets:
             return []
@@ -119,14 +119,14 @@ class Ledger:
 
     @property
     def low(self) -> int | None:
-        """The first unfinished offset, which is what may be committed; None where nothing is known yet."""
+        """The first unfinished offset, which is what may be committed; None if nothing is known yet."""
         order, finished = self._order, self._finished
         while order and order[0] in finished:
             finished.discard(order.popleft())
         return order[0] if order else self._position
 
     def commit(self, limit: int = METADATA_LIMIT) -> Commit | None:
-        """Return what may be committed now, or None where nothing was ever taken or committed."""
+        """Return what may be committed now, or None if nothing was ever taken or committed."""
         low = self.low
         if low is None:
             return None

@@ -1,4 +1,4 @@
-"""What delivery tells whoever wants to measure it; the default observer ignores everything."""
+"""What delivery reports to its observer, for metrics; the default observer ignores everything."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ The order, for one record (``topology.md`` has the same numbers, and each has a 
 
 1. *fetch*: the driver hands over a batch; one that was fetched for an earlier assignment is dropped and read again.
 2. *take*: the ledger enters the offsets; those finished or in progress are not handled again.
-3. *decode*: bytes that are no valid message become a dead letter.
+3. *decode*: bytes that are an invalid message become a dead letter.
 4. *recall*: an id that is finished in this process needs no second call.
 5. *handle*: the handler runs, within the in-flight limit and its deadline; it sends nothing itself.
 6. *judge*: outputs, or one of three failures: try again (bounded), give up (dead letter), stop the worker.
@@ -54,6 +54,8 @@ class Workload:
     """Messages that were taken and are not finished."""
     sending: bool
     """Whether outputs are on their way to the broker."""
+    held: int = 0
+    """Messages that wait for what they need, such as an endpoint that does not answer."""
 
 
 class Runner(ABC):
@@ -77,8 +79,8 @@ class Runner(ABC):
         self._stop = stop
         self._observer = observer or Observer()
         self._finished = FinishedIds() if finished is None else finished
-        self._handling = Handling(stage, self._observer, wall_ms)
         self._changes = Changes()
+        self._handling = Handling(stage, self._observer, wall_ms, self._changes)
         self.intake = Gate(self._changes, GateState.OPEN)
         self.dispatch = Dispatch(
             stage.agent,
@@ -166,10 +168,13 @@ class Runner(ABC):
         await self._changes.next()
 
     async def wait_idle(self, timeout_s: float) -> None:
-        """Wait until nothing is in progress, ``timeout_s`` at most; behind a shut gate nothing ends, so there is no wait."""
-        dispatch = self.dispatch
+        """Wait until nothing is in progress, ``timeout_s`` at most.
+
+        Behind a shut gate nothing ends, and a hold ends nobody knows when, so there is no wait for either.
+        """
+        dispatch, handling = self.dispatch, self._handling
         await self._changes.until(
-            lambda: dispatch.gate.is_shut or not (self.in_progress or dispatch.sending), timeout_s
+            lambda: dispatch.gate.is_shut or not (self.in_progress > handling.held or dispatch.sending), timeout_s
         )
 
     def workload(self) -> Workload:
@@ -179,6 +184,7 @@ class Runner(ABC):
             positions={partition: ledger.position for partition, ledger in ledgers.items()},
             unfinished=sum(ledger.unfinished for ledger in ledgers.values()),
             sending=self.dispatch.sending > 0,
+            held=self._handling.held,
         )
 
     def fail(self, error: BaseException) -> None:

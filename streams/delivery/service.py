@@ -1,4 +1,4 @@
-"""One stage as a running service: a faust app of its own with our transport, a producer, an outbox and the runner.
+"""One stage as a running service: a separate faust app with our transport, a producer, an outbox and the runner.
 
 Every agent has its own consumer group, so that agents scale alone, and a rebalance of one, or one at its limit, leaves
 the others at work.
@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 #: How often the group is asked for an error that it would not tell.
 _GROUP_CHECK_S = 1.0
+#: While tickets are held nothing is fetched, for hours maybe. aiokafka would leave the group, and the next member would hold
+#: them again; a worker that stalls is the watchdog's business.
+_NEVER_S = 10 * 365 * 86_400.0
 
 
 def runner_type(stage: Stage) -> type[BatchRunner | TaskRunner]:
@@ -83,7 +86,7 @@ class StageService:
         return self._runner
 
     async def start(self) -> None:
-        """Connect and join the group; raises StopWorker where the broker cannot be reached or refuses."""
+        """Connect and join the group; raises StopWorker if the broker cannot be reached or refuses."""
         agent = self.stage.agent
         line = await self._start_line()
         outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))
@@ -189,7 +192,7 @@ class StageService:
             broker_session_timeout=connection.session_timeout_s,
             broker_heartbeat_interval=connection.heartbeat_s,
             broker_rebalance_timeout=connection.rebalance_timeout_s,
-            broker_max_poll_interval=3600.0,
+            broker_max_poll_interval=_NEVER_S,
             stream_wait_empty=True,
         )
         app.transport = LedgerTransport(

@@ -13,7 +13,7 @@ from schemas import Message, Topic
 AsyncHandler = Callable[[Any], Awaitable[Sequence[Message]]]
 #: A handler that only computes: whole batches in one go.
 SyncHandler = Callable[[Any], Sequence[Message]]
-#: What a stage promises whoever reads its outputs: each at least once, or, to who reads committed messages, exactly once.
+#: What a stage promises the consumers of its outputs: each at least once, or, to a consumer of committed messages, exactly once.
 Delivery = Literal["at_least_once", "exactly_once"]
 
 
@@ -88,11 +88,11 @@ class Limits:
     """How long the driver waits, seconds."""
 
     revoke_wait_s: float = 3.0
-    """For work in progress when partitions are revoked. The whole group stands still meanwhile."""
+    """For work in progress when partitions are revoked. The whole group pauses meanwhile."""
     gate_wait_s: float = 2.0
     """For acknowledgements that are on their way, before the last commit of an assignment."""
     commit_wait_s: float = 5.0
-    """For one commit; a broker that is away answers a later one."""
+    """For one commit; an unavailable broker answers a later one."""
     restore_wait_s: float = 60.0
     """For what was committed, after an assignment; over it the worker ends. faust's own limit of 90 s ends nothing, and would
-    leave a worker that stands still."""
+    leave a worker that stalls."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from schemas import Message
 from streams.delivery.assignment import Assignment, Partition
@@ -123,8 +124,20 @@ class TaskRunner(Runner):
             mark.set()
 
     async def _handle(self, record: Record, message: Message, message_id: bytes | None, began: float) -> None:
-        outputs = await self._handling.call(record, message, lambda: self._is_ours(record))
+        outputs = await self._handling.call(record, message, partial(self._still_ours, record))
+        if outputs is None:
+            self._observer.skipped(self.stage.agent, "not_ours", 1)
+            return
         await self._deliver(Result.of(record, outputs, message_id), began)
+
+    async def _still_ours(self, record: Record) -> bool:
+        """Step 7 for a record that was held, maybe through a rebalance: judged by an assignment that stands.
+
+        The partition may have come back and the record not been read again yet, as long as those that are held take all
+        places.
+        """
+        await self.dispatch.gate.passed()
+        return self.dispatch.may_finish(record)
 
     async def _deliver(self, result: Result, began: float) -> None:
         self._tasks.delivers(result.place)

@@ -78,7 +78,7 @@ class Transactions:
         self._lock = asyncio.Lock()  # two commits at once break aiokafka's producer
 
     def producer(self, before: AIOKafkaProducer | None = None) -> AIOKafkaProducer:
-        """Return the producer of the open transaction; raises TransactionLost where there is none, or not that of ``before``."""
+        """Return the producer of the open transaction; raises TransactionLost if there is none, or not that of ``before``."""
         if self._producer is None or before not in (None, self._producer):
             raise TransactionLost("it was given up")
         return self._producer
@@ -95,7 +95,7 @@ class Transactions:
             self._producer = None
 
     async def begin(self) -> None:
-        """Begin a transaction unless one is open; raises StopWorker where the broker is away or has no transactions."""
+        """Begin a transaction unless one is open; raises StopWorker if the broker is unavailable or has no transactions."""
         async with self._lock:
             if self._producer is not None:
                 return
@@ -110,7 +110,7 @@ class Transactions:
     async def commit(self, member: Member, commits: Mapping[tuple[str, int], Commit], wait_s: float) -> None:
         """Put these offsets by (topic, partition) into the transaction, commit it, and begin the next one.
 
-        Raises TransactionLost where that failed or took longer than ``wait_s``; StopWorker where the broker will never do it.
+        Raises TransactionLost if that failed or took longer than ``wait_s``; StopWorker if the broker will never do it.
         """
         async with self._lock:
             producer = self.producer()
@@ -131,7 +131,7 @@ class Transactions:
                 self.lose()
                 raise TransactionLost(repr(error)) from error
             except BaseException:
-                self.lose()  # cancelled half-way: nobody knows what the broker has seen
+                self.lose()  # cancelled half-way: what the broker has seen is unknown
                 raise
 
     async def stop(self) -> None:

@@ -32,7 +32,7 @@ class Row:
 
     @classmethod
     def read(cls, number: int, line: bytes) -> Row:
-        """Read a row; one that is no valid ticket is a ticket of its own, which should end as a dead letter."""
+        """Read a row; one that is an invalid ticket is a separate ticket, which should end as a dead letter."""
         try:
             ticket = Ticket.decode(line)
         except InvalidMessage:
@@ -86,7 +86,7 @@ class Account:
 
     @property
     def over_budget(self) -> int:
-        """How many tickets are in front of a person because the hour's escalations were used up."""
+        """How many tickets are with a reviewer because the hour's escalations were used up."""
         return sum(DecisionReason.ESCALATION_BUDGET in review.reasons for review in self.reviews.values())
 
     @property
@@ -101,13 +101,13 @@ class Account:
 
     @property
     def duplicates(self) -> int:
-        """Ends beyond one a ticket, after deduplicating by id. A place in front of a person is no end."""
+        """Ends beyond one a ticket, after deduplicating by id. A place in the review queue is no end."""
         ends = ([kind for kind, _ in outcomes if kind != "review"] for outcomes in self.results.values())
         return sum(max(0, len(kinds) - 1) for kinds in ends)
 
     @property
     def in_review(self) -> set[str]:
-        """Tickets that wait for a person. One that a redelivery answered twice may be routed as well, and has ended."""
+        """Tickets that wait for a reviewer. One that a redelivery answered twice may be routed as well, and has ended."""
         return self.reviews.keys() - self.routed.keys() - self.dead.keys()
 
     def see(self, message: Message) -> None:

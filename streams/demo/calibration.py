@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from schemas import Ticket
-from streams.core.calibration.calibration_report import fitted_policy, report
+from streams.core.calibration.calibration_report import calibrated
 from streams.core.calibration.records import Record
-from streams.core.calibration.selection import NoPolicy, select
+from streams.core.calibration.selection import NoPolicy
 from streams.core.policy.fitted import Promise
 from streams.core.policy.policy import Policy
 from streams.evaluation import RecordFile, evaluate
@@ -63,10 +63,9 @@ async def calibrate(
 
 def fit(records: Sequence[Record], *, seed: int) -> Calibrated:
     """Return the policy that keeps the demo's promise on these records, or the default one."""
+    today = datetime.datetime.now(datetime.UTC).date()
     try:
-        selection = select(records, PROMISE, seed=seed)
+        policy, found = calibrated(records, PROMISE, today, seed=seed)
     except NoPolicy as error:
         return Calibrated(Policy(), len(records), None, str(error))
-    found = report(selection, PROMISE)
-    today = datetime.datetime.now(datetime.UTC).date()
-    return Calibrated(fitted_policy(selection, records, PROMISE, today, found["figures"]), len(records), found)
+    return Calibrated(policy, len(records), found)

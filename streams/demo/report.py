@@ -62,7 +62,7 @@ def _accuracy(gold: Mapping[str, str], answers: Mapping[str, str | None]) -> flo
 
 
 def _out_of_scope(account: Account) -> dict[str, int]:
-    """Where the tickets without a label ended; a person is the right end."""
+    """Where the tickets without a label ended; a reviewer is the right end."""
     keys = [key for key, ticket in account.tickets.items() if ticket is not None and ticket.label is None]
     return {
         "tickets": len(keys),

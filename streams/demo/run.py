@@ -83,7 +83,7 @@ class DemoOptions:
 async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
     """Run the demo and return its report.
 
-    Raises SettingsError for files that cannot be used and SandboxError where a part cannot be started here.
+    Raises SettingsError for files that cannot be used and SandboxError if a part cannot be started here.
     """
     Faults.parse((*options.faults, *options.then_faults), ALIASES)
     if options.broker not in _LOCAL and ":" not in options.broker:
@@ -136,7 +136,7 @@ def _say(console: Console, step: str, *lines: str) -> None:
 
 
 def read_lines(path: Path, limit: int | None) -> list[bytes]:
-    """Return the file's non-empty lines, ``limit`` at most; raises SettingsError where there is none to read."""
+    """Return the file's non-empty lines, ``limit`` at most; raises SettingsError if there is none to read."""
     lines = list(islice(file_lines(path, "tickets"), limit))
     if not lines:
         raise SettingsError(f"tickets file {path}: no rows")
@@ -153,7 +153,7 @@ def demo_settings(
     *,
     models: ModelKind = "trained",
 ) -> Settings:
-    """Return the settings of a demo's workers: the sandbox endpoints, short time-outs, a review store of its own."""
+    """Return the settings of a demo's workers: the sandbox endpoints, short time-outs, a separate review store."""
     tier = {"base_url": url, "timeout_s": 5.0, "deadline_s": 40.0, "attempts": 6, "concurrency": 64}
     cheap = tier | _ONE_AFTER_THE_OTHER if models == "llm" else tier
     values = {
@@ -319,7 +319,7 @@ async def _clients(settings: Settings) -> AsyncIterator[tuple[ModelClient, Model
 
 
 def write_report(figures: dict[str, Any], path: Path) -> None:
-    """Write the report as JSON; raises SettingsError where the file cannot be written."""
+    """Write the report as JSON; raises SettingsError if the file cannot be written."""
     try:
         path.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
     except OSError as error:

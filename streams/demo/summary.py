@@ -1,4 +1,4 @@
-"""What a demo says on a terminal of 80 columns: its steps, then the figures beside those of each model alone. Pure."""
+"""What a demo says on a terminal of 80 columns: its steps, then the figures next to those of each model alone. Pure."""
 
 from __future__ import annotations
 

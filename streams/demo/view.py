@@ -74,7 +74,7 @@ class View:
         for name, count, style in (
             ("cheap model was sure", by.count("cheap"), "green"),
             ("escalated, big model was sure", by.count("big"), "cyan"),
-            ("in front of a person", len(a.in_review), "yellow"),
+            ("left to a reviewer", len(a.in_review), "yellow"),
             ("dead letters", len(a.dead), "red"),
         ):
             routes.add_row(Text(name, style=style), f"{count:>6}", ProgressBar(max(1, len(a.tickets)), count, width=30))

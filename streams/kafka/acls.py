@@ -23,7 +23,7 @@ _ANY_HOST = "*"
 async def grant(acls: Iterable[Acl], connection: Connection) -> int:
     """Add the entries and return how many there were; one that is there already changes nothing.
 
-    Raises StopWorker with Kafka's reason where it refuses one: only a superuser, or who may alter the cluster, gives rights.
+    Raises StopWorker with Kafka's reason if it refuses one: only a superuser, or who may alter the cluster, gives rights.
     """
     client = await dial(connection.bootstrap, connection.security)
     given = 0

@@ -1,4 +1,4 @@
-"""Hands messages to a producer: one by one, or, where there are many, a batch for each partition with one acknowledgement."""
+"""Hands messages to a producer: one by one, or, if there are many, a batch for each partition with one acknowledgement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas import Message
 
-#: From so many messages on, an acknowledgement for each costs more than finding their partitions here.
+#: From this many messages on, an acknowledgement for each costs more than finding their partitions here.
 MANY = 64
 #: A larger message goes by itself: the producer knows which are too large.
 _LARGE_BYTES = 64 * 1024

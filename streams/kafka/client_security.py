@@ -36,15 +36,15 @@ class ClientSecurity(BaseModel):
     cert_file: Path | None = None
     """This client's own certificate, PEM, for brokers that ask for one."""
     key_file: Path | None = None
-    """Its key, PEM, where it is not in ``cert_file``."""
+    """Its key, PEM, if it is not in ``cert_file``."""
     key_password_env: _Variable | None = None
-    """Name of the environment variable that holds the key's password, where it has one."""
+    """Name of the environment variable that holds the key's password, if it has one."""
 
     @model_validator(mode="before")
     @classmethod
     def _no_password(cls, values: Any) -> Any:
         if isinstance(values, dict) and "password" in values:
-            raise ValueError("a password stands in no file: put it into the variable that password_env names")
+            raise ValueError("a password does not belong in a file: put it into the variable that password_env names")
         return values
 
     @model_validator(mode="after")

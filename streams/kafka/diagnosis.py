@@ -30,7 +30,7 @@ _RIGHTS = {
 
 
 async def dial(bootstrap: str, security: ClientSecurity) -> AIOKafkaConnection:
-    """Return a connection to the first of the addresses that takes one; whoever gets it closes it.
+    """Return a connection to the first of the addresses that takes one; the caller closes it.
 
     Raises StopWorker with the last address's reason where none does.
     """

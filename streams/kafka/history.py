@@ -1,4 +1,4 @@
-"""What a topic held before some offsets: read again by a stage that remembers, outside its consumer group."""
+"""What a topic held before some offsets: read again by an agent that remembers, outside its consumer group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import unreachable
 
-#: So many records at once, so that the event loop has its turn in between.
+#: The number of records handled at once, so that the event loop has its turn in between.
 _CHUNK = 200
 _PATIENCE_S = 60.0
 
@@ -23,7 +23,7 @@ async def history(
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield the records of each (topic, partition) before its offset, in order: the last ``limit`` offsets of each.
 
-    A broker that is away is waited for, a minute at most; then StopWorker is raised. The caller knows that there is a
+    An unavailable broker is waited for, a minute at most; then StopWorker is raised. The caller knows that there is a
     record at the offset, or it would not ask; so the end is found without asking the broker where it is.
     """
     ends = {TopicPartition(*place): offset for place, offset in before.items() if offset > 0}
@@ -52,7 +52,7 @@ async def _patiently_started(connection: Connection) -> AIOKafkaConsumer:
 
 
 async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
-    """Return a started consumer of no group, to be assigned; raises StopWorker where there is no broker."""
+    """Return a started consumer of no group, to be assigned; raises StopWorker if there is no broker."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=connection.bootstrap,
         auto_offset_reset="earliest",

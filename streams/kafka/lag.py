@@ -1,4 +1,4 @@
-"""Whether records wait to be read: asked over a connection of its own, which a consumer that hangs has no part in."""
+"""Whether records wait to be read: asked over a separate connection, which a consumer that hangs has no part in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FETCH_MS = 500
 async def records_waiting(
     connection: Connection, positions: Mapping[tuple[str, int], int | None], wait_s: float = 10.0
 ) -> int | None:
-    """Return how many records there are from these offsets on, at least; None where the broker does not answer.
+    """Return how many records there are from these offsets on, at least; None if the broker does not answer.
 
     An offset of None is the beginning. A record is read, because neither the end of a log nor a high-water mark says that
     there is one: transaction markers count there too, and the embedded broker names another end.
@@ -33,7 +33,7 @@ async def records_waiting(
     except asyncio.CancelledError:
         if is_cancelled():
             raise
-        return None  # aiokafka lets the cancellation of a task of its own out where it stops early
+        return None  # aiokafka lets the cancellation of a task of its own out if it stops early
 
 
 async def _read(connection: Connection, positions: Mapping[TopicPartition, int | None]) -> int:

@@ -64,12 +64,14 @@ class Leadership:
         self._set(leading=False)
         if self._reading is not None:
             self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StopWorker):  # whoever waits for the membership has heard
+            with contextlib.suppress(
+                asyncio.CancelledError, StopWorker
+            ):  # the caller that awaits the membership receives it
                 await self._reading
         await self._consumer.stop()
 
     async def membership(self) -> None:
-        """Wait as long as this process is in the group; raises StopWorker where it may not be."""
+        """Wait as long as this process is in the group; raises StopWorker if it may not be."""
         assert self._reading is not None, "there is no membership before it is entered"
         await asyncio.shield(self._reading)
 

@@ -38,7 +38,7 @@ class TransactionLost(Exception):
 
 
 class Refused(GiveUp):
-    """What cannot be sent, or was not sent beside something that cannot: ``messages``, in an order of no meaning."""
+    """What cannot be sent, or was not sent together with something that cannot: ``messages``, in an order of no meaning."""
 
     def __init__(self, message: str, messages: Sequence[Message], reason: str) -> None:
         super().__init__(message, reason=reason)
@@ -55,17 +55,17 @@ class Line(Protocol):
     def producer(self, before: AIOKafkaProducer | None = None) -> AIOKafkaProducer:
         """Return the producer to use now. ``before`` is the one that has taken a part of what is sent.
 
-        Raises TransactionLost where that part is lost.
+        Raises TransactionLost if that part is lost.
         """
 
     async def broken(self, producer: AIOKafkaProducer) -> None:
-        """Note that this producer can no longer be used; raises StopWorker where the broker is away just now."""
+        """Note that this producer can no longer be used; raises StopWorker if the broker is unavailable just now."""
 
 
 class Outbox:
     """Sends a handler's outputs to their topics; returns when every one of them is acknowledged.
 
-    ``retried`` is told the error's name each time a send is tried again: a broker that is away is waited for, without end,
+    ``retried`` is called with the error's name each time a send is tried again: an unavailable broker is waited for, without end,
     because the input stays unfinished meanwhile and nothing is lost by waiting.
     """
 
@@ -83,9 +83,9 @@ class Outbox:
     async def send(self, messages: Sequence[Message]) -> None:
         """Send and await the acknowledgement of all.
 
-        Raises Refused where a message cannot be encoded, and where the broker will never take a batch for its size: unless it
-        is sent apart, that may be for the sake of another one in the same batch. Raises StopWorker where it will never take any.
-        All acknowledgements are awaited before either is raised. Raises TransactionLost where nothing of it will be committed.
+        Raises Refused if a message cannot be encoded, or if the broker will never take a batch for its size: unless it
+        is sent apart, that may be for the sake of another one in the same batch. Raises StopWorker if it will never take any.
+        All acknowledgements are awaited before either is raised. Raises TransactionLost if nothing of it will be committed.
         """
         pinned = self._line.producer()  # before any wait: what comes after it may be another assignment's transaction
         async with self._access.shared():
@@ -145,14 +145,14 @@ class Outbox:
             try:
                 await self._line.broken(producer)
             except StopWorker as away:
-                # The broker is away just now: the next attempt fails like this one, and asks again.
+                # The broker is unavailable just now: the next attempt fails like this one, and asks again.
                 self._retried(type(away).__name__)
         for parcel, error in failed:
             self._check(parcel, error, [each.message for each, _ in failed])
         return [parcel for parcel, _ in failed], failed[-1][1] if failed else None
 
     def _check(self, parcel: Parcel, error: KafkaError, unsent: Sequence[Message]) -> None:
-        """Raise where there is no next time."""
+        """Raise if there is no next time."""
         if isinstance(error, MessageSizeTooLargeError):
             raise Refused(
                 f"the broker refuses a message of {len(parcel.value)} bytes on {parcel.topic}",

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 
 class PlainLine:
-    """One producer, replaced where it can no longer be used.
+    """One producer, replaced if it can no longer be used.
 
     ``start`` returns another one and ``stop`` stops one; without them the same producer is used for good.
     """
@@ -33,7 +33,7 @@ class PlainLine:
         return self._producer
 
     async def broken(self, producer: AIOKafkaProducer) -> None:
-        """Replace a producer, once however many sends found it broken; raises StopWorker where the broker is away."""
+        """Replace a producer, once however many sends found it broken; raises StopWorker if the broker is unavailable."""
         async with self._renewing:
             if self._start is not None and self._producer is producer:
                 self._producer = await self._start()

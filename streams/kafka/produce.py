@@ -1,4 +1,4 @@
-"""Sends rows to the tickets topic, as they are: the agents make dead letters of rows that are no valid tickets.
+"""Sends rows to the tickets topic, as they are: the agents make dead letters of invalid rows.
 
 ``hedgerow produce`` judges rows before it sends them (``streams/kafka/ticket_rows.py``).
 """
@@ -24,7 +24,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One row on the topic; ``partition`` is None where the broker refused it for its size."""
+    """One row on the topic; ``partition`` is None if the broker refused it for its size."""
 
     row: int
     ticket_id: str | None
@@ -33,7 +33,7 @@ class Sent:
 
 
 def ticket_id_of(line: bytes) -> str | None:
-    """Return the row's ticket_id, or None where it has none that can be read."""
+    """Return the row's ticket_id, or None if it has none that can be read."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -45,7 +45,7 @@ def ticket_id_of(line: bytes) -> str | None:
 async def produce(lines: Iterable[bytes], connection: Connection, *, prefix: str = "") -> list[Sent]:
     """Send every line, valid or not, and return where each one is.
 
-    Raises StopWorker where the broker cannot be reached or refuses to take any.
+    Raises StopWorker if the broker cannot be reached or refuses to take any.
     """
     sent: list[Sent] = []
     await produce_rows(enumerate(lines), connection, prefix=prefix, done=sent.extend)
@@ -57,7 +57,7 @@ async def produce_rows(
 ) -> None:
     """Send rows that have numbers; ``done`` is called with a few hundred at a time, in order, as the broker has them.
 
-    Raises StopWorker where the broker cannot be reached or refuses to take any.
+    Raises StopWorker if the broker cannot be reached or refuses to take any.
     """
     producer = await start_producer(connection)
     waiting = iter(rows)

@@ -19,17 +19,17 @@ from streams.kafka.outbox import FINAL
 MAX_REQUEST_BYTES = 5 * 1024 * 1024
 #: Large batches: with aiokafka's 16 KiB default, thousands of messages in flight wake one another quadratically.
 MAX_BATCH_BYTES = 1024 * 1024
-#: How long a producer that is stopped may wait for a broker that is away.
+#: How long a producer that is stopped may wait for an unavailable broker.
 _PRODUCER_STOP_S = 5.0
 #: A transaction whose worker has died is aborted after this share of the session time-out: by the time that the group
-#: gives the dead worker's partitions to another one, nobody waits for it any more.
+#: gives the dead worker's partitions to another one, nothing waits for it any more.
 _TRANSACTION_SHARE = 0.8
 
 
 async def start_producer(connection: Connection, transactional_id: str | None = None) -> AIOKafkaProducer:
-    """Return a started producer, idempotent where the broker offers that; with an id one for transactions.
+    """Return a started producer, idempotent if the broker offers that; with an id one for transactions.
 
-    Raises StopWorker where there is no broker, or none with transactions where they are asked for.
+    Raises StopWorker if there is no broker, or none with transactions if they are asked for.
     """
     for idempotent in (True, False):
         producer = AIOKafkaProducer(
@@ -79,7 +79,7 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
             async with asyncio.timeout(1.0):
                 await producer.client.close()
                 await producer._sender.close()
-        # Whoever still waits for an acknowledgement would wait for ever.
+        # A caller that still waits for an acknowledgement would wait for ever.
         accumulator = producer._message_accumulator
         accumulator.fail_all(ProducerClosed())
         for batch in chain(accumulator._pending_batches, *accumulator._batches.values()):

@@ -21,7 +21,7 @@ async def reader(
     """Yield a consumer of these topics, from the beginning, or from the end with ``latest``.
 
     It reads committed messages only, so that the results of an aborted transaction are never seen. Raises SettingsError
-    for a topic that Hedgerow does not have, StopWorker where the broker cannot be reached.
+    for a topic that Hedgerow does not have, StopWorker if the broker cannot be reached.
     """
     for topic in topics:
         if topic not in TOPICS:
@@ -58,7 +58,7 @@ async def to_the_end(consumer: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord
 
 
 def decode(record: ConsumerRecord, prefix: str) -> Message | None:
-    """Return the record's message, or None where it is not a valid one."""
+    """Return the record's message, or None if it is not a valid one."""
     topic = TOPICS[record.topic.removeprefix(prefix)]
     try:
         return topic.message.decode(record.value)

@@ -1,4 +1,4 @@
-"""Sends messages from outside a worker, such as the decisions of a person, or probes."""
+"""Sends messages from outside a worker, such as the decisions of a reviewer, or probes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.kafka.producers import start_producer, stop_producer
 
 
 async def publish(messages: Sequence[Message], connection: Connection, *, prefix: str = "") -> None:
-    """Send the messages and wait until the broker has all of them; raises StopWorker where it cannot be reached."""
+    """Send the messages and wait until the broker has all of them; raises StopWorker if it cannot be reached."""
     producer = await start_producer(connection)
     try:
         await Outbox(PlainLine(producer), prefix).send(messages)
@@ -24,7 +24,7 @@ async def publish(messages: Sequence[Message], connection: Connection, *, prefix
 
 @asynccontextmanager
 async def open_outbox(connection: Connection, *, prefix: str = "") -> AsyncIterator[Outbox]:
-    """Yield an outbox for many messages over a long time; raises StopWorker where the broker cannot be reached."""
+    """Yield an outbox for many messages over a long time; raises StopWorker if the broker cannot be reached."""
     line = PlainLine(await start_producer(connection), partial(start_producer, connection), stop_producer)
     try:
         yield Outbox(line, prefix)

@@ -70,7 +70,7 @@ def fault_of(row: bytes) -> Fault | None:
         detail = str(invalid)
         if detail.startswith("metadata."):
             detail = _METADATA
-        # The parser counts lines from the row: its first line is the file's line, which is named beside it.
+        # The parser counts lines from the row: its first line is the file's line, which is named with it.
         return Fault(invalid.reason, detail.replace(" at line 1 column ", " at column "))
     return None
 

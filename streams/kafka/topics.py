@@ -25,7 +25,7 @@ class TopicState:
 
 @asynccontextmanager
 async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yield a connected admin client; raises StopWorker where the broker cannot be reached."""
+    """Yield a connected admin client; raises StopWorker if the broker cannot be reached."""
     # First, because it says what is wrong and aiokafka's client would only log it.
     (await dial(connection.bootstrap, connection.security)).close()
     client = AIOKafkaAdminClient(bootstrap_servers=connection.bootstrap, **connection.client_options)
@@ -43,7 +43,7 @@ async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminCli
 async def create_topics(connection: Connection, *, prefix: str, partitions: int, replication: int) -> list[str]:
     """Create the registry's topics that are not there yet and return their names.
 
-    Raises StopWorker with the broker's reason where it refuses one.
+    Raises StopWorker with the broker's reason if it refuses one.
     """
     async with admin_client(connection) as admin:
         response = await admin.create_topics(
@@ -73,7 +73,7 @@ async def topic_states(connection: Connection, prefix: str) -> list[TopicState]:
 
 
 async def require_topics(connection: Connection, prefix: str, names: Collection[str] = TOPICS.keys()) -> None:
-    """Raise StopWorker where one of these topics is not there: a group that subscribes to nothing would wait for ever."""
+    """Raise StopWorker if one of these topics is not there: a group that subscribes to nothing would wait for ever."""
     needed = {prefix + name for name in names}
     states = await topic_states(connection, prefix)
     absent = [state.name for state in states if state.name in needed and not state.partitions]

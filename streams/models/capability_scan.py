@@ -16,7 +16,7 @@ from streams.models.probed_endpoint import ProbedEndpoint
 
 _QUESTION = "Is ice cold? Answer with one word: yes or no."
 _MOST_STEPS = 12
-#: An answer without text may have one, and logprobs, where more tokens are allowed: a model that thinks first.
+#: An answer without text may have one, and logprobs, if more tokens are allowed: a model that thinks first.
 _TOO_SHORT = frozenset({"no_content", "truncated"})
 
 
@@ -30,7 +30,7 @@ class Scanned:
     logprobs: bool
     """Whether there are logprobs with alternatives: the only kind that can be scored."""
     reason: str | None = None
-    """Why there are none: the reading's reason, or "refused" where the key or the model is not known."""
+    """Why there are none: the reading's reason, or "refused" if the key or the model is not known."""
     detail: str = ""
     shape: str | None = None
     """Where the answer stood, and the form of its logprobs: "chat/content", "legacy/tokens" ..."""

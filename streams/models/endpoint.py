@@ -56,7 +56,7 @@ class Endpoint(BaseModel):
         try:
             orjson.dumps(extra)
         except orjson.JSONEncodeError as error:
-            raise ValueError(f"no JSON: {error}") from None
+            raise ValueError(f"invalid JSON: {error}") from None
         return extra
 
     @field_validator("base_url")
@@ -65,9 +65,9 @@ class Endpoint(BaseModel):
         try:
             url = httpx.URL(base_url)
         except (httpx.InvalidURL, ValueError):
-            raise ValueError("no URL") from None
+            raise ValueError("not a URL") from None
         if not url.host or "%" in url.host or not 0 <= (url.port or 0) <= 65535:
-            raise ValueError("no URL with a host and a port that can be")
+            raise ValueError("not a URL with a host and a valid port")
         if url.userinfo or url.query or url.fragment:
             raise ValueError("holds more than a host and a path; a key belongs into the variable api_key_env")
         return base_url
@@ -80,7 +80,7 @@ class Endpoint(BaseModel):
 
     @property
     def price(self) -> Price:
-        """The endpoint's own price, or the price list's; raises SettingsError where neither knows it."""
+        """The endpoint's own price, or the price list's; raises SettingsError if neither knows it."""
         if self.input_usd_per_million is None or self.output_usd_per_million is None:
             return price_of(self.model)
         return Price(self.input_usd_per_million, self.output_usd_per_million)
@@ -88,7 +88,7 @@ class Endpoint(BaseModel):
     def api_key(self) -> SecretStr | None:
         """Return the key from the environment, without space around it.
 
-        Raises SettingsError where the variable is named but not set, or holds what no HTTP header can carry.
+        Raises SettingsError if the variable is named but not set, or holds what no HTTP header can carry.
         """
         if self.api_key_env is None:
             return None

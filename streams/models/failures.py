@@ -42,7 +42,8 @@ def judge(response: httpx.Response, secret: str | None) -> Refusal:
 
     Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key or a model that the endpoint does not take, and for
     a redirect, which is the answer of a wrong base_url. An account without money (402) or without quota (a 429 that does
-    not pass by itself) is no answer. A 400, 403 or 422 that names logprobs is a capability error, which is no outage; a 403 for a text that
+    not pass by itself) is no answer. A 400, 403 or 422 that names logprobs is a capability error, which is no outage; a
+    403 for a text that
     a moderation flagged (OpenRouter) and other 4xx are about this one request.
     """
     status = response.status_code
@@ -51,9 +52,9 @@ def judge(response: httpx.Response, secret: str | None) -> Refusal:
     detail = f"{status}: {message[:_MAX_DETAIL]}"
     said = f"{message} {about}".lower()
     if status == 402 or (status == 429 and _QUOTA_USED_UP in said):
-        # Whoever pays can mend it; until then it is as if the endpoint did not answer, and no attempt helps.
+        # Only the account's owner can mend it; until then it is as if the endpoint did not answer, and no attempt helps.
         detail = f"the account at {response.request.url.host} has no money or no quota left: {detail}"
-        return Refusal("http_402" if status == 402 else "quota_used_up", Reason.NO_ANSWER, detail)
+        return Refusal(outcome if status == 402 else "quota_used_up", Reason.NO_ANSWER, detail)
     if status in _AGAIN or status >= 500:
         raise Passing(outcome, detail, after=retry_after(response.headers, limited=status == 429))
     if status in {400, 403, 422} and "logprobs" in said:

@@ -20,7 +20,7 @@ from streams.models.failures import Passing, Refusal, judge
 _CONNECT_TIMEOUT_S = 10.0
 #: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
 _SHORTEST_KEY = 16
-#: The longest body that is read, bytes: the logprobs of the longest text with all that may stand beside them.
+#: The longest body that is read, bytes: the logprobs of the longest text with all that may come with them.
 MAX_BODY_BYTES = 32 * 1024 * 1024
 #: Any bytes are that; httpx would try three encodings on all headers for each look at one.
 _HEADER_ENCODING = "latin-1"
@@ -85,7 +85,7 @@ class Exchange:
             headers={"content-type": "application/json"}
             | ({"authorization": f"Bearer {self._secret}"} if self._secret else {}),
         ).headers
-        # An attempt's own time-out bounds the rest, which the transport would watch with timers of its own.
+        # An attempt's own time-out bounds the rest, for which the transport would need separate timers.
         self._extensions = {"timeout": {"connect": min(_CONNECT_TIMEOUT_S, endpoint.timeout_s)}}
         self._base = endpoint.base_url.rstrip("/")
         self._urls: dict[str, httpx.URL] = {}
@@ -172,7 +172,7 @@ class Exchange:
     def _pause_after(self, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and for how long the provider asked to be left alone.
 
-        A wait beyond the deadline is begun all the same: nobody is asked earlier than they wish, and as long as a provider
+        A wait beyond the deadline is begun all the same: no provider is asked earlier than it wishes, and as long as a provider
         takes nothing, tickets do not pass it by in a rush to the dearer tier.
         """
         if not isinstance(error, Passing):
@@ -180,9 +180,9 @@ class Exchange:
         return True if error.after is None else min(max(error.after, _SHORTEST_PAUSE_S), self._endpoint.deadline_s)
 
     async def _post(self, path: str, body: bytes) -> tuple[httpx.Response, bytes]:
-        """Send one request and return the response beside its body, of which one byte over MAX_BODY_BYTES is read at most.
+        """Send one request and return the response and its body, of which one byte over MAX_BODY_BYTES is read at most.
 
-        Raises Passing where either fails on the way.
+        Raises Passing if either fails on the way.
         """
         try:
             return await self._answer(self._request(path, body))
@@ -191,7 +191,7 @@ class Exchange:
                 raise self._late() from error
             raise Passing("connection", f"connection failed: {type(error.__cause__).__name__}") from error
         except (httpx.HTTPError, aiohttp.ClientError, UnicodeError) as error:
-            # The transport lets aiohttp's error through where a server does not speak HTTP, and another one for a status
+            # The transport lets aiohttp's error through if a server does not speak HTTP, and another one for a status
             # line whose reason is no UTF-8.
             raise Passing("connection", f"connection failed: {type(error).__name__}") from error
 

@@ -13,9 +13,9 @@ from streams.models.endpoint import Endpoint
 Api = Literal["chat", "responses", "completions"]
 
 PATHS: dict[Api, str] = {"chat": "/chat/completions", "responses": "/responses", "completions": "/completions"}
-#: Lengths to try where an answer is empty (a model that thinks first) and no error names one, tokens.
+#: Lengths to try if an answer is empty (a model that thinks first) and no error names one, tokens.
 LENGTHS = (1, 16, 64)
-#: Numbers of alternatives to try where an error names none: what most providers give, down to the fewest.
+#: Numbers of alternatives to try if an error names none: what most providers give, down to the fewest.
 KS = (20, 8, 5, 1)
 _LEAST = re.compile(r"(?:>=|at least|minimum|greater than or equal to|not? less than)\D{0,40}?(\d+)", re.IGNORECASE)
 _MOST = re.compile(
@@ -60,7 +60,7 @@ def _question(api: Api, asked: Asked, prompt: str) -> dict[str, Any]:
 
 
 def adapt(asked: Asked, detail: str) -> Asked | None:
-    """Return what to ask next after an error that says so, or None where it says nothing of use."""
+    """Return what to ask next after an error that says so, or None if it says nothing of use."""
     text = detail.lower()
     if "max_completion_tokens" in text and asked.length_field == "max_tokens":
         return replace(asked, length_field="max_completion_tokens")
@@ -75,7 +75,7 @@ def adapt(asked: Asked, detail: str) -> Asked | None:
 
 
 def longer(asked: Asked) -> Asked | None:
-    """Return what to ask next after an answer without text, or None where the longest was tried."""
+    """Return what to ask next after an answer without text, or None if the longest was tried."""
     length = next((length for length in LENGTHS if length > asked.length), None)
     return None if length is None else replace(asked, length=length)
 

@@ -33,7 +33,7 @@ _REASONS = {
 class PromptEndpoint(BaseModel):
     """An endpoint that gives prompt logprobs, and how they are asked for.
 
-    Each ticket is measured beside the cheap tier's call; one that goes straight to the big tier is not.
+    Each ticket is measured alongside the cheap tier's call; one that goes straight to the big tier is not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

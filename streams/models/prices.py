@@ -1,4 +1,4 @@
-"""The price list: ``prices.toml`` beside this file, or one of your own."""
+"""The price list: ``prices.toml`` next to this file, or one of your own."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _price(row: Mapping[str, Any]) -> Price:
 
 
 def price_of(model: str, path: Path = _BUNDLED) -> Price:
-    """Return the price of a model; raises SettingsError where the list has none, because an unknown cost is not zero."""
+    """Return the price of a model; raises SettingsError if the list has none, because an unknown cost is not zero."""
     for pattern, price in price_list(path):
         if fnmatch.fnmatchcase(model, pattern):
             return price

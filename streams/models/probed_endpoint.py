@@ -23,7 +23,7 @@ class ProbedEndpoint(Endpoint):
     """An endpoint, and its probe: one short prompt, one output token, on a schedule."""
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-    """What probes and alerts call it; a name of its own for every entry."""
+    """What probes and alerts call it; a separate name for every entry."""
     provider: Annotated[str, Field(max_length=MAX_NAME)] = ""
     """Who serves it; the URL's host without it."""
     api: Api = "chat"

@@ -14,11 +14,11 @@ _RESETS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None, *, limited: bool = True) -> float | None:
-    """Return the seconds to wait that the headers ask for, or None where they ask for nothing readable.
+    """Return the seconds to wait that the headers ask for, or None if they ask for nothing readable.
 
     Read in this order: ``retry-after-ms``; ``retry-after`` as seconds (decimals too) or an HTTP date; the longer
     of the ``x-ratelimit-reset-*`` durations ("6m0s", "12ms"). These stand on every response of some providers, so they
-    count only where the response says that a rate limit was met (``limited``). Header names are expected in lower case.
+    count only if the response says that a rate limit was met (``limited``). Header names are expected in lower case.
     """
     if (ms := _number(headers.get("retry-after-ms"))) is not None:
         return ms / 1000

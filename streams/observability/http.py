@@ -30,14 +30,14 @@ class Answer:
     stages: Mapping[str, Mapping[str, Any]]
 
     def body(self) -> str:
-        """Return it as JSON with each stage on a line of its own."""
+        """Return it as JSON with each agent on a separate line."""
         stages = ",\n".join(f"  {json.dumps(agent)}: {json.dumps(facts)}" for agent, facts in self.stages.items())
         facts = "".join(f" {json.dumps(name)}: {json.dumps(value)},\n" for name, value in self.facts.items())
         return f'{{\n "ok": {json.dumps(self.ok)},\n{facts} "stages": {{\n{stages}\n }}\n}}\n'
 
 
 def health(agents: Sequence[str], standings: Mapping[str, Standing]) -> Answer:
-    """Say whether no stage stands still (liveness): a worker that waits for its broker or its models is well."""
+    """Say whether no agent stalls (liveness): a worker that waits for its broker or its models is well."""
     stages: dict[str, dict[str, Any]] = {agent: {"state": "starting"} for agent in agents}
     for agent, standing in standings.items():
         stages[agent] = {"state": standing.state, "quiet_s": round(standing.quiet_s, 1)}
@@ -53,7 +53,7 @@ def readiness(
     *,
     started: bool,
 ) -> Answer:
-    """Say whether the worker has started, is not about to stop, and every stage is a member of its group.
+    """Say whether the worker has started, is not about to stop, and every agent is a member of its group.
 
     A worker whose endpoints are ``down`` is ready all the same, but "degraded": its tickets wait. ``contracts`` says of
     each tier that is asked here what its check at the start found.
@@ -71,7 +71,7 @@ async def serve_metrics(
 ) -> AsyncIterator[int | None]:
     """Serve /metrics and the ``pages`` by their paths, and yield the port.
 
-    Without a configured port nothing is served and None is yielded. Raises StopWorker where the port cannot be had.
+    Without a configured port nothing is served and None is yielded. Raises StopWorker if the port cannot be had.
     """
     if settings.port is None:
         yield None

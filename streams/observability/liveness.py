@@ -1,6 +1,6 @@
-"""Whether a stage gets on with its work, has none, waits for somebody else, or stands still.
+"""Whether an agent gets on with its work, has none, waits for somebody else, or stalls.
 
-Pure: what was seen of the stage at one moment goes in, what it means comes out.
+Pure: what was seen of the agent at one moment goes in, what it means comes out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a stage does."""
+    """What an agent does."""
 
     PROGRESSING = "progressing"
     """There was a sign of life since the sample before."""
@@ -27,7 +27,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen of one stage at one moment."""
+    """What was seen of one agent at one moment."""
 
     at_s: float
     """On a clock that never goes back."""
@@ -36,7 +36,7 @@ class Sample:
     unfinished: int = 0
     """Messages that were taken and are not finished."""
     lag: int | None = 0
-    """Messages that wait to be taken; None where the broker does not say. Looked at only without a new sign of life."""
+    """Messages that wait to be taken; None if the broker does not say. Looked at only without a new sign of life."""
     joined: bool = True
     """Whether an assignment stands, of no partition even."""
     sending: bool = False
@@ -45,17 +45,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a stage does, and for how long it has had work without a sign of life (seconds)."""
+    """What an agent does, and for how long it has had work without a sign of life (seconds)."""
 
     state: State
     quiet_s: float = 0.0
 
 
 class Progress:
-    """Takes one stage's samples in their order.
+    """Takes one agent's samples in their order.
 
-    ``limit_s`` is how long there may be work and no sign of life. Where nobody looked for half of that, the process
-    itself stood still (it was frozen, or its machine asleep), so the time in between is nobody's fault.
+    ``limit_s`` is how long there may be work and no sign of life. If the watchdog did not look for half of that, the process
+    itself stalled (it was frozen, or its machine asleep), so the time in between does not count.
     """
 
     def __init__(self, limit_s: float) -> None:

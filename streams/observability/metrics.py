@@ -112,11 +112,11 @@ class MetricsObserver(Observer):
             "endpoint",
             "what",
         )
-        self._stale = gauge("policy_stale", "1 while a tier's model has changed and nobody has acknowledged it", "tier")
+        self._stale = gauge("policy_stale", "1 from a change of a tier's model until it is acknowledged", "tier")
         self._quiet = gauge(
-            "without_progress_seconds", "How long there has been work and no sign of life; 0 where all is well", "agent"
+            "without_progress_seconds", "How long there has been work and no sign of life; 0 if all is well", "agent"
         )
-        self._stalled = gauge("stalled", "1 once a stage stands still, and its worker is about to end", "agent")
+        self._stalled = gauge("stalled", "1 once an agent stalls, and its worker is about to end", "agent")
         self._over_budget = counter("over_budget_total", "Tickets in review because the hour's escalations are used up")
         self._reviews = gauge("reviews_waiting", "Reviews that wait in the review store for a decision", "agent")
         self._oldest = gauge(
@@ -151,7 +151,7 @@ class MetricsObserver(Observer):
         self._stale.labels(tier).set(stale)
 
     def standing(self, agent: str, standing: Standing) -> None:
-        """Set how a stage stands, as the watchdog saw it."""
+        """Set how an agent stands, as the watchdog saw it."""
         self._quiet.labels(agent).set(standing.quiet_s)
         self._stalled.labels(agent).set(standing.state is State.STALLED)
 

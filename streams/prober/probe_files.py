@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from streams.core.drift import ProbeRow, Unusable, read_row
+from streams.core.signal.body import loads
 from streams.files import file_lines
 
 
@@ -23,10 +21,6 @@ def read_rows(path: Path) -> Iterator[ProbeRow | Unusable]:
 
 def _parsed(line: bytes) -> Any:
     try:
-        return orjson.loads(line)
-    except ValueError:
-        pass
-    try:
-        return json.loads(line)  # Python writes NaN and Infinity, which are no JSON, and reads them
+        return loads(line)
     except (ValueError, RecursionError):
         return None

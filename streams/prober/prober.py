@@ -108,7 +108,7 @@ class Prober:
             log.info("this prober leads", endpoints=len(self._endpoints))
             await leadership.lost()
             self._metrics.leads(leading=False)
-            log.info("another prober leads, or nobody")
+            log.info("this prober no longer leads")
 
 
 async def probe_once(endpoints: Sequence[ProbedEndpoint]) -> list[Probe]:

@@ -20,7 +20,7 @@ from streams.models.probed_endpoint import ProbedEndpoint
 #: Requests in one probe; what an endpoint takes is remembered, so that only the first probe needs more than one.
 _MOST_REQUESTS = 8
 _MAX_ERROR = 300
-#: An answer that was cut before its first token, or began with thinking, may have one where more is asked for.
+#: An answer that was cut before its first token, or began with thinking, may have one if more is asked for.
 _TOO_SHORT = frozenset({Reason.NO_CONTENT, Reason.TRUNCATED})
 
 
@@ -35,7 +35,7 @@ class _Failed:
 class Probing:
     """One endpoint's prober. ``probe`` never raises but cancellation: an endpoint in trouble is a finding.
 
-    Raises SettingsError where the key is not in the environment, or the price is unknown.
+    Raises SettingsError if the key is not in the environment, or the price is unknown.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Probing:
     async def probe(self, slot_ms: int) -> Probe:
         """Make the probe of one slot of the schedule.
 
-        A request that the endpoint refuses for what it asks (a longer answer, fewer alternatives) is made anew.
+        A request that the endpoint refuses for what it asks (a longer answer, fewer alternatives) is made again.
         """
         at_ms, asked = self._wall_ms(), self._asked
         prompt_tokens = completion_tokens = 0

@@ -1,1 +1,1 @@
-"""What waits for a person: the review store, and what a decision becomes."""
+"""What waits for a reviewer: the review store, and what a decision becomes."""

@@ -1,4 +1,4 @@
-"""A person's decision on a review, and the two messages that tell it."""
+"""A reviewer's decision on a review, and the two messages that tell it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.errors import HedgerowError
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided, as the two messages that tell it; ``sent`` once Kafka has both."""
+    """What a reviewer decided, as the two messages that tell it; ``sent`` once Kafka has both."""
 
     verdict: Verdict
     routed: Routed
@@ -20,11 +20,11 @@ class Decision:
 
 
 class DecisionRefused(HedgerowError):
-    """A decision that cannot be taken, with one line for the person who made it."""
+    """A decision that cannot be taken, with one line for the reviewer who made it."""
 
 
 class AlreadyDecided(DecisionRefused):
-    """Somebody was first, or the same person with another label; ``decision`` is the one that stands."""
+    """Somebody was first, or the same reviewer with another label; ``decision`` is the one that stands."""
 
     def __init__(self, decision: Decision) -> None:
         verdict = decision.verdict

@@ -15,7 +15,7 @@ _Waiting = tuple[Review, asyncio.Future[None]]
 
 
 class ReviewQueue(Protocol):
-    """Where reviews wait for a person; the ReviewStore is one."""
+    """A queue of reviews that wait for a reviewer; the ReviewStore is one."""
 
     def add_all(self, reviews: Sequence[Review]) -> int:
         """Store reviews durably before returning, all or none; those that are there already stay as they are."""
@@ -33,9 +33,10 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, review: Review) -> None:
-        """Return once the review is stored; raises what the queue raises, and TryAgain where it does not answer.
+        """Return once the review is stored; raises what the queue raises, and TryAgain if it does not answer.
 
-        Whoever is cancelled while waiting leaves the review to be stored, which does no harm: storing twice changes nothing.
+        If the caller is cancelled while it waits, the review is stored all the same. That does no harm: storing twice
+        changes nothing.
         """
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((review, stored))
@@ -54,7 +55,7 @@ class GroupCommit:
             self._task = None
 
     async def _try(self, together: Sequence[_Waiting]) -> bool:
-        """Store these in one transaction and answer all of them; False where another try could tell them apart."""
+        """Store these in one transaction and answer all of them; False if another try could tell them apart."""
         error: Exception | None = None
         try:
             async with asyncio.timeout(_PATIENCE_S):

@@ -1,7 +1,7 @@
-"""The review queue: doubtful tickets wait here for a person, and decisions wait here until Kafka has them.
+"""The review queue: doubtful tickets wait here for a reviewer, and decisions wait here until Kafka has them.
 
 One row per review walks one way through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one
-conditional UPDATE, so of two people the database lets one win. A decision that is stored is not yet told to anybody:
+conditional UPDATE, so of two reviewers the database lets one win. A decision that is stored is not yet sent:
 it stays in ``unsent`` until its messages are marked as sent, so a crash repeats the sending, harmless by their ids.
 """
 
@@ -91,7 +91,7 @@ class _Backend:
     patience: dict[str, str]
     """The connection option that bounds a wait, in seconds, unless the URL has its own."""
     lock_schema: str
-    """Makes other processes wait until this transaction ends; PostgreSQL's number is any that nobody else locks."""
+    """Makes other processes wait until this transaction ends; PostgreSQL's number is any that no other program locks."""
     insert: Callable[[sa.Table], Any]
     """The dialect's INSERT, which knows ON CONFLICT DO NOTHING."""
 
@@ -137,7 +137,7 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _passes(error: sa.exc.DBAPIError) -> bool:
-    """Return whether the next attempt may succeed: the database is locked or away, not wrong."""
+    """Return whether the next attempt may succeed: the database is locked or unavailable, not wrong."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # the low byte is the primary code
@@ -149,7 +149,7 @@ class ReviewStore:
 
     ``labels``, where given, are the only ones that a decision may name. The tables are created at first use. Every
     method blocks on the database (at most 10 s for SQLite's lock or PostgreSQL's connection, unless the URL says
-    otherwise) and raises TryAgain where it is locked or away, SettingsError where this release cannot use it.
+    otherwise) and raises TryAgain if it is locked or unavailable, SettingsError if this release cannot use it.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class ReviewStore:
         self._prepared = False
 
     def add(self, review: Review) -> bool:
-        """Store one review durably; return False where it was there before, waiting or decided."""
+        """Store one review durably; return False if it was there before, waiting or decided."""
         return self.add_all([review]) == 1
 
     def add_all(self, reviews: Iterable[Review]) -> int:
@@ -214,7 +214,7 @@ class ReviewStore:
     def decide(self, review_id: str, label: str, by: str, note: str, at_ms: int) -> Decision:
         """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent.
 
-        The same label by the same person again returns the first decision. Raises AlreadyDecided where another one
+        The same label by the same reviewer again returns the first decision. Raises AlreadyDecided if another one
         stands, and DecisionRefused for a review that is not here, an unknown label or an impossible value.
         """
         if self._labels is not None and label not in self._labels:
@@ -235,7 +235,7 @@ class ReviewStore:
         return [item.decision for item in items if item.decision is not None]
 
     def mark_sent(self, review_id: str) -> bool:
-        """Note that the broker has acknowledged both messages; return False where nothing was left to note."""
+        """Note that the broker has acknowledged both messages; return False if nothing was left to note."""
         return self._advance(review_id, _DECIDED, {"state": _SENT})
 
     def close(self) -> None:
@@ -243,7 +243,7 @@ class ReviewStore:
         self._engine.dispose()
 
     def _advance(self, review_id: str, state: str, values: dict[str, Any]) -> bool:
-        """Write ``values`` if the review is in ``state``, and return whether it was: of two callers one is told so."""
+        """Write ``values`` if the review is in ``state``, and return whether it was: of two callers one receives True."""
         here = (_C.review_id == review_id) & (_C.state == state)
         with self._transaction() as connection:
             return connection.execute(sa.update(_REVIEWS).where(here).values(values)).rowcount == 1
@@ -272,7 +272,7 @@ class ReviewStore:
     def _transaction(self) -> Iterator[sa.Connection]:
         """Open one transaction on prepared tables; what the database raises comes out as one of our errors.
 
-        A transaction that writes begins with its write: SQLite then waits for its turn, where a reader that turns
+        A transaction that writes begins with its write: SQLite then waits for its turn, whereas a reader that turns
         writer would be refused at once.
         """
         try:
@@ -286,7 +286,7 @@ class ReviewStore:
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).partition("\n")[0]
             if _passes(error):
-                raise TryAgain(f"{self._name} is busy or away: {reason}") from error
+                raise TryAgain(f"{self._name} is busy or unavailable: {reason}") from error
             raise SettingsError(f"{self._name} cannot be used: {reason}") from error
 
     def _prepare(self) -> None:

@@ -13,7 +13,7 @@ class ReservedPort:
     """A TCP port of 127.0.0.1 that is kept for one server, also while that server is down.
 
     On Linux the socket stays bound, without listening, until `release`. With SO_REUSEADDR on both sides a server can
-    listen beside it, while the kernel gives the port to nobody who asks for any port, nor to an outgoing connection.
+    listen alongside it, while the kernel gives the port to no program that asks for any port, nor to an outgoing connection.
     Elsewhere a bound socket keeps the server out as well, so it is closed at once, and the server may, rarely, find the
     port taken.
     """

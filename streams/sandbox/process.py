@@ -34,7 +34,7 @@ _TAIL_BYTES = 8192
 class ChildProcess:
     """One running command, its output kept for error messages, killed with us whatever ends us.
 
-    It belongs to no event loop: it may be started in one and stopped in another. It has a session of its own, so that
+    It belongs to no event loop: it may be started in one and stopped in another. It has a separate session, so that
     Ctrl-C reaches only us and we choose the order of stopping.
     """
 

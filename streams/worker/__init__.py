@@ -1,1 +1,1 @@
-"""The worker process: its stages, its watchdog, its end."""
+"""The worker process: its agents, its watchdog, its end."""

@@ -1,4 +1,4 @@
-"""The last resort of a worker process: a thread that ends it when its event loop stands still, or when stopping takes too long."""
+"""The last resort of a worker process: a thread that ends it when its event loop stalls, or when stopping takes too long."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class HardStop:
                     self._end(f"not stopped within {self._stop_s:g} s; ended{self._place()}")
                     return
             elif still >= self._still_s:
-                self._end(f"the event loop stands still for {still:g} s; ended{self._place()}")
+                self._end(f"the event loop has stalled for {still:g} s; ended{self._place()}")
                 return
 
     def _place(self) -> str:

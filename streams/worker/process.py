@@ -18,8 +18,8 @@ def tune_interpreter() -> None:
     """Set what a worker process wants of the interpreter; called once, when everything is imported.
 
     The garbage collector looks less often, and never at what is there for good: messages hold no cycles, but thousands of them
-    are alive at once, and with the default thresholds a third of the CPU time of the score stage went into looking through
-    them. Threads hand over ten times sooner than by default: the review store and the metrics page have threads of their own,
+    are alive at once, and with the default thresholds a third of the CPU time of the score agent went into looking through
+    them. Threads hand over ten times sooner than by default: the review store and the metrics page have separate threads,
     and while one is at work the event loop waits for its turn.
     """
     gc.collect()
@@ -31,8 +31,8 @@ def tune_interpreter() -> None:
 async def run_worker(settings: Settings, agents: Sequence[AgentName]) -> None:
     """Run a worker until SIGTERM or SIGINT, as the last thing that this process does.
 
-    Raises StopWorker where nothing can succeed any more. From the stop on the process has a bounded time to be gone, and
-    its event loop never more than the stall limit to stand still: over either it is ended hard.
+    Raises StopWorker if nothing can succeed any more. The process is ended hard if its event loop makes no progress for
+    the stall limit, or if it is not gone within a bounded time after the stop.
     """
     worker = Worker(settings, agents)
     hard_stop = HardStop(settings.worker.stalled_after_s)

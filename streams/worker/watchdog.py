@@ -1,4 +1,4 @@
-"""The watchdog of a worker: looks at every stage now and then, says how it stands, and ends a worker that stands still."""
+"""The watchdog of a worker: looks at every agent now and then, says how it stands, and ends a worker that stalls."""
 
 from __future__ import annotations
 
@@ -18,22 +18,20 @@ from streams.observability.metrics import MetricsObserver
 
 log = structlog.get_logger(__name__)
 
-#: Returns how many records wait from these offsets on, or None where the broker does not answer.
+#: Returns how many records wait from these offsets on, or None if the broker does not answer.
 LagOf = Callable[[Mapping[tuple[str, int], int | None]], Awaitable[int | None]]
-#: A limit is so many looks long.
+#: How many times the watchdog looks within one limit.
 _LOOKS = 10
 
 
 class WatchedObserver(MetricsObserver):
-    """The metrics, and beside them each agent's signs of life and how many partitions its last rebalance gave it."""
+    """The metrics, and alongside them each agent's signs of life and how many partitions its last rebalance gave it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.signs: Counter[str] = Counter()
         self.rebalances = Changes()
         self.partitions: dict[str, int] = {}
-        self.waiting: Counter[str] = Counter()
-        """Messages of each agent that wait for what they need."""
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out; a message is finished."""
@@ -51,9 +49,8 @@ class WatchedObserver(MetricsObserver):
         super().skipped(agent, why, count)
 
     def held(self, agent: str, count: int) -> None:
-        """Count messages that wait for what they need, which is no standstill."""
+        """Take a hold that begins or ends for a sign of life."""
         self.signs[agent] += 1
-        self.waiting[agent] = count
         super().held(agent, count)
 
     def rebalanced(self, agent: str, partitions: int, seconds: float) -> None:
@@ -64,15 +61,15 @@ class WatchedObserver(MetricsObserver):
         self.rebalances.note()
 
     def replayed(self, agent: str) -> None:
-        """Count one old message that a stage's memory has read again."""
+        """Count one old message that an agent's memory has read again."""
         self.signs[agent] += 1
 
 
 class Watchdog:
-    """Samples the stages of one worker; ``standings`` has what it saw last, by agent.
+    """Samples the agents of one worker; ``standings`` has what it saw last, by agent.
 
-    A stage that had work and no sign of life for ``limit_s`` seconds is given up, with the one line that says so, and with it
-    its worker. ``lag_of`` is asked about a stage that shows none.
+    An agent that had work and no sign of life for ``limit_s`` seconds is given up, with the one line that says so, and with it
+    its worker. ``lag_of`` is asked about an agent that shows none.
     """
 
     def __init__(
@@ -94,13 +91,13 @@ class Watchdog:
         self._now = now
 
     async def run(self) -> None:
-        """Look at every stage, again and again, until one is given up."""
+        """Look at every agent, again and again, until one is given up."""
         while not any(standing.state is State.STALLED for standing in self.standings.values()):
             await asyncio.gather(*(self.look(agent) for agent in self._services))
             await asyncio.sleep(self._interval_s)
 
     async def look(self, agent: str) -> None:
-        """Take one stage's sample, and act on it."""
+        """Take one agent's sample, and act on it."""
         sample = await self._sample(agent)
         standing = self._progress[agent].update(sample)
         self.standings[agent] = standing
@@ -108,7 +105,7 @@ class Watchdog:
         if standing.state is State.STALLED:
             self._services[agent].give_up(
                 StopWorker(
-                    f"the {agent} agent stands still: {sample.unfinished} messages in progress, {sample.lag} or more "
+                    f"the {agent} agent has stalled: {sample.unfinished} messages in progress, {sample.lag} or more "
                     f"waiting, and no sign of life for {standing.quiet_s:.0f} s; start the worker again"
                 )
             )
@@ -136,5 +133,5 @@ class Watchdog:
             unfinished=workload.unfinished,
             lag=lag,
             joined=self.joined(agent),
-            sending=workload.sending or self._observer.waiting[agent] > 0,
+            sending=workload.sending or workload.held > 0,
         )

@@ -22,7 +22,7 @@ FAULTS = ("rate_limit", "server_error", "hang", "cheap:server_error", "big:serve
 def impatient(settings: Settings, mode: str = "hold") -> Settings:
     """Return settings whose endpoints are given up soon."""
     tiers = settings.tiers
-    limits = {"timeout_s": 0.5, "deadline_s": 2.0, "attempts": 2, "concurrency": 16}
+    limits = {"timeout_s": 2.0, "deadline_s": 8.0, "attempts": 2, "concurrency": 16}
     return settings.model_copy(
         update={
             "tiers": tiers.model_copy(

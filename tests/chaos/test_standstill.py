@@ -8,7 +8,7 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +84,14 @@ class Supervised:
 
 
 @asynccontextmanager
-async def supervised(broker: EmbeddedBroker, models: ModelServer, folder: Path) -> AsyncIterator[Supervised]:
+async def supervised(
+    broker: EmbeddedBroker,
+    models: ModelServer,
+    folder: Path,
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+) -> AsyncIterator[Supervised]:
     connection, prefix = local_connection(broker), f"still-{secrets.token_hex(4)}."
-    settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix)
+    settings = change(demo_settings(connection, models.url, models.labels, Policy(), folder, prefix))
     with ReservedPort() as port:
         settings = settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"port": port.number})})
         config = folder / "hedgerow.yaml"
@@ -113,7 +118,7 @@ async def test_a_worker_that_reads_nothing_ends_itself_and_its_successor_complet
     async with supervised(embedded_broker, model_server, tmp_path) as pipeline:
         status, line = await ended(pipeline.troubled("never_drains"))
         assert status == 2
-        assert re.match(r"hedgerow: the classify agent stands still: 0 messages in progress, \d+ or more waiting", line)
+        assert re.match(r"hedgerow: the classify agent has stalled: 0 messages in progress, \d+ or more waiting", line)
         second = pipeline.well()
         try:
             ends = await pipeline.outcomes()
@@ -144,7 +149,7 @@ async def test_what_cannot_be_stopped_in_good_order_is_ended_hard_and_what_can_e
     assert hung[0] == 1
     assert re.match(r"hedgerow: not stopped within 3.1 s; ended in ", hung[1])
     assert blocked[0] == 1
-    assert re.match(r"hedgerow: the event loop stands still for \d s; ended in .*troubled_worker.py:\d+", blocked[1])
+    assert re.match(r"hedgerow: the event loop has stalled for \d s; ended in .*troubled_worker.py:\d+", blocked[1])
     # Within its bound, or it would have been ended hard too.
     assert waited[0] == 0, waited[1]
 

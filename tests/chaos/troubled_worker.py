@@ -55,7 +55,7 @@ def main(config: str, trouble: str, *agents: AgentName) -> None:
         hard_stop.STOP_MARGIN_S = 2.0
     if trouble == "never_drains":
         Consumer._drain_messages = never_drains
-    else:
+    elif trouble != "outage":  # which is none of the worker's
         handler = {"hangs": hangs, "waits": waits, "blocks": blocks}[trouble]
         worker_module.ClassifyHandler = lambda *_args, **_kwargs: handler  # type: ignore[misc, assignment]
     try:

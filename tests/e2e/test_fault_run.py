@@ -49,7 +49,7 @@ def test_some_calls_then_every_call(tmp_path: Path, fault: str) -> None:
     assert 1 <= alerts["signal_outage"] <= 2  # the big tier's too, where it is asked often enough to tell
     assert 1 <= alerts["contract_changed"] <= 2
     assert "recovered" not in alerts
-    # Spend is held: what is beyond the hour's escalations is in front of a person, and that is told once.
+    # Spend is held: what is beyond the hour's escalations is with a reviewer, and that is told once.
     assert figures["escalation_rate"] * TICKETS <= MOST + 1e-9
     assert figures["escalations_over_budget"] > 0
     assert alerts["escalation_budget"] == 1

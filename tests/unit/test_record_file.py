@@ -35,7 +35,7 @@ def test_a_line_that_a_crash_cut_off_is_dropped(tmp_path: Path) -> None:
 def test_opening_alone_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(b"precious notes, no records\n")
-    with pytest.raises(SettingsError, match=r"line 1 of .*r.jsonl is no record"):
+    with pytest.raises(SettingsError, match=r"line 1 of .*r.jsonl is not a record"):
         RecordFile(path)
     assert path.read_bytes() == b"precious notes, no records\n"
 

@@ -252,7 +252,7 @@ class TestLabelsWithDescriptions:
             if fits:
                 check_settings(values, "x")
             else:
-                assert "names labels that are none" in refusal(values)
+                assert "names unknown labels" in refusal(values)
 
     def test_keep_their_order_in_a_file(self, tmp_path: Path) -> None:
         settings = check_settings(valid() | {"labels": self.LABELS, "instructions": "Be strict."}, "x")
@@ -328,17 +328,17 @@ class TestFiles:
             (b"", "a mapping is expected, not NoneType"),
             (b"[1, 2]", "a mapping is expected, not list"),
             (b"just text", "a mapping is expected, not str"),
-            (b"a: [1", "no valid YAML in line"),
-            (b"a: b: c", "no valid YAML in line 1"),
+            (b"a: [1", "invalid YAML in line"),
+            (b"a: b: c", "invalid YAML in line 1"),
             (b"\xff\xfe\xfd", "its byte order mark says UTF-16 LE"),
-            (b"\xfd\xff", "no valid YAML"),
-            (b"a: 2026-13-45", "no valid YAML"),
-            (b"a: \x01", "no valid YAML"),
-            (b"a: !!python/object:os.system {}", "no valid YAML in line 1"),
-            (b"a: " + b"[" * 50_000, "no valid YAML"),
+            (b"\xfd\xff", "invalid YAML"),
+            (b"a: 2026-13-45", "invalid YAML"),
+            (b"a: \x01", "invalid YAML"),
+            (b"a: !!python/object:os.system {}", "invalid YAML in line 1"),
+            (b"a: " + b"[" * 50_000, "invalid YAML"),
             (b"1: 2", "unknown key 1"),
-            (b"labels: {a: first, b: x,\n  a: second}", "no valid YAML in line 2, column 3: this key is there twice"),
-            (b"labels: [a, b]\nlabels: [c, d]", "no valid YAML in line 2, column 1: this key is there twice"),
+            (b"labels: {a: first, b: x,\n  a: second}", "invalid YAML in line 2, column 3: this key is there twice"),
+            (b"labels: [a, b]\nlabels: [c, d]", "invalid YAML in line 2, column 1: this key is there twice"),
             (b"x: &x {a: 1}\ny: {<<: *x, a: 2}", "unknown key x"),
             (b"labels: [a, b]", "tiers is missing"),
         ],

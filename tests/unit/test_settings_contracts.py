@@ -62,7 +62,7 @@ def test_a_file_beside_the_settings(tmp_path: Path) -> None:
     [
         ({"contracts": [PAPER]}, "there is none for the big tier's big-model"),
         (file(min_k=20), None),
-        (file({**EXCEPTION, "labels": ["dragons"]}), "labels that are none: dragons"),
+        (file({**EXCEPTION, "labels": ["dragons"]}), "unknown labels: dragons"),
         (
             file({name: value for name, value in EXCEPTION.items() if name != "expires"}),
             "exceptions.0.expires is missing",

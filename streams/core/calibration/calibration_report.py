@@ -23,12 +23,25 @@ from streams.core.calibration.measures import (
 )
 from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record, data_hash, origin
-from streams.core.calibration.selection import Selection, shown
+from streams.core.calibration.selection import Selection, select, shown
 from streams.core.policy.fitted import READING, Fitted, Promise
 from streams.core.policy.policy import Policy, skips_cheap
 
 _CURVE_POINTS = 100
 _REVIEW_STEPS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+
+
+def calibrated(
+    records: Sequence[Record], promise: Promise, date: datetime.date, *, base: Policy | None = None, seed: int = 0
+) -> tuple[Policy, dict[str, Any]]:
+    """Return the policy that is fitted to these records, and its report.
+
+    ``base`` and ``seed`` are those of ``select``. Raises NoPolicy if no policy keeps the promise, and SettingsError for
+    records that no policy can be fitted to.
+    """
+    selection = select(records, promise, base=base, seed=seed)
+    found = report(selection, promise)
+    return fitted_policy(selection, records, promise, date, found["figures"]), found
 
 
 def fitted_policy(
@@ -78,7 +91,7 @@ def report(selection: Selection, promise: Promise) -> dict[str, Any]:
 
 
 def frontier(selection: Selection, promise: Promise) -> list[dict[str, float]]:
-    """Return what more work for people would save: the best saving for each review share, on the explored half.
+    """Return what more work for reviewers would save: the best saving for each review share, on the explored half.
 
     Among policies that keep the rest of the promise and err no more there than the chosen one does.
     """

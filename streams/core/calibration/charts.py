@@ -100,7 +100,7 @@ def _frontier(report: dict[str, Any]) -> Chart:
     here = (report["figures"]["review_rate"], report["figures"]["saving"] or 0.0)
     low = min(0.0, min((saving for _, saving in rows), default=0.0))
     return Chart(
-        "what people's work buys",
+        "what reviewers' work buys",
         "tickets in review, %",
         "saved against all-big, %",
         (0.0, max(0.05, here[0], *(share for share, _ in rows))),

@@ -1,4 +1,4 @@
-"""The figures of a policy on recorded answers: what it saves, how right it is, and what it leaves to people."""
+"""The figures of a policy on recorded answers: what it saves, how right it is, and what it leaves to reviewers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def whatif(policy: Policy, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the figures of replayed tickets; None where there is nothing to divide by.
+    """Return the figures of replayed tickets; None if there is nothing to divide by.
 
     Shares are of all tickets, costs in USD of the model calls that the policy pays. Accuracies are over the tickets that
-    are routed without a person and have a gold label, the two single tiers' over the same tickets; ``accepted_error``
+    are routed without a reviewer and have a gold label, the two single tiers' over the same tickets; ``accepted_error``
     is the share of wrong labels there, and ``ece`` the expected calibration error of the deciding tier's confidence
     there (15 bins of equal mass). ``accuracy_*_alone`` are over every labelled ticket; ``cost_per_correct`` is what
     labelled tickets cost for each right label. A ticket without a gold label counts for shares and costs only, and in
-    ``accepted_unlabelled`` if it is routed: out of scope, it belongs in front of a person.
+    ``accepted_unlabelled`` if it is routed: out of scope, it belongs with a reviewer.
     """
     accepted = [outcome for outcome in outcomes if outcome.accepted]
     known = [outcome for outcome in accepted if outcome.right is not None]

@@ -10,7 +10,7 @@ from streams.core.calibration.policy_replay import Outcome
 
 
 def label_figures(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
-    """Return the figures of each label, by name; None where there is nothing to divide by.
+    """Return the figures of each label, by name; None if there is nothing to divide by.
 
     Only tickets with a gold label count. ``support`` is how many of them have this one, ``routed`` how many of those
     were routed without a reviewer. ``precision`` is the share of right labels among the tickets routed as this one,

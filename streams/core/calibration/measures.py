@@ -68,7 +68,7 @@ def log_loss(confidence: Floats, right: Floats) -> float:
 
 
 def auroc(confidence: Floats, right: Floats) -> float | None:
-    """Return the chance that a right answer is surer than a wrong one (ties count half); None where there is no pair."""
+    """Return the chance that a right answer is surer than a wrong one (ties count half); None if there is no pair."""
     hits = right > 0.5
     positives, negatives = int(hits.sum()), int((~hits).sum())
     if not positives or not negatives:

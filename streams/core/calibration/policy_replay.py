@@ -27,7 +27,7 @@ class Outcome:
 
     @property
     def accepted(self) -> bool:
-        """Whether a label went out without a person."""
+        """Whether a label went out without a reviewer."""
         return self.end != "review"
 
     @property

@@ -22,7 +22,7 @@ class Record(Value):
 
     @property
     def gold(self) -> str | None:
-        """The ticket's label where it is known."""
+        """The ticket's label if it is known."""
         return self.ticket.label
 
 
@@ -42,13 +42,13 @@ def read_record(line: bytes, where: str) -> Record:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         at = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{where} is no record{f' ({at})' if at else ''}: {first['msg']}") from None
+        raise SettingsError(f"{where} is not a record{f' ({at})' if at else ''}: {first['msg']}") from None
 
 
 def origin(records: Sequence[Record]) -> Origin:
     """Return what the records have in common.
 
-    Raises SettingsError where a tier has records of two models or prompts, or no scored answer at all: figures over a
+    Raises SettingsError if a tier has records of two models or prompts, or no scored answer at all: figures over a
     mixture say nothing about either.
     """
     return Origin(
@@ -64,7 +64,7 @@ def data_hash(records: Sequence[Record]) -> str:
 
 
 def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> None:
-    """Raise SettingsError where a policy was fitted on other labels, models or prompts than the records have.
+    """Raise SettingsError if a policy was fitted on other labels, models or prompts than the records have.
 
     The records keep the labels' masses, so that the numbers of today's reading follow from them; a policy fitted with
     another reading is refused.
@@ -91,7 +91,9 @@ def _tier(calls: Sequence[Call], tier: Tier) -> FittedTier:
     for name in ("model_asked", "model_returned", "prompt_hash"):
         found = sorted({str(getattr(call, name)) for call in scored})
         if len(found) > 1:
-            raise SettingsError(f"the records mix several values of {tier}.{name} ({', '.join(found[:3])}): part them")
+            raise SettingsError(
+                f"the records mix several values of {tier}.{name} ({', '.join(found[:3])}): separate them"
+            )
     first = scored[0]
     return FittedTier(model_asked=first.model_asked, model_returned=first.model_returned, prompt_hash=first.prompt_hash)
 
@@ -105,5 +107,5 @@ def _labels(records: Sequence[Record]) -> tuple[str, ...]:
     }
     sets = {frozenset(labels) for labels in found}
     if len(sets) > 1:
-        raise SettingsError("the records mix several sets of labels: part them")
+        raise SettingsError("the records mix several sets of labels: separate them")
     return min(found, default=())

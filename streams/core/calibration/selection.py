@@ -1,4 +1,4 @@
-"""Chooses a policy whose accepted error is bounded, without being fooled by having had so many to choose from.
+"""Chooses a policy whose accepted error is bounded, without being fooled by the great number of candidates.
 
 Pareto testing (Laufer-Goldshtein et al. 2022, arXiv 2210.07913), a fixed-sequence form of Learn then Test (Angelopoulos
 et al. 2021, arXiv 2110.01052). The records are parted in two. On the first half the maps are fitted, all thresholds are
@@ -79,8 +79,8 @@ def halves(records: Sequence[Record], seed: int = 0) -> tuple[list[Record], list
 def select(records: Sequence[Record], promise: Promise, *, base: Policy | None = None, seed: int = 0) -> Selection:
     """Return the policy for these records; ``base`` gives what is not searched: basis, least covered mass, limits.
 
-    Audits take no part in the search: what they send to people is a random share of what is accepted. Raises NoPolicy
-    where there are too few labels or no policy keeps the bound.
+    Audits take no part in the search: what they send to reviewers is a random share of what is accepted. Raises NoPolicy
+    if there are too few labels or no policy keeps the bound.
     """
     labelled = sum(record.gold is not None for record in records)
     if labelled < MIN_LABELLED:
@@ -165,7 +165,7 @@ def _path(
         fits = eligible & (error <= target)
         if not fits.any():
             continue
-        # Where the saving wanted is out of reach, what comes nearest to it counts, not what people cost.
+        # If the saving wanted is out of reach, what comes nearest to it counts, not what reviewers cost.
         reached = fits & saves
         price = np.where(reached, cost, np.inf) if reached.any() else np.where(fits, swept.cost_usd[:, None], np.inf)
         best = np.flatnonzero(price == price.min())

@@ -1,4 +1,4 @@
-"""Every combination of thresholds at once: what it accepts, gets wrong, sends to people and costs.
+"""Every combination of thresholds at once: what it accepts, gets wrong, sends to reviewers and costs.
 
 A proposal, not a proof: `select` takes the promising ones from here and tests them on other records.
 """

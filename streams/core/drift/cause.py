@@ -10,7 +10,7 @@ from schemas import Alert
 from streams.core.drift.alert_kinds import MODEL_MOVED, WatchKind
 
 MAX_SOURCES: Final = 2_000
-"""So many sources are followed at once; the one not heard of for longest is forgotten."""
+"""The number of sources that are followed at once; the one not heard of for longest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class CauseWatch:
         self._sources: OrderedDict[str, _Source] = OrderedDict()
 
     def update(self, alert: Alert) -> Cause | None:
-        """Take the next alert; return what has changed where it tells."""
+        """Take the next alert; return what has changed, if it says so."""
         is_traffic = alert.kind == WatchKind.TRAFFIC_CHANGED
         if not is_traffic and alert.kind not in MODEL_MOVED:
             return None

@@ -1,4 +1,4 @@
-"""Watchers for what is no statistical matter: another k, another model id or fingerprint, logprobs that stay away."""
+"""Watchers for what is not a statistical matter: another k, another model id or fingerprint, logprobs that stay away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MISSING_RUN: Final = 5
 
 
 class ContractWatcher:
-    """Follows k, the returned model id and the fingerprint; each change is one alarm of its own kind."""
+    """Follows k, the returned model id and the fingerprint; each change is one alarm of a separate kind."""
 
     def __init__(self) -> None:
         self._k: Settled[int] = Settled(same_k)

@@ -1,7 +1,7 @@
 """`river-page-hinkley`: the Page-Hinkley test of the river library on the LT series, a classical detector to compare with.
 
 Each value of the series is LT's statistic between the older and the newer 24 of the last 48 usable rows (see `lt`). The
-test adds up how far values lie above their mean so far, less an allowance, and alarms where that sum has risen by more
+test adds up how far values lie above their mean so far, less an allowance, and alarms if that sum has risen by more
 than a threshold (Page 1954). Only rises count: a change can only raise the statistic.
 
 An alarm is followed by `lt`'s cool-down of 48 rows, whose values the test does not see, and then by a new beginning.

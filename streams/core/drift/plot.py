@@ -19,7 +19,7 @@ _MAX_NAME: Final = 24
 def plot(
     rows: Iterable[ProbeRow | Unusable], detector: str, *, endpoint: str | None = None, tokens: int = MAX_TOKENS
 ) -> str | None:
-    """Return an SVG document with a chart for each endpoint, or for the one that is named; None where there is none."""
+    """Return an SVG document with a chart for each endpoint, or for the one that is named; None if there is none."""
     run = Replay(detector)
     series: dict[str, list[tuple[int, ProbeRow]]] = {}
     alarms: dict[str, list[AlarmRecord]] = {}

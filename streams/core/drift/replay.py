@@ -98,7 +98,7 @@ def two_sample_test(
 ) -> TwoSampleRecord:
     """The permutation test between two sets of rows; unusable rows are left out.
 
-    ``SettingsError`` where a set has no usable row, ``permutations`` is below 1, or the rows times the permutations do
+    ``SettingsError`` if a set has no usable row, ``permutations`` is below 1, or the rows times the permutations do
     not fit into memory.
     """
     if permutations < 1:

@@ -21,7 +21,7 @@ _CHANGES: Final = frozenset({Kind.CHANGE.value, Kind.DRIFT.value, Kind.MODEL_CHA
 
 @dataclass(frozen=True, slots=True)
 class ProviderRow:
-    """One line of the table; rates are None where no time was covered, the cost where no row names one."""
+    """One line of the table; rates are None if no time was covered, the cost if no row names one."""
 
     provider: str
     endpoints: int
@@ -78,7 +78,7 @@ class DriftReport:
             endpoint.last_change = alarm["index"]
 
     def table(self) -> list[ProviderRow]:
-        """Return a line for each provider, by name, and one for all together where there are several."""
+        """Return a line for each provider, by name, and one for all together if there are several."""
         groups: dict[str, list[_Endpoint]] = {}
         for endpoint in self._endpoints.values():
             groups.setdefault(endpoint.provider, []).append(endpoint)

@@ -16,7 +16,7 @@ MAX_TOKENS: Final = 1000
 """More entries than any API returns for one position; a longer row is a fault, not a distribution."""
 
 At = str | float | int | None
-"""A row's time as its writer put it: ISO 8601 text or a number; None where it had none."""
+"""A row's time as its writer put it: ISO 8601 text or a number; None if it had none."""
 
 
 class Reason(StrEnum):
@@ -40,7 +40,7 @@ class ProbeFacts:
     """What is known of a probe whether or not it is a sample.
 
     ``endpoint`` is None if the row names none. ``at`` is the row's time as it was written and ``time`` the same in
-    comparable form (seconds for ISO 8601 text, the number itself otherwise), or None where there is none. ``provider``
+    comparable form (seconds for ISO 8601 text, the number itself otherwise), or None if there is none. ``provider``
     and ``cost_usd`` are None unless the row names them. Only a message of the topic has a ``probe_id``, and ``asked``, a
     digest of what must be the same for two probes of an endpoint to be compared: model, prompt, k and temperature.
     """
@@ -187,7 +187,7 @@ def _read_time(value: object) -> tuple[At, float | None]:
 
 
 def _seconds(text: str) -> float | None:
-    """Seconds since the epoch of an ISO 8601 time (UTC where no zone is named), or None."""
+    """Seconds since the epoch of an ISO 8601 time (UTC if no zone is named), or None."""
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -19,5 +19,5 @@ def due_at(endpoint: str, slot_ms: int, jitter_ms: int) -> int:
 
 
 def probe_id(endpoint: str, slot_ms: int) -> str:
-    """Return the id of the slot's probe: the same whoever makes it, so that two of it count once."""
+    """Return the id of the slot's probe: the same whichever prober makes it, so that two of it count once."""
     return stable_id("probe", endpoint, str(slot_ms))

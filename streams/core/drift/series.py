@@ -14,7 +14,8 @@ from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, ProbeRow
 from streams.core.drift.recent_ids import RecentIds
 
 MAX_SERIES: Final = 2_000
-"""So many series are watched at once, of up to half a megabyte each; the one not heard of for longest is forgotten."""
+"""The number of series that are followed at once, of up to half a megabyte each; the one not heard of for longest is
+forgotten."""
 
 
 _STATISTICAL: Final = frozenset({Kind.CHANGE, Kind.DRIFT})
@@ -103,7 +104,7 @@ class _Series:
             Raised(detector, alarm)
             for place, (detector, observation) in enumerate(seen)
             for alarm in observation.alarms
-            # Every monitor has watchers of its own for what is no statistical matter, and they say the same.
+            # Every monitor has separate watchers for what is not a statistical matter, and they say the same.
             if place == 0 or alarm.kind in _STATISTICAL
         )
         judgement = seen[0][1].judgement

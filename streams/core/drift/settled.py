@@ -43,7 +43,7 @@ class Settled(Generic[T]):
         self.value: T | None = None
 
     def update(self, value: T) -> Resettled[T] | None:
-        """Take the next value; a ``Resettled`` where it confirms a new one, otherwise None."""
+        """Take the next value; a ``Resettled`` if it confirms a new one, otherwise None."""
         previous = self._recent[-1] if self._recent else value
         self._recent.append(value)
         if self.value is None:

@@ -1,4 +1,4 @@
-"""Whether the policy in force is stale: the model that it was made for has changed, and nobody has looked yet."""
+"""Whether the policy in force is stale: the model that it was made for has changed, and that is not acknowledged yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REMEMBERED = 1_000
 class StalePolicy:
     """Follows the alerts topic for one policy and some sources; in bounded memory.
 
-    An alert of a changed model makes the policy stale that it names in ``details.policy_id``, or any where it names none. It
+    An alert of a changed model makes the policy stale that it names in ``details.policy_id``, or any if it names none. It
     holds until somebody acknowledges the source, or until another policy is in force.
     """
 
@@ -30,7 +30,7 @@ class StalePolicy:
 
     @property
     def standing(self) -> tuple[Alert, ...]:
-        """The alerts that nobody has acknowledged, the latest of each source."""
+        """The alerts that are not acknowledged, the latest of each source."""
         return tuple(self._standing.values())
 
     def __bool__(self) -> bool:
@@ -55,9 +55,9 @@ class StalePolicy:
 
 
 def tightened(decision: Decision, tier: Tier, when_stale: WhenStale) -> Decision:
-    """Return what becomes of a decision while the policy is stale: what it would accept goes on, or to a person.
+    """Return what becomes of a decision while the policy is stale: what it would accept goes on, or to a reviewer.
 
-    Beyond the big tier there is only the person. ``ignore`` accepts, and says so.
+    Beyond the big tier there is only the reviewer. ``ignore`` accepts, and says so.
     """
     if decision.action != "accept":
         return decision

@@ -1,7 +1,7 @@
 """Notices from the tickets themselves that what comes in, or what is made of it, has changed.
 
 A window of the latest tickets is compared with a fixed reference, measure by measure, at a few moments while the window
-passes. A measure has moved where the difference is both large (a floor that people can set) and beyond chance (one
+passes. A measure has moved if the difference is both large (a floor that people can set) and beyond chance (one
 in a million a look): with thousands of tickets everything differs beyond chance, and small windows differ a lot.
 
 - numbers (input length, confidence, entropy): the two-sample Kolmogorov-Smirnov distance, with its asymptotic p-value
@@ -29,7 +29,7 @@ SIGNIFICANT: Final = 1e-6
 """A difference is beyond chance where chance alone would make it less often than this."""
 
 LOOKS: Final = 4
-"""A window is judged so many times while it passes."""
+"""A window is judged this many times while it passes."""
 
 _EXPECTED: Final = 5.0
 """The fewest expected tickets of a label for which the chi-square test holds; rarer ones count together."""

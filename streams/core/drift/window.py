@@ -1,4 +1,4 @@
-"""Rows of a window as one matrix: cut to a common k, over the union of their tokens, censored where one is absent."""
+"""Rows of a window as one matrix: cut to a common k, over the union of their tokens, censored if one is absent."""
 
 from __future__ import annotations
 

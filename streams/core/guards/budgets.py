@@ -21,7 +21,7 @@ class EscalationBudget:
             return True, ()
         if not self._bell.pull("escalations", now):
             return False, ()
-        summary = f"the {self._most} escalations of this hour are used up: tickets go to a person instead"
+        summary = f"the {self._most} escalations of this hour are used up: tickets go to a reviewer instead"
         details = {"max_escalations_per_hour": self._most}
         return False, (Finding(AlertKind.ESCALATION_BUDGET, "escalations", summary, details),)
 

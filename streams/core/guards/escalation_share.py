@@ -77,7 +77,7 @@ class ShareWatch:
         numbers = self._numbers()
         seen = "none" if self._quiet >= self._window else f"{numbers['share']:.1%}"
         over = max(self._quiet, self._rates.calls)
-        summary = f"{_SOURCE}: {seen} of the last {over} decisions, where it was {numbers['earlier_share']:.1%} before"
+        summary = f"{_SOURCE}: {seen} of the last {over} decisions, {numbers['earlier_share']:.1%} before"
         return (Finding(kind, _SOURCE, summary, numbers),)
 
     def _numbers(self) -> dict[str, object]:

@@ -24,7 +24,7 @@ class GuardLimits(BaseModel):
     trial_every_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """While the breaker is open, one call in this many seconds is let through."""
     trials_to_close: Annotated[int, Field(ge=1, le=100)] = 3
-    """So many trials in a row must keep the contract before the breaker closes."""
+    """The number of trials in a row that must keep the contract before the breaker closes."""
     remind_s: Annotated[float, Field(gt=0, le=86_400)] = 3600.0
     """What still stands is said again after this time, and no sooner."""
     share_window: Annotated[int, Field(ge=50, le=10_000)] = 200

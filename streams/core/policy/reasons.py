@@ -39,7 +39,7 @@ class DecisionReason(StrEnum):
     OUTAGE = "outage"
     """The cheap model's endpoint does not answer, and the settings leave such tickets to a reviewer."""
     POLICY_STALE = "policy_stale"
-    """The policy was made for another model, and nobody has acknowledged that yet."""
+    """The policy was made for another model, and that is not acknowledged yet."""
 
     def of(self, which: str) -> str:
         """Return the reason with what it is about: ``no_signal:refused``."""

@@ -30,7 +30,7 @@ def align(
 
     ``part`` is where the answer stands in the text (``thought.answer_part``). The tokens must spell the text, or the
     same answer with another thought and other special tokens around it: a server may have cut those from the text, or
-    have put the thought into a field of its own (``thought``). What stands around the answer gets positions outside of it.
+    have put the thought into a separate field (``thought``). What stands around the answer gets positions outside of it.
     """
     if None in [token.text for token in tokens]:
         return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="tokens are ids without text")

@@ -40,7 +40,7 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
     """Return the distribution at one token, or why there is none.
 
     The list may be shorter than asked for, unsorted, and without the written token. Floors are left out. It is
-    refused where nothing but the written token has a usable logprob, where a number is impossible, or where the list
+    refused if nothing but the written token has a usable logprob, if a number is impossible, or if the list
     cannot belong to the token. A written token that was plainly not certain is taken alone if the others are floors.
     """
     listing = _read(token)
@@ -53,7 +53,7 @@ def alternatives(token: Token) -> Alternatives | Unscorable:
         inside = _pop_unreadable(unnamed, others, token)
     own = inside if token.logprob is None else token.logprob
     if own is None or (own == -math.inf and inside is None):
-        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no logprob of its own")
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="the answer's token has no separate logprob")
     if inside is not None and not abs(own - inside) <= _SAME_NATS + _SAME_SHARE * abs(inside):
         return Unscorable(reason=Reason.MISALIGNED, detail="a token's logprob contradicts its own list")
     rest = tuple([(text, math.exp(logprob)) for text, logprob in (*others.items(), *unnamed)])
@@ -117,7 +117,7 @@ def _refuse_impossible(shown: Alternatives, token: Token, *, listed: bool) -> Un
 
 
 def _pop_respelled(others: dict[str, float], token: Token) -> float | None:
-    """Take the written token out of the others where its own list spells it with or without the leading space."""
+    """Take the written token out of the others if its own list spells it with or without the leading space."""
     if token.logprob is None or not token.text:
         return None
     bare = token.text.strip()
@@ -156,7 +156,7 @@ def _goes_on(text: str | None) -> bool:
 def entries(listed: object) -> Iterator[tuple[str | None, float | None]]:
     """Yield text and logprob of each alternative as they came: a list of objects, a dict, or a list of dicts.
 
-    The text is None where it cannot be read; the logprob is what ``log_probability`` makes of it.
+    The text is None if it cannot be read; the logprob is what ``log_probability`` makes of it.
     """
     if isinstance(listed, dict):
         if isinstance(listed.get("token"), str) and not isinstance(listed.get("logprob"), str | dict | None):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from schemas.signal import Unscorable
 
-#: How the answer ended, in one vocabulary for all providers; None where the body does not say.
+#: How the answer ended, in one vocabulary for all providers; None if the body does not say.
 Finish = Literal["stop", "length", "cut", "filter", "tool", "refusal", "error"]
 
 
@@ -16,7 +16,7 @@ class Token:
     """One token of the answer."""
 
     text: str | None
-    """What the token spells; None where the response gives a number instead (see ``reading.pieces``)."""
+    """What the token spells; None if the response gives a number instead (see ``reading.pieces``)."""
     logprob: float | None
     """Nats, never above 0; -inf for a floor (a number that stands for "not computed"), None for null or missing."""
     listed: object = None
@@ -34,7 +34,7 @@ class Answer:
     text: str | None = None
     """The answer's text; it may be there although ``tokens`` is Unscorable."""
     thought: str | None = None
-    """The reasoning that stands in a field of its own."""
+    """The reasoning that stands in a separate field."""
     finish: Finish | None = None
     shape: str | None = None
     """Where the answer was found: chat, legacy, responses, gemini, message, generate, native, blocks, sglang, tgi, watsonx or

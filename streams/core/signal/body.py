@@ -40,12 +40,13 @@ def _loads(data: bytes | bytearray | memoryview | str) -> object:
     if not text.strip():
         return None
     try:
-        return _json(text)
+        return loads(text)
     except (ValueError, RecursionError):
         return _lines(text)
 
 
-def _json(text: str) -> object:
+def loads(text: str | bytes) -> Any:
+    """Return what a JSON text says, NaN and lone surrogates included; raises ValueError or RecursionError."""
     try:
         return orjson.loads(text)
     except ValueError:
@@ -65,7 +66,7 @@ def _lines(text: str) -> object:
         if not data or data == "[DONE]" or line.startswith((":", "event:", "id:", "retry:")):
             continue
         try:
-            events.append(_json(data))
+            events.append(loads(data))
         except (ValueError, RecursionError):
             return _NOT_JSON
     return events if len(events) > 1 or sent else _NOT_JSON

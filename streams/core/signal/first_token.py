@@ -19,7 +19,7 @@ ABSENT = frozenset({Reason.LOGPROBS_ABSENT, Reason.LOGPROBS_NULL, Reason.LOGPROB
 def first_token(answer: Answer) -> dict[str, float] | Unscorable:
     """Return token to logprob (nats) of the list at the answer's first token, or why there is none.
 
-    The list as the API gives it: the written token counts only where it is listed, floors are left out, and of two
+    The list as the API gives it: the written token counts only if it is listed, floors are left out, and of two
     tokens with the same text the last wins, as in the publication (arXiv 2512.03816).
     """
     if isinstance(answer.tokens, Unscorable):

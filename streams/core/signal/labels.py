@@ -39,7 +39,7 @@ _COMMON_WORDS = frozenset(
 #: Every message carries a number for each label, for each tier, and has to stay below Kafka's 1 MiB.
 MAX_LABELS = 1_000
 _MAX_BYTES = 100_000
-#: Tokens come again and again: up to so many texts of at most so many characters are remembered; then all are forgotten.
+#: Tokens come again and again: up to this many texts of at most this many characters are remembered; then all are forgotten.
 _REMEMBERED = 1_024
 _SHORT = 64
 

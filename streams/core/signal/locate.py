@@ -33,7 +33,7 @@ _SHORT_ANSWER = 3
 _BULLET = re.compile(r"[-\u2022\u2013]\s+")
 #: What may stand between a label and what is said about it.
 _SEPARATOR = re.compile(rf"\n|[:.,)]\s+|\uff1a|\s+[-\u2013\u2014]\s+|\s+\(|\s*</(?:{_NAMES})>")
-#: So many places at which a label could end are tried.
+#: The number of places at which a label could end that are tried.
 _MAX_SEPARATORS = 8
 _ASKS = re.compile("[?\uff1f\u061f]")
 _FENCE = re.compile(r"\s*```[\w+-]*\s")
@@ -70,16 +70,19 @@ _NOT_CHOSEN = re.compile(
     r"|discard\w*)\b"
 )
 _EXPLANATION_TAG = re.compile(r"</?(?:explanation|justification|comment)>", re.IGNORECASE)
+#: What an explanation of the answer is called.
+_EXPLANATIONS = ("reason", "reasoning", "explanation", "rationale", "why", "justification", "evidence")
+_EXPLANATION = "|".join(_EXPLANATIONS)
 #: The members that may break off behind an answer.
-_HARMLESS_NAMES = ("reason", "reasoning", "explanation", "rationale", "why", "justification", "evidence", "summary")
+_HARMLESS_NAMES = (*_EXPLANATIONS, "summary")
 _EXPLAINS_BY_NAME = re.compile(
-    r"(?:reason(?:ing)?|explanation|rationale|why|confidence|score|certainty|justification|evidence)\s*[:=]",
+    rf"(?:{_EXPLANATION}|confidence|score|certainty)\s*[:=]",
     re.IGNORECASE,
 )
 #: How a sentence begins that explains an answer: with the customer, the ticket or a reason. In a language that is not
 #: here nobody can tell an explanation from a second thought, so such an answer is none.
 _EXPLAINS = re.compile(
-    r"(?:reason(?:ing)?|explanation|rationale|why|justification|evidence|begründung|grund|raison|explication|raz[oó]n"
+    rf"(?:{_EXPLANATION}|begründung|grund|raison|explication|raz[oó]n"
     r"|motivo|explicación|spiegazione|explicação|reden|uitleg|理由|原因)\s*[:=\uff1a]"
     r"|(?:because|since|based on|weil|da|parce que|car|porque|perché|omdat)\b"
     r"|(?:(?:the|this|that|a|an|their|der|die|das|diese[rs]?|eine?|le|la|l['’]|ce|cette|un|une|el|este|esta|una|il|lo|questo"
@@ -357,7 +360,7 @@ def _doubts(member: _Member) -> bool:
 
 
 def _held(text: str, member: _Member, labels: LabelSet, depth: int) -> Located | None:
-    """Return the label that one member holds, as a text, a number or an object of its own."""
+    """Return the label that one member holds, as a text, a number or a separate object."""
     label = labels.match(member.value)
     if label is not None:
         return Located(label, *bare(text, member.start, member.end))

@@ -17,7 +17,7 @@ IMPOSSIBLE = math.inf
 def log_probability(value: object) -> float | None:
     """Return nats, -inf for a floor (NaN is one), None for null, or IMPOSSIBLE."""
     if type(value) is float and FLOOR < value <= 0:
-        return value  # nearly every one: there are twenty beside each token
+        return value  # nearly every one: there are twenty next to each token
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool):

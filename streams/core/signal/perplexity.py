@@ -26,7 +26,7 @@ MOST_SURPRISE = 25.0
 
 
 class PerplexityRule(BaseModel):
-    """When a text's surprise sends its ticket to a person, nats a token. Without a limit it is only measured.
+    """When a text's surprise sends its ticket to a reviewer, nats a token. Without a limit it is only measured.
 
     The figures belong to one language model: ``fit_rule`` takes them from measured messages.
     """
@@ -45,7 +45,7 @@ class PerplexityRule(BaseModel):
     window: Nats | None = None
     """A window with a mean of no less than this is suspicious: an adversarial suffix."""
     review_risk: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """At or above this risk a person looks at the ticket; at 1 that is where a limit is reached."""
+    """At or above this risk a reviewer looks at the ticket; at 1 that is where a limit is reached."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

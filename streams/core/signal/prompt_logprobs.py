@@ -98,7 +98,7 @@ def _of_prompt_logprobs(value: object, ids: Sequence[object] | None) -> list[Pro
 def _sent(position: object, token_id: object) -> dict[str, Any] | None:
     """Return the entry of the token that was sent, which need not be the likeliest one.
 
-    By its id where the body tells the ids. Where it does not, there must be no choice: one entry; or two, asked for with
+    By its id if the body tells the ids. If it does not, there must be no choice: one entry; or two, asked for with
     one alternative, of which the one that is not of rank 1 was sent.
     """
     if not isinstance(position, dict):

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.signal import Reason, Unscorable
 from streams.core.signal.answer import Finish
+from streams.core.signal.stream import is_error
 from streams.core.signal.thought import says_thought
 from streams.core.signal.token_bytes import clean
 from streams.core.signal.tokens import ABSENT
@@ -70,12 +71,12 @@ class Place:
     logprobs: Any = ABSENT
     """The logprobs value as it came, or ABSENT."""
     thought: str | None = None
-    """The reasoning that stands in a field of its own."""
+    """The reasoning that stands in a separate field."""
 
 
 def find(body: dict[str, Any]) -> Place | Unscorable:
     """Return where the answer is, or why the body has none: an error, or no shape that is known."""
-    if body.get("error") or "error" in (body.get("type"), body.get("object")):
+    if is_error(body):
         return Unscorable(reason=Reason.ERROR_BODY, detail="the body is an error")
     for key, kind, read in (
         ("choices", list, _choice),
@@ -202,7 +203,7 @@ def _gemini(body: dict[str, Any]) -> Place:
 
 
 def _message(body: dict[str, Any]) -> Place:
-    """Ollama's ``/api/chat`` and Cohere v2: one message at the top, the logprobs beside it."""
+    """Ollama's ``/api/chat`` and Cohere v2: one message at the top, the logprobs next to it."""
     ended = "cut" if body.get("done") is False else _either(body, "done_reason", "finish_reason")
     place = Place("message", finish=_finish(ended))
     place.logprobs = body.get("logprobs", ABSENT)
@@ -252,7 +253,7 @@ def _is_moderated(moderations: object) -> bool:
 
 
 def _sglang(body: dict[str, Any]) -> Place:
-    """SGLang's ``/generate``: lists of ``[logprob, id, text]``, and beside them the lists of the likeliest."""
+    """SGLang's ``/generate``: lists of ``[logprob, id, text]``, and next to them the lists of the likeliest."""
     info, text = body["meta_info"], body.get("text")
     reason = info.get("finish_reason")
     place = Place("sglang", clean(text) if isinstance(text, str) else None)

@@ -1,4 +1,4 @@
-"""How sure the model was about a label: from a response body to ``Scored`` or the reason why nobody can know."""
+"""How sure the model was about a label: from a response body to ``Scored`` or the reason why that cannot be known."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ class _Step:
     written: str
     """The label as it was written, up to where the token ends."""
 
+    def begun(self, text: str) -> str:
+        """Return the label up to where the token ends, if the token were this text."""
+        return from_bytes(self.before + to_bytes(text)) if self.before else text.removeprefix(self.lead)
+
 
 def score(body: object, labels: LabelSet) -> Reading:
     """Read a response body and score its answer in label space. Never raises, whatever the body is.
 
-    An Unscorable carries the label that the text names, if it names one, for a person to see.
+    An Unscorable carries the label that the text names, if it names one, for a reviewer to see.
     """
     answer = read_answer(body)
     text, part, found = _find(answer.text or "", labels)
@@ -132,7 +136,7 @@ def _label_masses(steps: list[_Step], first: Alternatives, labels: LabelSet) -> 
     """Return the probability that the response shows for each label.
 
     Every listed token counts for the label that alone begins with it. A token that several labels begin with is
-    resolved only where it was written: its mass is shared out by the distribution at the answer's next token, and so
+    resolved only if it was written: its mass is shared out by the distribution at the answer's next token, and so
     on until one label is left. One that was not written has no next token to look at, so it counts for no label.
     A token that decides nothing between labels (the ``_`` of ``card_lost`` and ``card_stolen``) may stand alone in its
     list, as the only one a grammar allows: what it does not show is lost to every label.
@@ -180,8 +184,9 @@ def _goes_on_as(label: str, steps: list[_Step], labels: LabelSet) -> bool:
             continue
         shown = alternatives(step.token)
         others = () if isinstance(shown, Unscorable) else shown.others
-        begun = ((from_bytes(step.before + to_bytes(text)), share) for text, share in others if text is not None)
-        if math.exp(own) + sum(share for text, share in begun if labels.beside(step.written)[text] == label) < 0.5:
+        beside = labels.beside(step.written)
+        same = (share for text, share in others if text is not None and beside[step.begun(text)] == label)
+        if math.exp(own) + sum(same) < 0.5:
             return False
     return True
 
@@ -192,8 +197,7 @@ def _byte_level_owner(text: str, step: _Step, labels: LabelSet) -> str | None:
     # Half a character in it could as well be one letter with an accent.
     if plain is None or (is_partial(plain) and not step.token.byte_level):
         return None
-    begun = from_bytes(step.before + to_bytes(plain)) if step.before else plain.removeprefix(step.lead)
-    return labels.beside(step.written)[begun]
+    return labels.beside(step.written)[step.begun(plain)]
 
 
 def _alone(token: Token) -> Alternatives | Unscorable:
@@ -208,7 +212,7 @@ def _scored(label: str, masses: dict[str, float], first: Alternatives, steps: li
     own = [_own_logprob(step.token) for step in steps]
     total = sum(masses.values())
     if -math.inf in own or total <= 0:
-        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no logprob of its own")
+        return Unscorable(reason=Reason.FLOOR_LOGPROB, detail="a token of the label has no separate logprob")
     # Rounding may bring the sum a little over one; then everything is scaled to it.
     scale = 1 / max(1.0, first.mass)
     shown = [math.exp(first.own), *[probability for _, probability in first.others]]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from schemas.signal import Reason, Scored, Unscorable
+from streams.core.signal.body import loads
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.score import score
 
@@ -27,7 +25,7 @@ _NO_RESPONSE = Unscorable(reason=Reason.NO_ANSWER, detail="the line has no respo
 def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -> Iterator[dict[str, Any]]:
     """Yield one row for each line that is not blank; a bad line's row says why it cannot be scored.
 
-    A line is ``{"id": ..., "response": ...}``: the id text or a whole number, without which a decision is nobody's; the
+    A line is ``{"id": ..., "response": ...}``: the id text or a whole number, without which a decision belongs to no ticket; the
     response an object or a string that holds one. ``decide`` is the policy.
     """
     for line in lines:
@@ -55,7 +53,7 @@ def score_rows(lines: Iterable[str | bytes], labels: LabelSet, decide: Decide) -
 
 def _read(line: str | bytes, labels: LabelSet) -> tuple[str | int | None, Scored | Unscorable, str | None]:
     try:
-        row = _loads(line)
+        row = loads(line)
     except (ValueError, RecursionError):
         return None, _NOT_JSON, None
     if not isinstance(row, dict):
@@ -73,10 +71,3 @@ def _id(value: object) -> str | int | None:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()  # a lone surrogate could not be written out again
     return value if type(value) is int else None
-
-
-def _loads(line: str | bytes) -> object:
-    try:
-        return orjson.loads(line)
-    except ValueError:
-        return json.loads(line)  # takes NaN, which recorded bodies can hold

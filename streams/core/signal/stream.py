@@ -38,7 +38,7 @@ def merge(chunks: list[Any]) -> dict[str, Any] | Unscorable:
     if not bodies or len(bodies) < len(chunks):
         return Unscorable(reason=Reason.NOT_JSON, detail="the body is a list of something else than objects")
     for body in bodies:
-        if body.get("error") or "error" in (body.get("type"), body.get("object")):
+        if is_error(body):
             return body
     finals: list[dict[str, Any]] = [
         body["response"] for body in bodies if _is_event(body) and isinstance(body.get("response"), dict)
@@ -74,6 +74,11 @@ def _tgi(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     if not isinstance(text, str):
         text = "".join(str(token.get("text", "")) for token in tokens)
     return {"generated_text": text, "details": {**details, "tokens": tokens, "top_tokens": top}}
+
+
+def is_error(body: dict[str, Any]) -> bool:
+    """Return whether a body, or a chunk of one, is an error."""
+    return bool(body.get("error")) or "error" in (body.get("type"), body.get("object"))
 
 
 def is_chunk(body: dict[str, Any]) -> bool:

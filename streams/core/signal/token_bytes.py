@@ -74,9 +74,9 @@ def is_partial(text: str) -> bool:
 
 
 def piece(token: object, raw: object) -> str | None:
-    """Return the text that a token stands for, or None where the response does not say it.
+    """Return the text that a token stands for, or None if the response does not say it.
 
-    ``raw`` is the token's ``bytes`` field: a list of integers, null or missing. It is used where the token itself is
+    ``raw`` is the token's ``bytes`` field: a list of integers, null or missing. It is used if the token itself is
     no text: missing or empty, vLLM's ``token_id:N``, or a part of a character.
     """
     if token is None:
@@ -86,7 +86,7 @@ def piece(token: object, raw: object) -> str | None:
     special = token.startswith(_SPECIAL) or "\\x" in token
     longer = isinstance(raw, list) and len(raw) > len(token)
     if not special and not longer and token.isascii():
-        return token  # nearly every one: there are twenty beside each token
+        return token  # nearly every one: there are twenty next to each token
     cut = longer and _is_cut(token, raw)
     if special or cut or UNDECODED in token or _is_byte_level(token, raw):
         text = _spelled(raw)
@@ -113,7 +113,7 @@ def _is_cut(token: str, raw: object) -> bool:
 
 
 def _spelled(raw: object) -> str | None:
-    """Return the text of a token's bytes, or None where there are none or they only spell its id."""
+    """Return the text of a token's bytes, or None if there are none or they only spell its id."""
     text = _from_list(raw)
     return None if text is None or _ID_TOKEN.fullmatch(text) else clean(text)
 

@@ -1,4 +1,4 @@
-"""Who answered and what it cost in tokens: readable even where the answer is not."""
+"""Who answered and what it cost in tokens: readable even if the answer is not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fingerprint_of(body: dict[str, Any]) -> str | None:
 
 
 def usage_of(body: dict[str, Any]) -> tuple[int | None, int | None]:
-    """Return prompt and completion tokens; each None where the body does not say."""
+    """Return prompt and completion tokens; each None if the body does not say."""
     for places in (body, body.get("response")):
         for key in ("usage", "usageMetadata", "usage_metadata"):
             usage = places.get(key) if isinstance(places, dict) else None

@@ -37,7 +37,7 @@ class KafkaSecurity:
 
     ``users`` maps a name to its password. ``administrators`` among them may do everything, also give rights to others.
     ``properties`` are more server settings: for SASL_SSL the key store, e.g. ``ssl.keystore.location``.
-    Between themselves, on listeners of their own on 127.0.0.1, the nodes speak plaintext.
+    Between themselves, on separate listeners on 127.0.0.1, the nodes speak plaintext.
     """
 
     protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"]

@@ -24,9 +24,9 @@ _RESOURCES = Path(__file__).with_name("kafka_resources")
 _POM = _RESOURCES / "pom.xml"
 _MAVEN_SECONDS = 600.0
 _ARCHIVE_SECONDS = 60.0
-#: C1 and the serial collector start fastest and take the least memory beside the workers on a small machine.
+#: C1 and the serial collector start fastest and take the least memory alongside the workers on a small machine.
 QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-#: For measurements: C2 makes a broker that has run for a minute twice as cheap, and ZGC stands still for 2 ms instead of 70.
+#: For measurements: C2 makes a broker that has run for a minute twice as cheap, and ZGC pauses for 2 ms instead of 70.
 LONG_RUN = ("-XX:+UseZGC",)
 
 

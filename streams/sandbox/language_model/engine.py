@@ -42,7 +42,7 @@ class Engine:
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        """Load the model; raises SandboxError with the library's last words where that fails."""
+        """Load the model; raises SandboxError with the library's last words if that fails."""
         from ik_llama_cpp import _ctypes_api as api
         from ik_llama_cpp._lib_loader import load_shared_library
 
@@ -148,7 +148,7 @@ class Engine:
         wanted.n_batch = wanted.n_ubatch = _BATCH
         wanted.n_seq_max = _SEQUENCES
         wanted.n_threads = wanted.n_threads_batch = threads
-        # Its kernel aborts the process where a block of the cache belongs to other sequences only.
+        # Its kernel aborts the process if a block of the cache belongs to other sequences only.
         wanted.flash_attn = False
         return self._api.llama_init_from_model(self._model, wanted)
 

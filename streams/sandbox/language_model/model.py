@@ -33,7 +33,7 @@ class LanguageModel:
 
     A chat's system messages and the examples stand before the last user message and stay in the cache; other turns
     are left out. The answer ends with its line. A legacy completion is a plain text to go on with, without examples.
-    Requests are served one after the other on a thread of their own, so that the event loop stays free.
+    Requests are served one after the other on a separate thread, so that the event loop stays free.
     """
 
     reader: Reader
@@ -51,7 +51,7 @@ class LanguageModel:
     def load(cls, rows: TrainingSet, *, seed: int = 0, jitter: float = 0.0, threads: int = 1) -> Self:
         """Load the weights and choose the examples from the training rows.
 
-        Raises SandboxError where the packages are missing or the model cannot be loaded. Blocks.
+        Raises SandboxError if the packages are missing or the model cannot be loaded. Blocks.
         """
         examples = choose_examples(rows)
         return cls.of(Engine(weights_file(), threads=threads), examples, seed=seed, jitter=jitter)
@@ -70,7 +70,7 @@ class LanguageModel:
         return await self._alone(lambda: self._chat(request))
 
     async def complete(self, prompt: str, request: CompletionRequest) -> Spoken:
-        """Go on with the prompt, and give its own tokens' logprobs where an echo is asked for."""
+        """Go on with the prompt, and give its own tokens' logprobs if an echo is asked for."""
         return await self._alone(lambda: self._complete(prompt, request))
 
     async def close(self) -> None:

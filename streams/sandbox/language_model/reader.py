@@ -43,7 +43,7 @@ class Reader:
     def after_prefix(self, system: str) -> Iterator[Place]:
         """Yield the place after these instructions and the examples; what is read there is forgotten afterwards.
 
-        Reads them first where they are not in the cache. Raises RequestRefused where they alone fill the context.
+        Reads them first if they are not in the cache. Raises RequestRefused if they alone fill the context.
         """
         cached = system in self._prefixes
         place = self._prefixes[system] if cached else self._read_prefix(system)
@@ -77,7 +77,7 @@ class Reader:
 
 
 def check_room(tokens: int) -> None:
-    """Raise RequestRefused (400) where a request leaves no room in the context for an answer."""
+    """Raise RequestRefused (400) if a request leaves no room in the context for an answer."""
     if tokens >= CONTEXT:
         raise RequestRefused(
             400,

@@ -18,7 +18,7 @@ def missing_packages() -> str | None:
 def weights_file() -> Path:
     """Return the GGUF file (253 MB); the first call puts it together while others wait for it.
 
-    Raises SandboxError where the packages are missing or their chunks are not the expected bytes. Blocks.
+    Raises SandboxError if the packages are missing or their chunks are not the expected bytes. Blocks.
     """
     reason = missing_packages()
     if reason is not None:

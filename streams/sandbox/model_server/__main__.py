@@ -75,13 +75,15 @@ def _parser() -> argparse.ArgumentParser:
         default="trained",
         help="the cheap model: a trained classifier, or a real language model (needs the extra 'llm')",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 answers other machines too")
-    parser.add_argument("--port", type=int, default=0, help="of that host; 0 takes a free one")
-    parser.add_argument("--seed", type=int, default=0, help="of training, jitter, latency and faults")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 answers other machines too")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for training, jitter, latency and faults")
     parser.add_argument("--jitter", type=float, default=ServerOptions().jitter, help="noise of each logit, nats")
-    parser.add_argument("--latency-ms", type=float, default=latency.base_ms, help="of every answer")
+    parser.add_argument("--latency-ms", type=float, default=latency.base_ms, help="latency of every answer, ms")
     parser.add_argument("--tail-rate", type=float, default=latency.tail_rate, help="share of slow answers")
-    parser.add_argument("--tail-ms", type=float, default=latency.tail_ms, help="least extra time of a slow answer")
+    parser.add_argument(
+        "--tail-ms", type=float, default=latency.tail_ms, help="minimum extra time of a slow answer, ms"
+    )
     parser.add_argument(
         "--api-key-env", metavar="NAME", help="environment variable with the key that callers must send"
     )

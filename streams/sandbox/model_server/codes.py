@@ -8,6 +8,6 @@ from functools import lru_cache
 
 @lru_cache(maxsize=64)
 def codes(instructions: str, labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the code that the instructions give each label ("A = refund"), or the labels where they give none."""
+    """Return the code that the instructions give each label ("A = refund"), or the labels if they give none."""
     found = [re.search(rf"(?<!\w)([A-Z]{{1,2}}) = {re.escape(label)}(?=[,.])", instructions) for label in labels]
     return tuple(match[1] for match in found if match) if all(found) else labels

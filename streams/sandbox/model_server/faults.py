@@ -134,4 +134,4 @@ def _alias(scope: str, models: Iterable[str], whole: str) -> str:
     for model in models:
         if scope in (model, model.rpartition("-")[2]):
             return model
-    raise SettingsError(f"fault {whole!r} names the model {scope!r}, which is none of {', '.join(models)}")
+    raise SettingsError(f"fault {whole!r} names the model {scope!r}, which is not one of {', '.join(models)}")

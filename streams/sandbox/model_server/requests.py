@@ -15,7 +15,7 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 class RequestRefused(Exception):
-    """A request that gets an error body: its HTTP ``status``, and what stands in the body beside the message."""
+    """A request that gets an error body: its HTTP ``status``, and what the body holds besides the message."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class ModelService:
         return chat_body(self._envelope("chatcmpl", model), spoken, logprobs=request.logprobs)
 
     async def complete(self, request: CompletionRequest, model: ServedModel) -> Body:
-        """Answer a legacy completion request, with the prompts' own logprobs where an echo is asked for."""
+        """Answer a legacy completion request, with the prompts' own logprobs if an echo is asked for."""
         spoken: list[tuple[str, Spoken]] = [
             (prompt, await model.complete(prompt, request)) for prompt in request.prompts
         ]

@@ -20,7 +20,7 @@ from streams.sandbox.model_server.tokens import Answer, Decoding, OutputLayer
 from streams.sandbox.model_server.training import TrainedModels
 from streams.sandbox.model_server.wire import EchoedToken, Spoken
 
-#: Prompts for other labels come again and again; past so many different ones all are forgotten.
+#: Prompts for other labels come again and again; past this many different ones all are forgotten.
 _REMEMBERED = 64
 
 
@@ -111,7 +111,7 @@ class TrainedModel:
         return Spoken(answer, prompt_tokens, len(answer.tokens))
 
     async def complete(self, prompt: str, request: CompletionRequest) -> Spoken:
-        """Classify the prompt and speak the label, after the prompt's own tokens where an echo is asked for."""
+        """Classify the prompt and speak the label, after the prompt's own tokens if an echo is asked for."""
         tokens = text_tokens(prompt)
         answer = self._answer(prompt, request.decoding)
         echoed = self._echo(tokens, request.logprobs) if request.echo else ()

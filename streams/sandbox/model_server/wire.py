@@ -16,7 +16,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What a body says beside its answer: its id, the time in seconds since 1970, and the dated model id."""
+    """What a body says besides its answer: its id, the time in seconds since 1970, and the dated model id."""
 
     id: str
     created: int
@@ -36,7 +36,7 @@ class EchoedToken:
 class Spoken:
     """One answer with the tokens that it took, counted by the model's own tokenizer.
 
-    ``echoed`` is the prompt, where a completion request asked for it.
+    ``echoed`` is the prompt, if a completion request asked for it.
     """
 
     answer: Answer

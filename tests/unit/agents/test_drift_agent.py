@@ -71,10 +71,10 @@ class TestAlerts:
         kinds = {
             Kind.CHANGE: ("model_changed", "suddenly"),
             Kind.DRIFT: ("model_drifted", "slowly"),
-            Kind.K_CHANGE: ("k_changed", "5 alternatives come back, where it was 20"),
+            Kind.K_CHANGE: ("k_changed", "5 alternatives come back instead of 20"),
             Kind.MISSING: ("logprobs_missing", "2 answers in a row came back without logprobs"),
-            Kind.MODEL_CHANGE: ("model_id_changed", "the model 5 answers, where it was 20"),
-            Kind.FINGERPRINT_CHANGE: ("fingerprint_changed", "the fingerprint 5 comes back, where it was 20"),
+            Kind.MODEL_CHANGE: ("model_id_changed", "the model 5 answers instead of 20"),
+            Kind.FINGERPRINT_CHANGE: ("fingerprint_changed", "the fingerprint 5 comes back instead of 20"),
         }
         for kind, (name, said) in kinds.items():
             found = alert_of(probe(), Raised("lt", alarm(kind, was=20, now=5)), "p")

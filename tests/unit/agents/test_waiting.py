@@ -35,9 +35,11 @@ class Endpoint:
         return SILENT if text == self.poison else self.answer()
 
 
-def waiting_model(endpoint: Endpoint, **rule: Any) -> tuple[WaitingModel, list[Alert]]:
+def waiting_model(
+    endpoint: Endpoint, now: Callable[[], float] = time.monotonic, **rule: Any
+) -> tuple[WaitingModel, list[Alert]]:
     alerts: list[Alert] = []
-    clock = Clock(time.monotonic, lambda: 0)
+    clock = Clock(now, lambda: 0)
     model = AskedModel("cheap", endpoint.ask)
     return WaitingModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append), alerts
 
@@ -90,6 +92,28 @@ async def test_a_ticket_that_is_never_answered_goes_on_if_the_endpoint_answers_o
     assert await ask(model, "poison") == SILENT
     assert endpoint.asked.count("poison") == OWN_FAILURES
     assert alerts == []
+
+
+async def test_tickets_of_one_text_wait_each_for_itself() -> None:
+    """Found by a template that many tickets repeat: the third one that failed passed for a ticket that is never answered."""
+    endpoint = Endpoint()
+    model, _ = waiting_model(endpoint)
+    tickets = [asyncio.create_task(ask(model, "unsubscribe")) for _ in range(20)]
+    while not model.is_down:
+        await asyncio.sleep(0)
+    endpoint.answer = lambda: ANSWERED
+    assert await asyncio.gather(*tickets) == [ANSWERED] * 20
+
+
+async def test_tickets_of_one_text_wait_no_longer_than_others() -> None:
+    seconds = 0.0
+    model, _ = waiting_model(Endpoint(), now=lambda: seconds, hold_s=0.05)
+    tickets = [asyncio.create_task(ask(model, "unsubscribe")) for _ in range(20)]
+    while not model.is_down:
+        await asyncio.sleep(0)
+    seconds = 0.05
+    async with asyncio.timeout(10):
+        assert all(map(is_unanswered, await asyncio.gather(*tickets)))
 
 
 async def test_a_ticket_that_has_waited_long_enough_goes_on_without_an_answer() -> None:
@@ -145,3 +169,24 @@ async def test_another_ticket_sends_the_trials_if_the_one_that_did_is_cancelled(
     endpoint.answer = lambda: ANSWERED
     assert await second == ANSWERED
     assert first.cancelled()
+
+
+async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
+    release = asyncio.Event()
+
+    async def slow(text: str) -> Call:
+        if text.startswith("slow"):
+            await release.wait()
+            return SILENT
+        return ANSWERED
+
+    alerts: list[Alert] = []
+    clock = Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append)
+    waiting = [asyncio.create_task(model.ask(f"slow {n}")) for n in range(2 * FAILURES)]
+    await asyncio.sleep(0.001)
+    assert await model.ask("quick") == ANSWERED
+    release.set()
+    assert all(map(is_unanswered, await asyncio.gather(*waiting)))
+    assert not model.is_down
+    assert alerts == []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from schemas import TOPICS, DeadLetter, Message, Ticket
+from streams.aio import Changes
 from streams.delivery import handling
 from streams.delivery.handling import Handling
 from streams.delivery.observer import Observer
@@ -16,6 +17,14 @@ from streams.errors import Hold, StopWorker, TryAgain
 from tests.support.records import record, verdict
 
 TICKET = Ticket(ticket_id="a", text="b")
+
+
+async def ours() -> bool:
+    return True
+
+
+async def not_ours() -> bool:
+    return False
 
 
 def test_pauses_double_and_are_bounded() -> None:
@@ -43,7 +52,9 @@ async def test_every_retry_waits_as_it_was_asked(monkeypatch: pytest.MonkeyPatch
         raise TryAgain("429", after=next(waits))
 
     stage = Stage("test", TOPICS["tickets"], refuse, attempts=3)
-    (letter,) = await Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: True)
+    outputs = await Handling(stage, Observer(), lambda: 0, Changes()).call(record(0), TICKET, ours)
+    assert outputs is not None
+    (letter,) = outputs
     assert isinstance(letter, DeadLetter)
     assert asked == [(1, 2.5), (2, None)]  # nobody waits after the last attempt
 
@@ -57,7 +68,7 @@ async def test_the_cancellation_of_the_caller_passes_through() -> None:
         raise AssertionError("unreachable")
 
     stage = Stage("test", TOPICS["tickets"], hang)
-    call = asyncio.create_task(Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: True))
+    call = asyncio.create_task(Handling(stage, Observer(), lambda: 0, Changes()).call(record(0), TICKET, ours))
     await begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -70,7 +81,7 @@ async def test_stop_worker_passes_through() -> None:
 
     stage = Stage("test", TOPICS["tickets"], refuse)
     with pytest.raises(StopWorker, match="wrong key"):
-        Handling(stage, Observer(), lambda: 0).compute(record(0), Ticket(ticket_id="a", text="b"))
+        Handling(stage, Observer(), lambda: 0, Changes()).compute(record(0), Ticket(ticket_id="a", text="b"))
 
 
 class Counted(Observer):
@@ -97,7 +108,7 @@ async def test_a_hold_has_no_deadline_counts_as_no_attempt_and_is_reported() -> 
         return [verdict(ticket.ticket_id)]
 
     stage = Stage("test", TOPICS["tickets"], hold, attempts=1, deadline_s=0.01)
-    call = asyncio.create_task(Handling(stage, observer, lambda: 0).call(record(0), TICKET, lambda: True))
+    call = asyncio.create_task(Handling(stage, observer, lambda: 0, Changes()).call(record(0), TICKET, ours))
     done, _ = await asyncio.wait({call}, timeout=0.05)
     assert not done
     back.set()
@@ -117,7 +128,7 @@ async def test_a_record_that_is_no_longer_ours_after_a_hold_is_not_handled_again
         raise Hold("the endpoint does not answer", over)
 
     stage = Stage("test", TOPICS["tickets"], hold)
-    assert await Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: False) == ()
+    assert await Handling(stage, Observer(), lambda: 0, Changes()).call(record(0), TICKET, not_ours) is None
     assert asked == 1
 
 
@@ -130,4 +141,4 @@ async def test_a_hold_that_finds_that_nothing_can_succeed_stops_the_worker() -> 
 
     stage = Stage("test", TOPICS["tickets"], hold)
     with pytest.raises(StopWorker, match="wrong key"):
-        await Handling(stage, Observer(), lambda: 0).call(record(0), TICKET, lambda: True)
+        await Handling(stage, Observer(), lambda: 0, Changes()).call(record(0), TICKET, ours)

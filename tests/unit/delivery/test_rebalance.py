@@ -9,6 +9,7 @@ import pytest
 
 from schemas import Message, Ticket
 from streams.delivery.ledger import Commit, Ledger
+from streams.errors import Hold
 from tests.support.records import P0, P1, Bench, Held, answer, compute, loop_turns, record, records
 
 
@@ -270,3 +271,117 @@ async def test_what_waits_from_a_log_that_was_reset_is_dropped() -> None:
     held.release_all()
     await bench.runner.wait_idle(10)
     assert sorted(bench.sender.ticket_ids) == ["1-0", "1-1", "new-0", "new-100"]
+
+
+async def test_nobody_waits_for_a_ticket_that_is_held() -> None:
+    """Neither a stop nor a rebalance, during which the whole group would stand still; what else is in progress is waited for."""
+    busy = Held()
+
+    async def over() -> None:
+        await asyncio.Event().wait()
+
+    async def handle(ticket: Ticket) -> Sequence[Message]:
+        if ticket.ticket_id == "0-1":
+            return await busy(ticket)
+        raise Hold("the endpoint does not answer", over)
+
+    bench = Bench(handle)
+    await bench.feed(records(range(2)))
+    await busy.wait_begun(1)
+    waiting = asyncio.create_task(bench.runner.wait_idle(1000))
+    await loop_turns()
+    assert not waiting.done()
+    busy.release_all()
+    async with asyncio.timeout(10):
+        await waiting
+    assert bench.sender.ticket_ids == ["0-1"]
+    assert bench.runner.in_progress == 1
+    bench.runner.cancel()
+
+
+async def test_whoever_waits_for_a_ticket_is_woken_when_it_is_held() -> None:
+    silent = asyncio.Event()
+
+    async def over() -> None:
+        await asyncio.Event().wait()
+
+    async def handle(ticket: Ticket) -> Sequence[Message]:
+        await silent.wait()
+        raise Hold("the endpoint does not answer", over)
+
+    bench = Bench(handle)
+    await bench.feed([record(0)])
+    waiting = asyncio.create_task(bench.runner.wait_idle(1000))
+    await loop_turns()
+    assert not waiting.done()
+    silent.set()
+    async with asyncio.timeout(10):
+        await waiting
+    bench.runner.cancel()
+
+
+class Silent:
+    """A handler whose tickets are held until ``back``."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.back = asyncio.Event()
+
+    async def __call__(self, ticket: Ticket) -> Sequence[Message]:
+        self.asked += 1
+        if self.back.is_set():
+            return await answer(ticket)
+        raise Hold("the endpoint does not answer", self._over)
+
+    async def _over(self) -> None:
+        await self.back.wait()
+
+
+async def test_a_held_ticket_whose_partition_came_back_is_handled_before_it_is_read_again() -> None:
+    """Found by killing another worker of the group: it was finished without outputs, and so lost."""
+    silent = Silent()
+    bench = Bench(silent, in_flight=2)
+    await bench.feed(records(range(2)))
+    await loop_turns()
+    bench.revoke()
+    bench.assign(Ledger(0))
+    silent.back.set()
+    await loop_turns()  # from here on they are held no longer
+    await bench.runner.wait_idle(10)
+    assert bench.sender.ticket_ids == ["0-0", "0-1"]
+    await bench.feed(records(range(3)))
+    await bench.runner.wait_idle(10)
+    assert bench.sender.ticket_ids == ["0-0", "0-1", "0-2"]
+    assert bench.low == 3
+
+
+async def test_a_held_ticket_waits_for_the_next_assignment_before_it_is_asked_about_again() -> None:
+    silent = Silent()
+    bench = Bench(silent)
+    await bench.feed(records(range(2)))
+    await loop_turns()
+    bench.revoke()
+    silent.back.set()
+    await loop_turns()
+    assert silent.asked == 2
+    bench.begin({P0: Ledger(0)})
+    await bench.runner.wait_idle(10)
+    assert bench.sender.ticket_ids == ["0-0", "0-1"]
+
+
+async def test_a_held_ticket_of_a_lost_partition_is_dropped_and_handled_when_the_partition_comes_back() -> None:
+    silent = Silent()
+    bench = Bench(silent)
+    await bench.feed(records(range(2)))
+    await loop_turns()
+    bench.revoke()
+    bench.begin({P1: Ledger(0)})
+    silent.back.set()
+    await loop_turns()  # from here on they are held no longer
+    await bench.runner.wait_idle(10)
+    assert (silent.asked, bench.sender.ticket_ids, bench.runner.in_progress) == (2, [], 0)
+    assert bench.tally.counts["not_ours"] == 2
+    bench.assign(Ledger(0))
+    await bench.feed(records(range(2)))
+    await bench.runner.wait_idle(10)
+    assert bench.sender.ticket_ids == ["0-0", "0-1"]

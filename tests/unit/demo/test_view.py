@@ -58,7 +58,7 @@ class TestPanel:
         assert "3 of 4 tickets have their outcome" in text
         for words in (
             "cheap model was sure",
-            "in front of a person",
+            "left to a reviewer",
             "dead letters",
             "confidence 0",
             "nats",

@@ -82,7 +82,7 @@ def test_the_environment_wins_over_the_file_and_files_are_beside_it(
         ({"protocol": "SSL", "key_file": "key.pem"}, "key_file needs cert_file"),
         ({"protocol": "TLS"}, "broker.security.protocol"),
         ({**SCRAM, "mechanism": "OAUTHBEARER"}, "broker.security.mechanism"),
-        ({**SCRAM, "password": "hunter2"}, "a password stands in no file: .* password_env names"),
+        ({**SCRAM, "password": "hunter2"}, "a password does not belong in a file: .* password_env names"),
         ({**SCRAM, "password_env": "with space"}, "broker.security.password_env"),
         ({**SCRAM, "password_env": 1234567}, "broker.security.password_env"),
         ({**SCRAM, "verify": False}, "unknown key broker.security.verify"),

@@ -80,8 +80,8 @@ def test_a_row_is_named_by_the_line_on_which_it_begins(tmp_path: Path) -> None:
         ("id,text,Text\nt-1,x,y\n", "two columns are 'text'"),
         (",".join(f"c{number}" for number in range(40)), "and 28 more"),
         ("\x1b[31m" * 50, r"'\x1b[31m\x1b[31m"),
-        ('id,text\na,x\nb,"open\nc,x\n', "line 3: no valid CSV: unexpected end of data"),
-        ('id,text\na,"x"y\n', "line 2: no valid CSV"),
+        ('id,text\na,x\nb,"open\nc,x\n', "line 3: invalid CSV: unexpected end of data"),
+        ('id,text\na,"x"y\n', "line 2: invalid CSV"),
         ("id,text\n".encode("utf-16-le"), "line 1: NUL bytes"),
     ],
 )

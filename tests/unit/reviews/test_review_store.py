@@ -464,7 +464,7 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_database_that_is_away_is_try_again_without_its_secrets(open_store: Open) -> None:
     pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
     away = open_store("postgresql://u:hunter2@127.0.0.1:1/db?application_name=hunter2")
-    with pytest.raises(TryAgain, match=r"postgresql://u:\*\*\*@127.0.0.1:1/db is busy or away") as refused:
+    with pytest.raises(TryAgain, match=r"postgresql://u:\*\*\*@127.0.0.1:1/db is busy or unavailable") as refused:
         away.counts()
     assert "hunter2" not in one_line(refused.value)
 

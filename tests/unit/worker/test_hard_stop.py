@@ -37,7 +37,7 @@ def patient() -> Iterator[Ended]:
 
 def test_a_loop_that_never_turns_is_ended_with_the_line_where_it_stands() -> None:
     line = Ended(still_s=10 * TICK_S).line()
-    assert line.startswith("the event loop stands still for 0.02 s; ended in ")
+    assert line.startswith("the event loop has stalled for 0.02 s; ended in ")
     assert len(line.splitlines()) == 1
 
 
@@ -63,5 +63,5 @@ def test_ends_the_process_with_status_1_and_one_line() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("hedgerow: the event loop stands still")
+    assert done.stderr.startswith("hedgerow: the event loop has stalled")
     assert len(done.stderr.splitlines()) == 1

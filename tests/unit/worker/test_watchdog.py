@@ -91,7 +91,7 @@ async def test_a_consumer_that_takes_nothing_while_records_wait_is_given_up(held
     assert await looked.after(10) is State.STALLED
     (error,) = looked.service.errors
     assert str(error) == (
-        "the test agent stands still: 0 messages in progress, 7 or more waiting, and no sign of life for 100 s; "
+        "the test agent has stalled: 0 messages in progress, 7 or more waiting, and no sign of life for 100 s; "
         "start the worker again"
     )
     assert looked.gauge("stalled") == 1

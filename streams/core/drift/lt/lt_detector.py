@@ -17,7 +17,7 @@ counts as infinitely far.
 - Each s_i is taken at the common k of its own 48 rows. Values of s at different k share a baseline: the rule has no
   reset, and a change of k is reported by its own watcher.
 - The publication keeps local maxima at least 24 rows apart, which needs the future. Here the first row that satisfies
-  the rule is the alarm, and a cool-down of 48 usable rows follows: after so many no window pair holds rows from both
+  the rule is the alarm, and a cool-down of 48 usable rows follows: after this many no window pair holds rows from both
   sides of the change, so that one change is one alarm.
 """
 

@@ -23,7 +23,7 @@ precision, so that the running sums neither drift nor depend on which row the st
 class SlidingStatistic:
     """The statistic between the older and the newer ``width`` of the last ``2 * width`` rows.
 
-    A row is held as its excess over its own minimum, zero where a token is absent: a window's censored mean is then the
+    A row is held as its excess over its own minimum, zero if a token is absent: a window's censored mean is then the
     mean of the minima plus the mean excess, and a token that appears late needs no second look at older rows.
     """
 
@@ -94,7 +94,7 @@ class SlidingStatistic:
         self._minima[line] = logprobs[-1]
 
     def _lay_out(self) -> None:
-        """Lay the rows out anew, with a column for each token that they hold and as many to spare."""
+        """Lay the rows out again, with a column for each token that they hold and as many to spare."""
         self._k = common_k(self.rows)
         self._column = {token: index for index, token in enumerate(union(self.rows, self._k))}
         shape = (2 * self._width, 2 * len(self._column))

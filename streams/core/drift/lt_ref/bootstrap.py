@@ -2,7 +2,7 @@
 
 One threshold for all endpoints fails: serial correlation alone moves the right one by a factor of two. Here the
 reference is resampled in blocks of consecutive rows, which keep the correlation and the serving modes; mean and
-covariance are estimated anew from every resample, which adds what their own error costs; and the thresholds are what
+covariance are estimated again from every resample, which adds what their own error costs; and the thresholds are what
 the statistics rarely pass on a stretch of other resampled rows.
 """
 
@@ -32,7 +32,7 @@ JOINTS: Final = 1.05
 """Thresholds are raised by this factor for the correlation that every joint between blocks cuts."""
 
 OUTLIER: Final = 3.0
-"""Deviations are cut to so many times the length of an ordinary one. Where a resample misses a rare serving mode
+"""Deviations are cut to this many times the length of an ordinary one. If a resample misses a rare serving mode
 altogether, a row of that mode is a hundred deviations away, and would set a threshold that nothing ever passes."""
 
 SEED: Final = 0

@@ -34,7 +34,7 @@ def jump_variance(rho: float) -> float:
 
 
 def jump(latest: Iterable[Matrix], rho: float) -> Matrix:
-    """The jump of the last ``WINDOW`` of ``WINDOW + 1`` whitened rows; zero where not each of them supports it.
+    """The jump of the last ``WINDOW`` of ``WINDOW + 1`` whitened rows; zero if not each of them supports it.
 
     What counts is where a row stands, not that it left: the return from an outlier is no jump.
     """

@@ -13,7 +13,7 @@ threshold; the score is their ratio.
 a jump's rows must show it.
 
 **After an alarm** comes a cool-down of 24 rows. If the rows are back at the reference by its end, it stays: a glitch,
-or a false alarm. Otherwise the reference is collected anew, from the row after the alarm on, and no further alarm is
+or a false alarm. Otherwise the reference is collected again, from the row after the alarm on, and no further alarm is
 possible before it is complete. A reference collected across a change holds both sides and is blind to that change.
 
 **Changes of k.** Reference and rows are compared at the largest k that both reach; when another k has settled, the

@@ -15,7 +15,7 @@ independent rows)."""
 
 RESOLUTION: Final = 1e-4
 """Nats. The least deviation that a token is taken to have: a tenth of what the fourth decimal of a probability shows. It
-only matters where the reference is constant, whose covariance is zero."""
+only matters if the reference is constant, whose covariance is zero."""
 
 
 def whitening(covariance: Matrix) -> Matrix:

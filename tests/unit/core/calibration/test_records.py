@@ -24,7 +24,7 @@ def test_a_record_survives_its_line() -> None:
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"ticket": {}}', b'{"ticket": {"ticket_id": "1", "text": "secret"}}'])
 def test_a_line_that_is_no_record_is_named_without_its_text(line: bytes) -> None:
-    with pytest.raises(SettingsError, match="line 3 of x is no record") as told:
+    with pytest.raises(SettingsError, match="line 3 of x is not a record") as told:
         read_record(line, "line 3 of x")
     assert "secret" not in str(told.value)
 

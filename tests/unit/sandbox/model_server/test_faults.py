@@ -45,7 +45,7 @@ def test_reads_a_switch_and_writes_it_again(text: str, written: str) -> None:
         ("hang=0.1@3", "takes no amount"),
         ("slow=0.1@", "not a number"),
         ("slow=0.1@-5", "must not be negative"),
-        ("medium:hang=0.1", "the model 'medium', which is none of sandbox-cheap, sandbox-big"),
+        ("medium:hang=0.1", "the model 'medium', which is not one of sandbox-cheap, sandbox-big"),
         (":hang=0.1", "the model ''"),
     ],
 )
