@@ -23,14 +23,11 @@ $(VENV)/.llm: $(VENV)/.ready requirements-llm.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock
 	touch $@
 
-# Prometheus's own checker of alert rules, for their tests: the one on PATH, or one that Go builds (a few minutes, once).
-# Of the ways to find targets, it gets those that deploy/prometheus uses.
-PROMTOOL := github.com/prometheus/prometheus/cmd/promtool@v0.316.0
-
+# Prometheus's own checker of alert rules, for their tests: the one on PATH, else that of Debian's package, else one that Go builds in a few minutes.
 promtool: $(VENV)/.promtool
 
 $(VENV)/.promtool: $(VENV)/.ready
-	command -v promtool || GOBIN=$(abspath $(BIN)) go install -tags remove_all_sd,enable_dns_sd,enable_kubernetes_sd $(PROMTOOL)
+	command -v promtool || (cd $(VENV) && apt-get -qq download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C bin --strip-components=3 ./usr/bin/promtool) || GOBIN=$(abspath $(BIN)) go install -tags remove_all_sd,enable_dns_sd,enable_kubernetes_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 	touch $@
 
 demo: setup
