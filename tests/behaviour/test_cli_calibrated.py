@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from streams.evaluation import read_records
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO
 from streams.settings import check_settings, load_policy
-from streams.worker.worker import Worker
+from streams.worker.start_checks import check_policy
 from tests.support import bodies
 from tests.support.answers import records, underconfident
 from tests.support.bodies import Tok
@@ -201,6 +202,11 @@ def test_a_policy_for_other_models_is_refused_by_whatif(hedgerow: Hedgerow, simu
     assert "cheap.model_asked 'cheap-model', the records have 'x'" in said.err
 
 
+def check_start(values: dict[str, Any]) -> None:
+    settings = check_settings(values, "x")
+    check_policy(settings.policy, settings)
+
+
 def test_a_worker_refuses_a_policy_of_other_models(
     hedgerow: Hedgerow, simulated: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -208,14 +214,14 @@ def test_a_worker_refuses_a_policy_of_other_models(
     hedgerow("calibrate", simulated, "--out", out)
     values = yaml.safe_load(config.read_text()) | {"policy": yaml.safe_load(out.read_text())}
     with pytest.raises(SettingsError, match="fitted for other labels"):
-        Worker(check_settings(values, "x"), ["score"])
+        check_start(values)
     labels = values["policy"]["fitted"]["labels"]
     with pytest.raises(SettingsError, match="fitted for the cheap model 'cheap-model', not 'sandbox-cheap'"):
-        Worker(check_settings(values | {"labels": labels}, "x"), ["score"])
+        check_start(values | {"labels": labels})
     for tier in ("cheap", "big"):
         values["tiers"][tier] |= {"model": f"{tier}-model", "input_usd_per_million": 1, "output_usd_per_million": 1}
     with pytest.raises(SettingsError, match="fitted for the prompt 0123456789ab of the cheap tier, not"):
-        Worker(check_settings(values | {"labels": labels}, "x"), ["score"])
+        check_start(values | {"labels": labels})
 
 
 def test_score_decides_on_recorded_responses(hedgerow: Hedgerow, tmp_path: Path) -> None:
