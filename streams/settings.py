@@ -115,6 +115,10 @@ class Tiers(_Section):
     cheap: TierEndpoint
     big: TierEndpoint
 
+    def of(self, tier: Tier) -> TierEndpoint:
+        """Return the endpoint of a tier."""
+        return self.cheap if tier == "cheap" else self.big
+
     @field_validator("big")
     @classmethod
     def _nowhere_to_escalate(cls, big: TierEndpoint) -> TierEndpoint:
@@ -239,8 +243,7 @@ class Settings(BaseSettings):
 
     def probed_names(self, tier: Tier) -> tuple[str, ...]:
         """Return the names under which a tier's endpoint is probed."""
-        endpoint = self.tiers.cheap if tier == "cheap" else self.tiers.big
-        return () if self.endpoints is None else self.endpoints.names_of(endpoint)
+        return () if self.endpoints is None else self.endpoints.names_of(self.tiers.of(tier))
 
     @classmethod
     def settings_customise_sources(

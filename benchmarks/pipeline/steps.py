@@ -85,7 +85,7 @@ class Steps:
         return Asked(await self._ask("big", text))
 
     async def _ask(self, tier: Tier, text: str) -> Call:
-        endpoint = self._settings.tiers.cheap if tier == "cheap" else self._settings.tiers.big
+        endpoint = self._settings.tiers.of(tier)
         body = {
             "model": endpoint.model,
             "messages": self._prompt.messages(text),

@@ -43,8 +43,7 @@ def judge(response: httpx.Response, secret: str | None) -> Refusal:
     Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key or a model that the endpoint does not take, and for
     a redirect, which is the answer of a wrong base_url. An account without money (402) or without quota (a 429 that does
     not pass by itself) is no answer. A 400, 403 or 422 that names logprobs is a capability error, which is no outage; a
-    403 for a text that
-    a moderation flagged (OpenRouter) and other 4xx are about this one request.
+    403 for a text that a moderation flagged (OpenRouter) and other 4xx are about this one request.
     """
     status = response.status_code
     outcome = f"http_{status}"

@@ -58,7 +58,7 @@ async def _broker(settings: Settings) -> Finding:
 
 
 async def _endpoint(tier: Tier, settings: Settings) -> Finding:
-    endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+    endpoint = settings.tiers.of(tier)
     name = f"{tier} model"
     try:
         async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:

@@ -118,7 +118,7 @@ async def _alerts(settings: Settings) -> Finding:
 
 
 async def _contract(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:
-    endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+    endpoint = settings.tiers.of(tier)
     name = f"{tier} contract"
     async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
         contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
@@ -129,7 +129,7 @@ async def _contract(settings: Settings, tier: Tier, contracts: dict[Tier, str]) 
     broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
     contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"
     if not probed.answered:
-        # An outage at the start is none of the contract's business: the live guard watches from here on.
+        # No answer says nothing about the contract; the guard watches it from the first ticket on.
         return Finding(name, False, f"contract of {endpoint.model} not checked: {broken}")
     if broken and settings.contracts_at_start == "stop":
         raise StopWorker(

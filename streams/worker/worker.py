@@ -181,8 +181,7 @@ class Worker:
 
     def _waiting(self, model: Model) -> WaitingModel:
         """Return the model, whose tickets wait while its endpoint does not answer."""
-        tiers = self._settings.tiers
-        rule = tiers.cheap.outage if model.tier == "cheap" else tiers.big.outage
+        rule = self._settings.tiers.of(model.tier).outage
         waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell)
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)
@@ -200,7 +199,7 @@ class Worker:
     async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
         """Return a tier's client."""
         settings = self._settings
-        endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+        endpoint = settings.tiers.of(tier)
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt)
         await stack.enter_async_context(client)
         return client

@@ -72,7 +72,7 @@ def answered(request: httpx.Request, provider: ProviderName) -> httpx.Response:
 
 
 async def checked(settings: Settings, tier: Tier, transport: httpx.MockTransport) -> Probed:
-    endpoint = settings.tiers.cheap if tier == "cheap" else settings.tiers.big
+    endpoint = settings.tiers.of(tier)
     assert settings.contracts is not None
     contract = settings.contracts.contract(tier, endpoint.model)
     assert contract is not None
