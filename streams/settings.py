@@ -71,7 +71,11 @@ def _unchanged(labels: object) -> object:
     return labels
 
 
-Labels = Annotated[tuple[str, ...] | dict[str, str], PlainValidator(_check_labels), PlainSerializer(_unchanged)]
+Labels = Annotated[
+    tuple[str, ...] | dict[str, str],
+    PlainValidator(_check_labels, json_schema_input_type=list[str] | dict[str, str]),
+    PlainSerializer(_unchanged),
+]
 
 
 class _Section(BaseModel):

@@ -23,7 +23,6 @@ from streams.core.signal.score import Reading
 
 Action = Literal["accept", "escalate", "review"]
 Basis = Literal["label", "token", "min", "mean"]
-#: What becomes of answers that would be accepted while the model is known to have changed; ``ignore`` only says so.
 WhenStale = Literal["escalate", "review", "ignore"]
 Nats = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -60,7 +59,7 @@ class BigRule(_Rule):
     max_entropy: Nats = 1.20
     """Accept needs no more than this, nats."""
     disagreement_entropy: Nats = 0.80
-    """Where the tiers name different labels, accept needs less than this."""
+    """If the tiers name different labels, accept needs less than this, nats."""
 
 
 class Policy(_Rule):
@@ -82,7 +81,8 @@ class Policy(_Rule):
     perplexity: PerplexityRule | None = None
     """When a text is too strange, or too well known, for a model to decide; None: its perplexity is not looked at."""
     when_stale: WhenStale = "escalate"
-    """What workers do with answers of a tier whose model has changed, until somebody acknowledges it."""
+    """What happens to answers that would be accepted from a model that changed, until the change is acknowledged: the big
+    tier is asked (``escalate``), a reviewer is (``review``), or they are accepted and marked (``ignore``)."""
     fitted: Fitted | None = None
     """What the policy was fitted on; an answer of any other model is then never accepted."""
 

@@ -8,8 +8,7 @@ from enum import StrEnum
 class DecisionReason(StrEnum):
     """The reasons of decisions, as they stand in messages and metrics.
 
-    In messages, a tier may stand before one (``cheap:low_confidence``), and ``perplexity_*`` reasons may stand
-    alongside (``streams.core.signal.perplexity``).
+    In messages, a tier may stand before one (``cheap:low_confidence``), and a ``PerplexityReason`` may stand alongside.
     """
 
     NO_SIGNAL = "no_signal"

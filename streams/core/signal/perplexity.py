@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import accumulate
 from typing import Annotated, Self
 
@@ -45,7 +46,7 @@ class PerplexityRule(BaseModel):
     window: Nats | None = None
     """A window with a mean of no less than this is suspicious: an adversarial suffix."""
     review_risk: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """At or above this risk a reviewer looks at the ticket; at 1 that is where a limit is reached."""
+    """At or above this risk a reviewer looks at the ticket; a risk of 1 is a text at a limit."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -58,13 +59,23 @@ class PerplexityRule(BaseModel):
         return self
 
 
+class PerplexityReason(StrEnum):
+    """Why a text is too strange, or too well known, for a model to decide, as it stands in messages and metrics."""
+
+    LOW = "perplexity_low"
+    """The mean surprise is at or below the rule's ``low``."""
+    HIGH = "perplexity_high"
+    """The mean surprise is at or above the rule's ``high``."""
+    WINDOW = "perplexity_window"
+    """The worst window's mean surprise is at or above the rule's ``window``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Risk:
     """How suspicious a text is: 0 is ordinary, 1 is at a limit; with the limits that it goes over."""
 
     score: float
-    reasons: tuple[str, ...] = ()
-    """Out of ``perplexity_low``, ``perplexity_high`` and ``perplexity_window``."""
+    reasons: tuple[PerplexityReason, ...] = ()
 
 
 def read_perplexity(body: object, text: str, rule: PerplexityRule) -> Perplexity:
@@ -96,11 +107,11 @@ def risk(rule: PerplexityRule, perplexity: Perplexity) -> Risk:
     if not isinstance(perplexity, Measured) or rule.usual is None:
         return Risk(0.0)
     sides = {
-        "perplexity_low": _share(perplexity.mean, rule.usual, rule.low),
-        "perplexity_high": _share(perplexity.mean, rule.usual, rule.high),
-        "perplexity_window": _share(perplexity.window, rule.usual, rule.window),
+        PerplexityReason.LOW: _share(perplexity.mean, rule.usual, rule.low),
+        PerplexityReason.HIGH: _share(perplexity.mean, rule.usual, rule.high),
+        PerplexityReason.WINDOW: _share(perplexity.window, rule.usual, rule.window),
     }
-    reasons = tuple(name for name, side in sides.items() if side >= rule.review_risk)
+    reasons = tuple(reason for reason, side in sides.items() if side >= rule.review_risk)
     return Risk(max(sides.values()), reasons)
 
 

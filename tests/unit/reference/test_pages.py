@@ -57,7 +57,7 @@ def test_every_field_of_the_settings_is_in_its_section() -> None:
 def test_a_field_has_its_type_its_limits_its_default_and_its_text() -> None:
     said = section(SETTINGS, "`topics`")
     assert "| `partitions` | integer, at least 1, at most 1000 | `8` |" in said
-    assert "| `labels` | anything | required |" in section(SETTINGS, "Top level")
+    assert "| `labels` | list of string or mapping to string | required |" in section(SETTINGS, "Top level")
     assert "Requests in flight at once" in section(SETTINGS, "`tiers.cheap`, `tiers.big`")
 
 

@@ -8,7 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import Measured, NoPerplexity, Unmeasured
-from streams.core.signal.perplexity import MOST_SURPRISE, PerplexityRule, fit_rule, measure, read_perplexity, risk
+from streams.core.signal.perplexity import (
+    MOST_SURPRISE,
+    PerplexityReason,
+    PerplexityRule,
+    fit_rule,
+    measure,
+    read_perplexity,
+    risk,
+)
 
 RULE = PerplexityRule(min_tokens=4, window_tokens=2, usual=4.0, low=1.0, high=8.0, window=10.0)
 
@@ -68,6 +76,11 @@ class TestRisk:
     def test_the_reasons_follow_the_risk_that_an_operator_takes(self) -> None:
         assert risk(RULE.model_copy(update={"review_risk": 0.5}), measured(6.0)).reasons == ("perplexity_high",)
         assert risk(RULE.model_copy(update={"review_risk": 2.0}), measured(9.0)).reasons == ()
+
+    def test_a_reason_is_one_of_the_known_ones(self) -> None:
+        found = [*risk(RULE, measured(9.0, 12.0)).reasons, *risk(RULE, measured(1.0, 4.0)).reasons]
+        assert {type(reason) for reason in found} == {PerplexityReason}
+        assert set(found) == set(PerplexityReason)
 
     def test_what_was_not_measured_and_a_rule_without_limits_are_no_risk(self) -> None:
         assert risk(RULE, Unmeasured(reason=NoPerplexity.TOO_SHORT)).score == 0.0

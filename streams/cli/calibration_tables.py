@@ -1,0 +1,73 @@
+"""What a calibration found, as tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from streams.cli.policy_figures import show_labels, show_slices
+from streams.cli.tables import Column, show_table
+
+
+def show_calibration(found: dict[str, Any], console: Console) -> None:
+    """Print a calibration's report: both tiers' confidence, the policy's figures, its thresholds and its bound."""
+    _show_tiers(found, console)
+    made, promise = found["figures"], found["promise"]
+    print()
+    show_slices(made, "the policy, tested half", console)
+    print()
+    show_labels(made, console)
+    print()
+    shares = [f"{row['saving']:.1%} at {row['review_rate']:.0%}" for row in found["frontier"]]
+    print(f"saving by review share: {', '.join(shares)}")
+    if made["saving"] is not None and made["saving"] < promise["min_saving"]:
+        print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
+    print()
+    _show_thresholds(found, console)
+    print()
+    print(
+        f"accepted error {made['accepted_error'] or 0.0:.2%}, under {made['accepted_error_bound']:.2%} with "
+        f"{promise['level']:.0%} confidence (promised: {promise['max_error']:.2%})"
+    )
+
+
+def _show_tiers(found: dict[str, Any], console: Console) -> None:
+    names = ("AUROC", "ECE", "after", "honest", "Brier", "after")
+    rows = []
+    for tier, one in found["tiers"].items():
+        before, after = one["before"], one["after"]
+        numbers = [
+            before["auroc"],
+            before["ece"],
+            after["ece"],
+            after["ece_of_an_honest_model"],
+            before["brier"],
+            after["brier"],
+        ]
+        rows.append((tier, one["map"]["kind"], *(None if x is None else f"{x:.4f}" for x in numbers)))
+    columns = [Column("tier"), Column("map"), *(Column(name, right=True) for name in names)]
+    title = "confidence on the tested half, before and after calibration"
+    show_table(columns, rows, title=title, console=console)
+
+
+def _show_thresholds(found: dict[str, Any], console: Console) -> None:
+    names = ("asked", "min confidence", "max nats")
+    columns = [Column("tier"), *(Column(name, right=True) for name in names), Column("what is not accepted", "wrap")]
+    tiers: list[tuple[str, ...]] = []
+    for tier, rule in found["thresholds"].items():
+        limits = (f"{found['asked'][tier]:.1%}", f"{rule['min_confidence']:.4f}", f"{rule['max_entropy']:.4f}")
+        tiers.append((tier, *limits, _otherwise(tier, rule)))
+    show_table(columns, tiers, title="thresholds", console=console)
+
+
+def _otherwise(tier: str, rule: dict[str, Any]) -> str:
+    """Say what becomes of the other answers, and which further limits there are."""
+    if tier == "big":
+        return f"goes to review; if the tiers disagree, from {rule['disagreement_entropy']:.4f} nats on"
+    said = "goes to the big model"
+    if rule["abstain_entropy"] is not None:
+        said += f", from {rule['abstain_entropy']:.4f} nats on to review"
+    if rule["max_chars"] is not None:
+        said += f"; a text over {rule['max_chars']} characters goes there at once"
+    return said
