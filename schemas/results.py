@@ -89,9 +89,14 @@ class DeadLetter(Message):
     partition: Count
     offset: Count
     key: bytes | None = None
+    """The original key; cut if the broker would not take the letter whole, see ``key_size``."""
+    key_size: Count | None = None
+    """Size of the original key in bytes; None for a message without a key, and in letters from before this field."""
     original: bytes
     """The original value; cut if the broker would not take it whole, see ``original_size``."""
     original_size: Count
+    tombstone: bool | None = None
+    """Whether the message had no value at all, which is not an empty one; None in letters from before this field."""
     agent: Name
     reason: Name
     """The short name that metrics count: "not_json", "wrong_schema", "retries_exhausted" ..."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from schemas import DeadLetter, Message
 from streams.aio import Changes
 from streams.delivery.assignment import Assignment, Partition, Phase, Place
@@ -20,6 +22,8 @@ from streams.delivery.observer import Observer
 from streams.delivery.stage import Record
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.outbox import Refused, TransactionLost
+
+log = structlog.get_logger(__name__)
 
 
 class Sender(Protocol):
@@ -222,7 +226,21 @@ class Dispatch:
             for output in result.outputs:
                 if isinstance(output, DeadLetter):
                     self._observer.dead_lettered(self._agent, output)
+                    _log_letter(output)
             self._observer.handled(self._agent, result.outputs, seconds)
+
+
+def _log_letter(letter: DeadLetter) -> None:
+    # Not its detail, which may quote the message: a ticket's text belongs in no log line.
+    log.error(
+        "dead letter",
+        agent=letter.agent,
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        reason=letter.reason,
+        error=letter.error_class,
+    )
 
 
 class FinishedIds:

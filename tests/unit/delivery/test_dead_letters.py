@@ -6,11 +6,12 @@ import base64
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import DeadLetter
 from streams.delivery.dead_letters import CUT_TO, dead_letter, shortened
 from streams.errors import GiveUp
-from tests.support.records import FakeRecord
+from tests.support.records import Bench, FakeRecord, answer, record
 
 
 def letter_of(value: bytes | None, key: bytes | None = b"k", error: BaseException | None = None) -> DeadLetter:
@@ -34,7 +35,36 @@ def test_keeps_bytes_origin_and_reason() -> None:
 
 def test_a_missing_value_and_a_missing_key() -> None:
     letter = letter_of(None, None)
-    assert (letter.original, letter.original_size, letter.key) == (b"", 0, None)
+    assert (letter.original, letter.original_size, letter.key, letter.key_size) == (b"", 0, None, None)
+
+
+def test_no_value_and_an_empty_one_are_told_apart() -> None:
+    assert (letter_of(None).tombstone, letter_of(b"").tombstone, letter_of(b"x").tombstone) == (True, False, False)
+
+
+def test_a_letter_from_before_says_that_it_does_not_know() -> None:
+    row = json.loads(letter_of(b"", b"k").encode())
+    del row["tombstone"], row["key_size"]
+    letter = DeadLetter.decode(json.dumps(row).encode())
+    assert (letter.tombstone, letter.key_size) == (None, None)
+
+
+async def test_every_letter_that_was_sent_is_a_line_in_the_log() -> None:
+    bench = Bench(answer)
+    with capture_logs() as lines:
+        await bench.run([FakeRecord(7, b"my card is 4000", b"k"), record(8)])
+    assert lines == [
+        {
+            "event": "dead letter",
+            "log_level": "error",
+            "agent": "test",
+            "topic": "tickets",
+            "partition": 0,
+            "offset": 7,
+            "reason": "not_json",
+            "error": "GiveUp",
+        }
+    ]
 
 
 def test_the_id_is_the_same_at_every_redelivery_and_differs_by_place() -> None:
@@ -60,7 +90,8 @@ def test_the_bytes_survive_the_wire(value: bytes) -> None:
 def test_shortened_keeps_the_beginning_and_says_how_much_there_was() -> None:
     letter = letter_of(b"x" * (2 * CUT_TO), key=b"k" * 5_000)
     short = shortened(letter)
-    assert (len(short.original), short.original_size, len(short.key or b"")) == (CUT_TO, 2 * CUT_TO, 1024)
+    assert (len(short.original), short.original_size) == (CUT_TO, 2 * CUT_TO)
+    assert (len(short.key or b""), short.key_size) == (1024, 5_000)
     assert (short.letter_id, short.origin) == (letter.letter_id, letter.origin)
 
 
