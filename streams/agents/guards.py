@@ -134,6 +134,11 @@ class Guards:
         guard = EndpointGuard(tier, name, self._terms(tier, name), self._limits, self._exceptions(tier, name))
         return GuardedModel(model, guard, self._spend, self._clock, capped=tier == "big")
 
+    def spent(self, call: Call) -> None:
+        """Count what a call cost that no guarded model made: a trial."""
+        if self._spend is not None:
+            self._spend.spend(call.cost_usd, self._clock.now())
+
     def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
         """Return whether one more ticket may go straight to the big tier, counting it if so, and the alerts."""
         if self._escalations is None:

@@ -40,15 +40,24 @@ class WaitingModel(ModelAround):
     the waiting tickets sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
     one: after a few failures of its own, each followed by an answer to another ticket, it goes on without one.
 
-    ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends.
+    ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends. ``tried`` is
+    called with every trial.
     """
 
-    def __init__(self, model: Model, rule: OutageRule, clock: Clock, tell: Callable[[Alert], None]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rule: OutageRule,
+        clock: Clock,
+        tell: Callable[[Alert], None],
+        tried: Callable[[Call], None],
+    ) -> None:
         super().__init__(model)
         self._rule = rule
         self._clock = clock
         self._now = clock.now
         self._tell = tell
+        self._tried = tried
         self._availability = Availability()
         # By the task that handles the ticket: two tickets may have one text, and what a task leaves behind goes with it.
         self._waiting: WeakKeyDictionary[asyncio.Task[Any], _Waiting] = WeakKeyDictionary()
@@ -121,7 +130,7 @@ class WaitingModel(ModelAround):
 
     async def _try_out(self) -> None:
         try:
-            await self._counted(self._model.try_out())
+            self._tried(await self._counted(self._model.try_out()))
         finally:
             self._next_trial = self._now() + self._rule.trial_every_s
 

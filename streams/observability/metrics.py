@@ -212,6 +212,10 @@ class MetricsObserver(Observer):
         """Count an alert that belongs to no message."""
         self._alert(alert)
 
+    def tried(self, call: Call) -> None:
+        """Count a trial of an endpoint that did not answer: requests and cost, of which no message tells."""
+        self._attempts(call.tier, call.attempts)
+
     def endpoint(self, source: str, is_down: Callable[[], bool]) -> None:
         """Show from now on whether an endpoint is taken to be unavailable."""
         self._down.labels(source).set_function(lambda: float(is_down()))

@@ -4,51 +4,97 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 import structlog
 
 from schemas import Alert
-from streams.errors import HedgerowError
-from streams.kafka.connection import Connection
-from streams.kafka.send import open_outbox
+from streams.aio import Changes
+from streams.errors import GiveUp, HedgerowError
 
 log = structlog.get_logger(__name__)
 
+#: More alerts than this do not wait for a broker: the oldest is dropped, since the latest say how things are.
+MOST_WAITING = 1_000
+_PAUSE_S = 2.0
+#: How long a stop waits for the alerts that are not sent yet, seconds.
+_STOP_WAIT_S = 3.0
+
+
+class AlertOutbox(Protocol):
+    """Where alerts go; the Outbox is one."""
+
+    async def send(self, messages: Sequence[Alert]) -> None:
+        """Send, and wait until the broker has them. Raises GiveUp for what it will never take."""
+
 
 class AlertSender:
-    """Sends alerts in their order, from ``run``; ``tell`` never waits. ``sent`` is called with each that is on its way."""
+    """Sends alerts in their order, from ``running``; ``tell`` never waits. An unavailable broker is waited for.
 
-    def __init__(self, connection: Connection, prefix: str, sent: Callable[[Alert], None]) -> None:
-        self._connection = connection
-        self._prefix = prefix
-        self._sent = sent
-        self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
+    ``connect`` opens an outbox, and raises StopWorker without a broker. ``told`` is called with every alert.
+    """
+
+    def __init__(
+        self, connect: Callable[[], AbstractAsyncContextManager[AlertOutbox]], told: Callable[[Alert], None]
+    ) -> None:
+        self._connect = connect
+        self._told = told
+        self._waiting: deque[Alert] = deque()
+        self._changes = Changes()
+        self._dropped = 0
 
     def tell(self, alert: Alert) -> None:
         """Send an alert as soon as the broker takes it."""
-        self._sent(alert)
-        self._alerts.put_nowait(alert)
-
-    async def run(self) -> None:
-        """Send until cancelled; what cannot be sent is logged, and the worker goes on."""
-        while True:
-            alert = await self._alerts.get()
-            try:
-                async with open_outbox(self._connection, prefix=self._prefix) as outbox:
-                    await outbox.send([alert])
-                    while not self._alerts.empty():
-                        await outbox.send([self._alerts.get_nowait()])
-            except HedgerowError as error:
-                log.warning("an alert was not sent", kind=alert.kind, source=alert.source, problem=str(error))
+        self._told(alert)
+        if len(self._waiting) == MOST_WAITING:
+            self._waiting.popleft()
+            if not self._dropped:
+                log.error("too many alerts wait for the broker: the oldest are dropped", waiting=MOST_WAITING)
+            self._dropped += 1
+        self._waiting.append(alert)
+        self._changes.note()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run in the background."""
-        task = asyncio.create_task(self.run())
+        """Send in the background; at the end, what waits has a few seconds to be sent."""
+        task = asyncio.create_task(self._run())
         try:
             yield
         finally:
+            await self._changes.until(lambda: not self._waiting, _STOP_WAIT_S)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            if self._waiting:
+                log.error("alerts were not sent", count=len(self._waiting), first=self._waiting[0].summary)
+
+    async def _run(self) -> None:
+        unsent = False
+        while True:
+            if not self._waiting:
+                await self._changes.next()
+            try:
+                async with self._connect() as outbox:
+                    while self._waiting:
+                        await self._send(outbox, self._waiting[0])
+            except HedgerowError as error:
+                if not unsent:
+                    log.warning("alerts wait for the broker", waiting=len(self._waiting), problem=str(error))
+                unsent = True
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if unsent or self._dropped:
+                log.info("alerts that waited were sent", dropped=self._dropped)
+            unsent, self._dropped = False, 0
+
+    async def _send(self, outbox: AlertOutbox, alert: Alert) -> None:
+        try:
+            await outbox.send([alert])
+        except GiveUp as refused:
+            log.warning("an alert cannot be sent", kind=alert.kind, source=alert.source, problem=str(refused))
+        if self._waiting and self._waiting[0] is alert:  # else it was dropped meanwhile
+            self._waiting.popleft()
+        self._changes.note()

@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from schemas import TOPICS, Tier
+from schemas import TOPICS, Call, Tier
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
@@ -26,6 +26,7 @@ from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
 from streams.kafka.lag import records_waiting
+from streams.kafka.send import open_outbox
 from streams.models.classifier import ModelClient
 from streams.models.perplexity import PerplexityClient
 from streams.observability.http import Answer, health, readiness, serve_metrics
@@ -62,7 +63,8 @@ class Worker:
         self._contracts: dict[Tier, str] = {}
         self._models: list[WaitingModel] = []
         self.observer = WatchedObserver()
-        self._alerts = AlertSender(settings.broker.connection, settings.topics.prefix, self.observer.alerted)
+        connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix)
+        self._alerts = AlertSender(connect, self.observer.alerted)
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -182,10 +184,15 @@ class Worker:
     def _waiting(self, model: Model) -> WaitingModel:
         """Return the model, whose tickets wait while its endpoint does not answer."""
         rule = self._settings.tiers.of(model.tier).outage
-        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell)
+        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell, self._tried)
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)
         return waiting
+
+    def _tried(self, call: Call) -> None:
+        """Count a trial of an endpoint, which belongs to no ticket."""
+        self._guards.spent(call)
+        self.observer.tried(call)
 
     async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
         """Return the model, with the question for the perplexity alongside if an endpoint for that is set."""

@@ -13,7 +13,7 @@ from streams.core.guards.contract_change import Changes, Run, use_name
 from streams.core.guards.finding import AlertKind, Bell, Finding
 from streams.core.guards.limits import GuardLimits
 from streams.core.guards.other_models import OtherModels
-from streams.core.guards.outage import UNANSWERED, Outages
+from streams.core.guards.outage import Outages
 from streams.core.guards.rates import Rates
 from streams.core.guards.written_exception import WrittenException
 
@@ -22,9 +22,8 @@ class EndpointGuard:
     """One endpoint's guard; ask ``permit`` before a call and give ``observe`` what came of it.
 
     *An outage* is breaches among answers that keep the contract: over the last ``window`` calls one kind of breach
-    has a count that its earlier share would lead to less than once in a million. Calls without any answer are an
-    outage too. It raises an alert, and the endpoint is asked as before: what it answers well is worth having, and
-    when it does not answer, the calls' own time-outs hold the flow back while tickets wait in their topic.
+    has a count that its earlier share would lead to less than once in a million. It raises an alert, and the endpoint
+    is asked as before: what it answers well is worth having.
 
     *A changed contract* is a run without end: ``run`` or more breaches in a row, more than the earlier share would lead to
     once in a million, or a whole window. It raises an alert and, if answers cannot be accepted without what is
@@ -32,7 +31,8 @@ class EndpointGuard:
     covers every breach of the run keeps the breaker closed while it is in force.
 
     Calls that were in progress when the breaker opened tell nothing new and are left out. Answers that are about
-    one ticket (a refusal, a text too long) tell nothing about the contract.
+    one ticket (a refusal, a text too long) tell nothing about the contract, and neither do calls without any answer:
+    whether the endpoint answers at all is judged by ``Availability``.
     """
 
     def __init__(
@@ -65,7 +65,9 @@ class EndpointGuard:
     def observe(self, call: Call, permit: Permit, now: float, on: date) -> tuple[Finding, ...]:
         """Take what came of a call at ``now`` (seconds) on the day ``on`` (UTC), and return the findings."""
         if call.signal.status == "unscorable" and call.signal.reason is Reason.NO_ANSWER:
-            return tuple(self._no_answer(permit, now))
+            if permit is Permit.TRIAL:
+                self._breaker.failed(now)
+            return ()
         breaches = compare(self._terms, Observation.of(call))
         if not breaches and not tells(call.signal):
             return ()
@@ -123,14 +125,6 @@ class EndpointGuard:
             return []
         summary = f"{self.source}: the contract is still broken ({', '.join(broken)}); its breaker is open"
         return [self._finding(AlertKind.CONTRACT_CHANGED, summary, use="accept", reasons=dict.fromkeys(broken, 1))]
-
-    def _no_answer(self, permit: Permit, now: float) -> list[Finding]:
-        if permit is Permit.TRIAL:
-            self._breaker.failed(now)
-        if self._breaker.is_open:
-            return []
-        self._push({UNANSWERED})
-        return [self._outage(name) for name in self._outages.unanswered(now)]
 
     def _models(self, call: Call, breaches: Sequence[Breach], now: float) -> list[Finding]:
         breach = next((each for each in breaches if each.name == BreachName.MODEL_NOT_ALLOWED), None)

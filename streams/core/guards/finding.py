@@ -12,7 +12,7 @@ class AlertKind(StrEnum):
     """The kinds of alert that the guards raise."""
 
     SIGNAL_OUTAGE = "signal_outage"
-    """Some calls break the contract, or none is answered: an outage, which passes."""
+    """Some calls break the contract: an outage, which passes."""
     CONTRACT_CHANGED = "contract_changed"
     """All calls since a moment break the contract: an operator has to act."""
     MODEL_NOT_ALLOWED = "model_not_allowed"

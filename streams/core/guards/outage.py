@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from schemas import Reason
 from streams.core.guards.finding import Bell
 from streams.core.guards.limits import SIGNIFICANT, GuardLimits
 from streams.core.guards.rates import Rates
 from streams.core.statistics import binomial_at_least
-
-#: Calls without any answer; they are no breach, but an outage all the same.
-UNANSWERED = Reason.NO_ANSWER
 
 
 class Outages:
@@ -26,8 +22,6 @@ class Outages:
         self._bell = Bell(limits.remind_s)
         self._untested: set[str] = set()
         """Seen since the last call that was free of them."""
-        self._unanswered = 0
-        """Calls in a row without an answer."""
         self.ongoing: set[str] = set()
 
     def see(self, names: AbstractSet[str], aside: AbstractSet[str], now: float) -> list[str]:
@@ -35,17 +29,10 @@ class Outages:
 
         Those ``aside`` are judged elsewhere.
         """
-        self._unanswered = 0
         settled = self._untested - names
         self._untested = (self._untested | names) - settled - aside
         found = [name for name in sorted(settled - aside) if name in self.ongoing or self._is_unusual(name)]
         return [name for name in found if self._tell(name, now)]
-
-    def unanswered(self, now: float) -> list[str]:
-        """Take a call without an answer; return the outages to speak of."""
-        self._unanswered += 1
-        self._untested.add(UNANSWERED)
-        return [UNANSWERED] if self._unanswered >= self._limits.run and self._tell(UNANSWERED, now) else []
 
     def ended(self, names: AbstractSet[str]) -> list[str]:
         """Return the outages whose share of the window is what it was before, and forget them."""
@@ -60,7 +47,7 @@ class Outages:
         names = sorted(self.ongoing)
         for name in names:
             self._bell.over(name)
-        self.ongoing, self._untested, self._unanswered = set(), set(), 0
+        self.ongoing, self._untested = set(), set()
         return names
 
     def _tell(self, name: str, now: float) -> bool:

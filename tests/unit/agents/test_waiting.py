@@ -36,12 +36,16 @@ class Endpoint:
 
 
 def waiting_model(
-    endpoint: Endpoint, now: Callable[[], float] = time.monotonic, **rule: Any
+    endpoint: Endpoint,
+    now: Callable[[], float] = time.monotonic,
+    tried: list[Call] | None = None,
+    **rule: Any,
 ) -> tuple[WaitingModel, list[Alert]]:
     alerts: list[Alert] = []
+    tried = [] if tried is None else tried
     clock = Clock(now, lambda: 0)
     model = AskedModel("cheap", endpoint.ask)
-    return WaitingModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append), alerts
+    return WaitingModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append, tried.append), alerts
 
 
 async def ask(model: WaitingModel, text: str) -> Call:
@@ -182,7 +186,7 @@ async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
 
     alerts: list[Alert] = []
     clock = Clock(time.monotonic, lambda: 0)
-    model = WaitingModel(AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append)
+    model = WaitingModel(AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append, lambda _: None)
     waiting = [asyncio.create_task(model.ask(f"slow {n}")) for n in range(2 * FAILURES)]
     await asyncio.sleep(0.001)
     assert await model.ask("quick") == ANSWERED
@@ -190,3 +194,16 @@ async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
     assert all(map(is_unanswered, await asyncio.gather(*waiting)))
     assert not model.is_down
     assert alerts == []
+
+
+async def test_every_trial_is_told_and_costs_what_it_costs() -> None:
+    tried: list[Call] = []
+    endpoint = Endpoint()
+    model, _ = waiting_model(endpoint, tried=tried)
+    waiting = asyncio.create_task(ask(model, "ticket"))
+    while not model.is_down:
+        await asyncio.sleep(0)
+    endpoint.answer = lambda: ANSWERED
+    await waiting
+    assert len(tried) == endpoint.asked.count("try out")
+    assert tried[-1].cost_usd == ANSWERED.cost_usd > 0
