@@ -14,16 +14,17 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from difflib import get_close_matches
 from io import BufferedReader
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from streams.errors import SettingsError
 
@@ -200,16 +201,18 @@ def read_document(path: Path, what: str) -> Any:
         raise SettingsError(f"{what} file {path}: invalid YAML: {' '.join(str(error).split())}") from None
 
 
-def one_line(error: ValidationError) -> str:
-    """Return the first fault with the key it is about, and how many more there are.
+def one_line(error: ValidationError, expected: object) -> str:
+    """Return the first fault with the key it is about, and how many more there are; ``expected`` is the type that was checked.
 
     A value is shown if it is a number; a text may be a password in the wrong place, and so may what stands for a variable.
     """
     problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
+    # Before a key that is missing: that one may be there, misspelt.
+    first = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     where = ".".join(str(part) for part in first["loc"]) or "file"
     if first["type"] == "extra_forbidden":
-        text = f"unknown key {where}"
+        *place, key = first["loc"]
+        text = unknown_key(where, str(key), keys_at(expected, place))
     elif first["type"] == "missing":
         text = f"{where} is missing"
     else:
@@ -219,6 +222,34 @@ def one_line(error: ValidationError) -> str:
             return said  # it is about several keys, and names them
         text = f"{where}: {said}" + (f" (it is {first['input']!r:.80})" if shown else "")
     return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"
+
+
+def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
+    """Return the line about a key that is not ``known``, with the one that was probably meant."""
+    names = list(known)
+    if f"{key}_env" in names:
+        return (
+            f"unknown key {where}: a secret stands in no file; name the environment variable that holds it: {key}_env"
+        )
+    return f"unknown key {where}{suggestion(key, names)}"
+
+
+def suggestion(key: str, known: Iterable[str]) -> str:
+    """Return the end of a line about an unknown name: the known one that is most like it, or nothing."""
+    close = get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def keys_at(expected: object, place: Sequence[int | str]) -> set[str]:
+    """Return the keys of the section at a place within a type, found by the fields of its pydantic models."""
+    if isinstance(expected, type) and issubclass(expected, BaseModel):
+        if not place:
+            return set(expected.model_fields)
+        field = expected.model_fields.get(str(place[0]))
+        return set() if field is None else keys_at(field.annotation, place[1:])
+    # A list, a mapping or a tuple has one part of the place to itself; a union and an Annotated have none.
+    inside = place[1:] if get_origin(expected) in {list, tuple, dict} else place
+    return set().union(*(keys_at(each, inside) for each in get_args(expected)))
 
 
 #: The longest line in bytes, as UTF-8: more than any message may have. Of a longer one this much is read and the rest

@@ -34,7 +34,7 @@ from streams.core.signal.redaction import Redaction
 from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.stage import Delivery, Limits
 from streams.errors import SettingsError
-from streams.files import one_line, read_yaml
+from streams.files import one_line, read_yaml, suggestion, unknown_key
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
 from streams.models.endpoint import Endpoint
@@ -296,14 +296,14 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
     for key in values:
         # Before pydantic sees them: a key such as _cli_parse_args is an argument of its own there.
         if key not in Settings.model_fields:
-            raise SettingsError(f"{origin}: unknown key {key}")
+            raise SettingsError(f"{origin}: {unknown_key(key, str(key), Settings.model_fields)}")
     if any(name.upper() == _LABELS_VARIABLE for name in os.environ):
         # Sections are merged; labels of a variable and labels of the file together would be a set that no one wrote.
         values = {key: value for key, value in values.items() if key != "labels"}
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise SettingsError(f"{origin}: {one_line(error)}") from None
+        raise SettingsError(f"{origin}: {one_line(error, Settings)}") from None
     except UnreadableVariable as error:
         raise SettingsError(f"environment: {error}: JSON is expected") from None
 
@@ -376,7 +376,7 @@ def load_contracts(path: Path) -> Contracts:
     try:
         return Contracts.model_validate(read_yaml(path, "contracts"))
     except ValidationError as error:
-        raise SettingsError(f"{path}: {one_line(error)}") from None
+        raise SettingsError(f"{path}: {one_line(error, Contracts)}") from None
 
 
 def load_policy(path: Path) -> Policy:
@@ -384,7 +384,7 @@ def load_policy(path: Path) -> Policy:
     try:
         return Policy.model_validate(read_yaml(path, "policy"))
     except ValidationError as error:
-        raise SettingsError(f"{path}: {one_line(error)}") from None
+        raise SettingsError(f"{path}: {one_line(error, Policy)}") from None
 
 
 def _refuse_unknown_variables() -> None:
@@ -394,7 +394,9 @@ def _refuse_unknown_variables() -> None:
             continue
         section, nested, _ = name.lower().removeprefix("hedgerow_").partition("__")
         if nested and section not in Settings.model_fields:
-            raise SettingsError(f"environment variable {name}: unknown section {section}")
+            raise SettingsError(
+                f"environment variable {name}: unknown section {section}{suggestion(section, Settings.model_fields)}"
+            )
         meant = next((field for field in Settings.model_fields if section.startswith(f"{field}_")), None)
         if meant is not None and section not in Settings.model_fields:
             raise SettingsError(f"environment variable {name}: write two underscores after {meant.upper()}")

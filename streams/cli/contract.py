@@ -182,7 +182,7 @@ def _endpoints(file: Path) -> list[ProbedEndpoint]:
     try:
         endpoints = TypeAdapter(list[ProbedEndpoint]).validate_python([_named(row) for row in rows])
     except ValidationError as error:
-        raise SettingsError(f"{file}: endpoints.{one_line(error)}") from None
+        raise SettingsError(f"{file}: endpoints.{one_line(error, list[ProbedEndpoint])}") from None
     if not endpoints:
         raise SettingsError(f"{file}: endpoints is empty")
     return endpoints

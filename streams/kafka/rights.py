@@ -66,7 +66,7 @@ def load_rights(path: Path) -> tuple[UserRights, ...]:
     try:
         users = TypeAdapter(tuple[UserRights, ...]).validate_python(read_document(path, "rights"))
     except ValidationError as error:
-        raise SettingsError(f"{path}: {one_line(error)}") from None
+        raise SettingsError(f"{path}: {one_line(error, tuple[UserRights, ...])}") from None
     if twice := _repeated(each.user for each in users):
         raise SettingsError(f"{path}: user {twice} is there twice")
     return users

@@ -93,7 +93,7 @@ def load_endpoints(path: Path) -> ProbedEndpoints:
         endpoints = ProbedEndpoints.model_validate(document)
         _ = [endpoint.price for endpoint in endpoints.endpoints]
     except ValidationError as error:
-        raise SettingsError(f"{path}: {one_line(error)}") from None
+        raise SettingsError(f"{path}: {one_line(error, ProbedEndpoints)}") from None
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
     return endpoints

@@ -181,6 +181,7 @@ class TestScan:
             ("endpoints: [{model: m}]", "endpoints.0.base_url is missing"),
             ("endpoints: [{base_url: 'http://a/v1', model: m, api: soap}]", "endpoints.0.api"),
             ("endpoints: [{base_url: 'http://a/v1', model: m, spare: 1}]", "endpoints.unknown key 0.spare"),
+            ("endpoints: [{base_url: 'http://a/v1', modle: m}]", "unknown key 0.modle; did you mean model?"),
         ],
     )
     def test_a_file_that_cannot_be_meant_is_one_line(self, run: Run, tmp_path: Path, text: str, words: str) -> None:

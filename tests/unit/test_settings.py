@@ -100,6 +100,30 @@ class TestValues:
         assert f"hedgerow.yaml: unknown key {path}" in text
         assert SECRET not in text
 
+    @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("lables", "labels"), ("broker.bootstrapp", "bootstrap"), ("tiers.cheap.modle", "model"),
+            ("tiers.cheap.outage.mod", "mode"), ("policy.cheap.min_confidense", "min_confidence"),
+            ("worker.inflight", "in_flight"), ("guards.windows", "window"), ("endpoints.endpoint", "endpoints"),
+        ],
+    )  # fmt: skip
+    def test_an_unknown_key_comes_with_the_one_that_was_meant(self, path: str, meant: str) -> None:
+        assert f"unknown key {path}; did you mean {meant}?" in refusal(changed(path, 1))
+
+    def test_a_misspelt_key_is_named_before_the_one_that_is_missing_for_it(self) -> None:
+        values = valid()
+        values["tiers"]["big"]["modle"] = values["tiers"]["big"].pop("model")
+        assert refusal(values).endswith("unknown key tiers.big.modle; did you mean model? (and 1 more)")
+
+    def test_a_key_like_no_other_comes_without_a_guess(self) -> None:
+        assert refusal(valid() | {"xyz": 1}) == "hedgerow.yaml: unknown key xyz"
+
+    def test_a_secret_in_the_file_is_shown_the_way_out(self) -> None:
+        text = refusal(changed("tiers.cheap.api_key", SECRET))
+        assert text.endswith("name the environment variable that holds it: api_key_env")
+        assert SECRET not in text
+
     @pytest.mark.parametrize("key", ["_cli_parse_args", "_env_file", "_secrets_dir", "self", 7])
     def test_a_key_that_means_something_to_pydantic_is_unknown_too(self, key: Any) -> None:
         assert f"unknown key {key}" in refusal(valid() | {key: True})
@@ -361,7 +385,12 @@ class TestFiles:
 
     @pytest.mark.parametrize(
         ("policy", "words"),
-        [({"ids": "x"}, "unknown key ids"), ({"cheap": {"max_entropy": -1}}, "cheap.max_entropy"), ([], "mapping")],
+        [
+            ({"ids": "x"}, "unknown key ids"),
+            ({"cheap": {"max_entropie": 1}}, "did you mean max_entropy"),
+            ({"cheap": {"max_entropy": -1}}, "cheap.max_entropy"),
+            ([], "mapping"),
+        ],
     )
     def test_a_fault_in_the_policy_names_the_policys_file(self, tmp_path: Path, policy: Any, words: str) -> None:
         write(tmp_path / "strict.yaml", policy)
@@ -414,7 +443,7 @@ class TestEnvironment:
     @pytest.mark.parametrize(
         ("name", "value", "words"),
         [
-            ("HEDGEROW_BROKERS__BOOTSTRAP", "x:1", "unknown section brokers"),
+            ("HEDGEROW_BROKERS__BOOTSTRAP", "x:1", "unknown section brokers; did you mean broker?"),
             ("HEDGEROW_BROKER_BOOTSTRAP", "x:1", "write two underscores after BROKER"),
             ("HEDGEROW_BROKER__BOOTSTRAPP", "x:1", "unknown key broker.bootstrapp"),
             ("HEDGEROW_TOPICS__PARTITIONS", "many", "topics.partitions"),

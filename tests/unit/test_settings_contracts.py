@@ -69,6 +69,7 @@ def test_a_file_beside_the_settings(tmp_path: Path) -> None:
         ),
         (file({**EXCEPTION, "reasons": ["refused"]}), "cannot excuse refused"),
         (file(surprise=1), "unknown key contracts.contracts.0.surprise"),
+        (file(mink=1), "unknown key contracts.contracts.0.mink; did you mean min_k?"),
     ],
 )
 def test_what_does_not_fit_is_one_line(contracts: dict[str, Any], words: str | None) -> None:

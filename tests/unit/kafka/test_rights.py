@@ -70,7 +70,7 @@ def test_entries_carry_the_prefix_and_read_as_a_command() -> None:
     ("text", "complaint"),
     [
         ("- {user: ann, read: [nothing]}", "no topic nothing"),
-        ("- {user: ann, reads: []}", "unknown key 0.reads"),
+        ("- {user: ann, reads: []}", "unknown key 0.reads; did you mean read"),
         ("- {user: 'a b'}", "user"),
         ("- {user: ann}\n- {user: ann}", "user ann is there twice"),
         ("user: ann", "tuple"),

@@ -47,7 +47,7 @@ def test_a_list_alone_or_under_its_name(tmp_path: Path, document: Any) -> None:
     [
         ([], "endpoints"),
         ([ONE, ONE], "several endpoints have the name mini"),
-        ([ONE | {"intervall_s": 5}], "unknown key endpoints.0.intervall_s"),
+        ([ONE | {"intervall_s": 5}], "unknown key endpoints.0.intervall_s; did you mean interval_s?"),
         ([ONE | {"interval_s": 0}], "endpoints.0.interval_s"),
         ([ONE | {"interval_s": 5, "jitter_s": 5}], "jitter_s must be less than interval_s"),
         ([{name: ONE[name] for name in ("base_url", "model")}], "endpoints.0.name is missing"),
