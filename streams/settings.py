@@ -143,6 +143,8 @@ class MetricsSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    port_search: Annotated[int, Field(ge=0, le=1000)] = 20
+    """How many of the next ports are tried while one is in use, so that several processes start from one file."""
 
 
 class WorkerSettings(_Section):

@@ -214,7 +214,7 @@ def _settings(provider: Provider, labels: Mapping[str, str], *, aliases: bool) -
         "review:",
         "  url: sqlite:///hedgerow-reviews.db",
         "",
-        "metrics: {} # host: 127.0.0.1, port: 9100 serves /metrics, /health and /ready",
+        "metrics: {} # host: 127.0.0.1, port: 9100 serves /metrics, /health and /ready; if it is in use, the next free port does",
         "",
         "worker:",
         f"  in_flight: {in_flight} # tickets in a handler at once: a little more than an endpoint's concurrency",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from streams.observability.metrics import MetricsObserver
 from streams.settings import MetricsSettings
 
 log = structlog.get_logger(__name__)
+
+_LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ async def serve_metrics(
 ) -> AsyncIterator[int | None]:
     """Serve /metrics and the ``pages`` by their paths, and yield the port.
 
-    Without a configured port nothing is served and None is yielded. Raises StopWorker if the port cannot be had.
+    A port that is in use gives way to the next free one, within ``port_search``. Without a configured port nothing is
+    served and None is yielded. Raises StopWorker if no port can be had.
     """
     if settings.port is None:
         yield None
@@ -87,16 +92,30 @@ async def serve_metrics(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            raise StopWorker(f"metrics cannot be served on {where}: {error.strerror or error}") from error
-        port = runner.addresses[0][1]
-        log.info("metrics served", url=f"http://{settings.host}:{port}/metrics")
+        port = await _listen(runner, settings.host, settings.port, settings.port_search)
+        moved = {} if settings.port in {0, port} else {"in_use": f"{settings.port} to {port - 1}"}
+        log.info("metrics served", url=f"http://{settings.host}:{port}/metrics", **moved)
         yield port
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, first: int, further: int) -> int:
+    """Serve on the first port that is free, and return it."""
+    last = min(first + further, _LAST_PORT) if first else 0
+    for port in range(first, last + 1):
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and port < last:
+                continue
+            ports = f"{first}" if port == first else f"{first} to {port}"
+            # asyncio puts the address into the text, which is named already; a name that is not found has no number.
+            number = error.errno or 0
+            said = os.strerror(number) if number > 0 else str(error)
+            raise StopWorker(f"metrics cannot be served on {host}, port {ports}: {said}") from error
+        return int(runner.addresses[0][1])
+    raise AssertionError("a search ends in a port or an error")
 
 
 def _page(answer: Callable[[], Answer]) -> Callable[[web.Request], Any]:

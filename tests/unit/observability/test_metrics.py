@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from schemas import Reason, Scored, Unscorable
@@ -172,10 +173,30 @@ class TestPage:
 
     async def test_a_port_that_is_taken_stops_the_worker_with_one_line(self, counted: Counted) -> None:
         async with serve_metrics(MetricsSettings(port=0), counted.observer) as port:
-            with pytest.raises(StopWorker, match=f"127.0.0.1:{port}") as caught:
-                async with serve_metrics(MetricsSettings(port=port), counted.observer):
+            with pytest.raises(StopWorker, match=f"on 127.0.0.1, port {port}: Address already in use") as caught:
+                async with serve_metrics(MetricsSettings(port=port, port_search=0), counted.observer):
                     pass
         assert len(str(caught.value).splitlines()) == 1
+
+    async def test_several_processes_from_one_file_take_the_next_free_ports(self, counted: Counted) -> None:
+        async with serve_metrics(MetricsSettings(port=0), counted.observer) as first:
+            settings = MetricsSettings(port=first, port_search=200)
+            with structlog.testing.capture_logs() as lines:
+                async with (
+                    serve_metrics(settings, counted.observer) as second,
+                    aiohttp.request("GET", f"http://127.0.0.1:{second}/metrics") as response,
+                ):
+                    assert response.status == 200
+        assert first is not None
+        assert second is not None
+        assert first < second <= first + 200
+        assert lines[0]["url"] == f"http://127.0.0.1:{second}/metrics"
+        assert lines[0]["in_use"] == f"{first} to {second - 1}"
+
+    async def test_a_host_that_is_not_here_is_no_reason_to_try_other_ports(self, counted: Counted) -> None:
+        with pytest.raises(StopWorker, match=r"on 203\.0\.113\.1, port 9100: "):
+            async with serve_metrics(MetricsSettings(host="203.0.113.1", port=9100), counted.observer):
+                pass
 
     async def test_an_error_of_the_worker_is_not_taken_for_one_of_the_page(self, counted: Counted) -> None:
         with pytest.raises(ConnectionResetError):
