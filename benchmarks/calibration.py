@@ -195,7 +195,7 @@ def _print(name: str, row: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and write the report where one is wanted."""
+    """Measure, print, and write the report if one is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "banking77")
     parser.add_argument("--resamples", type=int, default=200)

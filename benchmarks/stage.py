@@ -202,7 +202,7 @@ async def measure(broker: str, total: int, rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, print, and write the report where one is wanted."""
+    """Measure, print, and write the report if one is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=40_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -28,7 +28,7 @@ def page() -> str:
 
 
 def headings() -> dict[type[BaseModel], str]:
-    """Return the heading of every section: its paths, and the model's name where one of several models may stand."""
+    """Return the heading of every section: its paths, and the model's name if it is one of several."""
     found = sections()
     return {
         model: ", ".join(map(code, paths))

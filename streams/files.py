@@ -106,7 +106,7 @@ class Utf8Stream(io.RawIOBase):
         self.encoding = encoding_of(start)
         self._decoder: codecs.IncrementalDecoder | None = None
         self._ready = start if self.encoding is None else start[len(self.encoding.mark) :]
-        # A line that is not UTF-8 is refused where it goes, so UTF-8 is not decoded here.
+        # A line that is not UTF-8 is refused by what reads it, so UTF-8 is not decoded here.
         if self.encoding is not None and self.encoding is not UTF_8:
             self._decoder = codecs.getincrementaldecoder(self.encoding.codec)("surrogatepass")
             self._ready = self._decoded(self._ready, final=False)
@@ -253,7 +253,7 @@ def keys_at(expected: object, place: Sequence[int | str]) -> set[str]:
 
 
 #: The longest line in bytes, as UTF-8: more than any message may have. Of a longer one this much is read and the rest
-#: is left out, so that it is refused where it goes, and for its size.
+#: is left out, so that its reader refuses it, for its size.
 MAX_LINE_BYTES = 8 * 1024 * 1024
 #: How much of a stream that cannot be read twice stays in memory; more of it goes to a temporary file.
 _SPOOLED_BYTES = 16 * 1024 * 1024

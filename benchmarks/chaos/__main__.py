@@ -212,7 +212,7 @@ def _report(watched: Watched, stand: Stand, longest: float, seconds: float) -> d
 
 
 def main() -> None:
-    """Run, print, write the report; exit 1 where a promise was broken."""
+    """Run, print, write the report; exit 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--broker", choices=("kafka", "embedded"), default="kafka")
     parser.add_argument("--tickets", type=int, default=2000)

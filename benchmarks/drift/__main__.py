@@ -74,7 +74,7 @@ def _power(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the report where one is wanted."""
+    """Measure, print, and write the report if one is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setting", choices=("small", "full"), default="small")
     parser.add_argument("--only", choices=PARTS, help="one part instead of all")

@@ -79,7 +79,7 @@ def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
 
 
 def quietness(endpoint: Endpoint, effort: Effort) -> dict[str, Quietness]:
-    """Count alarms where nothing changed."""
+    """Count alarms if nothing changed."""
     found = [alarms(endpoint, effort.rows, seed) for seed in range(1000, 1000 + effort.quiet)]
     return {
         detector: Quietness(sum(len(each[detector]) for each in found), effort.quiet * effort.rows)

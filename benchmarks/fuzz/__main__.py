@@ -115,7 +115,7 @@ def bad(report: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Run, print, write the report; exit 1 where anything was found."""
+    """Run, print, write the report; exit 1 if anything was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)

@@ -51,7 +51,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One response body, and the answer that it holds: label and probability, both None where it holds none."""
+    """One response body, and the answer that it holds: label and probability, both None if it holds none."""
 
     body: dict[str, Any]
     label: str | None

@@ -1,8 +1,8 @@
 """Coverage-guided fuzzing of the parsers with atheris (libFuzzer): ``python -m benchmarks.fuzz.guided TARGET --runs N --seed S``.
 
 Atheris counts the branches of our Python that an input reaches, and goes on from inputs that reach new ones. It is in the dependency
-group ``fuzz``; pydantic's own parser is Rust and is not seen by it. The process ends with the target: 0 where nothing was found, 77 with the
-input and the traceback where something was.
+group ``fuzz``; pydantic's own parser is Rust and is not seen by it. The process ends with the target: 0 if nothing was found, 77 with the
+input and the traceback if something was.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class Input:
     """One record that the broker took: what its topic's parser says of it, and a digest of its bytes."""
 
     refused: str | None
-    """Why it is no message; None where it is one."""
+    """Why it is no message; None if it is one."""
     key: str
     """The ticket of a valid one, under whose id it ends."""
     digest: bytes

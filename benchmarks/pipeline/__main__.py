@@ -6,8 +6,7 @@ Beside them a program without any work shows what the broker alone takes.
 [--warm-up SECONDS] [--quixstreams-python PYTHON] [--profile FOLDER]``. The three use the same HTTP transport, messages and decision, and await
 delivery before they commit. The order of the arms alternates from round to round, and the figures are medians. ``--soak``
 runs that many messages through the score stage for the memory figures; without it they are those of the throughput rounds.
-quixstreams pins an older pydantic, so it may live in an environment of its own; where the interpreter has none, its figures
-are null.
+quixstreams pins an older pydantic, so it may live in a separate environment; if the interpreter has none, its figures are null.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def _say(what: str, value: Any) -> Any:
 
 
 def main() -> None:
-    """Measure, print, and write the report where one is wanted."""
+    """Measure, print, and write the report if one is wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tickets", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)

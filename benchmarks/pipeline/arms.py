@@ -32,6 +32,6 @@ BARE = Arm("bare", (sys.executable, "-m", "benchmarks.pipeline.bare"), group="ba
 
 
 def quixstreams(python: str) -> Arm | None:
-    """Return the arm that this interpreter runs, or None where it has no quixstreams."""
+    """Return the arm that this interpreter runs, or None if it has no quixstreams."""
     found = subprocess.run([python, "-c", "import quixstreams"], capture_output=True, check=False).returncode == 0
     return Arm("quixstreams", (python, "-m", "benchmarks.pipeline.by_quix"), group="quix") if found else None

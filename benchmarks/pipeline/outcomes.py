@@ -21,7 +21,7 @@ _PAUSE_S = 0.1
 
 
 def ticket_of(message: dict[str, Any]) -> str:
-    """Return the id of the ticket that a message is about, or of the letter where there is none."""
+    """Return the id of the ticket that a message is about, or of the letter if there is none."""
     return str(message.get("ticket_id") or message.get("ticket", {}).get("ticket_id") or message["letter_id"])
 
 
@@ -48,7 +48,7 @@ class Outcomes:
         return Counter(outcome.route for outcome in self.tickets.values())
 
     async def until(self, count: int, patience_s: float, alive: Callable[[], bool] = lambda: True) -> None:
-        """Wait for so many tickets; raises TimeoutError where none comes for ``patience_s``, or while nobody is alive."""
+        """Wait for ``count`` tickets; raises TimeoutError if none comes for ``patience_s``, or while nobody is alive."""
         quiet = 0.0
         while len(self.tickets) < count:
             self._more.clear()

@@ -1,4 +1,4 @@
-"""Where a worker's CPU time goes, by module: py-spy beside one throughput round, where it is installed."""
+"""Where a worker's CPU time goes, by module: py-spy during one throughput round, if it is installed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PARTS = {
 
 
 def shares(stacks: Iterable[str]) -> dict[str, dict[str, float]]:
-    """Return the share of CPU samples of each part: "self" where its own frame is innermost, "through" where any is.
+    """Return the share of CPU samples of each part: "self" if its own frame is innermost, "through" if any is.
 
     ``stacks`` are py-spy's raw lines: frames from the outermost, separated by semicolons, and a count.
     """

@@ -11,7 +11,7 @@ from benchmarks.pipeline.stand import Stand
 from benchmarks.pipeline.tickets import tickets
 from benchmarks.stage import classification
 
-#: How fast the model answers where it is not to be the bound.
+#: How fast the model answers when it is not to be the bound.
 MODEL_MS = 20.0
 LIMIT_IN_FLIGHT = 256
 LIMIT_MS = 500.0
@@ -72,7 +72,7 @@ async def share_of_limit(stand: Stand, arm: Arm) -> float:
 
 
 async def scale(stand: Stand, waves: int = LIMIT_WAVES) -> float:
-    """Return how much faster two workers are than one, where the model's latency is the bound."""
+    """Return how much faster two workers are than one, when the model's latency is the bound."""
     one, two = [
         await latency_bound(stand, OURS, workers=workers, in_flight=_SCALE_IN_FLIGHT, waves=waves, apart=False)
         for workers in (1, 2)

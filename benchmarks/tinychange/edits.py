@@ -15,7 +15,7 @@ _PIECE, _BANK = 2**16, 2**20
 
 
 def edited(values: Values, variant: Variant, *, in_mlp: bool, chance: np.random.Generator) -> Values | None:
-    """Return a tensor as the variant has it, or None where the variant leaves it as it is.
+    """Return a tensor as the variant has it, or None if the variant leaves it as it is.
 
     Noise goes to every tensor, pruning to the MLP's alone.
     """

@@ -37,7 +37,7 @@ def show_table(
     styles: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
-    """Print a table; where even its shortest form is too wide, print each row as lines of ``name  value``.
+    """Print a table; if even its shortest form is too wide, print each row as lines of ``name  value``.
 
     Values are data: what a terminal would obey is left out of them. None shows as "-". ``styles`` has a style a row.
     """

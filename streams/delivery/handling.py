@@ -132,7 +132,7 @@ class Handling:
 
 
 def _pause(attempt: int, after: float | None) -> float:
-    """Seconds to wait before the next attempt; none at all where tests switched waiting off."""
+    """Seconds to wait before the next attempt; none at all if tests switched waiting off."""
     if stamina.is_testing():
         return 0.0
     return min(LONGEST_PAUSE_S, max(after or 0.0, _SHORTEST_PAUSE_S * 2.0 ** (attempt - 1)))

@@ -1,4 +1,4 @@
-"""What one tier alone would have answered: recorded answers where there are any, asked afresh where not."""
+"""What one tier alone would have answered: recorded answers if there are any, else asked again."""
 
 from __future__ import annotations
 

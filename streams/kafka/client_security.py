@@ -21,7 +21,7 @@ class ClientSecurity(BaseModel):
     """Protocol, user and certificates of every client of one process.
 
     Passwords are read from the environment when a client is made, and are kept nowhere. A broker's certificate and name
-    are always checked where TLS is spoken: there is no switch for that.
+    are always checked if TLS is spoken: there is no switch for that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

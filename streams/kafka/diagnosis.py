@@ -32,7 +32,7 @@ _RIGHTS = {
 async def dial(bootstrap: str, security: ClientSecurity) -> AIOKafkaConnection:
     """Return a connection to the first of the addresses that takes one; the caller closes it.
 
-    Raises StopWorker with the last address's reason where none does.
+    Raises StopWorker with the last address's reason if none does.
     """
     options = security.options()
     reason = f"no Kafka broker at {bootstrap}"
@@ -64,7 +64,7 @@ async def unreachable(bootstrap: str, security: ClientSecurity, error: BaseExcep
 
 
 def refusal(error: BaseException, security: ClientSecurity | None = None) -> str | None:
-    """Return the line for a right that the user, named where ``security`` is given, does not have; None for other errors."""
+    """Return the line for a right that the user, named if ``security`` is given, does not have; None for other errors."""
     user = "this user" if security is None else _user(security)
     if isinstance(error, ClusterAuthorizationFailedError):
         # What Kafka answers to a producer that may write nowhere: the right on any one topic would do.

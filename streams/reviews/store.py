@@ -147,7 +147,7 @@ def _passes(error: sa.exc.DBAPIError) -> bool:
 class ReviewStore:
     """A durable queue of reviews in SQLite or PostgreSQL, for any number of processes and threads.
 
-    ``labels``, where given, are the only ones that a decision may name. The tables are created at first use. Every
+    ``labels``, if given, are the only ones that a decision may name. The tables are created at first use. Every
     method blocks on the database (at most 10 s for SQLite's lock or PostgreSQL's connection, unless the URL says
     otherwise) and raises TryAgain if it is locked or unavailable, SettingsError if this release cannot use it.
     """

@@ -42,7 +42,7 @@ class GemmaSubject:
     variants = variants(_KINDS)
 
     def __init__(self, seed: int, sizes: Sizes, folder: Path, told: Callable[[str], None]) -> None:
-        """Raise SandboxError where packages are missing; files are made when they are needed."""
+        """Raise SandboxError if packages are missing; files are made when they are needed."""
         reason = missing()
         if reason is not None:
             raise SandboxError(reason)
@@ -83,7 +83,7 @@ class GemmaSubject:
             server.close()
 
     def close(self) -> None:
-        """Delete the large files; they are made again where they are needed."""
+        """Delete the large files; they are made again when they are needed."""
         for path in (*self._folder.glob("*.gguf"), *self._folder.glob("*.npz")):
             path.unlink()
 

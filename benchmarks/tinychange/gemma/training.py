@@ -26,7 +26,7 @@ _EMBEDDINGS = "token_embd.weight"
 
 
 def samples(tokens: Sequence[int], begin: int, count: int, seed: int) -> list[Values]:
-    """Return texts of one length, in random order and again in another order where they run out."""
+    """Return texts of one length, in random order and again in another order when they run out."""
     texts = [tokens[start : start + TEXT] for start in range(0, len(tokens) - TEXT + 1, TEXT)]
     chance = np.random.default_rng(seed)
     order = np.concatenate([chance.permutation(len(texts)) for _ in range(-(-count // len(texts)))])

@@ -112,7 +112,7 @@ def select(records: Sequence[Record], promise: Promise, *, base: Policy | None =
 
 
 def shown(records: Sequence[Record], tier: Tier, policy: Policy) -> tuple[Floats, Floats]:
-    """Return the tier's (confidence on the policy's basis, 1.0 where right) for labelled records with a signal."""
+    """Return the tier's (confidence on the policy's basis, 1.0 if right) for labelled records with a signal."""
     calls = [(getattr(record, tier).signal, record.gold) for record in records if record.gold is not None]
     rows = [(numbers(x, policy.basis)[0], float(x.label == gold)) for x, gold in calls if isinstance(x, Scored)]
     both = np.array(rows, dtype=np.float64).reshape(-1, 2)

@@ -38,10 +38,10 @@ _CHUNK = 1024
 class Sweep:
     """The figures of every pair of a cheap rule (rows) and a big rule (columns).
 
-    Counts of labelled tickets: ``accepted``, ``wrong``, and ``big_wrong`` where the big model alone would be wrong on
-    the accepted ones; ``lost`` are the accepted answers of the cheap tier that are wrong where the big one is right,
-    ``won`` the other way round. ``review`` counts all tickets; ``cost_usd`` is what all of them cost under a cheap
-    rule: the big one decides nothing that is paid.
+    Counts of labelled tickets: ``accepted``, ``wrong``, and ``big_wrong`` if the big model alone would be wrong on the
+    accepted ones. ``lost`` are the accepted answers of the cheap tier that are wrong while the big one is right, ``won``
+    the other way round. ``review`` counts all tickets; ``cost_usd`` is what all of them cost under a cheap rule: the big
+    rule decides nothing that is paid.
     """
 
     cheap: tuple[CheapRule, ...]

@@ -26,7 +26,7 @@ from schemas import Scored, Signal
 from streams.core.statistics import chi_square_tail
 
 SIGNIFICANT: Final = 1e-6
-"""A difference is beyond chance where chance alone would make it less often than this."""
+"""A difference is beyond chance if chance alone would make it less often than this."""
 
 LOOKS: Final = 4
 """A window is judged this many times while it passes."""

@@ -6,7 +6,7 @@ tokens, or cut out only the markers. The same grammar therefore reads the text a
 - Tag pairs: ``<think>``, ``<seed:think>``, ``[THINK]``, ``◁think▷``, ``<|START_THINKING|>``, Gemma's
   ``<|channel>thought ... <channel|>``, and any other tag whose name says thought. Text before a closing tag that was
   never opened is thought too: the opening tag stood in the prompt.
-- Channels, the harmony format of gpt-oss: ``<|channel|>analysis<|message|>...``. Only ``final`` is an answer. Where a
+- Channels, the harmony format of gpt-oss: ``<|channel|>analysis<|message|>...``. Only ``final`` is an answer. If a
   server drops the special tokens, what is left is ``analysis...assistantfinal...``.
 - Tool calls written as text are no answer.
 - Around the answer: special tokens, a turn's header, ``<answer>`` and other tags that say answer, ``\\boxed{...}``.

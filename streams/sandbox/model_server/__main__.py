@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             api_key=_api_key(parsed.api_key_env),
         )
         rows = read_training_set(parsed.train)
-        cheap = _language_model(parsed.models, rows, options)  # first: it says at once where it is not installed
+        cheap = _language_model(parsed.models, rows, options)  # first: it says at once if it is not installed
         models = train(rows, seed=parsed.seed)
         app = create_app(models, options, faults=parsed.fault, cheap=cheap)
     except (SettingsError, SandboxError) as error:

@@ -95,7 +95,7 @@ class _Vocabulary:
     log_share: Floats
 
     def logits(self, log_masses: Floats, inside: float, rng: np.random.Generator, jitter: float) -> Floats:
-        """Return the score of each token, where the branches share the mass ``inside`` as ``log_masses`` says."""
+        """Return the score of each token if the branches share the mass ``inside`` as ``log_masses`` says."""
         masses = np.append(log_masses + np.log(inside), np.log1p(-inside))  # group -1 picks the last
         logits: Floats = masses[self.group] + self.log_share
         return logits + rng.normal(0.0, jitter, len(logits)) if jitter > 0.0 else logits

@@ -1,8 +1,8 @@
 """The jump between the last three rows and the row before them, less what serial correlation carries over.
 
-Where noise is correlated, averages move slowly of themselves and a change hides in them, but two neighbouring rows are
+If noise is correlated, averages move slowly by themselves and a change hides in them. But two neighbouring rows are
 close, and a sudden change stands out between them. With AR(1) noise of unit variance and rho 0.8, three rows against
-their prediction have a variance of 0.41 where their mean alone has 0.83.
+their prediction have a variance of 0.41, their mean alone 0.83.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ SAME_WAY: Final = 1.1
 
 
 def mewma_variance(rho: float) -> float:
-    """Variance of the average, where each row has unit variance and AR(1) correlation ``rho``."""
+    """Variance of the average, if each row has unit variance and AR(1) correlation ``rho``."""
     kept = rho * (1.0 - RATE)
     return RATE / (2.0 - RATE) * (1.0 + kept) / (1.0 - kept)
 
