@@ -14,6 +14,7 @@ from schemas import Call, InvalidMessage, Reason, Ticket, Unscorable
 from streams.core.calibration.records import Record, read_record
 from streams.errors import SettingsError
 from streams.files import UTF_8, encoding_of, numbered_lines
+from streams.kafka.ticket_rows import Fault
 from streams.models.classifier import ModelClient
 
 
@@ -86,19 +87,25 @@ class Tickets:
     """Rows with the ticket id of an earlier one."""
 
 
-def read_tickets(lines: Iterable[bytes]) -> Tickets:
-    """Read tickets from JSON lines."""
+def read_tickets(rows: Iterable[bytes | Fault]) -> Tickets:
+    """Read tickets from rows in JSON."""
     tickets: dict[str, Ticket] = {}
     invalid = repeated = 0
-    for line in lines:
-        try:
-            ticket = Ticket.decode(line)
-        except InvalidMessage:
+    for row in rows:
+        ticket = None if isinstance(row, Fault) else _ticket(row)
+        if ticket is None:
             invalid += 1
             continue
         repeated += ticket.ticket_id in tickets
         tickets.setdefault(ticket.ticket_id, ticket)
     return Tickets(tuple(tickets.values()), invalid, repeated)
+
+
+def _ticket(row: bytes) -> Ticket | None:
+    try:
+        return Ticket.decode(row)
+    except InvalidMessage:
+        return None
 
 
 async def evaluate(

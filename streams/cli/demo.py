@@ -16,7 +16,8 @@ from streams.cli.runtime import run
 
 def demo(
     tickets: Annotated[
-        Path | None, typer.Option(help="JSONL file of tickets {ticket_id, text, label?} (default: bundled tickets)")
+        Path | None,
+        typer.Option(help="JSONL, .csv or .tsv file of tickets {ticket_id, text, label?} (default: bundled tickets)"),
     ] = None,
     train: Annotated[
         Path | None,
@@ -24,7 +25,9 @@ def demo(
     ] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of labelled tickets to calibrate on (default: bundled, with bundled tickets)"),
+        typer.Option(
+            help="JSONL, .csv or .tsv file of labelled tickets to calibrate on (default: bundled, with bundled tickets)"
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file to run under instead of a calibrated policy")] = None,

@@ -66,8 +66,11 @@ def two_samples(
     For samples that are independent. Hourly probes of one endpoint are not; that is what the detectors are for.
     """
     from streams.core.drift import two_sample_test
+    from streams.errors import SettingsError
     from streams.prober.probe_files import read_rows
 
+    if str(first) == str(second) == "-":
+        raise SettingsError("drift test - -: standard input can be read only once; name a file for one of the two")
     result = two_sample_test(read_rows(first), read_rows(second), permutations, seed)
     if as_json:
         print(orjson.dumps(result).decode())

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    tickets: Annotated[Path, typer.Option(help="JSONL file of tickets {ticket_id, text, label?, slice?}")],
+    tickets: Annotated[
+        Path, typer.Option(help="JSONL, .csv or .tsv file of tickets {ticket_id, text, label?, slice?}")
+    ],
     record: Annotated[
         Path, typer.Option(help="Record file to write; tickets that it already holds are not asked about again")
     ],
@@ -48,14 +50,14 @@ def evaluate(
 ) -> None:
     """Record what both tiers say about every ticket, for calibrate and whatif; exit 1 if some got no answer."""
     from streams.core.calibration.figures import whatif
-    from streams.demo.run import read_lines
     from streams.evaluation import RecordFile, read_tickets
+    from streams.kafka.ticket_tables import read_ticket_rows
     from streams.settings import load_policy
 
     if config is not None and train is not None:
         raise SettingsError("--train is for the sandbox models and --config for other endpoints: name one of them")
     given = load_policy(policy) if policy else None
-    rows = read_tickets(read_lines(tickets, limit))
+    rows = read_tickets(row for _, row in read_ticket_rows(tickets, limit))
     if not rows.tickets:
         raise SettingsError(f"tickets file {tickets}: no tickets, {rows.invalid} invalid rows")
     with RecordFile(record) as file:

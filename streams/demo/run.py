@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,11 @@ from streams.demo.summary import calibrated
 from streams.demo.view import View
 from streams.errors import SandboxError, SettingsError
 from streams.evaluation import Tickets, read_tickets
-from streams.files import file_lines
 from streams.kafka.connection import Connection
 from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
+from streams.kafka.ticket_rows import Fault
+from streams.kafka.ticket_tables import read_ticket_rows
 from streams.kafka.topics import admin_client, create_topics
 from streams.models.classifier import ModelClient
 from streams.sandbox.brokers.broker import Broker
@@ -136,10 +136,15 @@ def _say(console: Console, step: str, *lines: str) -> None:
 
 
 def read_lines(path: Path, limit: int | None) -> list[bytes]:
-    """Return the file's non-empty lines, ``limit`` at most; raises SettingsError if there is none to read."""
-    lines = list(islice(file_lines(path, "tickets"), limit))
-    if not lines:
-        raise SettingsError(f"tickets file {path}: no rows")
+    """Return the file's rows as JSON, ``limit`` at most: JSON Lines as they are, valid or not, or the rows of a table.
+
+    Raises SettingsError if there is none to read, and for a table with a row that cannot be read.
+    """
+    lines = []
+    for number, row in read_ticket_rows(path, limit):
+        if isinstance(row, Fault):
+            raise SettingsError(f"tickets file {path}, line {number}: {row.detail}")
+        lines.append(row)
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ import orjson
 
 from schemas import Ticket
 from streams.errors import SettingsError
-from streams.files import LineFile
+from streams.files import LineFile, line_file
 from streams.kafka.ticket_rows import Fault
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
@@ -27,6 +28,15 @@ def ticket_rows(file: Path, lines: LineFile) -> Iterable[tuple[int, bytes | Faul
     """
     delimiter = DELIMITERS.get(file.suffix.lower())
     return lines if delimiter is None else TicketTable(lines, delimiter)
+
+
+def read_ticket_rows(file: Path, limit: int | None = None) -> list[tuple[int, bytes | Fault]]:
+    """Return ``ticket_rows`` of a file, ``limit`` at most; raises SettingsError if there is none to read."""
+    with line_file(file, "tickets") as lines:
+        rows = list(islice(ticket_rows(file, lines), limit))
+    if not rows:
+        raise SettingsError(f"{lines.name}: no rows")
+    return rows
 
 
 class TicketTable:

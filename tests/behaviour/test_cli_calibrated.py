@@ -76,6 +76,26 @@ def test_evaluate_starts_a_sandbox_of_its_own(hedgerow: Hedgerow, tmp_path: Path
     assert len(read_records(tmp_path / "r.jsonl")) == 10
 
 
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_evaluate_reads_a_table_of_tickets(hedgerow: Hedgerow, config: Path, tmp_path: Path, suffix: str) -> None:
+    table, between = tmp_path / f"t.{suffix}", {"csv": ",", "tsv": "\t"}[suffix]
+    rows = [
+        ("id", "text", "label", "slice", "channel"),
+        ("t-1", "My parcel is late", "shipping", "plain", "mail"),
+        ("t-2", "My card is lost", "", "", ""),
+        ("t-3", "a row that is too short"),
+    ]
+    table.write_text("".join(between.join(row) + "\n" for row in rows))
+    said = hedgerow("evaluate", "--config", config, "--tickets", table, "--record", tmp_path / "r", "--json")
+    assert said.code == 0, said.err
+    assert (said.json["recorded"], said.json["invalid_rows"]) == (2, 1)
+    tickets = {row.ticket.ticket_id: row.ticket for row in read_records(tmp_path / "r")}
+    assert (tickets["t-1"].label, tickets["t-1"].slice, tickets["t-1"].metadata) == (
+        "shipping", "plain", {"channel": "mail"},
+    )  # fmt: skip
+    assert tickets["t-2"].label is None
+
+
 def test_evaluate_takes_one_source_of_models(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
     said = hedgerow("evaluate", "--tickets", DEMO, "--record", tmp_path / "r", "--config", config, "--train", DEMO)
     assert said.code == 2

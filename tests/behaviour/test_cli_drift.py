@@ -132,6 +132,13 @@ class TestTwoSamples:
         empty = hedgerow("drift", "test", a, lines_of(tmp_path / "c.jsonl", []))
         assert (empty.code, "no usable row" in empty.err) == (2, True)
 
+    def test_standard_input_cannot_be_both_sets(self, hedgerow: Hedgerow) -> None:
+        said = hedgerow("drift", "test", "-", "-")
+        assert (said.code, said.out) == (2, "")
+        assert said.err == (
+            "hedgerow: drift test - -: standard input can be read only once; name a file for one of the two\n"
+        )
+
 
 @pytest.mark.parametrize("name", ["p.png", "p.pdf", "p.svg.gz"])
 def test_plot_writes_no_svg_under_another_name(hedgerow: Hedgerow, tmp_path: Path, name: str) -> None:

@@ -31,7 +31,7 @@ WARM_UP: Final = 30
 
 
 class PageHinkleyDetector:
-    """Page-Hinkley on the LT series; ``score`` is the sum over its threshold, so that anything above 1 alarms."""
+    """Page-Hinkley on the LT series: ``statistic`` is the test's sum in nats, ``score`` that sum over its threshold."""
 
     name = "river-page-hinkley"
 
@@ -45,18 +45,18 @@ class PageHinkleyDetector:
         self._sliding.push(row)
         if self._cool_down:
             self._cool_down -= 1
-            return Quiet(self._sliding.value, 0.0)
+            return Quiet(0.0, 0.0)
         if self._sliding.full:
             self._test.update(self._sliding.value)
         rows = len(self._sliding.rows) - 1 + max(1, self._values)
         if self._values < WARM_UP:
             return NotEnough(rows, 2 * WIDTH - 1 + WARM_UP)
-        s, score = self._sliding.value, (self._test._sum_increase - self._test._min_increase) / THRESHOLD
+        risen = self._test._sum_increase - self._test._min_increase
         if not self._test.drift_detected:
-            return Quiet(s, score)
+            return Quiet(risen, risen / THRESHOLD)
         self._test = _new_test()
         self._cool_down = COOL_DOWN
-        return window_alarm(self._sliding.rows, s, score, THRESHOLD)
+        return window_alarm(self._sliding.rows, risen, risen / THRESHOLD, THRESHOLD)
 
     @property
     def _values(self) -> int:

@@ -22,6 +22,21 @@ class TestLines:
         assert read_lines(path, None) == [b'{"a": 1}', b"no JSON \xff", b'{"text": "\xe2\x80\xa8"}']
         assert read_lines(path, 2) == [b'{"a": 1}', b"no JSON \xff"]
 
+    def test_the_rows_of_a_table(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.csv"
+        path.write_text("id,text,label\n1,My card is lost,\n2,Where is it?,shipping\n")
+        assert [json.loads(line) for line in read_lines(path, None)] == [
+            {"ticket_id": "1", "text": "My card is lost"},
+            {"ticket_id": "2", "text": "Where is it?", "label": "shipping"},
+        ]
+        assert len(read_lines(path, 1)) == 1
+
+    def test_a_table_with_a_row_of_other_columns_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "t.tsv"
+        path.write_text("id\ttext\n1\tMy card is lost\n2\n")
+        with pytest.raises(SettingsError, match=r"t\.tsv, line 3: 1 columns, and the header names 2"):
+            read_lines(path, None)
+
     @pytest.mark.parametrize("data", [b"", b"\n \n"])
     def test_a_file_without_any_is_refused(self, tmp_path: Path, data: bytes) -> None:
         path = tmp_path / "empty.jsonl"

@@ -70,11 +70,11 @@ def mean_shift(pooled: Matrix, n_a: int) -> float:
     return float(np.abs(pooled[:n_a].mean(axis=0) - pooled[n_a:].mean(axis=0)).mean())
 
 
-def window_alarm(rows: Iterable[ProbeRow], s: float, score: float, threshold: float) -> Alarm:
-    """The alarm of a detector that looks at the statistic ``s`` between the two halves of ``rows``."""
+def window_alarm(rows: Iterable[ProbeRow], statistic: float, score: float, threshold: float) -> Alarm:
+    """The alarm of a detector that compares the two halves of ``rows``."""
     window = list(rows)
     a, b = window[: len(window) // 2], window[len(window) // 2 :]
-    return Alarm(Kind.CHANGE, s, score, threshold, span(a), span(b), moved_tokens(a, b))
+    return Alarm(Kind.CHANGE, statistic, score, threshold, span(a), span(b), moved_tokens(a, b))
 
 
 class LtDetector:

@@ -35,7 +35,8 @@ def test_the_first_alarm_is_that_of_the_library_on_the_batch_statistic(seed: int
     alarm = found[end - 1]
     assert isinstance(alarm, Alarm)
     assert alarm.kind is Kind.CHANGE
-    assert alarm.score > 1.0
+    assert alarm.statistic == pytest.approx(test._sum_increase - test._min_increase)
+    assert alarm.statistic == alarm.score * THRESHOLD > alarm.threshold == THRESHOLD
     assert alarm.after is not None
     assert alarm.after.n == 24
 
@@ -53,8 +54,10 @@ def test_a_second_change_is_found_after_the_cool_down() -> None:
     assert 200 <= first < 240
     assert 400 <= second < 440
     assert {
-        judgement.score for judgement in found[first + 1 : first + 1 + COOL_DOWN] if isinstance(judgement, Quiet)
-    } == {0.0}
+        (judgement.statistic, judgement.score)
+        for judgement in found[first + 1 : first + 1 + COOL_DOWN]
+        if isinstance(judgement, Quiet)
+    } == {(0.0, 0.0)}
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
