@@ -14,15 +14,19 @@ import structlog
 from schemas import Alert, Call, Reason
 from streams.agents.guards import Clock
 from streams.agents.model import Model, ModelAround
+from streams.aio import Changes
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold
+from streams.models.outlook import Failure, Outlook
 
 log = structlog.get_logger(__name__)
 
 #: A ticket whose own call fails this often, while the endpoint answers others in between, goes on without an answer.
 OWN_FAILURES = 3
 _DOWN = "not asked: the endpoint does not answer"
+#: No trial is put off for longer, whatever an endpoint asks for, seconds.
+_LONGEST_RETRY_AFTER_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class WaitingModel(ModelAround):
     the waiting tickets sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
     one: after a few failures of its own, each followed by an answer to another ticket, it goes on without one.
 
+    A call counts as not answered from its first time-out on, of which ``outlook`` tells, and those that pause between two
+    attempts end when the endpoint is down. After a hold tickets go on one after another, at the rule's rate.
+
     ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends. ``tried`` is
     called with every trial.
     """
@@ -51,6 +58,7 @@ class WaitingModel(ModelAround):
         clock: Clock,
         tell: Callable[[Alert], None],
         tried: Callable[[Call], None],
+        outlook: Outlook,
     ) -> None:
         super().__init__(model)
         self._rule = rule
@@ -58,12 +66,16 @@ class WaitingModel(ModelAround):
         self._now = clock.now
         self._tell = tell
         self._tried = tried
+        self._outlook = outlook
+        outlook.follow(self._failed, waits=rule.mode == "hold")
         self._availability = Availability()
         # By the task that handles the ticket: two tickets may have one text, and what a task leaves behind goes with it.
         self._waiting: WeakKeyDictionary[asyncio.Task[Any], _Waiting] = WeakKeyDictionary()
         self._trial = asyncio.Lock()
         self._next_trial = -float("inf")
         self._answered_at = -float("inf")
+        self._answers = Changes()
+        self._next_turn = -float("inf")
         self._down_since = 0.0
         self.source = f"{model.tier}:{model.model_asked}"
 
@@ -105,6 +117,7 @@ class WaitingModel(ModelAround):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._answers_again(since)
+                    await self._turn()
 
         return Hold(f"{self.source} does not answer", over)
 
@@ -124,33 +137,54 @@ class WaitingModel(ModelAround):
         while self._answered_at <= since:
             async with self._trial:
                 while self._answered_at <= since:
-                    await asyncio.sleep(max(0.0, self._next_trial - self._now()))
-                    if self._answered_at <= since:
+                    if (pause_s := self._next_trial - self._now()) > 0:
+                        await self._answers.until(lambda: self._answered_at > since, pause_s)
+                    else:
                         await self._try_out()
+
+    async def _turn(self) -> None:
+        """Wait for a place in the row of tickets that go on."""
+        turn = max(self._now(), self._next_turn)
+        self._next_turn = turn + 1 / self._rule.resume_per_s
+        await asyncio.sleep(turn - self._now())
 
     async def _try_out(self) -> None:
         try:
             self._tried(await self._counted(self._model.try_out()))
         finally:
-            self._next_trial = self._now() + self._rule.trial_every_s
+            self._next_trial = max(self._next_trial, self._now() + self._rule.trial_every_s)
 
     async def _counted(self, asking: Awaitable[Call]) -> Call:
         asked_at = self._now()
         call = await asking
         if is_unanswered(call):
-            # One that was asked before the endpoint last answered says nothing of how it is now.
-            if asked_at > self._answered_at and self._availability.unanswered():
-                self._down_since = self._now()
-                self._begun(call)
+            if not any(attempt.outcome == "timeout" for attempt in call.attempts):  # else it was counted then
+                account = bool(call.attempts) and call.attempts[-1].outcome in ACCOUNT_OUTCOMES
+                detail = call.signal.detail if call.signal.status == "unscorable" else ""
+                self._unanswered(asked_at, detail, account=account)
             return call
         self._answered_at = self._now()
+        self._answers.note()
         if self._availability.answered():
+            self._outlook.set_down(False)
             self._ended()
         return call
 
-    def _begun(self, call: Call) -> None:
-        detail = call.signal.detail if call.signal.status == "unscorable" else ""
-        account = bool(call.attempts) and call.attempts[-1].outcome in ACCOUNT_OUTCOMES
+    def _failed(self, failure: Failure) -> None:
+        now = self._now()
+        if failure.after_s is not None:
+            self._next_trial = max(self._next_trial, now + min(failure.after_s, _LONGEST_RETRY_AFTER_S))
+        if failure.first_timeout:
+            self._unanswered(now - failure.took_s, failure.detail)
+
+    def _unanswered(self, asked_at: float, detail: str, *, account: bool = False) -> None:
+        # One that was asked before the endpoint last answered says nothing of how it is now.
+        if asked_at > self._answered_at and self._availability.unanswered():
+            self._down_since = self._now()
+            self._outlook.set_down(True)
+            self._begun(detail, account=account)
+
+    def _begun(self, detail: str, *, account: bool) -> None:
         kind = AlertKind.ACCOUNT if account else AlertKind.ENDPOINT_DOWN
         effect = {"hold": "tickets wait", "escalate": "tickets go to the big tier", "review": "tickets go to reviewers"}
         summary = f"{self.source} does not answer ({detail}); {effect[self._rule.mode]}"

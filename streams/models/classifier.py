@@ -14,6 +14,7 @@ from streams.core.signal.labels import LabelSet
 from streams.core.signal.score import score
 from streams.models.endpoint import Endpoint
 from streams.models.http import Exchange, Unanswered
+from streams.models.outlook import Outlook
 
 PATH = "/chat/completions"
 _MAX_ANSWER = 1_000
@@ -37,7 +38,8 @@ def chat_request(endpoint: Endpoint, prompt: Prompt, text: str) -> dict[str, Any
 class ModelClient:
     """One tier's endpoint. An async context manager; ``ask`` never raises but StopWorker and cancellation.
 
-    ``prompt`` is what is asked about ``labels``; without it their names alone, and no redaction.
+    ``prompt`` is what is asked about ``labels``; without it their names alone, and no redaction. ``outlook`` hears of failed
+    attempts, and says when trying again is of no use.
     """
 
     def __init__(
@@ -48,13 +50,14 @@ class ModelClient:
         *,
         prompt: Prompt | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        outlook: Outlook | None = None,
     ) -> None:
         self.tier = tier
         self.endpoint = endpoint
         self._labels = labels
         self._prompt = prompt or Prompt(labels.labels, labels.answers)
         self._price = endpoint.price
-        self._exchange = Exchange(endpoint, transport=transport)
+        self._exchange = Exchange(endpoint, transport=transport, outlook=outlook)
 
     @property
     def model_asked(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import aiohttp
@@ -16,6 +17,7 @@ import stamina
 from schemas import Attempt, Reason
 from streams.models.endpoint import Endpoint
 from streams.models.failures import Passing, Refusal, judge
+from streams.models.outlook import Failure, Outlook
 
 _CONNECT_TIMEOUT_S = 10.0
 #: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
@@ -72,8 +74,11 @@ class Exchange:
     pool, so that no time-out is spent waiting for a connection.
     """
 
-    def __init__(self, endpoint: Endpoint, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, transport: httpx.AsyncBaseTransport | None = None, outlook: Outlook | None = None
+    ) -> None:
         self._endpoint = endpoint
+        self._outlook = outlook or Outlook()
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         key = endpoint.api_key()
         self._secret = None if key is None else key.get_secret_value()
@@ -108,10 +113,12 @@ class Exchange:
                 attempts = attempts or self._endpoint.attempts
                 if attempts == 1:
                     raise
-                async with asyncio.timeout_at(deadline):
-                    return await self._again(path, body, failed, deadline, first, attempts)
+                async with self._outlook.until(deadline) as limit:
+                    return await self._again(path, body, failed, limit, first, attempts)
         except TimeoutError:
             detail = f"no answer within {self._endpoint.deadline_s:g} s"
+            if self._outlook.is_down and asyncio.get_running_loop().time() < deadline:
+                detail = "not tried again: the endpoint does not answer"
             return Unanswered(Reason.NO_ANSWER, detail, tuple(failed))
         except Passing as last:
             return Unanswered(Reason.NO_ANSWER, str(last), tuple(failed))
@@ -121,45 +128,51 @@ class Exchange:
         path: str,
         body: bytes,
         failed: list[Attempt],
-        deadline: float,
+        limit: asyncio.Timeout,
         first: Passing | None,
         attempts: int,
     ) -> Answered | Unanswered:
         """Go on after the first attempt, which failed; most requests never get here, and so never pay for this loop."""
+        deadline = limit.when()
+        assert deadline is not None
         async for attempt in stamina.retry_context(
-            on=self._pause_after,
+            on=partial(self._pause_after, deadline),
             attempts=attempts,
             timeout=None,
             wait_initial=_SHORTEST_PAUSE_S,
             wait_max=10.0,
             wait_jitter=0.2,
         ):
+            self._outlook.go_on(limit)
             with attempt:
                 if first is not None:
                     known, first = first, None
                     raise known
                 return await self._attempt(path, body, failed, deadline)
+            self._outlook.pause(limit)
         raise AssertionError("stamina ends in a return or an error")
 
     async def _attempt(self, path: str, body: bytes, failed: list[Attempt], deadline: float) -> Answered | Unanswered:
         """Send once. Raises Passing for what may pass, and TimeoutError at the deadline (seconds of the loop's clock)."""
-        at_ms, began, late = 0, 0.0, deadline
+        at_ms, began, late_at = 0, 0.0, deadline
         try:
             async with asyncio.timeout_at(deadline) as limit, self._slots:
                 at_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
-                late = asyncio.get_running_loop().time() + self._endpoint.timeout_s
-                limit.reschedule(min(late, deadline))
+                late_at = asyncio.get_running_loop().time() + self._endpoint.timeout_s
+                limit.reschedule(min(late_at, deadline))
                 response, content = await self._post(path, body)
                 refusal = None if response.is_success else judge(_whole(response, content), self._secret)
         except Passing as error:
-            failed.append(_failed(error.outcome, at_ms, began))
+            self._failed(error, failed, at_ms, began)
             raise
         except (TimeoutError, asyncio.CancelledError) as error:
-            timed_out = isinstance(error, TimeoutError) and late < deadline
-            if at_ms:  # else it waited for its turn
-                failed.append(_failed("timeout" if timed_out else "deadline", at_ms, began))
+            timed_out = isinstance(error, TimeoutError) and late_at < deadline
             if timed_out:
-                raise self._late() from error
+                late = self._late()
+                self._failed(late, failed, at_ms, began)
+                raise late from error
+            if at_ms:  # else it waited for its turn
+                failed.append(_failed("deadline", at_ms, began))
             raise
         if len(content) > MAX_BODY_BYTES:
             refusal = Refusal("body_too_long", Reason.NO_ANSWER, f"the body is longer than {MAX_BODY_BYTES} bytes")
@@ -169,15 +182,24 @@ class Exchange:
         latency_ms = (time.perf_counter() - began) * 1000
         return Answered(self._without_key(content), at_ms, latency_ms, tuple(failed))
 
-    def _pause_after(self, error: Exception) -> bool | float:
+    def _failed(self, error: Passing, failed: list[Attempt], at_ms: int, began: float) -> None:
+        """Record a failed attempt, and tell the others of it."""
+        timed_out = error.outcome == "timeout" and all(attempt.outcome != "timeout" for attempt in failed)
+        failed.append(_failed(error.outcome, at_ms, began))
+        took_s = failed[-1].latency_ms / 1000
+        self._outlook.failed(Failure(str(error), took_s, first_timeout=timed_out, after_s=error.after))
+
+    def _pause_after(self, deadline: float, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and for how long the provider asked to be left alone.
 
-        A wait beyond the deadline is begun all the same: no provider is asked earlier than it wishes, and as long as a provider
-        takes nothing, tickets do not pass it by in a rush to the dearer tier.
+        No provider is asked earlier than it wishes: a pause lasts until the deadline if it wishes a longer one.
         """
         if not isinstance(error, Passing):
             return False
-        return True if error.after is None else min(max(error.after, _SHORTEST_PAUSE_S), self._endpoint.deadline_s)
+        pause_s = _SHORTEST_PAUSE_S if error.after is None else max(error.after, _SHORTEST_PAUSE_S)
+        if not self._outlook.allows(pause_s, deadline - asyncio.get_running_loop().time()):
+            return False
+        return True if error.after is None else min(pause_s, self._endpoint.deadline_s)
 
     async def _post(self, path: str, body: bytes) -> tuple[httpx.Response, bytes]:
         """Send one request and return the response and its body, of which one byte over MAX_BODY_BYTES is read at most.

@@ -28,6 +28,7 @@ from streams.errors import StopWorker
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
 from streams.models.classifier import ModelClient
+from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient
 from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.reviews.store import ReviewStore
@@ -164,15 +165,17 @@ class Worker:
         settings, guards, policy = self._settings, self._guards, self._settings.policy
         label_count = len(settings.labels)
         if agent == "classify":
-            model = await self._with_perplexity(await self._client("cheap", stack), stack)
-            cheap = guards.guarded(self._waiting(model))
+            outlook = Outlook()
+            model = await self._with_perplexity(await self._client("cheap", outlook, stack), stack)
+            cheap = guards.guarded(self._waiting(model, outlook))
             outage = settings.tiers.cheap.outage.mode
             return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
             return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._stale["cheap"]))
         if agent == "escalate":
-            big = guards.guarded(self._waiting(await self._client("big", stack)))
+            outlook = Outlook()
+            big = guards.guarded(self._waiting(await self._client("big", outlook, stack), outlook))
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
         store = ReviewStore(settings.review.url, labels=settings.labels)
@@ -181,10 +184,10 @@ class Worker:
         stack.callback(watching.cancel)
         return ReviewHandler(store)
 
-    def _waiting(self, model: Model) -> WaitingModel:
+    def _waiting(self, model: Model, outlook: Outlook) -> WaitingModel:
         """Return the model, whose tickets wait while its endpoint does not answer."""
         rule = self._settings.tiers.of(model.tier).outage
-        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell, self._tried)
+        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell, self._tried, outlook)
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)
         return waiting
@@ -203,11 +206,11 @@ class Worker:
         client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule, redact=settings.redact))
         return WithPerplexity(model, client.measure)
 
-    async def _client(self, tier: Tier, stack: AsyncExitStack) -> ModelClient:
+    async def _client(self, tier: Tier, outlook: Outlook, stack: AsyncExitStack) -> ModelClient:
         """Return a tier's client."""
         settings = self._settings
         endpoint = settings.tiers.of(tier)
-        client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt)
+        client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt, outlook=outlook)
         await stack.enter_async_context(client)
         return client
 

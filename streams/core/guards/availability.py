@@ -28,7 +28,9 @@ class OutageRule(BaseModel):
     hold_s: Annotated[float, Field(gt=0)] | None = None
     """The longest that a ticket is held, seconds; then it goes on as one without an answer. Default: no limit."""
     trial_every_s: Annotated[float, Field(gt=0, le=60)] = 1.0
-    """The pause between two trials of an endpoint that does not answer, seconds."""
+    """The pause between two trials of an endpoint that does not answer, seconds; longer if it asks for that."""
+    resume_per_s: Annotated[float, Field(gt=0, le=10_000)] = 20.0
+    """How many held tickets go on in a second, in each worker, once it answers again: the rest keeps its places."""
 
 
 def is_unanswered(call: Call) -> bool:

@@ -14,6 +14,7 @@ from streams.agents.guards import Clock
 from streams.agents.waiting import OWN_FAILURES, WaitingModel
 from streams.core.guards.availability import FAILURES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold, StopWorker
+from streams.models.outlook import Failure, Outlook
 from tests.support.handlers import AskedModel
 from tests.support.messages import attempt, call, unscorable
 
@@ -39,13 +40,16 @@ def waiting_model(
     endpoint: Endpoint,
     now: Callable[[], float] = time.monotonic,
     tried: list[Call] | None = None,
+    outlook: Outlook | None = None,
     **rule: Any,
 ) -> tuple[WaitingModel, list[Alert]]:
     alerts: list[Alert] = []
     tried = [] if tried is None else tried
+    outlook = outlook or Outlook()
+    limits = {"trial_every_s": 0.01, "resume_per_s": 10_000} | rule
     clock = Clock(now, lambda: 0)
     model = AskedModel("cheap", endpoint.ask)
-    return WaitingModel(model, OutageRule(trial_every_s=0.01, **rule), clock, alerts.append, tried.append), alerts
+    return WaitingModel(model, OutageRule(**limits), clock, alerts.append, tried.append, outlook), alerts
 
 
 async def ask(model: WaitingModel, text: str) -> Call:
@@ -186,7 +190,9 @@ async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
 
     alerts: list[Alert] = []
     clock = Clock(time.monotonic, lambda: 0)
-    model = WaitingModel(AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append, lambda _: None)
+    model = WaitingModel(
+        AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append, lambda _: None, Outlook()
+    )
     waiting = [asyncio.create_task(model.ask(f"slow {n}")) for n in range(2 * FAILURES)]
     await asyncio.sleep(0.001)
     assert await model.ask("quick") == ANSWERED
@@ -207,3 +213,106 @@ async def test_every_trial_is_told_and_costs_what_it_costs() -> None:
     await waiting
     assert len(tried) == endpoint.asked.count("try out")
     assert tried[-1].cost_usd == ANSWERED.cost_usd > 0
+
+
+async def test_calls_that_hang_are_noticed_at_their_first_time_outs() -> None:
+    outlook, never = Outlook(), asyncio.Event()
+
+    async def hangs(_: str) -> Call:
+        await never.wait()
+        raise AssertionError
+
+    alerts: list[Alert] = []
+    clock = Clock(time.monotonic, lambda: 0)
+    rule = OutageRule()
+    model = WaitingModel(AskedModel("cheap", hangs), rule, clock, alerts.append, lambda _: None, outlook)
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
+    await asyncio.sleep(0)
+    for _ in tickets:
+        assert not model.is_down
+        outlook.failed(Failure("no answer within 20 s", 0.0, first_timeout=True))
+    assert model.is_down
+    assert outlook.is_down
+    assert "no answer within 20 s" in alerts[0].summary
+    for ticket in tickets:
+        ticket.cancel()
+
+
+async def test_a_call_that_was_counted_at_its_time_out_is_not_counted_again() -> None:
+    outlook = Outlook()
+    late = SILENT.model_copy(update={"attempts": (attempt(outcome="timeout"), attempt(outcome="connection"))})
+
+    async def answer() -> Call:
+        outlook.failed(Failure("no answer within 20 s", 0.0, first_timeout=True))
+        return late
+
+    alerts: list[Alert] = []
+    model = WaitingModel(
+        AskedModel("cheap", lambda _: answer()),
+        OutageRule(mode="review"),
+        Clock(time.monotonic, lambda: 0),
+        alerts.append,
+        lambda _: None,
+        outlook,
+    )
+    for _ in range(FAILURES - 1):
+        await model.ask("ticket")
+    assert not model.is_down
+    await model.ask("ticket")
+    assert model.is_down
+
+
+async def test_a_trial_waits_for_as_long_as_the_endpoint_asks_and_an_answer_to_another_call_ends_that() -> None:
+    outlook, release = Outlook(), asyncio.Event()
+
+    async def answer(text: str) -> Call:
+        if text == "slow":
+            await release.wait()
+            return ANSWERED
+        outlook.failed(Failure("429", 0.0, after_s=300.0))
+        return SILENT
+
+    asked: list[str] = []
+
+    async def noted(text: str) -> Call:
+        asked.append(text)
+        return await answer(text)
+
+    model = WaitingModel(
+        AskedModel("cheap", noted), OutageRule(), Clock(time.monotonic, lambda: 0), [].append, [].append, outlook
+    )
+    slow = asyncio.create_task(ask(model, "slow"))
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(2 * FAILURES)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert model.is_down
+    assert "try out" not in asked
+    before = len(asked)
+    release.set()
+    assert await slow == ANSWERED
+    while len(asked) == before:
+        await asyncio.sleep(0)
+    for ticket in tickets:
+        ticket.cancel()
+
+
+async def test_after_a_hold_tickets_go_on_at_a_set_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, asleep = 0.0, asyncio.sleep
+    endpoint = Endpoint()
+
+    async def sleep(pause_s: float) -> None:
+        nonlocal seconds
+        pauses.append(pause_s)
+        await asleep(0)
+
+    pauses: list[float] = []
+    model, _ = waiting_model(endpoint, now=lambda: seconds, resume_per_s=20)
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(10)]
+    while not model.is_down:
+        await asleep(0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    endpoint.answer = lambda: ANSWERED
+    seconds += 1
+    await asyncio.gather(*tickets)
+    went_on = sorted(pause for pause in pauses if pause >= 0)
+    assert went_on == pytest.approx([n / 20 for n in range(10)])
