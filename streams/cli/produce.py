@@ -36,6 +36,10 @@ def produce(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Send the valid rows even if others are refused")
     ] = False,
+    create: Annotated[
+        bool,
+        typer.Option("--create-topics", help="Create the topics that are not there yet, as hedgerow topics create"),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check every row, then send them all to the tickets topic; exit 1 if any row is refused.
@@ -59,6 +63,8 @@ def produce(
         good = sum(1 for _ in good_rows(rows, refusals))
         held = good if refusals.count and not skip_bad else 0
         if good and not held:
+            if create:
+                _create_topics(settings)
             sent, refusals = _send(rows, good, settings)
     if as_json:
         refused = [asdict(each) for each in refusals.lines]
@@ -72,6 +78,22 @@ def produce(
         _show(refusals, held)
     if refusals.count:
         raise typer.Exit(1)
+
+
+def _create_topics(settings: Settings) -> None:
+    from streams.kafka.topics import create_topics
+
+    topics = settings.topics
+    created = run(
+        create_topics(
+            settings.broker.connection,
+            prefix=topics.prefix,
+            partitions=topics.partitions,
+            replication=topics.replication,
+        )
+    )
+    if created:
+        print(f"created {len(created)} topics", file=sys.stderr)
 
 
 def _send(rows: Iterable[tuple[int, bytes | Fault]], good: int, settings: Settings) -> tuple[int, Refusals]:

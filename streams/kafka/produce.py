@@ -18,6 +18,7 @@ from schemas import TOPICS
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.producers import start_producer
+from streams.kafka.topics import require_topics
 
 _CHUNK = 500
 
@@ -57,8 +58,9 @@ async def produce_rows(
 ) -> None:
     """Send rows that have numbers; ``done`` is called with a few hundred at a time, in order, as the broker has them.
 
-    Raises StopWorker if the broker cannot be reached or refuses to take any.
+    Raises StopWorker if the broker cannot be reached, has no such topic, or refuses to take any.
     """
+    await require_topics(connection, prefix, [TOPICS["tickets"].name])
     producer = await start_producer(connection)
     waiting = iter(rows)
     try:

@@ -10,8 +10,10 @@ from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, InvalidMessage, Message
 from streams.errors import SettingsError
+from streams.files import suggestion
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import unreachable
+from streams.kafka.topics import require_topics
 
 
 @asynccontextmanager
@@ -21,11 +23,12 @@ async def reader(
     """Yield a consumer of these topics, from the beginning, or from the end with ``latest``.
 
     It reads committed messages only, so that the results of an aborted transaction are never seen. Raises SettingsError
-    for a topic that Hedgerow does not have, StopWorker if the broker cannot be reached.
+    for a topic that Hedgerow does not have, StopWorker if the broker cannot be reached or does not have one of the topics.
     """
     for topic in topics:
         if topic not in TOPICS:
-            raise SettingsError(f"no topic {topic!r}: there are {', '.join(TOPICS)}")
+            raise SettingsError(f"no topic {topic!r}: there are {', '.join(TOPICS)}{suggestion(topic, TOPICS)}")
+    await require_topics(connection, prefix, topics)
     consumer = AIOKafkaConsumer(
         *(prefix + topic for topic in topics),
         bootstrap_servers=connection.bootstrap,

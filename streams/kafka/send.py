@@ -6,15 +6,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from schemas import Message
+from schemas import Message, topic_of
 from streams.kafka.connection import Connection
 from streams.kafka.outbox import Outbox
 from streams.kafka.plain_line import PlainLine
 from streams.kafka.producers import start_producer, stop_producer
+from streams.kafka.topics import require_topics
 
 
 async def publish(messages: Sequence[Message], connection: Connection, *, prefix: str = "") -> None:
-    """Send the messages and wait until the broker has all of them; raises StopWorker if it cannot be reached."""
+    """Send the messages and wait until the broker has all of them.
+
+    Raises StopWorker if it cannot be reached or does not have one of the topics.
+    """
+    await require_topics(connection, prefix, {topic_of(message).name for message in messages})
     producer = await start_producer(connection)
     try:
         await Outbox(PlainLine(producer), prefix).send(messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from schemas import TOPICS
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import dial, unreachable
+
+#: A topic that was created a moment ago is not known to every broker of a cluster yet.
+_LOOKS = 5
+_BETWEEN_LOOKS_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +78,20 @@ async def topic_states(connection: Connection, prefix: str) -> list[TopicState]:
 
 
 async def require_topics(connection: Connection, prefix: str, names: Collection[str] = TOPICS.keys()) -> None:
-    """Raise StopWorker if one of these topics is not there: a group that subscribes to nothing would wait for ever."""
+    """Raise StopWorker if one of these topics is not there.
+
+    Asked before a topic is read or written: a group that subscribes to nothing would wait for ever, and a broker that
+    creates topics by itself would make one of another size and without its settings.
+    """
     needed = {prefix + name for name in names}
-    states = await topic_states(connection, prefix)
-    absent = [state.name for state in states if state.name in needed and not state.partitions]
-    if absent:
-        raise StopWorker(absence(absent, connection))
+    for left in reversed(range(_LOOKS)):
+        states = await topic_states(connection, prefix)
+        absent = [state.name for state in states if state.name in needed and not state.partitions]
+        if not absent:
+            return
+        if not left:
+            raise StopWorker(absence(absent, connection))
+        await asyncio.sleep(_BETWEEN_LOOKS_S)
 
 
 def absence(absent: Collection[str], connection: Connection) -> str:

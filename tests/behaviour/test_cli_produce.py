@@ -14,6 +14,7 @@ import pytest
 from schemas import Ticket
 from schemas.registry import TICKET_BYTES
 from streams.kafka.readers import reader
+from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.settings import Settings, load_settings
 from tests.support.brokers import run_apart
@@ -30,10 +31,12 @@ BLANK = {"ticket_id": "t-8", "text": "  "}
 @pytest.fixture
 def config(embedded_broker: EmbeddedBroker, tmp_path: Path, hedgerow: Hedgerow) -> Path:
     """Settings with topics that are there."""
-    return settings_file(hedgerow, embedded_broker.bootstrap, tmp_path)
+    path = settings_file(embedded_broker.bootstrap, tmp_path)
+    hedgerow("topics", "create", "-c", path)
+    return path
 
 
-def settings_file(hedgerow: Hedgerow, bootstrap: str, folder: Path) -> Path:
+def settings_file(bootstrap: str, folder: Path) -> Path:
     tier = {"base_url": "http://127.0.0.1:1/v1"}
     values = {
         "broker": {"bootstrap": bootstrap},
@@ -43,7 +46,6 @@ def settings_file(hedgerow: Hedgerow, bootstrap: str, folder: Path) -> Path:
     }
     path = folder / "hedgerow.yaml"
     path.write_text(json.dumps(values), encoding="utf-8")
-    hedgerow("topics", "create", "-c", path)
     return path
 
 
@@ -123,6 +125,35 @@ class TestAFileAsProgramsSaveIt:
         file = tmp_path / "t.jsonl"
         file.write_bytes(content)
         assert hedgerow("produce", file, "-c", nowhere) == Said(0, "0 tickets sent\n", "")
+
+
+class TestBeforeTheTopicsAreCreated:
+    @pytest.fixture
+    def early(self, broker: Broker, tmp_path: Path) -> Path:
+        return settings_file(broker.bootstrap, tmp_path)
+
+    @pytest.mark.parametrize("command", ["produce", "consume"])
+    def test_one_line_says_what_to_do_and_the_broker_makes_no_topic(
+        self, hedgerow: Hedgerow, early: Path, tmp_path: Path, command: str
+    ) -> None:
+        arguments = ["produce", rows_of(tmp_path, GOOD[0])] if command == "produce" else ["consume", "tickets"]
+        said = hedgerow(*arguments, "-c", early)
+        assert (said.code, said.out) == (2, "")
+        topic = f"{load_settings(early).topics.prefix}tickets"
+        assert said.err == f"hedgerow: topics are not there: {topic}; run: hedgerow topics create\n"
+        assert set(hedgerow("topics", "list", "--json", "-c", early).json.values()) == {0}
+
+    def test_produce_creates_them_if_it_is_asked_to(self, hedgerow: Hedgerow, early: Path, tmp_path: Path) -> None:
+        file = rows_of(tmp_path, GOOD[0])
+        said = hedgerow("produce", file, "--create-topics", "-c", early)
+        sizes = hedgerow("topics", "list", "--json", "-c", early).json
+        assert said == Said(0, "1 tickets sent\n", f"created {len(sizes)} topics\n")
+        assert set(sizes.values()) == {2}
+        assert hedgerow("produce", file, "--create-topics", "-c", early) == Said(0, "1 tickets sent\n", "")
+
+    def test_a_file_that_is_refused_creates_none(self, hedgerow: Hedgerow, early: Path, tmp_path: Path) -> None:
+        assert hedgerow("produce", rows_of(tmp_path, BLANK), "--create-topics", "-c", early).code == 1
+        assert set(hedgerow("topics", "list", "--json", "-c", early).json.values()) == {0}
 
 
 class TestBadRows:
@@ -248,7 +279,8 @@ def test_a_row_that_only_the_broker_finds_too_large(
 ) -> None:
     """With what a batch adds, a row of just under the topic's limit is over it."""
     broker = request.getfixturevalue("kafka_broker")
-    config = settings_file(hedgerow, broker.bootstrap, tmp_path)
+    config = settings_file(broker.bootstrap, tmp_path)
+    hedgerow("topics", "create", "-c", config)
     large = json.dumps({"ticket_id": "b", "text": "x", "more": ""}).encode()
     large = large[:-2] + b"x" * (TICKET_BYTES - len(large)) + large[-2:]
     assert len(large) == TICKET_BYTES
