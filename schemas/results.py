@@ -11,6 +11,8 @@ from schemas.signal import Nats, Probability
 from schemas.tickets import Call, Ticket
 
 DecidedBy = Literal["cheap", "big", "human"]
+#: A key of this many bytes may be cut in letters from before ``key_size``.
+_CUT_KEY = 1024
 
 
 class Routed(Message):
@@ -104,6 +106,17 @@ class DeadLetter(Message):
     detail: str = ""
     attempts: Count = 1
     at_ms: Count = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the letter has the message as it was; one from before ``key_size`` and ``tombstone`` may not know."""
+        if self.tombstone is None and self.original_size == 0:
+            return False
+        if self.key is not None and (
+            len(self.key) >= _CUT_KEY if self.key_size is None else self.key_size > len(self.key)
+        ):
+            return False
+        return len(self.original) == self.original_size
 
     @property
     def origin(self) -> str:

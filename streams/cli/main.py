@@ -18,6 +18,7 @@ from streams.cli import (
     drift,
     evaluate,
     init,
+    letters,
     probe,
     produce,
     prompt,
@@ -64,6 +65,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("whatif")(whatif.whatif)
 app.add_typer(contract.app, name="contract")
+app.add_typer(letters.app, name="dead-letters")
 app.add_typer(drift.app, name="drift")
 app.add_typer(probe.app, name="probe")
 app.add_typer(prompt.app, name="prompt")

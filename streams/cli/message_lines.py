@@ -23,6 +23,7 @@ from schemas import (
     Ticket,
     Verdict,
 )
+from schemas.headers import Closing
 from streams.cli.terminal import cut, one_line
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def line_of_record(record: ConsumerRecord, prefix: str, width: int) -> str:
         line = Line((f"{topic}/{record.partition}/{record.offset}", "invalid message"), value)
     else:
         line = line_of(message)
+        if closing := Closing.of(record.headers):
+            line = replace(line, facts=(*line.facts, f"{closing.state} by {closing.by}"))
     return shown(replace(line, facts=(time_of(record.timestamp), *line.facts)), width)
 
 

@@ -98,7 +98,7 @@ EVERY = list(commands(typer.main.get_command(app)))
 class TestHelp:
     def test_every_command_is_there(self) -> None:
         assert {path[0] for path in EVERY if path} >= {
-            "demo", "worker", "produce", "consume", "review", "sandbox", "topics", "doctor",
+            "demo", "worker", "produce", "consume", "review", "dead-letters", "sandbox", "topics", "doctor",
         }  # fmt: skip
         assert {path for path in EVERY if path[:1] == ("sandbox",)} >= {
             ("sandbox", "broker"),

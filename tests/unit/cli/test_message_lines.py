@@ -55,6 +55,7 @@ class Record:
     timestamp: int | None = 1_700_000_000_123
     partition: int = 1
     offset: int = 42
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @pytest.mark.parametrize(("message", "words"), MESSAGES)

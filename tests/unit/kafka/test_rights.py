@@ -41,9 +41,15 @@ def test_the_other_roles() -> None:
     assert RIGHTS["prober"] == UserRights(user="prober", read=("probes",), write=("probes",), groups=("prober",))
     assert RIGHTS["producer"] == UserRights(user="producer", write=("tickets",))
     assert RIGHTS["consumer"] == UserRights(user="consumer", read=("routed",), groups=("consumer",))
-    # Transactions: hedgerow doctor tries whether the broker has them.
-    operator = UserRights(user="operator", read=tuple(TOPICS), write=("alerts",), transactions=("doctor",))
-    assert RIGHTS["operator"] == operator
+    operator = RIGHTS["operator"]
+    assert operator.read == tuple(TOPICS)
+    # A dead letter's message goes back to the topic that an agent read it from.
+    assert set(operator.write) == {topic for agent in AGENTS + WATCHERS for topic in USES[agent].readable} | {
+        "dead-letters"
+    }
+    # hedgerow doctor tries whether the broker has transactions; dead-letters redrive uses them.
+    assert operator.transactions == ("doctor", "dead-letters")
+    assert not operator.groups
     assert RIGHTS["admin"] == UserRights(user="admin", create=tuple(TOPICS))
 
 

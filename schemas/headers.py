@@ -1,0 +1,48 @@
+"""What records carry in Kafka's headers, alongside messages of any version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from schemas.base import Count, Name, Value
+
+#: On a message that an operator sent again: the run's number in decimal digits.
+RUN_HEADER = "hedgerow-run"
+#: On a message that was redriven: the id of its dead letter.
+LETTER_HEADER = "hedgerow-letter"
+#: On a dead letter that is written again: a `Closing` as JSON.
+CLOSING_HEADER = "hedgerow-closing"
+
+Header = tuple[str, bytes]
+ClosingState = Literal["redriving", "redriven", "discarded"]
+
+
+class Closing(Value):
+    """How a dead letter was closed, or that it is being redriven.
+
+    The letter is written again under its key with this in its headers; the latest one of a key counts.
+    """
+
+    state: ClosingState
+    by: Name
+    """Who closed it."""
+    at_ms: Count
+    """Unix time in milliseconds."""
+    note: Annotated[str, Field(max_length=4000)] = ""
+    run: Count | None = None
+    """The number of the run that the original was sent with."""
+
+    def header(self) -> Header:
+        """Return it as a header."""
+        return CLOSING_HEADER, self.__pydantic_serializer__.to_json(self, exclude_none=True)
+
+    @classmethod
+    def of(cls, headers: Iterable[Header]) -> Closing | None:
+        """Return what these headers say; None if they say nothing that this release can read."""
+        try:
+            return next((cls.model_validate_json(value) for name, value in headers if name == CLOSING_HEADER), None)
+        except ValidationError:
+            return None

@@ -1,0 +1,194 @@
+"""Closes dead letters: the original is sent to its topic once more, or the letter is discarded, and that is recorded.
+
+With transactions, one holds the original and the letter that is closed by it. They have one id for a deployment, so of two
+commands at once the later one fences the earlier. Without them a letter is first marked as *redriving*; one that is found
+so marked was left by a command that died, and is looked for on its topic before it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, MessageSizeTooLargeError, ProducerFenced
+
+from schemas import TOPICS, DeadLetter
+from schemas.headers import LETTER_HEADER, RUN_HEADER, Closing, Header
+from streams.errors import GiveUp, StopWorker
+from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import refusal
+from streams.kafka.history import start_consumer
+from streams.kafka.letter_book import Entry, LetterBook
+from streams.kafka.producers import start_producer, stop_producer
+from streams.kafka.records import PATIENCE_S, record_at, to_the_last
+from streams.kafka.topics import require_topics
+
+_LETTERS = "dead-letters"
+#: The broker's clock may stamp records of one topic, and the sender's those of another.
+_CLOCKS_MS = 10 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """One record to send."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+class LetterDesk:
+    """Redrives and discards dead letters; ``book`` holds them as they were when it was opened."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, prefix: str, *, transactions: bool
+    ) -> None:
+        self.book = LetterBook()
+        self._producer = producer
+        self._consumer = consumer
+        self._prefix = prefix
+        self._transactions = transactions
+
+    async def read(self) -> None:
+        """Read the topic. The producer has started before: an earlier one with transactions closes no letter any more."""
+        topic = self._prefix + _LETTERS
+        partitions = [TopicPartition(topic, number) for number in await self._producer.partitions_for(topic)]
+        async for record in to_the_last(self._consumer, await self._consumer.beginning_offsets(partitions)):
+            self.book.add(record)
+
+    async def redrive(self, entry: Entry, by: str, at_ms: int, *, run: int, note: str = "") -> None:
+        """Send an open letter's original to its topic once, and close the letter.
+
+        ``at_ms`` is Unix time in milliseconds. A redrive that was begun before goes on under its own ``run``. Raises GiveUp
+        for a letter that cannot be redriven.
+        """
+        record = await self._record(entry)
+        letter = DeadLetter.decode(record.value)
+        begun = entry.closing
+        mark = begun or Closing(state="redriving", by=by, at_ms=at_ms, note=note, run=run)
+        done = _again(record, mark.model_copy(update={"state": "redriven"}))
+        if begun is not None and await self._was_sent(letter, begun):
+            await self._send(done)
+            return
+        original = await self._original(letter, mark)
+        if self._transactions:
+            await self._send(original, done)
+            return
+        if begun is None:
+            await self._send(_again(record, mark))
+        await self._send(original)
+        await self._send(done)
+
+    async def discard(self, entry: Entry, by: str, at_ms: int, *, note: str = "") -> None:
+        """Close an open letter without sending its original; ``at_ms`` is Unix time in milliseconds."""
+        closing = Closing(state="discarded", by=by, at_ms=at_ms, note=note)
+        await self._send(_again(await self._record(entry), closing))
+
+    async def _record(self, entry: Entry) -> ConsumerRecord:
+        partition, offset = entry.place
+        record = await record_at(self._consumer, TopicPartition(self._prefix + _LETTERS, partition), offset)
+        if record is None:
+            raise GiveUp("the letter has left the topic dead-letters", reason="letter_gone")
+        return record
+
+    async def _original(self, letter: DeadLetter, mark: Closing) -> _Outgoing:
+        """Return the message as it was, with the headers of a redrive."""
+        name = letter.topic.removeprefix(self._prefix)
+        if letter.topic != self._prefix + name or name not in TOPICS or name == _LETTERS:
+            raise GiveUp(f"{letter.topic} is no topic that agents read", reason="unknown_topic")
+        if letter.partition not in await self._producer.partitions_for(letter.topic):
+            raise GiveUp(f"{letter.topic} has no partition {letter.partition} any more", reason="partition_gone")
+        key, value = letter.key, None if letter.tombstone else letter.original
+        if not letter.is_whole:
+            key, value = await self._at_its_origin(letter)
+        if key is None and value is None:
+            raise GiveUp("the message has neither key nor value; discard it", reason="nothing_to_send")
+        return _Outgoing(letter.topic, letter.partition, key, value, _marks(letter, mark))
+
+    async def _at_its_origin(self, letter: DeadLetter) -> tuple[bytes | None, bytes | None]:
+        place = TopicPartition(letter.topic, letter.partition)
+        found = await record_at(self._consumer, place, letter.offset)
+        if found is None or not _begins(found, letter):
+            raise GiveUp(
+                f"the letter has only a part of the message, and {letter.origin} is no longer on the topic",
+                reason="original_gone",
+            )
+        return found.key, found.value
+
+    async def _was_sent(self, letter: DeadLetter, mark: Closing) -> bool:
+        """Look for the original among what came to its topic since the mark."""
+        place = TopicPartition(letter.topic, letter.partition)
+        since = {place: max(0, mark.at_ms - _CLOCKS_MS)}
+        first = (await self._consumer.offsets_for_times(since))[place]
+        if first is None or first.offset < 0:
+            return False
+        marks = set(_marks(letter, mark))
+        async for record in to_the_last(self._consumer, {place: first.offset}):
+            if marks <= set(record.headers):
+                return True
+        return False
+
+    async def _send(self, *records: _Outgoing) -> None:
+        """Send in this order, with transactions all or none of it."""
+        try:
+            async with (
+                asyncio.timeout(PATIENCE_S),
+                self._producer.transaction() if self._transactions else nullcontext(),
+            ):
+                for each in records:
+                    await self._producer.send_and_wait(
+                        each.topic, each.value, each.key, each.partition, headers=list(each.headers)
+                    )
+        except MessageSizeTooLargeError as refused:
+            raise GiveUp(f"the broker refuses it for its size: {refused}", reason="too_large") from refused
+
+
+@asynccontextmanager
+async def letter_desk(connection: Connection, *, prefix: str, transactions: bool) -> AsyncIterator[LetterDesk]:
+    """Yield a desk that has read the topic; raises StopWorker if the broker is unavailable, has no such topic, or refuses.
+
+    Whatever it raises, the command can be run again: no original is sent twice.
+    """
+    await require_topics(connection, prefix, [_LETTERS])
+    producer = await start_producer(connection, prefix + _LETTERS if transactions else None)
+    try:
+        consumer = await start_consumer(connection)
+        try:
+            desk = LetterDesk(producer, consumer, prefix, transactions=transactions)
+            await desk.read()
+            yield desk
+        finally:
+            await consumer.stop()
+    except (ProducerFenced, InvalidProducerEpoch) as fenced:
+        raise StopWorker("another command closes dead letters now, and this one ends; run it again later") from fenced
+    except (KafkaError, TimeoutError) as error:
+        refused = refusal(error, connection.security)
+        raise StopWorker(refused or f"the broker did not do it: {error!r}; run the command again") from error
+    finally:
+        await stop_producer(producer)
+
+
+def _marks(letter: DeadLetter, mark: Closing) -> list[Header]:
+    """Return the headers by which a redriven original is known."""
+    return [(RUN_HEADER, str(mark.run).encode()), (LETTER_HEADER, letter.letter_id.encode("utf-8", "surrogatepass"))]
+
+
+def _again(record: ConsumerRecord, closing: Closing) -> _Outgoing:
+    """Return a letter as it is written again: the same bytes, so that the version of the messages does not matter."""
+    return _Outgoing(record.topic, record.partition, record.key, record.value, [closing.header()])
+
+
+def _begins(record: ConsumerRecord, letter: DeadLetter) -> bool:
+    """Whether a letter was made of this record: after a topic was made again, another one has its offset."""
+    key, value = record.key or b"", record.value or b""
+    return (
+        key.startswith(letter.key or b"")
+        and len(key) == (len(key) if letter.key_size is None else letter.key_size)
+        and value.startswith(letter.original)
+        and len(value) == letter.original_size
+    )
