@@ -5,18 +5,37 @@ from __future__ import annotations
 from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, stable_id
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.registry import TOPICS, Topic, topic_of
-from schemas.results import DeadLetter, DecidedBy, Review, Routed, Verdict
+from schemas.results import NONE_OF_THESE, CallSummary, DeadLetter, DecidedBy, Review, Routed, Verdict
 from schemas.signal import Reason, Scored, Signal, Unscorable
-from schemas.tickets import Attempt, Call, Classification, Escalation, TextPerplexity, Ticket, Tier
+from schemas.tickets import (
+    RUN_HEADER,
+    Attempt,
+    Call,
+    Classification,
+    Escalation,
+    Neighbour,
+    TextPerplexity,
+    Ticket,
+    TicketMessage,
+    Tier,
+    Turn,
+    run_of,
+    total_usd,
+)
 from schemas.watch import Alert, Probe
+from schemas.wire import NEWEST, WireFormat
 
 __all__ = [
     "MAX_NAME",
     "MAX_TEXT",
+    "NEWEST",
+    "NONE_OF_THESE",
+    "RUN_HEADER",
     "TOPICS",
     "Alert",
     "Attempt",
     "Call",
+    "CallSummary",
     "Classification",
     "DeadLetter",
     "DecidedBy",
@@ -24,6 +43,7 @@ __all__ = [
     "InvalidMessage",
     "Measured",
     "Message",
+    "Neighbour",
     "NoPerplexity",
     "Perplexity",
     "Probe",
@@ -34,11 +54,16 @@ __all__ = [
     "Signal",
     "TextPerplexity",
     "Ticket",
+    "TicketMessage",
     "Tier",
     "Topic",
+    "Turn",
     "Unmeasured",
     "Unscorable",
     "Verdict",
+    "WireFormat",
+    "run_of",
     "stable_id",
     "topic_of",
+    "total_usd",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 #: The longest ticket text in characters. Every message derived from a ticket stays below Kafka's 1 MiB default.
 MAX_TEXT = 100_000
@@ -14,13 +14,16 @@ MAX_NAME = 256
 #: The longest text in a ticket's metadata in characters, and the most entries: they fit alongside the longest text.
 MAX_METADATA = 512
 MAX_METADATA_ENTRIES = 64
+#: The largest integer in a message: what a BIGINT holds, and what every JSON library reads.
+MAX_INTEGER = 2**63 - 1
 _MAX_DETAIL = 500
 _VERSIONS = {("v",), ("ticket", "v")}
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Cost = Usd | None
 Millis = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
 class InvalidMessage(ValueError):
@@ -42,19 +45,23 @@ class Value(BaseModel):
     )
 
 
+_NEWEST = 2
+
+
 class Message(Value):
     """One message on a topic.
 
     ``v`` is the schema version: it grows when a field changes its meaning. A reader takes its own version and every
-    older one; a newer one is refused by name, because it may mean something this reader does not know.
+    older one; a newer one is refused by name, because it may mean something this reader does not know. What was read
+    has the newest version, whichever it was written in; ``WireFormat`` writes older ones.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = _NEWEST
 
-    v: Annotated[int, Field(ge=1, le=1)] = 1
+    v: Annotated[int, Field(ge=1, le=_NEWEST), AfterValidator(lambda _: _NEWEST)] = _NEWEST
 
     def encode(self) -> bytes:
-        """Return the message as UTF-8 JSON."""
+        """Return the message as UTF-8 JSON, in the newest version."""
         return self.__pydantic_serializer__.to_json(self)
 
     @classmethod

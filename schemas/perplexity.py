@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Value
+from schemas.base import MAX_INTEGER, Value
 from schemas.signal import Nats
 
 
@@ -40,20 +40,21 @@ class Measured(Value):
     """The surprise of a text, nats a token: the mean of -ln P(token | the tokens before it)."""
 
     status: Literal["measured"] = "measured"
-    tokens: Annotated[int, Field(ge=1)]
+    tokens: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
     """How many of the text's tokens have a logprob; the first one may have none."""
     mean: Nats
     """The perplexity is its exponential."""
     window: Nats | None = None
     """The mean over the most surprising window of ``window_tokens`` neighbours; None for a shorter text."""
-    window_tokens: Annotated[int, Field(ge=1)]
+    window_tokens: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
 class Unmeasured(Value):
     """A text without a usable measurement, and why."""
 
     status: Literal["unmeasured"] = "unmeasured"
-    reason: NoPerplexity
+    reason: Annotated[NoPerplexity | str, Field(union_mode="left_to_right")]
+    """One of NoPerplexity, or a name that a newer writer knows."""
     detail: str = ""
     """One line for a reader; never the ticket's text, never a secret."""
 

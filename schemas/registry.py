@@ -21,7 +21,7 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
     """Broker settings at creation."""
 
-    def key_of(self, message: Message) -> bytes:
+    def key_of(self, message: object) -> bytes:
         """Return the message's key as bytes."""
         value: Any = getattr(message, self.key)
         return str(value).encode("utf-8", "surrogatepass")

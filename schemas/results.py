@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from schemas.base import Count, Message, Name, stable_id
-from schemas.signal import Nats, Probability
-from schemas.tickets import Call, Ticket
+from schemas.base import Cost, Count, Message, Millis, Name, Value, stable_id
+from schemas.signal import Nats, Probability, Scored
+from schemas.tickets import Call, Distance, Metadata, Neighbour, Ticket, TicketMessage, Tier, total_usd
 
-DecidedBy = Literal["cheap", "big", "human"]
+DecidedBy = Literal["cheap", "big", "human", "memory"]
+"""``memory`` is reserved: the answer of the labelled tickets alone."""
+#: The reason of a result without a label: a reviewer said that no label fits.
+NONE_OF_THESE = "none_of_these"
+Note = Annotated[str, Field(max_length=4000)]
 #: A key of this many bytes may be cut in letters from before ``key_size``.
 _CUT_KEY = 1024
 
 
-class Routed(Message):
+class CallSummary(Value):
+    """What a call comes to, in a result that does not carry the calls themselves."""
+
+    tier: Tier
+    model: Name
+    """The model id that came back; the one that was asked for if none did."""
+    label: Name | None
+    reason: str | None
+    """Why there is no signal; None if there is one."""
+    confidence: Probability | None
+    entropy: Nats | None
+    """The one that decides."""
+    attempts: Count
+    latency_ms: Millis
+    cost_usd: Cost
+
+    @classmethod
+    def of(cls, call: Call) -> Self:
+        """Return the summary of a call."""
+        signal = call.signal
+        scored = signal if isinstance(signal, Scored) else None
+        return cls(
+            tier=call.tier,
+            model=call.model_returned or call.model_asked,
+            label=signal.label,
+            reason=None if isinstance(signal, Scored) else signal.reason,
+            confidence=None if scored is None else scored.confidence,
+            entropy=None if scored is None else scored.decides,
+            attempts=len(call.attempts),
+            latency_ms=call.latency_ms,
+            cost_usd=call.cost_usd,
+        )
+
+
+class Routed(TicketMessage):
     """The final label of a ticket; key: ticket_id. One per ticket for a consumer that deduplicates by ``result_id``."""
 
     result_id: Name
     ticket_id: Name
-    label: Name
+    label: Name | None
+    """None if a reviewer said that no label fits: ``reasons`` has ``none_of_these`` then."""
     decided_by: DecidedBy
     confidence: Probability | None
     """The deciding tier's confidence; None if a reviewer decided."""
@@ -30,20 +69,40 @@ class Routed(Message):
     reasons: tuple[str, ...] = ()
     """What stood against the tiers before the one that decided, and flags on the decision itself."""
     calls: tuple[Call, ...] = ()
-    """Every call with every paid attempt, the cheap tier's first."""
+    """Every call with every paid attempt, the cheap tier's first; empty if ``routed.calls`` is not ``full``."""
+    summary: tuple[CallSummary, ...] = ()
+    """The same in short, if ``routed.calls`` is ``summary``."""
+    cost_usd: Cost = None
+    """What all calls together cost, USD; None if the cost of one is unknown. Computed if a message does not say it."""
+    at_ms: Count | None = None
+    """When it was decided, Unix time in milliseconds; None in messages of version 1."""
+    metadata: Metadata = Field(default_factory=dict)
+    """The ticket's."""
+    reviewer: Name | None = None
+    """Who decided; None if a model did."""
+    note: Note = ""
+    """The reviewer's."""
+    decision: Count = 0
+    """0 for a model's answer; a reviewer's first decision is 1, and each that corrects it is one more."""
+    corrected: bool = False
+    """Whether a reviewer has replaced an earlier result by it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.label is None and NONE_OF_THESE not in self.reasons:
+            raise ValueError(f"a result without a label has the reason {NONE_OF_THESE}")
+        if "cost_usd" not in self.__pydantic_fields_set__:
+            # The result is frozen from here on.
+            self.__dict__["cost_usd"] = total_usd(call.cost_usd for call in self.calls)
+        return self
 
     @staticmethod
     def id_for(ticket_id: str) -> str:
         """Return the result id of a ticket: the same whichever tier or reviewer decides, so that a ticket has one result."""
         return stable_id("routed", ticket_id)
 
-    @property
-    def cost_usd(self) -> float:
-        """What all calls together cost, USD."""
-        return sum(call.cost_usd for call in self.calls)
 
-
-class Review(Message):
+class Review(TicketMessage):
     """A ticket for a reviewer, with both tiers' answers; key: ticket_id."""
 
     review_id: Name
@@ -55,6 +114,12 @@ class Review(Message):
     suggested: str | None = None
     """The best answer so far; a suggestion, not a decision."""
     policy_id: str
+    novelty: Distance | None = None
+    """Reserved: as in Classification."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Reserved: as in Classification."""
+    purpose: Name | None = None
+    """Reserved: ``audit`` if it only checks an answer that was accepted; None if it decides."""
 
     @property
     def ticket_id(self) -> str:
@@ -67,20 +132,27 @@ class Review(Message):
         return stable_id("review", ticket_id)
 
 
-class Verdict(Message):
+class Verdict(TicketMessage):
     """What a reviewer decided; key: ticket_id."""
 
     verdict_id: Name
     review_id: Name
     ticket_id: Name
-    label: Name
+    label: Name | None
+    """None: no label fits."""
     decided_by: Name
     """The reviewer's name as given."""
     at_ms: Count
-    note: Annotated[str, Field(max_length=4000)] = ""
+    note: Note = ""
     suggested: str | None = None
     calls: tuple[Call, ...] = ()
     """What the tiers said: the pair that calibration learns from."""
+    decision: Count = 1
+    """1 for the first decision on a review; each that corrects it is one more."""
+    corrected: bool = False
+    """Whether it replaces an earlier decision."""
+    purpose: Name | None = None
+    """Reserved: as in Review."""
 
 
 class DeadLetter(Message):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import Name, Value
+from schemas.base import MAX_INTEGER, Name, Value
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 #: No entropy and no surprise comes near the limit, and sums under it stay finite.
@@ -58,7 +58,7 @@ class Reason(StrEnum):
     IMPOSSIBLE_MASS = "impossible_mass"
     """The alternatives' probabilities sum to more than one."""
     REASONING_ONLY = "reasoning_only"
-    """The text is a thought and no answer follows it. In messages it travels as ``not_a_label`` (``in_messages``)."""
+    """The text is a thought and no answer follows it. In version 1 of the messages it travels as ``not_a_label``."""
     MISALIGNED = "misaligned"
     """Tokens do not spell the answer, or a token's logprob contradicts its own list."""
     UNREADABLE_TOKENS = "unreadable_tokens"
@@ -92,7 +92,7 @@ class Scored(Value):
     """Over the renormalised distribution shown at the first answer token."""
     top_k_mass: Probability
     """Probability shown at the first answer token, before renormalising: the list and the token that was written."""
-    k: Annotated[int, Field(ge=1)]
+    k: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
     """How many tokens were listed with a usable logprob at the first answer token."""
     label_probs: dict[str, Probability]
     """Each label's share of the labels' mass: renormalised, so that the shares sum to 1. Every label of the set is listed."""
@@ -134,7 +134,7 @@ class Unscorable(Value):
     label: Name | None = None
     """The label that the text names, if it names one: shown to a reviewer, never accepted."""
 
-    def in_messages(self) -> Unscorable:
+    def in_version_1(self) -> Unscorable:
         """Return the same for version 1 of the messages, whose readers do not know ``reasoning_only``."""
         if self.reason is not Reason.REASONING_ONLY:
             return self

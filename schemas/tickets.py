@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -15,12 +17,28 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from schemas.base import MAX_METADATA, MAX_METADATA_ENTRIES, MAX_TEXT, Count, Message, Millis, Name, Usd, Value
+from schemas.base import (
+    MAX_METADATA,
+    MAX_METADATA_ENTRIES,
+    MAX_TEXT,
+    Cost,
+    Count,
+    InvalidMessage,
+    Message,
+    Millis,
+    Name,
+    Value,
+)
 from schemas.perplexity import Perplexity
 from schemas.signal import Signal
 
 Tier = Literal["cheap", "big"]
 
+#: The header of a ticket's record that says in which re-run it was sent; without it the run is 0.
+RUN_HEADER = "hedgerow-run"
+#: The most digits of a run's number: every JSON reader keeps such an integer exact.
+_RUN_DIGITS = 15
+Run = Annotated[int, Field(ge=0, lt=10**_RUN_DIGITS)]
 
 _EXPECTED = f"a text of at most {MAX_METADATA} characters, a number, true, false or null is expected"
 
@@ -42,6 +60,8 @@ MetadataValue = Annotated[
 ]
 """What a ticket's metadata may hold. Integers beyond 64 bits become floats, as most JSON readers make them."""
 
+Metadata = Annotated[dict[Name, MetadataValue], Field(max_length=MAX_METADATA_ENTRIES)]
+
 _ENTRY: TypeAdapter[dict[str, MetadataValue]] = TypeAdapter(dict[Name, MetadataValue])
 
 
@@ -60,7 +80,7 @@ class Ticket(Message):
     """The gold label if it is known; used for measuring only, never for deciding."""
     slice: Name | None = None
     """A named part of a golden set."""
-    metadata: Annotated[dict[Name, MetadataValue], Field(max_length=MAX_METADATA_ENTRIES)] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
     """Whatever else the producer knows; it travels with the ticket and decides nothing."""
 
     @field_validator("text")
@@ -92,6 +112,16 @@ def _as_metadata(name: str, value: object) -> dict[str, MetadataValue]:
         return {}
 
 
+def total_usd(costs: Iterable[float | None]) -> float | None:
+    """Return the sum of some costs, USD; None if one of them is unknown, because an unknown cost is not zero."""
+    total = 0.0
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
+
+
 class Attempt(Value):
     """One paid or failed request to a model API."""
 
@@ -102,7 +132,8 @@ class Attempt(Value):
     latency_ms: Millis
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
-    cost_usd: Usd = 0.0
+    cost_usd: Cost = 0.0
+    """USD; None if the model's price is unknown."""
     estimated: bool = False
     """Whether the token counts are a guess by the length of the text, because the answer came without any."""
 
@@ -133,10 +164,10 @@ class Call(Value):
     """Of the ticket's text, if an endpoint for that is configured; asked alongside the cheap tier's call."""
 
     @property
-    def cost_usd(self) -> float:
-        """What all attempts together cost, those for the perplexity too, USD."""
+    def cost_usd(self) -> float | None:
+        """What all attempts together cost, those for the perplexity too, USD; None if the cost of one is unknown."""
         beside = () if self.perplexity is None else self.perplexity.attempts
-        return sum(attempt.cost_usd for attempt in (*self.attempts, *beside))
+        return total_usd(attempt.cost_usd for attempt in (*self.attempts, *beside))
 
     @property
     def latency_ms(self) -> float:
@@ -144,11 +175,67 @@ class Call(Value):
         return sum(attempt.latency_ms for attempt in self.attempts)
 
 
-class Classification(Message):
+#: 1 - cosine similarity.
+Distance = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+
+
+class Neighbour(Value):
+    """A labelled ticket that is like the one in question."""
+
+    example_id: Name
+    label: Name | None
+    """None: a reviewer said that no label fits it."""
+    distance: Distance
+    """0 for the same text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which text of a ticket is being handled, and in which run: what all messages on the way have in common."""
+
+    ticket_at_ms: int | None = None
+    revision: int = 0
+    run: int = 0
+
+
+def run_of(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """Return the run that a record's headers name; raises InvalidMessage if they name none that can be one."""
+    run = 0
+    for name, value in headers:
+        if name == RUN_HEADER:
+            if value is None or len(value) > _RUN_DIGITS or not value.isdigit():
+                raise InvalidMessage("wrong_run", f"header {RUN_HEADER}: a number of at most {_RUN_DIGITS} digits")
+            run = int(value)
+    return run
+
+
+class TicketMessage(Message):
+    """What every message after ``tickets`` says of the ticket that it is about."""
+
+    ticket_at_ms: Count | None = None
+    """The time stamp of the ticket's record, Unix time in milliseconds; None if the writer did not say it."""
+    revision: Count = 0
+    """Which text of the ticket it is about: a later one has a higher number; 0 if the writer did not say it."""
+    run: Run = 0
+    """0, or the number of the re-run that it comes from: a later one has a higher number."""
+
+    @property
+    def turn(self) -> Turn:
+        """What the next message on the way repeats."""
+        return Turn(self.ticket_at_ms, self.revision, self.run)
+
+
+class Classification(TicketMessage):
     """A ticket with the cheap tier's call; key: ticket_id."""
 
     ticket: Ticket
     call: Call
+    policy_id: str | None = None
+    """Reserved: the policy that was in force when the ticket was classified, and decides; None: the reader's."""
+    novelty: Distance | None = None
+    """Reserved: how unlike all labelled tickets the text is, 0 to 2."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Reserved: the labelled tickets that it is most like, the nearest first."""
 
     @property
     def ticket_id(self) -> str:
@@ -156,7 +243,7 @@ class Classification(Message):
         return self.ticket.ticket_id
 
 
-class Escalation(Message):
+class Escalation(TicketMessage):
     """A ticket for the big tier, and why the cheap one is not enough; key: ticket_id."""
 
     ticket: Ticket
@@ -164,6 +251,10 @@ class Escalation(Message):
     """The cheap tier's call; None if it was not asked."""
     reasons: tuple[str, ...]
     policy_id: str
+    novelty: Distance | None = None
+    """Reserved: as in Classification."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Reserved: as in Classification."""
 
     @property
     def ticket_id(self) -> str:

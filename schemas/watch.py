@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from schemas.base import Count, Message, Name, Usd
+from schemas.base import Cost, Count, Message, Name
 
 
 class Probe(Message):
@@ -26,7 +26,8 @@ class Probe(Message):
     error: str | None = None
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
-    cost_usd: Usd = 0.0
+    cost_usd: Cost = 0.0
+    """USD; None if the model's price is unknown."""
 
 
 class Alert(Message):

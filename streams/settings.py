@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from schemas import Tier
+from schemas import Tier, WireFormat
+from schemas.wire import Calls, WireVersion
 from streams.agents.registry import AGENTS, WATCHERS, AgentName
 from streams.core.drift.series import DriftLimits
 from streams.core.drift.traffic import TrafficLimits
@@ -131,6 +132,20 @@ class Tiers(_Section):
         return big
 
 
+class MessagesSettings(_Section):
+    """How messages are written; all versions up to the newest are read."""
+
+    write: WireVersion = 1
+    """The version. Upgrade every worker and every consumer first; then set 2 and restart the workers."""
+
+
+class RoutedSettings(_Section):
+    """What a result on ``routed`` carries."""
+
+    calls: Calls = "full"
+    """The calls of both tiers: all of them, a summary of each, or none. Other than full needs ``messages.write: 2``."""
+
+
 class ReviewSettings(_Section):
     """Where reviews are kept: an SQLAlchemy URL."""
 
@@ -210,6 +225,8 @@ class Settings(BaseSettings):
     traffic: TrafficLimits = TrafficLimits()
     perplexity: PromptEndpoint | None = None
     """Who measures how surprising a text is; without it nothing does. ``policy.perplexity`` says what is too much."""
+    messages: MessagesSettings = MessagesSettings()
+    routed: RoutedSettings = RoutedSettings()
     review: ReviewSettings = ReviewSettings()
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
@@ -224,6 +241,7 @@ class Settings(BaseSettings):
             _check_perplexity(self)
             _check_patience(self)
             _check_contracts(self)
+            _check_messages(self)
         except SettingsError as error:
             # pydantic takes only a ValueError as a refusal of the value.
             raise ValueError(str(error)) from None
@@ -234,6 +252,11 @@ class Settings(BaseSettings):
         """The labels, and how the models are asked to write each."""
         names = tuple(self.labels)
         return LabelSet.aliased(names) if self.label_aliases else LabelSet(names)
+
+    @property
+    def wire(self) -> WireFormat:
+        """How messages are written."""
+        return WireFormat(self.messages.write, self.routed.calls)
 
     @property
     def prompt(self) -> Prompt:
@@ -371,6 +394,12 @@ def _check_contracts(settings: Settings) -> None:
     for exception in contracts.exceptions:
         if unknown := sorted((exception.labels or frozenset()) - set(settings.labels)):
             raise SettingsError(f"contracts: exception {exception.id} names unknown labels: {', '.join(unknown)}")
+
+
+def _check_messages(settings: Settings) -> None:
+    """Refuse to leave out what readers of version 1 rely on: they add up the cost of the calls."""
+    if settings.routed.calls != "full" and settings.messages.write == 1:
+        raise SettingsError(f"routed.calls: {settings.routed.calls} needs messages.write: 2")
 
 
 def load_contracts(path: Path) -> Contracts:

@@ -15,7 +15,8 @@ import httpx
 import httpx_aiohttp
 
 from benchmarks.unguarded import check, escalates, never_stale, score_handler
-from schemas import Attempt, Call, Classification, Escalation, Message, Review, Ticket, Tier
+from schemas import Attempt, Call, Classification, Escalation, Message, Review, Ticket, Tier, Turn
+from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.model import Asked
@@ -59,7 +60,7 @@ class Steps:
 
     async def classify(self, ticket: Ticket) -> Sequence[Message]:
         """Ask the cheap model."""
-        return await self._classify(ticket)
+        return await self._classify(Arrival(ticket, Turn()))
 
     async def score(self, message: Classification) -> Sequence[Message]:
         """Decide on its answer."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas import Alert, Classification, Escalation, Review, Ticket
+from schemas import Alert, Classification, Escalation, Review
+from streams.agents.arrival import Arrival
 from streams.agents.guards import Escalates
 from streams.agents.model import Ask
-from streams.agents.outcomes import review
+from streams.agents.outcomes import escalation, review
 from streams.core.guards.availability import OutageMode, is_unanswered
 from streams.core.policy.policy import Policy, skips_cheap
 from streams.core.policy.reasons import DecisionReason
@@ -29,22 +30,31 @@ class ClassifyHandler:
         self._label_count = label_count
         self._outage = outage
 
-    async def __call__(self, message: Ticket) -> Sequence[Classification | Escalation | Review | Alert]:
+    async def __call__(self, message: Arrival) -> Sequence[Classification | Escalation | Review | Alert]:
         """Handle one ticket."""
-        if skips_cheap(self._policy, message.text):
+        if skips_cheap(self._policy, message.ticket.text):
             return self._straight(message)
-        asked = await self._ask(message.text)
+        asked = await self._ask(message.ticket.text)
         if self._outage == "review" and is_unanswered(asked.call):
             calls, reasons = (asked.call,), (DecisionReason.OUTAGE,)
-            return (review(message, self._policy, calls, reasons, self._label_count), *asked.alerts)
-        return (Classification(ticket=message, call=asked.call), *asked.alerts)
+            return (
+                review(message.ticket, message.turn, self._policy, calls, reasons, self._label_count),
+                *asked.alerts,
+            )
+        turn = message.turn
+        classified = Classification(
+            ticket=message.ticket,
+            call=asked.call,
+            ticket_at_ms=turn.ticket_at_ms,
+            revision=turn.revision,
+            run=turn.run,
+        )
+        return (classified, *asked.alerts)
 
-    def _straight(self, ticket: Ticket) -> Sequence[Escalation | Review | Alert]:
+    def _straight(self, message: Arrival) -> Sequence[Escalation | Review | Alert]:
         allowed, alerts = self._escalates()
         if not allowed:
             reasons = (DecisionReason.STRAIGHT_TO_BIG, DecisionReason.ESCALATION_BUDGET)
-            return (review(ticket, self._policy, (), reasons, self._label_count), *alerts)
-        return (
-            Escalation(ticket=ticket, reasons=(DecisionReason.STRAIGHT_TO_BIG,), policy_id=self._policy.id),
-            *alerts,
-        )
+            return (review(message.ticket, message.turn, self._policy, (), reasons, self._label_count), *alerts)
+        reason = DecisionReason.STRAIGHT_TO_BIG
+        return (escalation(message.ticket, message.turn, self._policy, None, (reason,)), *alerts)

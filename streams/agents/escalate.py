@@ -40,8 +40,8 @@ class EscalateHandler:
         reasons = tuple(f"cheap:{reason}" for reason in message.reasons)
         outcome: Routed | Review
         if checked.decision.action == "accept":
-            outcome = accepted(ticket, checked, by="big", policy=policy, calls=calls, reasons=reasons)
+            outcome = accepted(ticket, message.turn, checked, by="big", policy=policy, calls=calls, reasons=reasons)
         else:
             reasons += tuple(f"big:{reason}" for reason in checked.decision.reasons)
-            outcome = review(ticket, policy, calls, reasons, self._label_count)
+            outcome = review(ticket, message.turn, policy, calls, reasons, self._label_count)
         return (outcome, *asked.alerts, *checked.alerts)

@@ -29,6 +29,11 @@ _HELD_BACK = "not asked: the endpoint broke its contract, and its breaker is ope
 _SPENT = "not asked: the money for this hour is spent"
 
 
+def day_of(at_ms: int) -> date:
+    """Return the day of a Unix time in milliseconds, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date()
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The time as the guards need it: ``now`` in seconds that never go back, ``wall_ms`` since 1970."""
@@ -38,7 +43,7 @@ class Clock:
 
     def today(self) -> date:
         """Return the day, UTC."""
-        return datetime.fromtimestamp(self.wall_ms() / 1000, UTC).date()
+        return day_of(self.wall_ms())
 
     def alerts(self, findings: Iterable[Finding]) -> tuple[Alert, ...]:
         """Return the findings as messages of this moment."""
@@ -86,11 +91,14 @@ class GuardedModel:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A decision as it stands after the guard: the exception that it rests on (if any), the day, and the alerts."""
+    """A decision as it stands after the guard: the exception that it rests on (if any), when, and the alerts."""
 
     decision: Decision
     exception: WrittenException | None = None
     on: date = date.min
+    """The day, UTC."""
+    at_ms: int = 0
+    """Unix time, milliseconds."""
     alerts: tuple[Alert, ...] = ()
 
 
@@ -109,9 +117,10 @@ class Decisions:
 
     def check(self, decision: Decision, call: Call) -> Checked:
         """Return what stands of the policy's decision on this call."""
-        on = self._clock.today()
+        at_ms = self._clock.wall_ms()
+        on = day_of(at_ms)
         judged = self._guard.judge(decision, call, self._clock.now(), on)
-        return Checked(judged.decision, judged.exception, on, self._clock.alerts(judged.findings))
+        return Checked(judged.decision, judged.exception, on, at_ms, self._clock.alerts(judged.findings))
 
 
 class Guards:

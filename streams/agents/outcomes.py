@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
-
-from schemas import Call, DecidedBy, Review, Routed, Scored, Ticket
+from schemas import Call, DecidedBy, Escalation, Review, Routed, Scored, Ticket, Turn
 from streams.agents.guards import Checked
 from streams.core.guards.written_exception import WrittenException
-from streams.core.policy.policy import Decision, Policy, uncertainty
+from streams.core.policy.policy import Policy, uncertainty
 
 
 def accepted(
     ticket: Ticket,
+    turn: Turn,
     checked: Checked,
     *,
     by: DecidedBy,
@@ -23,13 +22,14 @@ def accepted(
     exception = checked.exception
     reasons += checked.decision.reasons
     if exception is None:
-        return routed(ticket, checked.decision, by=by, policy=policy, calls=calls, reasons=reasons)
-    return routed_without_signal(ticket, exception, checked.on, by=by, policy=policy, calls=calls, reasons=reasons)
+        return routed(ticket, turn, checked, by=by, policy=policy, calls=calls, reasons=reasons)
+    return routed_without_signal(ticket, turn, exception, checked, by=by, policy=policy, calls=calls, reasons=reasons)
 
 
 def routed(
     ticket: Ticket,
-    decision: Decision,
+    turn: Turn,
+    checked: Checked,
     *,
     by: DecidedBy,
     policy: Policy,
@@ -48,32 +48,38 @@ def routed(
         ticket_id=ticket.ticket_id,
         label=signal.label,
         decided_by=by,
-        confidence=decision.confidence,
-        entropy=decision.entropy,
+        confidence=checked.decision.confidence,
+        entropy=checked.decision.entropy,
         top_k_mass=signal.top_k_mass,
         policy_id=policy.id,
         reasons=reasons,
         calls=calls,
+        at_ms=checked.at_ms,
+        metadata=ticket.metadata,
+        ticket_at_ms=turn.ticket_at_ms,
+        revision=turn.revision,
+        run=turn.run,
     )
 
 
 def routed_without_signal(
     ticket: Ticket,
+    turn: Turn,
     exception: WrittenException,
-    on: date,
+    checked: Checked,
     *,
     by: DecidedBy,
     policy: Policy,
     calls: tuple[Call, ...],
     reasons: tuple[str, ...],
 ) -> Routed:
-    """Return the result of an answer that a written exception accepts on the day ``on`` (UTC), without any number.
+    """Return the result of an answer that a written exception accepts on the day of the check, without any number.
 
     This is the only way from no signal to a label that no reviewer chose. Raises TypeError for a call that the exception
     does not cover, whatever else was decided, and for reasons that do not name it.
     """
     label = calls[-1].signal.label
-    if label is None or not exception.covers(calls[-1], on) or exception.decision_reason not in reasons:
+    if label is None or not exception.covers(calls[-1], checked.on) or exception.decision_reason not in reasons:
         raise TypeError(f"the exception {exception.id} does not cover this answer")
     return Routed(
         result_id=Routed.id_for(ticket.ticket_id),
@@ -85,11 +91,29 @@ def routed_without_signal(
         policy_id=policy.id,
         reasons=reasons,
         calls=calls,
+        at_ms=checked.at_ms,
+        metadata=ticket.metadata,
+        ticket_at_ms=turn.ticket_at_ms,
+        revision=turn.revision,
+        run=turn.run,
+    )
+
+
+def escalation(ticket: Ticket, turn: Turn, policy: Policy, call: Call | None, reasons: tuple[str, ...]) -> Escalation:
+    """Return the ticket for the big tier; ``call`` is the cheap tier's, None if it was not asked."""
+    return Escalation(
+        ticket=ticket,
+        call=call,
+        reasons=reasons,
+        policy_id=policy.id,
+        ticket_at_ms=turn.ticket_at_ms,
+        revision=turn.revision,
+        run=turn.run,
     )
 
 
 def review(
-    ticket: Ticket, policy: Policy, calls: tuple[Call, ...], reasons: tuple[str, ...], label_count: int
+    ticket: Ticket, turn: Turn, policy: Policy, calls: tuple[Call, ...], reasons: tuple[str, ...], label_count: int
 ) -> Review:
     """Return the doubt about a ticket, for a reviewer; the best answer so far is suggested."""
     named = [call.signal.label for call in calls if call.signal.label is not None]
@@ -101,4 +125,7 @@ def review(
         uncertainty=uncertainty(calls, label_count),
         suggested=named[-1] if named else None,
         policy_id=policy.id,
+        ticket_at_ms=turn.ticket_at_ms,
+        revision=turn.revision,
+        run=turn.run,
     )

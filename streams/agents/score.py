@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from schemas import Alert, Classification, Escalation, Review, Routed
 from streams.agents.guards import Check
-from streams.agents.outcomes import accepted, review
+from streams.agents.outcomes import accepted, escalation, review
 from streams.core.drift.stale_policy import tightened
 from streams.core.policy.policy import Policy, decide_cheap
 
@@ -34,9 +34,9 @@ class ScoreHandler:
         decision = checked.decision
         outcome: Routed | Escalation | Review
         if decision.action == "accept":
-            outcome = accepted(ticket, checked, by="cheap", policy=policy, calls=(call,))
+            outcome = accepted(ticket, message.turn, checked, by="cheap", policy=policy, calls=(call,))
         elif decision.action == "escalate":
-            outcome = Escalation(ticket=ticket, call=call, reasons=decision.reasons, policy_id=policy.id)
+            outcome = escalation(ticket, message.turn, policy, call, decision.reasons)
         else:
-            outcome = review(ticket, policy, (call,), decision.reasons, self._label_count)
+            outcome = review(ticket, message.turn, policy, (call,), decision.reasons, self._label_count)
         return (outcome, *checked.alerts)

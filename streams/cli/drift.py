@@ -172,7 +172,7 @@ def acknowledge(
         summary=f"{endpoint}: acknowledged by {who}" + (f": {note}" if note else ""),
         details={"by": who, "note": note, "policy_id": settings.policy.id},
     )
-    run(publish([alert], settings.broker.connection, prefix=settings.topics.prefix))
+    run(publish([alert], settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire))
     print(alert.summary)
 
 

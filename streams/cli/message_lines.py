@@ -22,6 +22,7 @@ from schemas import (
     Scored,
     Ticket,
     Verdict,
+    total_usd,
 )
 from schemas.headers import Closing
 from streams.cli.terminal import cut, one_line
@@ -78,8 +79,12 @@ def time_of(at_ms: int | None) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def _cost(usd: float) -> str:
-    return f"${usd:.6f}"
+def _cost(usd: float | None) -> str:
+    return "cost unknown" if usd is None else f"${usd:.6f}"
+
+
+def _label(label: str | None) -> str:
+    return "none of these" if label is None else label
 
 
 def _confidence(confidence: float | None) -> str:
@@ -112,19 +117,24 @@ def _escalation(message: Escalation) -> Line:
 
 
 def _routed(message: Routed) -> Line:
-    facts = (message.label, f"by {message.decided_by}", _confidence(message.confidence), _cost(message.cost_usd))
+    facts = (
+        _label(message.label),
+        f"by {message.decided_by}",
+        _confidence(message.confidence),
+        _cost(message.cost_usd),
+    )
     return Line((message.ticket_id, *facts), _why(message.reasons))
 
 
 def _review(message: Review) -> Line:
     suggested = "no suggestion" if message.suggested is None else f"suggested {message.suggested}"
-    cost = _cost(sum(call.cost_usd for call in message.calls))
+    cost = _cost(total_usd(call.cost_usd for call in message.calls))
     return Line((message.ticket_id, suggested, f"{message.uncertainty:.2f} nats", cost), _why(message.reasons))
 
 
 def _verdict(message: Verdict) -> Line:
     suggested = "" if message.suggested is None else f"suggested {message.suggested}"
-    return Line((message.ticket_id, message.label, f"by {message.decided_by}", suggested), message.note)
+    return Line((message.ticket_id, _label(message.label), f"by {message.decided_by}", suggested), message.note)
 
 
 def _dead_letter(letter: DeadLetter) -> Line:
@@ -138,7 +148,10 @@ def _probe(probe: Probe) -> Line:
         found = f"k = {len(probe.logprobs)}, likeliest {best!r} at {probe.logprobs[best]:.4f}"
     else:
         found = "no logprobs"
-    return Line((probe.endpoint, found, f"${probe.cost_usd:.8f}"), probe.error or "")
+    return Line(
+        (probe.endpoint, found, "cost unknown" if probe.cost_usd is None else f"${probe.cost_usd:.8f}"),
+        probe.error or "",
+    )
 
 
 def _alert(alert: Alert) -> Line:

@@ -58,7 +58,7 @@ def once(
     for probe in probes:  # before they are sent: they are paid for, and the broker may not answer
         _print(probe, as_json=as_json)
     if settings is not None and not dry_run:
-        run(publish(probes, settings.broker.connection, prefix=settings.topics.prefix))
+        run(publish(probes, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire))
     if any(probe.logprobs is None for probe in probes):
         raise typer.Exit(1)
 

@@ -121,7 +121,7 @@ def send_decisions(settings: Settings, store: ReviewStore) -> int:
     messages = [message for decision in decisions for message in (decision.verdict, decision.routed)]
     if messages:
         try:
-            run(publish(messages, settings.broker.connection, prefix=settings.topics.prefix))
+            run(publish(messages, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire))
         except StopWorker as error:
             raise StopWorker(f"{error}; the decision is stored: send it with hedgerow review resend") from error
     for decision in decisions:
@@ -134,7 +134,7 @@ def _open(config: Config) -> tuple[Settings, ReviewStore]:
     from streams.settings import load_settings
 
     settings = load_settings(config)
-    return settings, ReviewStore(settings.review.url, labels=settings.labels)
+    return settings, ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
 
 
 def _get(store: ReviewStore, ticket: str) -> QueueItem:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import stamina
 import structlog
@@ -41,19 +41,20 @@ class Handling:
         self._wall_ms = wall_ms
         self._changes = changes
 
-    def decode(self, record: Record) -> tuple[Message | None, Sequence[Message]]:
-        """Step 3: return the message, or None and the dead letter of bytes that are none."""
+    def decode(self, record: Record) -> tuple[Any, Sequence[Message]]:
+        """Step 3: return what the handler is called with, or None and the dead letter of bytes that are no message."""
+        read = self._stage.read
         try:
-            return self._stage.topic.message.decode(record.value), ()
+            return (self._stage.topic.message.decode(record.value) if read is None else read(record)), ()
         except InvalidMessage as invalid:
             return None, [self.letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
 
-    def id_of(self, message: Message) -> bytes | None:
+    def id_of(self, message: Any) -> bytes | None:
         """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again."""
         return self._stage.topic.key_of(message) if self._stage.once else None
 
     async def call(
-        self, record: Record, message: Message, still_ours: Callable[[], Awaitable[bool]]
+        self, record: Record, message: Any, still_ours: Callable[[], Awaitable[bool]]
     ) -> Sequence[Message] | None:
         """Steps 5 and 6 for a handler that calls out: obey TryAgain a bounded number of times, and Hold without a bound.
 
@@ -107,7 +108,7 @@ class Handling:
         self._observer.held(self._stage.agent, self.held)
         self._changes.note()
 
-    def compute(self, record: Record, message: Message) -> Sequence[Message]:
+    def compute(self, record: Record, message: Any) -> Sequence[Message]:
         """Steps 5 and 6 for a handler that only computes: it would fail the same way again, so there is one attempt."""
         handler = cast(SyncHandler, self._stage.handler)
         try:

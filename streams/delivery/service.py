@@ -17,6 +17,7 @@ import faust
 import structlog
 from aiokafka.errors import KafkaError
 
+from schemas import NEWEST, WireFormat
 from streams.delivery.batch_runner import BatchRunner
 from streams.delivery.commit import AtLeastOnce, Committing, ExactlyOnce
 from streams.delivery.dispatch import FinishedIds
@@ -63,6 +64,7 @@ class StageService:
         observer: Observer | None = None,
         limits: Limits | None = None,
         delivery: Delivery = "at_least_once",
+        wire: WireFormat = NEWEST,
     ) -> None:
         self.stage = stage
         self.error: StopWorker | None = None
@@ -72,6 +74,7 @@ class StageService:
         self._observer = observer or Observer()
         self._limits = limits or Limits()
         self._delivery = delivery
+        self._wire = wire
         self._finished = FinishedIds()
         self._line: PlainLine | Transactions | None = None
         self._app: Any = None
@@ -89,7 +92,7 @@ class StageService:
         """Connect and join the group; raises StopWorker if the broker cannot be reached or refuses."""
         agent = self.stage.agent
         line = await self._start_line()
-        outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason))
+        outbox = Outbox(line, self._prefix, lambda reason: self._observer.retried(agent, reason), wire=self._wire)
         self._runner = runner_type(self.stage)(
             self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished
         )

@@ -40,6 +40,14 @@ class Record(Protocol):
     def value(self) -> bytes | None:
         """Value bytes."""
 
+    @property
+    def timestamp(self) -> int:
+        """Unix time in milliseconds; -1 if there is none."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values."""
+
 
 class Memory(Protocol):
     """What a stage remembers from one message to the next, rebuilt from its own topic after every rebalance."""
@@ -73,6 +81,8 @@ class Stage:
     attempts: int = 4
     """How often TryAgain is obeyed before the message becomes a dead letter."""
     once: bool = True
+    read: Callable[[Record], Any] | None = None
+    """Makes of a record what the handler is called with, and raises InvalidMessage; without it, the topic's message."""
     memory: Memory | None = None
     """For a synchronous handler: it then sees each partition's records in order and none twice in one assignment."""
 

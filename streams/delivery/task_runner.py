@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
-from schemas import Message
 from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.dispatch import FinishedIds, Result, Sender
 from streams.delivery.in_progress import InProgress
@@ -123,7 +123,7 @@ class TaskRunner(Runner):
             del self._ids_in_progress[message_id]
             mark.set()
 
-    async def _handle(self, record: Record, message: Message, message_id: bytes | None, began: float) -> None:
+    async def _handle(self, record: Record, message: Any, message_id: bytes | None, began: float) -> None:
         outputs = await self._handling.call(record, message, partial(self._still_ours, record))
         if outputs is None:
             self._observer.skipped(self.stage.agent, "not_ours", 1)

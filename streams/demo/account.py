@@ -18,6 +18,7 @@ from schemas import (
     Routed,
     Scored,
     Ticket,
+    total_usd,
 )
 from streams.core.policy.reasons import DecisionReason
 from streams.kafka.produce import Sent
@@ -154,6 +155,6 @@ class Account:
         return (self.classified[key],) if key in self.classified else ()
 
     @property
-    def cost_usd(self) -> float:
-        """What all calls together cost, USD."""
-        return sum(call.cost_usd for key in self.results for call in self.calls(key))
+    def cost_usd(self) -> float | None:
+        """What all calls together cost, USD; None if the cost of one is unknown."""
+        return total_usd(call.cost_usd for key in self.results for call in self.calls(key))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas import Call, Ticket
+from schemas import Call, Ticket, total_usd
 from streams.models.classifier import ModelClient
 
 
@@ -15,18 +15,18 @@ class Baseline:
     """One tier's label and cost (USD, one answered call) for every ticket."""
 
     labels: Mapping[str, str | None]
-    costs: Mapping[str, float]
+    costs: Mapping[str, float | None]
 
     @property
-    def cost_usd(self) -> float:
-        """What asking this tier about every ticket costs."""
-        return sum(self.costs.values())
+    def cost_usd(self) -> float | None:
+        """What asking this tier about every ticket costs; None if the model's price is unknown."""
+        return total_usd(self.costs.values())
 
 
 async def baseline(client: ModelClient, tickets: Mapping[str, Ticket], recorded: Mapping[str, Call]) -> Baseline:
     """Return what the client's tier says about every ticket; ``recorded`` calls that were answered are not asked again."""
 
-    async def one(key: str, ticket: Ticket) -> tuple[str, str | None, float]:
+    async def one(key: str, ticket: Ticket) -> tuple[str, str | None, float | None]:
         call = recorded.get(key)
         if call is None or call.signal.label is None:
             call = await client.ask(ticket.text)

@@ -10,7 +10,7 @@ from streams.demo.baseline import Baseline
 
 
 def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> dict[str, Any]:
-    """Return the report; None for an accuracy of no ticket.
+    """Return the report; None for an accuracy of no ticket, and for a cost that is unknown.
 
     Shares are of all tickets, accuracies of the routed tickets that have a label; ``accuracy_*_alone`` of all that have
     one, and ``accuracy_kept`` is ``accuracy`` over ``accuracy_all_big``.
@@ -42,7 +42,7 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
         "cost_usd": cost,
         "cost_all_cheap_usd": cheap.cost_usd,
         "cost_all_big_usd": big.cost_usd,
-        "saving": 1 - cost / big.cost_usd if big.cost_usd else None,
+        "saving": 1 - cost / big.cost_usd if big.cost_usd and cost is not None else None,
         "escalation_rate": len(account.escalated) / tickets if tickets else 0.0,
         "review_rate": len(account.in_review) / tickets if tickets else 0.0,
         "seconds": seconds,

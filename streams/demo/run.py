@@ -180,6 +180,7 @@ def demo_settings(
         "contracts": {"contracts": [sandbox_contract("cheap", CHEAP), sandbox_contract("big", BIG)]},
         "contracts_at_start": "warn",  # a fault that is switched on is what the demo is to show
         "guards": {"trial_every_s": _TRIAL_EVERY_S},
+        "messages": {"write": 2},
         "review": {"url": f"sqlite:///{folder / 'reviews.db'}"},
         "worker": {"in_flight": 64, "stop_wait_s": 5.0},
     }

@@ -39,7 +39,7 @@ def summary(figures: dict[str, Any]) -> list[str]:
         _row("", "pipeline", "all cheap", "all big"),
         _row(
             "cost of the calls, USD",
-            *(f"{figures[name]:.4f}" for name in ("cost_usd", "cost_all_cheap_usd", "cost_all_big_usd")),
+            *(_usd(figures[name]) for name in ("cost_usd", "cost_all_cheap_usd", "cost_all_big_usd")),
         ),
         _row(
             f"right, {routed} routed tickets",
@@ -91,6 +91,10 @@ def _row(name: str, *cells: str) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
+
+
+def _usd(cost: float | None) -> str:
+    return "-" if cost is None else f"{cost:.4f}"
 
 
 def _counts(counts: dict[str, int]) -> str:

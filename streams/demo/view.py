@@ -86,9 +86,10 @@ class View:
             for call in a.classified.values()
             if call.attempts
         )
+        cost = "unknown" if a.cost_usd is None else f"${a.cost_usd:.4f}"
         numbers = Text(
             f"confidence 0 {confidence} 1     entropy 0 {entropy} 2 nats\n"
-            f"cost ${a.cost_usd:.4f}   all-big about ${all_big:.4f}   {self._rate():.0f} tickets/s"
+            f"cost {cost}   all-big about ${all_big:.4f}   {self._rate():.0f} tickets/s"
         )
         done = Table.grid()  # a bar alone does not end its line
         done.add_row(ProgressBar(max(1, len(a.tickets)), a.settled, width=60))

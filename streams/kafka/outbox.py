@@ -18,7 +18,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from schemas import Message, topic_of
+from schemas import NEWEST, Message, WireFormat, topic_of
 from streams.aio import SharedOrAlone
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.batches import Parcel, begin
@@ -69,8 +69,16 @@ class Outbox:
     because the input stays unfinished meanwhile and nothing is lost by waiting.
     """
 
-    def __init__(self, line: Line, prefix: str, retried: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        line: Line,
+        prefix: str,
+        retried: Callable[[str], None] = lambda _: None,
+        *,
+        wire: WireFormat = NEWEST,
+    ) -> None:
         self._line = line
+        self._wire = wire
         self._prefix = prefix
         self._retried = retried
         self._access = SharedOrAlone()
@@ -114,7 +122,7 @@ class Outbox:
     def _packed(self, message: Message, unsent: Sequence[Message]) -> Parcel:
         try:
             topic = topic_of(message)
-            return Parcel(message, self._prefix + topic.name, topic.key_of(message), message.encode())
+            return Parcel(message, self._prefix + topic.name, topic.key_of(message), self._wire.encode(message))
         except (KeyError, ValueError) as defect:
             raise Refused(
                 f"an output of type {type(message).__name__} cannot be sent: {defect}",

@@ -122,7 +122,7 @@ class ModelClient:
             fingerprint=reading.fingerprint,
             prompt_hash=self._prompt.hash,
             answer=None if reading.text is None else reading.text[:_MAX_ANSWER],
-            signal=reading.signal.in_messages() if isinstance(reading.signal, Unscorable) else reading.signal,
+            signal=reading.signal,
             attempts=(*answered.failed, last),
         )
 

@@ -106,7 +106,7 @@ class PerplexityClient:
         answer = read_answer(answered.content)
         prompt_tokens, completion_tokens = answer.prompt_tokens or 0, answer.completion_tokens or 0
         last = answered.attempt(
-            "ok" if perplexity.status == "measured" else perplexity.reason.value,
+            "ok" if perplexity.status == "measured" else str(perplexity.reason),
             prompt_tokens,
             completion_tokens,
             self._price.cost(prompt_tokens, completion_tokens),

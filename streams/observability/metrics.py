@@ -258,7 +258,8 @@ class MetricsObserver(Observer):
         for attempt in attempts:
             self._of(self._calls, asked, attempt.outcome).inc()
             self._of(self._latency, asked).observe(attempt.latency_ms / 1000)
-            self._of(self._cost, asked).inc(attempt.cost_usd)
+            if attempt.cost_usd is not None:
+                self._of(self._cost, asked).inc(attempt.cost_usd)
 
     def _call(self, call: Call) -> None:
         self._attempts(call.tier, call.attempts)

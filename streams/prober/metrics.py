@@ -29,7 +29,7 @@ class ProbeMetrics:
     def probed(self, probe: Probe, endpoint: ProbedEndpoint) -> None:
         """Count one probe."""
         self._probes.labels(probe.endpoint, outcome(probe)).inc()
-        if probe.prompt_tokens or probe.completion_tokens:
+        if probe.cost_usd is not None and (probe.prompt_tokens or probe.completion_tokens):
             self._usd_per_year.labels(probe.endpoint).set(probe.cost_usd * endpoint.probes_per_year)
 
     def leads(self, *, leading: bool) -> None:

@@ -62,7 +62,7 @@ class Prober:
             for probing in probings:
                 stack.push_async_callback(probing.close)
             await require_topics(connection, prefix, [TOPICS["probes"].name])
-            outbox = await stack.enter_async_context(open_outbox(connection, prefix=prefix))
+            outbox = await stack.enter_async_context(open_outbox(connection, prefix=prefix, wire=self._settings.wire))
             leadership = await stack.enter_async_context(Leadership(topic, prefix + _GROUP, connection))
             self.ready.set()
             try:

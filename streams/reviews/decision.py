@@ -50,6 +50,9 @@ def outcome_of(review: Review, label: str, by: str, note: str, at_ms: int) -> tu
             note=note,
             suggested=review.suggested,
             calls=review.calls,
+            ticket_at_ms=review.ticket_at_ms,
+            revision=review.revision,
+            run=review.run,
         )
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -64,5 +67,13 @@ def outcome_of(review: Review, label: str, by: str, note: str, at_ms: int) -> tu
         policy_id=review.policy_id,
         reasons=review.reasons,
         calls=review.calls,
+        at_ms=at_ms,
+        metadata=review.ticket.metadata,
+        reviewer=by,
+        note=note,
+        decision=verdict.decision,
+        ticket_at_ms=review.ticket_at_ms,
+        revision=review.revision,
+        run=review.run,
     )
     return verdict, routed

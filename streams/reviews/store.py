@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas import InvalidMessage, Review
+from schemas import NEWEST, InvalidMessage, Review, WireFormat
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 
@@ -157,10 +157,12 @@ class ReviewStore:
         url: str,
         *,
         labels: Collection[str] | None = None,
+        wire: WireFormat = NEWEST,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._engine, self._backend = _open(url)
         self._labels = labels
+        self._wire = wire
         self._wall_ms = wall_ms
         # Without the query, which may hold a password too.
         self._name = f"review store {self._engine.url.set(drivername=self._engine.name, query={})!r}"
@@ -180,7 +182,7 @@ class ReviewStore:
                 "state": _WAITING,
                 "uncertainty": review.uncertainty,
                 "added_ms": now,
-                "review": review.encode(),
+                "review": self._wire.encode(review),
             }
             # In one order everywhere: two workers with the same reviews cannot wait for each other's rows.
             for review in sorted(reviews, key=lambda review: review.review_id)

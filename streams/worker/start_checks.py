@@ -147,7 +147,7 @@ async def _perplexity(settings: Settings) -> Finding:
 
 
 async def _store(settings: Settings) -> Finding:
-    store = ReviewStore(settings.review.url, labels=settings.labels)
+    store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
     try:
         counts = await asyncio.to_thread(store.counts)
     except TryAgain as error:

@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from schemas import TOPICS, Call, Tier
+from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
@@ -64,7 +65,7 @@ class Worker:
         self._contracts: dict[Tier, str] = {}
         self._models: list[WaitingModel] = []
         self.observer = WatchedObserver()
-        connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix)
+        connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire)
         self._alerts = AlertSender(connect, self.observer.alerted)
         self.ready = asyncio.Event()
 
@@ -150,6 +151,7 @@ class Worker:
                 in_flight=settings.worker.in_flight,
                 deadline_s=settings.worker.handler_deadline_s,
                 attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
+                read=Arrival.read if agent == "classify" else None,
             )
         return StageService(
             stage,
@@ -159,6 +161,7 @@ class Worker:
             observer=self.observer,
             limits=settings.worker.limits,
             delivery=settings.delivery,
+            wire=settings.wire,
         )
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
@@ -178,7 +181,7 @@ class Worker:
             big = guards.guarded(self._waiting(await self._client("big", outlook, stack), outlook))
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
-        store = ReviewStore(settings.review.url, labels=settings.labels)
+        store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
         stack.callback(store.close)
         watching = asyncio.create_task(watch_queue(store, self.observer.review_queue))
         stack.callback(watching.cancel)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from schemas import Alert, Classification, Escalation, Message, Review, Routed, Scored, Ticket, Tier
+from schemas import Alert, Classification, Escalation, Message, Review, Routed, Scored, Ticket, Tier, Turn
+from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
@@ -70,7 +71,7 @@ class Pipeline:
     async def _one(self, line: bytes, slots: asyncio.Semaphore) -> None:
         ticket = Ticket.decode(line).model_copy(update={"ticket_id": secrets.token_hex(8)})
         async with slots:
-            message = self._take(await self.classify(ticket))
+            message = self._take(await self.classify(Arrival(ticket, Turn())))
             assert isinstance(message, Classification)
             message = self._take(self.score(message))
             if isinstance(message, Escalation):

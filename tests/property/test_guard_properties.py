@@ -20,7 +20,7 @@ from streams.core.guards.written_exception import ABSENCE, WrittenException
 from streams.core.policy.policy import Policy
 from tests.support.contracts import contracts, exception
 from tests.support.handlers import AskedModel
-from tests.support.messages import LABELS, call, scored, ticket, unscorable
+from tests.support.messages import LABELS, arrival, call, scored, unscorable
 
 seeded = settings(max_examples=60, deadline=None, derandomize=True)
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -77,7 +77,7 @@ class World:
 
     async def run(self, number: int) -> Routed | Review:
         """Send one ticket through all three handlers and return how it ends."""
-        first, *_ = await self.classify(ticket(f"t-{number}"))
+        first, *_ = await self.classify(arrival(f"t-{number}"))
         second, *_ = self.score(first)  # type: ignore[arg-type]
         if isinstance(second, Escalation):
             second, *_ = await self.escalate(second)

@@ -19,10 +19,13 @@ from schemas import (
     Scored,
     Ticket,
     Tier,
+    Turn,
     Unscorable,
     Verdict,
 )
+from streams.agents.arrival import Arrival
 
+TURN = Turn(ticket_at_ms=1_700_000_000_000)
 LABELS = ("refund", "shipping", "account")
 
 
@@ -74,6 +77,11 @@ def call(tier: Tier = "cheap", signal: Scored | Unscorable | None = None, **chan
         "attempts": (attempt(),),
     }
     return Call(**(fields | changes))
+
+
+def arrival(ticket_id: str = "t-1", text: str = "Where is my money?", **changes: Any) -> Arrival:
+    """A ticket as classify is called with it."""
+    return Arrival(ticket(ticket_id, text, **changes), TURN)
 
 
 def ticket(ticket_id: str = "t-1", text: str = "Where is my money?", **changes: Any) -> Ticket:

@@ -30,6 +30,8 @@ class FakeRecord:
     key: bytes | None = None
     topic: str = TICKETS
     partition: int = 0
+    timestamp: int = 1_700_000_000_000
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def record(offset: int, ticket_id: str | None = None, partition: int = 0) -> FakeRecord:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ import schemas
 from schemas import (
     MAX_NAME,
     MAX_TEXT,
+    RUN_HEADER,
     TOPICS,
     Alert,
     Call,
@@ -22,18 +24,24 @@ from schemas import (
     InvalidMessage,
     Message,
     Probe,
+    Reason,
     Review,
     Routed,
     Scored,
     Ticket,
+    Unscorable,
     Verdict,
+    WireFormat,
+    run_of,
     stable_id,
     topic_of,
+    total_usd,
 )
 from schemas.base import MAX_METADATA, MAX_METADATA_ENTRIES
 from schemas.export import FOLDER, json_schemas
 from schemas.registry import DEAD_LETTER_BYTES, TICKET_BYTES
 from tests.support.messages import (
+    attempt,
     call,
     classification,
     dead_letter,
@@ -44,11 +52,13 @@ from tests.support.messages import (
     scored,
     ticket,
     unscorable,
+    verdict,
 )
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "messages"
 KAFKA_DEFAULT_BYTES = 1_048_588
 EACH = one_of_each()
+VERSIONS = (1, 2)
 
 DESIGN: dict[str, tuple[type[Message], str]] = {
     "tickets": (Ticket, "ticket_id"),
@@ -382,32 +392,177 @@ class TestStoredForms:
         assert set(stored) >= {f"{name}.v{topic.message.VERSION}.json" for name, topic in TOPICS.items()}
 
     def test_the_json_schemas_say_what_a_field_means(self) -> None:
-        fields = json.loads(json_schemas()["routed.v1.json"])["$defs"]["Scored"]["properties"]
+        fields = json.loads(json_schemas()["routed.v2.json"])["$defs"]["Scored"]["properties"]
         assert "renormalised" in fields["label_probs"]["description"]
         assert "not renormalised" in fields["confidence"]["description"]
 
     @pytest.mark.parametrize("name", DESIGN)
     @pytest.mark.parametrize("form", ["full", "minimal"])
-    def test_messages_of_version_1_still_parse(self, name: str, form: str) -> None:
-        row = json.loads((FIXTURES / "v1" / f"{name}.json").read_text(encoding="utf-8"))[form]
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_messages_of_every_version_parse(self, name: str, form: str, version: int) -> None:
+        row = stored(name, version)[form]
+        assert form == "minimal" or row["v"] == version
         message = TOPICS[name].message.decode(json.dumps(row).encode())
         assert_same(message.model_dump(mode="json"), row)
+        assert message.v == message.VERSION
 
-    def test_the_full_fixture_names_every_field_of_version_1(self) -> None:
-        for name, topic in TOPICS.items():
-            row = json.loads((FIXTURES / "v1" / f"{name}.json").read_text(encoding="utf-8"))["full"]
-            if topic.message.VERSION == 1:
-                assert set(row) == set(topic.message.model_fields), name
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_the_full_fixture_names_every_field_of_the_newest_version(self, name: str) -> None:
+        assert set(stored(name, VERSIONS[-1])["full"]) == set(TOPICS[name].message.model_fields)
+
+    @pytest.mark.parametrize("name", DESIGN)
+    @pytest.mark.parametrize("form", ["full", "minimal"])
+    def test_what_is_read_in_version_1_is_written_in_it_again(self, name: str, form: str) -> None:
+        row = stored(name, 1)[form]
+        message = TOPICS[name].message.decode(json.dumps(row).encode())
+        again = WireFormat(1).encode(message)
+        follows_schema(name, 1, json.loads(again))
+        assert_same(json.loads(again), row, versions=True)
+        assert TOPICS[name].message.decode(again) == message
+
+    def test_a_result_of_version_1_costs_what_its_calls_cost(self) -> None:
+        row = stored("routed", 1)["full"]
+        assert "cost_usd" not in row
+        assert Routed.decode(json.dumps(row).encode()).cost_usd == pytest.approx(2 * 0.000016)
 
 
-def assert_same(message: Any, row: Any) -> None:
-    """Everything that the stored row says must be read back unchanged; defaults may be added."""
+class TestWireFormat:
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_version_1_is_what_its_json_schema_says_and_loses_nothing(self, name: str) -> None:
+        data = WireFormat(1).encode(EACH[name])
+        row = json.loads(data)
+        assert row["v"] == 1
+        assert row.get("ticket", {"v": 1})["v"] == 1
+        follows_schema(name, 1, row)
+        assert TOPICS[name].message.decode(data) == EACH[name]
+
+    @pytest.mark.parametrize("name", DESIGN)
+    def test_version_2_is_what_its_json_schema_says(self, name: str) -> None:
+        row = json.loads(WireFormat(2).encode(EACH[name]))
+        assert row["v"] == 2
+        follows_schema(name, 2, row)
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            routed(label=None, decided_by="human", reasons=("none_of_these",)),
+            routed(decided_by="memory"),
+            routed(calls=(call(attempts=(attempt(cost_usd=None),)),)),
+            verdict(label=None),
+            review(calls=(call(attempts=(attempt(), attempt(cost_usd=None))),)),
+            Classification(ticket=ticket(), call=call(attempts=(attempt(cost_usd=None),))),
+            probe(cost_usd=None),
+        ],
+    )
+    def test_what_version_1_has_no_words_for_is_version_2(self, message: Message) -> None:
+        row = json.loads(WireFormat(1).encode(message))
+        assert row["v"] == 2
+        assert type(message).decode(json.dumps(row).encode()) == message
+
+    def test_readers_of_version_1_know_the_reason_of_every_missing_signal(self) -> None:
+        signal = Unscorable(reason=Reason.REASONING_ONLY, detail="the reasoning does not end")
+        for message in (classification(signal), review(calls=(call(signal=signal),))):
+            first = json.loads(WireFormat(1).encode(message))
+            said = (first.get("call") or first["calls"][0])["signal"]
+            assert said["reason"] == "not_a_label"
+            assert said["detail"] == "reasoning_only: the reasoning does not end"
+            assert type(message).decode(WireFormat(2).encode(message)) == message
+
+    def test_a_result_says_what_it_cost_however_much_of_the_calls_it_carries(self) -> None:
+        result = routed(calls=(call(signal=unscorable(label="shipping")), call("big")))
+        sizes = {}
+        for calls in ("full", "summary", "none"):
+            data = WireFormat(2, calls).encode(result)
+            read = Routed.decode(data)
+            assert read.cost_usd == result.cost_usd
+            assert bool(read.calls) == (calls == "full")
+            sizes[calls] = len(data)
+            if calls == "summary":
+                cheap, big = read.summary
+                assert (cheap.tier, cheap.label, cheap.reason, cheap.confidence) == (
+                    "cheap",
+                    "shipping",
+                    "logprobs_null",
+                    None,
+                )
+                assert (big.label, big.reason, big.confidence, big.attempts) == ("refund", None, 0.9, 1)
+            else:
+                assert read.summary == ()
+        assert sizes["full"] > sizes["summary"] > sizes["none"]
+
+
+class TestNewInVersion2:
+    def test_an_unknown_cost_is_no_cost_of_zero(self) -> None:
+        unpriced = call(attempts=(attempt(), attempt(cost_usd=None)))
+        assert unpriced.cost_usd is None
+        assert routed(calls=(call(), unpriced)).cost_usd is None
+        assert total_usd(()) == 0
+
+    def test_a_result_without_a_label_says_why(self) -> None:
+        with pytest.raises(ValidationError, match="none_of_these"):
+            routed(label=None, decided_by="human")
+        result = routed(label=None, decided_by="human", reasons=("big:high_entropy", "none_of_these"))
+        assert Routed.decode(result.encode()) == result
+
+    @pytest.mark.parametrize("reason", ["a_reason_of_tomorrow", "not_a_label"])
+    def test_reasons_are_open(self, reason: str) -> None:
+        row = json.loads(classification(unscorable()).encode())
+        row["call"]["signal"]["reason"] = reason
+        assert Classification.decode(json.dumps(row).encode()).call.signal.reason == reason  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(
+        ("name", "path"),
+        [
+            ("routed", ("revision",)),
+            ("routed", ("at_ms",)),
+            ("routed", ("run",)),
+            ("verdicts", ("at_ms",)),
+            ("dead-letters", ("offset",)),
+            ("classifications", ("call", "attempts", 0, "at_ms")),
+            ("classifications", ("call", "signal", "k")),
+        ],
+    )
+    @pytest.mark.parametrize("value", [2**63, 10**30])
+    def test_an_integer_beyond_64_bits_is_no_message(self, name: str, path: tuple[Any, ...], value: int) -> None:
+        row = json.loads(EACH[name].encode())
+        place: Any = row
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        assert refused(type(EACH[name]), json.dumps(row).encode()).reason == "wrong_schema"
+
+    def test_the_largest_integers_are_taken(self) -> None:
+        result = routed(revision=2**63 - 1, run=10**15 - 1, at_ms=2**63 - 1)
+        assert Routed.decode(result.encode()) == result
+
+    def test_a_run_stands_in_a_header(self) -> None:
+        assert run_of([]) == run_of([("other", b"x")]) == 0
+        assert run_of([(RUN_HEADER, b"0012"), ("other", None)]) == 12
+        for value in (None, b"", b"-1", b"1.5", b"one", b"9" * 16, "\u0661".encode()):
+            with pytest.raises(InvalidMessage, match=RUN_HEADER) as caught:
+                run_of([(RUN_HEADER, value)])
+            assert caught.value.reason == "wrong_run"
+
+
+def stored(name: str, version: int) -> Any:
+    """The messages of a topic as a release of that version wrote them."""
+    return json.loads((FIXTURES / f"v{version}" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def follows_schema(name: str, version: int, row: Any) -> None:
+    schema = json.loads((FOLDER / f"{name}.v{version}.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(row)
+
+
+def assert_same(message: Any, row: Any, *, versions: bool = False) -> None:
+    """Everything that the stored row says must be read back unchanged, but for the version; defaults may be added."""
     if isinstance(row, dict):
         for key, value in row.items():
-            assert_same(message[key], value)
+            if key != "v" or versions:
+                assert_same(message[key], value, versions=versions)
     elif isinstance(row, list):
         assert len(message) == len(row)
         for mine, theirs in zip(message, row, strict=True):
-            assert_same(mine, theirs)
+            assert_same(mine, theirs, versions=versions)
     else:
         assert message == row

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas import total_usd
 from streams.core.calibration.label_figures import confusion, label_figures
 from streams.core.calibration.measures import ece
 from streams.core.calibration.policy_replay import Outcome, replay
@@ -33,7 +34,7 @@ def whatif(policy: Policy, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return the figures of replayed tickets; None if there is nothing to divide by.
+    """Return the figures of replayed tickets; None if there is nothing to divide by, or the cost of a call is unknown.
 
     Shares are of all tickets, costs in USD of the model calls that the policy pays. Accuracies are over the tickets that
     are routed without a reviewer and have a gold label, the two single tiers' over the same tickets; ``accepted_error``
@@ -44,12 +45,13 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """
     accepted = [outcome for outcome in outcomes if outcome.accepted]
     known = [outcome for outcome in accepted if outcome.right is not None]
-    cost = sum(outcome.cost_usd for outcome in outcomes)
-    all_big = sum(outcome.record.big.cost_usd for outcome in outcomes)
+    cost = total_usd(outcome.cost_usd for outcome in outcomes)
+    all_big = total_usd(outcome.record.big.cost_usd for outcome in outcomes)
     right = sum(outcome.right is True for outcome in known)
     labelled = [outcome for outcome in outcomes if outcome.record.gold is not None]
+    labelled_cost = total_usd(outcome.cost_usd for outcome in labelled)
     return {
-        "saving": 1 - cost / all_big if all_big else None,
+        "saving": 1 - cost / all_big if all_big and cost is not None else None,
         "accuracy": _share(right, known),
         "accuracy_all_cheap": _share(sum(o.record.cheap.signal.label == o.record.gold for o in known), known),
         "accuracy_all_big": _share(sum(o.record.big.signal.label == o.record.gold for o in known), known),
@@ -58,7 +60,7 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "review_rate": _share(len(outcomes) - len(accepted), outcomes),
         "escalation_rate": _share(sum(outcome.escalated for outcome in outcomes), outcomes),
         "cost_usd": cost,
-        "cost_per_correct": sum(outcome.cost_usd for outcome in labelled) / right if right else None,
+        "cost_per_correct": labelled_cost / right if right and labelled_cost is not None else None,
         "cost_all_big_usd": all_big,
         "accuracy_cheap_alone": _share(sum(o.record.cheap.signal.label == o.record.gold for o in labelled), labelled),
         "accuracy_big_alone": _share(sum(o.record.big.signal.label == o.record.gold for o in labelled), labelled),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from schemas import total_usd
 from streams.core.calibration.records import Record
 from streams.core.policy.policy import Policy, decide_big, decide_cheap, skips_cheap
 
@@ -22,8 +23,8 @@ class Outcome:
     confidence: float | None
     escalated: bool
     """Whether the big tier was asked."""
-    cost_usd: float
-    """Of the calls that this policy pays."""
+    cost_usd: float | None
+    """Of the calls that this policy pays; None if the cost of one is unknown."""
 
     @property
     def accepted(self) -> bool:
@@ -43,7 +44,8 @@ def replay(policy: Policy, records: Sequence[Record]) -> list[Outcome]:
 
 def _outcome(policy: Policy, record: Record) -> Outcome:
     cheap, big = record.cheap, record.big
-    paid, cheap_label = 0.0, None
+    paid: float | None = 0.0
+    cheap_label = None
     if not skips_cheap(policy, record.ticket.text):
         paid, cheap_label = cheap.cost_usd, cheap.signal.label
         decision = decide_cheap(policy, record.ticket.ticket_id, cheap)
@@ -51,7 +53,7 @@ def _outcome(policy: Policy, record: Record) -> Outcome:
             return Outcome(record, "cheap", cheap.signal.label, decision.confidence, escalated=False, cost_usd=paid)
         if decision.action == "review":
             return Outcome(record, "review", None, None, escalated=False, cost_usd=paid)
-    paid += big.cost_usd
+    paid = total_usd((paid, big.cost_usd))
     decision = decide_big(policy, cheap_label, big)
     if decision.action == "accept":
         return Outcome(record, "big", big.signal.label, decision.confidence, escalated=True, cost_usd=paid)

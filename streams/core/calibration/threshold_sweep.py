@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from schemas import Call, Scored
 from streams.core.calibration.records import Record
 from streams.core.policy.policy import BigRule, CheapRule, Policy, numbers
+from streams.errors import SettingsError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -56,7 +57,7 @@ class Sweep:
 
     def saving(self, records: Sequence[Record]) -> Floats:
         """Return what each cheap rule saves against asking the big model about every one of the records swept."""
-        all_big = sum(record.big.cost_usd for record in records)
+        all_big = sum(_costs([record.big for record in records]))
         return 1 - self.cost_usd / all_big if all_big else np.zeros_like(self.cost_usd)
 
 
@@ -72,6 +73,19 @@ def sweep(records: Sequence[Record], policy: Policy) -> Sweep:
     ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Sweep(cheap=cheap_rules, big=big_rules, **joined)
+
+
+def _costs(calls: Sequence[Call]) -> list[float]:
+    """Return what each call cost, USD; raises SettingsError if that is unknown: the cheapest rules cannot be found then."""
+    costs = []
+    for call in calls:
+        if call.cost_usd is None:
+            raise SettingsError(
+                f"the records hold calls of {call.model_asked} at an unknown cost: set input_usd_per_million and "
+                f"output_usd_per_million of the {call.tier} tier, and evaluate again"
+            )
+        costs.append(call.cost_usd)
+    return costs
 
 
 class _Columns:
@@ -90,8 +104,8 @@ class _Columns:
         self.labelled = np.array([label is not None for label in gold])
         self.cheap_wrong = self.labelled & np.array([one[0] != label for one, label in zip(named, gold, strict=True)])
         self.big_wrong = self.labelled & np.array([one[1] != label for one, label in zip(named, gold, strict=True)])
-        self.cheap_cost = np.array([record.cheap.cost_usd for record in records])
-        self.big_cost = np.array([record.big.cost_usd for record in records])
+        self.cheap_cost = np.array(_costs([record.cheap for record in records]))
+        self.big_cost = np.array(_costs([record.big for record in records]))
         self.chars = np.array([len(record.ticket.text) for record in records])
         spread = [len(call.signal.label_probs) for call in _calls(records) if isinstance(call.signal, Scored)]
         #: No entropy over the labels reaches it: a limit that is switched off.

@@ -34,9 +34,10 @@ class SpendBudget:
         self._hour = HourlyTotal()
         self._bell = Bell(remind_s)
 
-    def spend(self, cost_usd: float, now: float) -> None:
-        """Count what a call cost, USD."""
-        self._hour.add(cost_usd, now)
+    def spend(self, cost_usd: float | None, now: float) -> None:
+        """Count what a call cost, USD; None, an unknown cost, cannot be counted."""
+        if cost_usd is not None:
+            self._hour.add(cost_usd, now)
 
     def allows(self, now: float) -> tuple[bool, tuple[Finding, ...]]:
         """Return whether money is left at ``now`` (seconds), and the findings."""

@@ -33,7 +33,7 @@ _SILENT = frozenset(
     }
 )
 #: Answers whose logprobs could be read: what is wrong with them is the answer, not the endpoint.
-_READABLE = frozenset({Reason.NOT_A_LABEL, Reason.AMBIGUOUS_LABEL})
+_READABLE = frozenset({Reason.NOT_A_LABEL, Reason.AMBIGUOUS_LABEL, Reason.REASONING_ONLY})
 #: What the rest of the reasons point to, apart from the logprobs themselves.
 _BODY = frozenset({Reason.NO_ANSWER, Reason.NOT_JSON, Reason.ERROR_BODY, Reason.UNKNOWN_SHAPE})
 _LIST = frozenset({Reason.NO_ALTERNATIVES, Reason.IMPOSSIBLE_MASS})

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pytest
 
 from schemas import Call, Classification, Escalation, Message, Reason, Review, Routed, Scored, Unscorable
+from streams.agents.guards import Checked
 from streams.agents.outcomes import review, routed
 from streams.core.policy.policy import CheapRule, Decision, Policy, uncertainty
 from streams.errors import StopWorker
 from tests.support.handlers import classify, escalate, score
-from tests.support.messages import call, classification, escalation, scored, ticket, unscorable
+from tests.support.messages import TURN, arrival, call, classification, escalation, scored, ticket, unscorable
 
 POLICY = Policy(id="policy-7")
 
@@ -37,21 +38,22 @@ def only(outputs: Sequence[Message]) -> Message:
 class TestClassify:
     async def test_asks_about_the_text_alone_and_keeps_the_ticket(self) -> None:
         model = Model(call())
-        sent = ticket(text="Where is it?", label="refund", metadata={"channel": "mail"})
+        sent = arrival(text="Where is it?", label="refund", metadata={"channel": "mail"})
         output = only(await classify(model.ask)(sent))
-        assert output == Classification(ticket=sent, call=model.answer)
+        assert output == Classification(ticket=sent.ticket, call=model.answer, ticket_at_ms=TURN.ticket_at_ms)
         assert model.texts == ["Where is it?"]
 
     async def test_a_call_without_an_answer_is_a_classification_all_the_same(self) -> None:
         model = Model(call(signal=unscorable(Reason.NO_ANSWER), attempts=()))
-        assert only(await classify(model.ask)(ticket())) == Classification(ticket=ticket(), call=model.answer)
+        output = only(await classify(model.ask)(arrival()))
+        assert output == Classification(ticket=ticket(), call=model.answer, ticket_at_ms=TURN.ticket_at_ms)
 
     async def test_what_stops_the_worker_goes_through(self) -> None:
         async def ask(_: str) -> Call:
             raise StopWorker("no such key")
 
         with pytest.raises(StopWorker):
-            await classify(ask)(ticket())
+            await classify(ask)(arrival())
 
 
 class TestScore:
@@ -148,11 +150,11 @@ class TestOutcomes:
     def test_an_answer_without_a_signal_is_refused_whatever_the_decision_says(self, calls: tuple[Call, ...]) -> None:
         accept = Decision("accept", (), 1.0, 0.0)
         with pytest.raises(TypeError, match="without a signal"):
-            routed(ticket(), accept, by="cheap", policy=POLICY, calls=calls)
+            routed(ticket(), TURN, Checked(accept), by="cheap", policy=POLICY, calls=calls)
 
     def test_no_call_at_all_is_refused_too(self) -> None:
         with pytest.raises((TypeError, IndexError)):
-            routed(ticket(), Decision("accept", ()), by="cheap", policy=POLICY, calls=())
+            routed(ticket(), TURN, Checked(Decision("accept", ())), by="cheap", policy=POLICY, calls=())
 
     def test_a_review_without_a_call_is_the_greatest_doubt(self) -> None:
-        assert review(ticket(), POLICY, (), (), 6).uncertainty == pytest.approx(math.log(6))
+        assert review(ticket(), TURN, POLICY, (), (), 6).uncertainty == pytest.approx(math.log(6))

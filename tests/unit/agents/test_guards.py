@@ -18,7 +18,7 @@ from streams.core.guards import AlertKind, Finding, GuardLimits
 from streams.core.policy.policy import CheapRule, Decision, Policy
 from tests.support.contracts import broken, contracts, exception, kept, other_model
 from tests.support.handlers import AskedModel
-from tests.support.messages import attempt, call, classification, escalation, scored, ticket, unscorable
+from tests.support.messages import TURN, arrival, attempt, call, classification, escalation, scored, ticket, unscorable
 
 POLICY = Policy(id="policy-7")
 BAD = unscorable(label="refund")
@@ -95,7 +95,7 @@ class TestClassify:
     async def test_alerts_go_out_with_the_ticket_that_showed_it(self, time: Time) -> None:
         model = Model(call(signal=BAD))
         handle = classify(guards(time), model)
-        outputs = [await handle(ticket(f"t-{number}")) for number in range(30)]
+        outputs = [await handle(arrival(f"t-{number}")) for number in range(30)]
         assert all(isinstance(each[0], Classification) for each in outputs)
         assert [kind for each in outputs for kind in kinds(each)] == ["contract_changed"]
         assert kinds(outputs[19]) == ["contract_changed"]
@@ -104,8 +104,8 @@ class TestClassify:
         model = Model(call(signal=BAD))
         handle = classify(guards(time), model)
         for _ in range(20):
-            await handle(ticket())
-        [held] = await handle(ticket())
+            await handle(arrival())
+        [held] = await handle(arrival())
         assert isinstance(held, Classification)
         assert model.asked == 20
         assert held.call.signal.status == "unscorable"
@@ -119,19 +119,19 @@ class TestClassify:
         model = Model(call(signal=BAD))
         handle = classify(guards(time), model)
         for _ in range(20):
-            await handle(ticket())
+            await handle(arrival())
         model.answer = kept()
         time.seconds += 15
-        said = [kind for _ in range(3) for kind in kinds(await handle(ticket()))]
+        said = [kind for _ in range(3) for kind in kinds(await handle(arrival()))]
         assert said == ["recovered"]
-        await handle(ticket())
+        await handle(arrival())
         assert model.asked == 24
 
     async def test_straight_tickets_count_as_escalations(self, time: Time) -> None:
         policy = Policy(cheap=CheapRule(max_chars=3), max_escalations_per_hour=2)
         model = Model(kept())
         handle = classify(guards(time, policy), model, policy)
-        outputs = [await handle(ticket(f"t-{number}")) for number in range(4)]
+        outputs = [await handle(arrival(f"t-{number}")) for number in range(4)]
         assert [type(each[0]) for each in outputs] == [Escalation, Escalation, Review, Review]
         review = outputs[2][0]
         assert isinstance(review, Review)
@@ -216,7 +216,7 @@ class TestEscalate:
         cheap, big = Model(call(attempts=(attempt(cost_usd=0.02),))), Model(call("big"))
         handle = classify(all_guards, cheap)
         for _ in range(3):
-            await handle(ticket())
+            await handle(arrival())
         assert cheap.asked == 3
         await escalate(all_guards, big)(escalation())
         assert big.asked == 0
@@ -235,8 +235,9 @@ class TestRoutedWithoutSignal:
             with pytest.raises(TypeError, match="does not cover"):
                 routed_without_signal(
                     ticket(),
+                    TURN,
                     exception(),
-                    today,
+                    Checked(Decision("accept", ()), on=today),
                     by="cheap",
                     policy=POLICY,
                     calls=(wrong,),
@@ -244,11 +245,12 @@ class TestRoutedWithoutSignal:
                 )
 
     def test_refuses_reasons_that_do_not_name_it(self, time: Time) -> None:
+        checked = Checked(Decision("accept", ()), on=time.clock.today())
         with pytest.raises(TypeError, match="does not cover"):
             routed_without_signal(
-                ticket(), exception(), time.clock.today(), by="cheap", policy=POLICY, calls=(broken(),), reasons=()
+                ticket(), TURN, exception(), checked, by="cheap", policy=POLICY, calls=(broken(),), reasons=()
             )
 
     def test_a_decision_to_accept_without_one_is_no_way_around(self) -> None:
         with pytest.raises(TypeError, match="without a signal"):
-            accepted(ticket(), Checked(Decision("accept", ())), by="cheap", policy=POLICY, calls=(broken(),))
+            accepted(ticket(), TURN, Checked(Decision("accept", ())), by="cheap", policy=POLICY, calls=(broken(),))

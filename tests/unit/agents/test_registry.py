@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from schemas import TOPICS
+from streams.agents.arrival import Arrival
 from streams.agents.cause import CauseHandler
 from streams.agents.classify import ClassifyHandler
 from streams.agents.drift import DriftHandler
@@ -29,7 +30,8 @@ HANDLERS: dict[AgentName, type] = {
     "cause": CauseHandler,
 }
 TOPOLOGY = (Path(__file__).parents[3] / "topology.md").read_text(encoding="utf-8")
-TOPIC_OF = {topic.message: topic.name for topic in TOPICS.values()}
+TOPIC_OF: dict[Any, str] = {topic.message: topic.name for topic in TOPICS.values()}
+TAKES: dict[Any, str] = TOPIC_OF | {Arrival: "tickets"}
 
 
 def hints(agent: AgentName) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def test_an_agent_writes_what_its_handler_returns_and_dead_letters(agent: AgentN
 
 @pytest.mark.parametrize("agent", USES)
 def test_an_agent_reads_what_its_handler_takes(agent: AgentName) -> None:
-    assert USES[agent].reads == TOPIC_OF[hints(agent)["message"]]
+    assert USES[agent].reads == TAKES[hints(agent)["message"]]
 
 
 @pytest.mark.parametrize("agent", USES)

@@ -8,10 +8,12 @@ from schemas import Call, Escalation, Review, Routed
 from streams.core.policy.policy import CheapRule, Policy, skips_cheap
 from streams.observability.metrics import MetricsObserver
 from tests.support.handlers import classify, escalate
-from tests.support.messages import LABELS, call, scored, ticket, unscorable
+from tests.support.messages import LABELS, TURN, arrival, call, scored, ticket, unscorable
 
 POLICY = Policy(id="straight", cheap=CheapRule(max_chars=20))
-STRAIGHT = Escalation(ticket=ticket(text="x" * 21), reasons=("straight_to_big",), policy_id="straight")
+STRAIGHT = Escalation(
+    ticket=ticket(text="x" * 21), reasons=("straight_to_big",), policy_id="straight", ticket_at_ms=TURN.ticket_at_ms
+)
 
 
 async def never(text: str) -> Call:
@@ -29,7 +31,7 @@ def test_only_a_longer_text_skips_the_cheap_tier(length: int, skips: bool) -> No
 
 
 async def test_classify_escalates_without_asking() -> None:
-    (message,) = await classify(never, POLICY)(ticket(text="x" * 21))
+    (message,) = await classify(never, POLICY)(arrival(text="x" * 21))
     assert message == STRAIGHT
     assert Escalation.decode(STRAIGHT.encode()) == STRAIGHT
 
@@ -61,5 +63,5 @@ async def test_a_short_text_is_asked_about_as_ever() -> None:
     async def cheap(text: str) -> Call:
         return call("cheap", scored())
 
-    (message,) = await classify(cheap, POLICY)(ticket(text="short"))
+    (message,) = await classify(cheap, POLICY)(arrival(text="short"))
     assert not isinstance(message, Escalation)

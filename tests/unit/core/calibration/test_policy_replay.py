@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from schemas import Call, Classification, Escalation, Message, Review, Routed
+from schemas import Call, Classification, Escalation, Message, Review, Routed, Turn
+from streams.agents.arrival import Arrival
 from streams.core.calibration.policy_replay import Outcome, replay
 from streams.core.calibration.records import Record
 from streams.core.policy.calibration_map import Isotonic, Temperature
@@ -59,7 +60,7 @@ async def by_the_agents(policy: Policy, row: Record) -> Routed | Review:
         return row.big
 
     message: Message = row.ticket
-    (message,) = await classify(cheap, policy)(row.ticket)
+    (message,) = await classify(cheap, policy)(Arrival(row.ticket, Turn()))
     if isinstance(message, Classification):
         (message,) = score(policy, len(LABELS))(message)
     if isinstance(message, Escalation):

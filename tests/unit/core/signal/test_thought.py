@@ -328,14 +328,14 @@ def test_a_thought_in_a_field_of_its_own_and_no_answer() -> None:
     assert reason(body) is Reason.REASONING_ONLY
 
 
-def test_in_messages_the_reason_is_one_that_todays_readers_know() -> None:
+def test_in_version_1_the_reason_is_one_that_its_readers_know() -> None:
     signal = score(bodies.chat([Tok("<think>", 0.9, X), GUESS]), LABELS).signal
     assert isinstance(signal, Unscorable)
-    sent = signal.in_messages()
+    sent = signal.in_version_1()
     assert (sent.reason, sent.label) == (Reason.NOT_A_LABEL, None)
     assert sent.detail == "reasoning_only: the reasoning does not end"
     other = Unscorable(reason=Reason.REFUSED, detail="no")
-    assert other.in_messages() is other
+    assert other.in_version_1() is other
 
 
 @pytest.mark.parametrize(
