@@ -158,7 +158,7 @@ class TestBeforeTheTopicsAreCreated:
 
 class TestBadRows:
     def test_keep_the_whole_file_back_and_are_named(self, hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
-        file = rows_of(tmp_path, GOOD[0], b"", NOT_JSON, BLANK, b"[1]", {"ticket_id": "t-7", "text": "x", "v": 2})
+        file = rows_of(tmp_path, GOOD[0], b"", NOT_JSON, BLANK, b"[1]", {"ticket_id": "t-7", "text": "x", "v": 9})
         said = hedgerow("produce", file, "-c", config)
         assert (said.code, said.out) == (1, "0 tickets sent\n")
         first, *lines = said.err.splitlines()

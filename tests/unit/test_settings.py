@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from schemas import WireFormat
 from streams.agents.registry import AGENTS
 from streams.core.policy.policy import CheapRule, Policy
 from streams.core.signal.instructions import Prompt
@@ -233,6 +234,14 @@ class TestValues:
         with pytest.raises(SettingsError, match=rf"hedgerow\.yaml: .*{words}") as refused:
             check_settings(changed(path, value), "hedgerow.yaml")
         assert "Value error" not in one_line(refused.value)
+
+    def test_messages_are_written_in_version_1_unless_the_file_says_otherwise(self) -> None:
+        assert check_settings(valid(), "test").wire == WireFormat(1, "full")
+        values = changed("messages.write", 2) | {"routed": {"calls": "none"}}
+        assert check_settings(values, "test").wire == WireFormat(2, "none")
+
+    def test_readers_of_version_1_need_the_calls(self) -> None:
+        assert "routed.calls: summary needs messages.write: 2" in refusal(changed("routed.calls", "summary"))
 
     def test_several_faults_are_counted(self) -> None:
         values = changed("broker.bootstrap", "")

@@ -7,13 +7,28 @@ from collections.abc import Sequence
 
 import pytest
 
-from schemas import Call, Classification, Escalation, Message, Reason, Review, Routed, Scored, Unscorable
+from schemas import (
+    Call,
+    Classification,
+    Escalation,
+    Message,
+    Reason,
+    Review,
+    Routed,
+    Scored,
+    TicketMessage,
+    Turn,
+    Unscorable,
+)
+from streams.agents.arrival import Arrival
 from streams.agents.guards import Checked
 from streams.agents.outcomes import review, routed
 from streams.core.policy.policy import CheapRule, Decision, Policy, uncertainty
 from streams.errors import StopWorker
+from streams.reviews.decision import outcome_of
 from tests.support.handlers import classify, escalate, score
 from tests.support.messages import TURN, arrival, call, classification, escalation, scored, ticket, unscorable
+from tests.support.records import FakeRecord
 
 POLICY = Policy(id="policy-7")
 
@@ -54,6 +69,52 @@ class TestClassify:
 
         with pytest.raises(StopWorker):
             await classify(ask)(arrival())
+
+
+class TestTurn:
+    """What a ticket's record says of it goes along with it, to whatever it becomes."""
+
+    TURN = Turn(ticket_at_ms=5, revision=7, run=2)
+
+    def of(self, output: Message) -> Turn:
+        assert isinstance(output, TicketMessage)
+        return output.turn
+
+    async def test_from_the_record_to_the_cheap_answer(self) -> None:
+        record = FakeRecord(0, ticket().encode(), timestamp=5, headers=(("hedgerow-run", b"2"),))
+        output = only(await classify(Model(call()).ask)(Arrival.read(record)))
+        assert self.of(output) == Turn(ticket_at_ms=5, run=2)
+
+    def test_a_record_without_a_time_stamp_has_none(self) -> None:
+        assert Arrival.read(FakeRecord(0, ticket().encode(), timestamp=-1)).turn == Turn()
+
+    async def test_to_results_escalations_and_reviews(self) -> None:
+        doubtful = scored(confidence=0.2, entropy=1.5)
+        turn = {"ticket_at_ms": 5, "revision": 7, "run": 2}
+        for signal in (scored(), doubtful):
+            assert self.of(only(score(POLICY, 3)(classification(signal).model_copy(update=turn)))) == self.TURN
+            model = Model(call("big", signal))
+            assert (
+                self.of(only(await escalate(model.ask, POLICY, 3)(escalation().model_copy(update=turn)))) == self.TURN
+            )
+        straight = Policy(cheap=CheapRule(max_chars=1))
+        output = only(await classify(Model(call()).ask, straight)(Arrival(ticket(), self.TURN)))
+        assert isinstance(output, Escalation)
+        assert output.turn == self.TURN
+
+    def test_to_a_reviewers_decision(self) -> None:
+        message = review(ticket(), self.TURN, POLICY, (call(),), (), 3)
+        assert {self.of(output) for output in outcome_of(message, "refund", "ada", "", 9)} == {self.TURN}
+
+    def test_a_result_says_when_and_what_the_ticket_says_of_itself(self) -> None:
+        metadata = {"channel": "mail", "priority": 3}
+        result = only(score(POLICY, 3)(classification(metadata=metadata)))
+        assert isinstance(result, Routed)
+        assert (result.metadata, result.at_ms, result.decision, result.reviewer) == (metadata, 0, 0, None)
+        waiting = review(ticket(metadata=metadata), self.TURN, POLICY, (call(),), ("big:high_entropy",), 3)
+        _, decided = outcome_of(waiting, "refund", "ada", "as the receipt says", 9)
+        assert (decided.metadata, decided.at_ms, decided.decision) == (metadata, 9, 1)
+        assert (decided.reviewer, decided.note) == ("ada", "as the receipt says")
 
 
 class TestScore:

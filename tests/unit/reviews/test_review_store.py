@@ -425,7 +425,7 @@ def test_a_review_of_a_newer_release_is_named(url: str, open_store: Open) -> Non
     store.add(doubt("t-1"))
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        newer = doubt("t-1").encode().replace(b'"v":1', b'"v":2', 1)
+        newer = doubt("t-1").encode().replace(b'"v":2', b'"v":9', 1)
         connection.execute(sa.text("UPDATE hedgerow_reviews SET review = :newer"), {"newer": newer})
     engine.dispose()
     with pytest.raises(SettingsError, match="holds a review that this release cannot read"):

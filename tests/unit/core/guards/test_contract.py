@@ -22,7 +22,7 @@ SILENT = {
     Reason.BREAKER_OPEN,
     Reason.OVER_BUDGET,
 }
-READABLE = {Reason.NOT_A_LABEL, Reason.AMBIGUOUS_LABEL}
+READABLE = {Reason.NOT_A_LABEL, Reason.AMBIGUOUS_LABEL, Reason.REASONING_ONLY}
 
 
 def names(seen: Call, of: Terms | None = None) -> list[str]:
