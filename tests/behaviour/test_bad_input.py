@@ -40,7 +40,7 @@ BAD: dict[str, tuple[bytes | None, str, str]] = {
     "empty text": (row("empty", ""), "wrong_schema", "the text is empty"),
     "blank text": (row("blank", " \n\u00a0"), "wrong_schema", "the text is empty"),
     "text of 1 MB": (row("large", "x" * 1_000_000), "wrong_schema", "text: String should have at most 100000"),
-    "unknown schema version": (row("newer", v=2), "unknown_schema_version", "newest this reader knows"),
+    "unknown schema version": (row("newer", v=9), "unknown_schema_version", "newest this reader knows"),
     "large metadata": (row("meta", metadata={"k": "v" * 100_000}), "wrong_schema", "metadata.k"),
 }
 #: Odd, and good all the same.
