@@ -25,8 +25,10 @@ from streams.kafka.acls import grant
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
 from streams.kafka.leader import Leadership
+from streams.kafka.letter_book import read_letters
 from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
+from streams.kafka.redrive import letter_desk
 from streams.kafka.rights import UserRights, acls_of, load_rights
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics, topic_states
@@ -41,7 +43,7 @@ from streams.settings import Settings
 from streams.worker.worker import Worker
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.certificates import BrokerCertificate
-from tests.support.messages import probe
+from tests.support.messages import dead_letter, probe
 
 pytestmark = pytest.mark.kafka
 
@@ -160,6 +162,26 @@ async def _some(consumer: Any) -> AsyncIterator[Any]:
     for records in (await consumer.getmany(timeout_ms=100)).values():
         for record in records:
             yield record
+
+
+async def test_the_operators_user_redrives_and_discards_dead_letters(secured: Secured) -> None:
+    [at] = await produce([b"no ticket"], secured.connection("producer"), prefix="well.")
+    letters = [
+        dead_letter(topic="well.tickets", partition=at.partition, offset=offset, letter_id=str(offset))
+        for offset in (100, 101, 102)
+    ]
+    await publish(letters, secured.connection("classify"), prefix="well.")
+    for transactions, letter in zip((False, True), letters, strict=False):
+        operator = secured.connection("operator")
+        async with letter_desk(operator, prefix="well.", transactions=transactions) as desk:
+            entry = desk.book.get(letter.origin)
+            assert entry is not None
+            await desk.redrive(entry, "ann", 1, run=1)
+            last = desk.book.get(letters[-1].origin)
+            assert last is not None
+            await desk.discard(last, "ann", 1)
+    book = await read_letters(secured.connection("operator"), prefix="well.")
+    assert [book.get(letter.origin).state for letter in letters] == ["redriven", "redriven", "discarded"]  # type: ignore[union-attr]
 
 
 async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:
