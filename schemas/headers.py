@@ -1,16 +1,16 @@
-"""What records carry in Kafka's headers, alongside messages of any version."""
+"""What the records of dead letters carry in Kafka's headers, alongside letters of any version."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from schemas.base import Count, Name, Value
+from schemas.results import Note
+from schemas.tickets import Run
 
-#: On a message that an operator sent again: the run's number in decimal digits.
-RUN_HEADER = "hedgerow-run"
 #: On a message that was redriven: the id of its dead letter.
 LETTER_HEADER = "hedgerow-letter"
 #: On a dead letter that is written again: a `Closing` as JSON.
@@ -31,8 +31,8 @@ class Closing(Value):
     """Who closed it."""
     at_ms: Count
     """Unix time in milliseconds."""
-    note: Annotated[str, Field(max_length=4000)] = ""
-    run: Count | None = None
+    note: Note = ""
+    run: Run | None = None
     """The number of the run that the original was sent with."""
 
     def header(self) -> Header:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
-from schemas import TOPICS, DeadLetter
-from schemas.headers import LETTER_HEADER, RUN_HEADER, Closing, Header
+from schemas import RUN_HEADER, TOPICS, DeadLetter
+from schemas.headers import LETTER_HEADER, Closing, Header
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import refusal

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas.headers import RUN_HEADER
+from schemas import RUN_HEADER
 from streams.delivery.dead_letters import CUT_TO
 from streams.errors import StopWorker
 from streams.kafka.redrive import letter_desk
