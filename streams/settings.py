@@ -254,6 +254,16 @@ class Settings(BaseSettings):
         return LabelSet.aliased(names) if self.label_aliases else LabelSet(names)
 
     @property
+    def unpriced(self) -> dict[str, str]:
+        """The endpoints whose calls have an unknown cost: where each is in the settings, and its model."""
+        endpoints: dict[str, Endpoint] = {"tiers.cheap": self.tiers.cheap, "tiers.big": self.tiers.big}
+        if self.perplexity is not None:
+            endpoints["perplexity.endpoint"] = self.perplexity.endpoint
+        if self.endpoints is not None:
+            endpoints |= {f"endpoints.{each.name}": each for each in self.endpoints.endpoints}
+        return {place: endpoint.model for place, endpoint in endpoints.items() if endpoint.price is None}
+
+    @property
     def wire(self) -> WireFormat:
         """How messages are written."""
         return WireFormat(self.messages.write, self.routed.calls)
@@ -334,9 +344,16 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
 
 
 def _check_prices(settings: Settings) -> None:
-    """Refuse an endpoint whose calls have an unknown cost."""
-    _ = settings.tiers.cheap.price, settings.tiers.big.price
-    _ = [endpoint.price for endpoint in (settings.endpoints.endpoints if settings.endpoints else ())]
+    """Refuse unknown costs if money is limited, or if messages are written for readers who know none."""
+    unpriced = settings.unpriced
+    if not unpriced:
+        return
+    models = ", ".join(f"{place} ({model})" for place, model in unpriced.items())
+    keys = "set input_usd_per_million and output_usd_per_million there"
+    if settings.guards.max_usd_per_hour is not None and not all(place.startswith("endpoints.") for place in unpriced):
+        raise SettingsError(f"guards.max_usd_per_hour needs the price of every model, and has none of {models}: {keys}")
+    if settings.messages.write == 1:
+        raise SettingsError(f"no price is known of {models}: {keys}, or messages.write: 2, which has unknown costs")
 
 
 def _check_patience(settings: Settings) -> None:
@@ -359,9 +376,8 @@ def _check_patience(settings: Settings) -> None:
 
 
 def _check_perplexity(settings: Settings) -> None:
-    """Refuse a rule that nothing measures for, and an endpoint without a price or with too much patience."""
+    """Refuse a rule that nothing measures for, and an endpoint with too much patience."""
     if settings.perplexity is not None:
-        _ = settings.perplexity.endpoint.price
         _check_deadline("perplexity.endpoint", settings.perplexity.endpoint, settings.worker)
     elif settings.policy.perplexity is not None:
         raise SettingsError("policy.perplexity needs the section perplexity: an endpoint that gives prompt logprobs")

@@ -22,6 +22,7 @@ from streams.agents.escalate import EscalateHandler
 from streams.agents.model import Asked
 from streams.core.signal.instructions import Prompt
 from streams.core.signal.score import score
+from streams.models.prices import cost_of
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
 
@@ -108,7 +109,7 @@ class Steps:
             latency_ms=latency_ms,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
-            cost_usd=endpoint.price.cost(prompt_tokens, completion_tokens),
+            cost_usd=cost_of(endpoint.price, prompt_tokens, completion_tokens),
         )
         return Call(
             tier=tier,

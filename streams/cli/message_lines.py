@@ -83,8 +83,9 @@ def _cost(usd: float | None) -> str:
     return "cost unknown" if usd is None else f"${usd:.6f}"
 
 
-def _label(label: str | None) -> str:
-    return "none of these" if label is None else label
+def label_text(label: str | None) -> str:
+    """Return a label as text, or that none of them fits."""
+    return "none of the labels" if label is None else label
 
 
 def _confidence(confidence: float | None) -> str:
@@ -118,7 +119,7 @@ def _escalation(message: Escalation) -> Line:
 
 def _routed(message: Routed) -> Line:
     facts = (
-        _label(message.label),
+        label_text(message.label),
         f"by {message.decided_by}",
         _confidence(message.confidence),
         _cost(message.cost_usd),
@@ -134,7 +135,7 @@ def _review(message: Review) -> Line:
 
 def _verdict(message: Verdict) -> Line:
     suggested = "" if message.suggested is None else f"suggested {message.suggested}"
-    return Line((message.ticket_id, _label(message.label), f"by {message.decided_by}", suggested), message.note)
+    return Line((message.ticket_id, label_text(message.label), f"by {message.decided_by}", suggested), message.note)
 
 
 def _dead_letter(letter: DeadLetter) -> Line:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from schemas import Call, Routed, Scored
 from streams.cli.login import login_name
-from streams.cli.message_lines import time_of
+from streams.cli.message_lines import label_text, time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.tables import Column, show_table
@@ -50,7 +50,8 @@ def list_reviews(
         (one.ticket_id, f"{one.uncertainty:.2f}", one.suggested, ", ".join(one.reasons), one.ticket.text)
         for one in reviews
     ]
-    show_table(columns, rows, title=f"{counts.waiting} waiting, {counts.decided} decided")
+    unfit = f" ({counts.none_of_these} as none of the labels)" if counts.none_of_these else ""
+    show_table(columns, rows, title=f"{counts.waiting} waiting, {counts.decided} decided{unfit}")
 
 
 @app.command()
@@ -74,7 +75,9 @@ def show(
     if item.decision is not None:
         verdict = item.decision.verdict
         unsent = "" if item.decision.sent else "; not sent yet: hedgerow review resend"
-        lines.append(f"decided: {verdict.label} by {verdict.decided_by} at {time_of(verdict.at_ms)}{unsent}")
+        lines.append(
+            f"decided: {label_text(verdict.label)} by {verdict.decided_by} at {time_of(verdict.at_ms)}{unsent}"
+        )
     console = Console(highlight=False)
     for line in lines:
         console.print(plain(line), markup=False)
@@ -83,13 +86,16 @@ def show(
 @app.command()
 def decide(
     ticket: Annotated[str, typer.Argument(help="Ticket id or review id")],
-    label: Annotated[str, typer.Argument(help="Right label for the ticket")],
+    label: Annotated[str | None, typer.Argument(help="Right label for the ticket")] = None,
     config: Config = DEFAULT_CONFIG,
+    none: Annotated[bool, typer.Option("--none", help="Say that no label fits the ticket")] = False,
     by: Annotated[str | None, typer.Option(help="Name of the reviewer (default: login name)")] = None,
     note: Annotated[str, typer.Option(help="Note on why, kept with the verdict")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
+    if (label is None) is not none:
+        raise typer.BadParameter("give a label, or --none if none fits")
     settings, store = _open(config)
     item = _get(store, ticket)
     decision = store.decide(item.review.review_id, label, by or login_name(), note, time.time_ns() // 1_000_000)
@@ -99,7 +105,7 @@ def decide(
             orjson.dumps({"ticket_id": item.review.ticket_id, "label": decision.verdict.label, "sent": sent}).decode()
         )
     else:
-        print(f"{item.review.ticket_id}: {decision.verdict.label}")
+        print(f"{item.review.ticket_id}: {label_text(decision.verdict.label)}")
 
 
 @app.command()
@@ -164,7 +170,11 @@ def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
         return
     by = "a reviewer" if routed.decided_by == "human" else f"the {routed.decided_by} model"
     sure = "" if routed.confidence is None else f", confidence {routed.confidence:.2f}"
-    print(plain(f"{ticket}: never in this review store; routed as {routed.label} by {by} at {time_of(at_ms)}{sure}"))
+    print(
+        plain(
+            f"{ticket}: never in this review store; routed as {label_text(routed.label)} by {by} at {time_of(at_ms)}{sure}"
+        )
+    )
     for call in routed.calls:
         print(plain(_spoken(call)))
 
@@ -191,6 +201,7 @@ def _row(item: QueueItem) -> dict[str, Any]:
         "reasons": list(review.reasons),
         "text": review.ticket.text,
         "decided": None if item.decision is None else item.decision.verdict.label,
+        "none_of_these": item.decision is not None and item.decision.verdict.label is None,
     }
 
 

@@ -50,6 +50,7 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
         "redelivered": account.redelivered,
         "rows": len(account.rows),
         "refused_rows": account.refused,
+        "none_of_these": sum(routed.label is None for routed in account.routed.values()),
         "out_of_scope": _out_of_scope(account),
         "dead_letter_reasons": _counts([letter.reason for letter in account.dead.values()]),
         "alerts": _counts([alert.kind for alert in account.alerts.values()]),

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from schemas import Scored
+from schemas import Scored, total_usd
 from streams.demo.account import Account
-from streams.models.prices import Price
+from streams.models.prices import Price, cost_of
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LINE_EVERY_S = 5.0
@@ -26,7 +26,7 @@ _LAST_ALERTS = 5
 class View:
     """Shows an account as it fills. A context manager; ``update`` may be called as often as you like."""
 
-    def __init__(self, account: Account, big: Price, console: Console) -> None:
+    def __init__(self, account: Account, big: Price | None, console: Console) -> None:
         self._account = account
         self._big = big
         self._console = console
@@ -81,15 +81,14 @@ class View:
         signals = [call.signal for call in a.classified.values() if isinstance(call.signal, Scored)]
         confidence = histogram([signal.confidence for signal in signals], 1.0)
         entropy = histogram([signal.entropy for signal in signals], 2.0)
-        all_big = sum(
-            self._big.cost(call.attempts[-1].prompt_tokens, call.attempts[-1].completion_tokens)
+        all_big = total_usd(
+            cost_of(self._big, call.attempts[-1].prompt_tokens, call.attempts[-1].completion_tokens)
             for call in a.classified.values()
             if call.attempts
         )
-        cost = "unknown" if a.cost_usd is None else f"${a.cost_usd:.4f}"
         numbers = Text(
             f"confidence 0 {confidence} 1     entropy 0 {entropy} 2 nats\n"
-            f"cost {cost}   all-big about ${all_big:.4f}   {self._rate():.0f} tickets/s"
+            f"cost {_usd(a.cost_usd)}   all-big about {_usd(all_big)}   {self._rate():.0f} tickets/s"
         )
         done = Table.grid()  # a bar alone does not end its line
         done.add_row(ProgressBar(max(1, len(a.tickets)), a.settled, width=60))
@@ -108,3 +107,7 @@ def histogram(values: Sequence[float], top: float, bins: int = 20) -> str:
     most = max(counts) or 1
     # A bin that holds anything shows at least the lowest block.
     return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // most)] for count in counts)
+
+
+def _usd(cost: float | None) -> str:
+    return "unknown" if cost is None else f"${cost:.4f}"

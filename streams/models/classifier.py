@@ -15,6 +15,7 @@ from streams.core.signal.score import score
 from streams.models.endpoint import Endpoint
 from streams.models.http import Exchange, Unanswered
 from streams.models.outlook import Outlook
+from streams.models.prices import cost_of
 
 PATH = "/chat/completions"
 _MAX_ANSWER = 1_000
@@ -112,7 +113,7 @@ class ModelClient:
             "ok" if reading.signal.status == "scored" else "unscorable",
             prompt_tokens,
             completion_tokens,
-            self._price.cost(prompt_tokens, completion_tokens),
+            cost_of(self._price, prompt_tokens, completion_tokens),
             estimated=not known,
         )
         return Call(

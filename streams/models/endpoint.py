@@ -44,7 +44,7 @@ class Endpoint(BaseModel):
     """Requests in flight at once, and the size of the connection pool."""
     input_usd_per_million: _Price | None = None
     output_usd_per_million: _Price | None = None
-    """Both or neither; without them the price list has to know the model."""
+    """Both or neither; without them the price list's price counts. If it does not know the model, costs are null."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further request fields, such as {"thinking": {"type": "disabled"}}."""
 
@@ -79,8 +79,8 @@ class Endpoint(BaseModel):
         return self
 
     @property
-    def price(self) -> Price:
-        """The endpoint's own price, or the price list's; raises SettingsError if neither knows it."""
+    def price(self) -> Price | None:
+        """The endpoint's own price, or the price list's; None if neither knows it."""
         if self.input_usd_per_million is None or self.output_usd_per_million is None:
             return price_of(self.model)
         return Price(self.input_usd_per_million, self.output_usd_per_million)

@@ -42,7 +42,13 @@ class Answered:
     """The attempts before."""
 
     def attempt(
-        self, outcome: str, prompt_tokens: int, completion_tokens: int, cost_usd: float, *, estimated: bool = False
+        self,
+        outcome: str,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cost_usd: float | None,
+        *,
+        estimated: bool = False,
     ) -> Attempt:
         """Return the record of the attempt that was answered, by what its body said."""
         return Attempt(

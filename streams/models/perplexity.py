@@ -15,6 +15,7 @@ from streams.core.signal.perplexity import PerplexityRule, read_perplexity
 from streams.core.signal.redaction import Redaction, redact
 from streams.models.endpoint import Endpoint
 from streams.models.http import Exchange, Unanswered
+from streams.models.prices import cost_of
 
 #: How prompt logprobs are asked for: the legacy echo, vLLM's ``prompt_logprobs``, Mistral's.
 PromptApi = Literal["echo", "vllm", "mistral"]
@@ -109,7 +110,7 @@ class PerplexityClient:
             "ok" if perplexity.status == "measured" else str(perplexity.reason),
             prompt_tokens,
             completion_tokens,
-            self._price.cost(prompt_tokens, completion_tokens),
+            cost_of(self._price, prompt_tokens, completion_tokens),
         )
         return self._result(perplexity, (*answered.failed, last), answer.model)
 

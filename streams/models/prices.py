@@ -47,9 +47,14 @@ def _price(row: Mapping[str, Any]) -> Price:
     return price
 
 
-def price_of(model: str, path: Path = _BUNDLED) -> Price:
-    """Return the price of a model; raises SettingsError if the list has none, because an unknown cost is not zero."""
+def price_of(model: str, path: Path = _BUNDLED) -> Price | None:
+    """Return the price of a model; None if the list has none."""
     for pattern, price in price_list(path):
         if fnmatch.fnmatchcase(model, pattern):
             return price
-    raise SettingsError(f"no price for model {model!r} in {path.name}: add one, or set the tier's own price")
+    return None
+
+
+def cost_of(price: Price | None, prompt_tokens: int, completion_tokens: int) -> float | None:
+    """Return what a call with these token counts costs, USD; None without a price, because an unknown cost is not zero."""
+    return None if price is None else price.cost(prompt_tokens, completion_tokens)

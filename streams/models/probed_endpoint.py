@@ -90,10 +90,6 @@ def load_endpoints(path: Path) -> ProbedEndpoints:
     """Read and check a file of endpoints to probe; raises SettingsError with one line that names the fault."""
     document = read_document(path, "endpoints")
     try:
-        endpoints = ProbedEndpoints.model_validate(document)
-        _ = [endpoint.price for endpoint in endpoints.endpoints]
+        return ProbedEndpoints.model_validate(document)
     except ValidationError as error:
         raise SettingsError(f"{path}: {one_line(error, ProbedEndpoints)}") from None
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
-    return endpoints

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -13,6 +13,9 @@ from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation
 from streams.core.policy.reasons import DecisionReason
 from streams.delivery.observer import Observer
 from streams.observability.liveness import Standing, State
+
+if TYPE_CHECKING:
+    from streams.reviews.store import Counts as ReviewCounts
 
 _PROBABILITY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
 _NATS = (0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -82,6 +85,9 @@ class MetricsObserver(Observer):
         self._calls = counter("model_attempts_total", "Requests to model APIs", "tier", "outcome")
         self._latency = histogram("model_latency_seconds", "Time of one request to a model API", _SECONDS, "tier")
         self._cost = counter("model_cost_usd_total", "What requests to model APIs cost, USD", "tier")
+        self._unpriced = counter(
+            "model_attempts_unpriced_total", "Requests to model APIs of unknown cost: the model has no price", "tier"
+        )
         self._share = gauge(
             "escalation_share", f"Share of the last {_SHARE_WINDOW} cheap answers that were escalated", "agent"
         )
@@ -119,6 +125,12 @@ class MetricsObserver(Observer):
         self._stalled = gauge("stalled", "1 once an agent stalls, and its worker is about to end", "agent")
         self._over_budget = counter("over_budget_total", "Tickets in review because the hour's escalations are used up")
         self._reviews = gauge("reviews_waiting", "Reviews that wait in the review store for a decision", "agent")
+        self._reviewed = gauge(
+            "reviews_decided",
+            "Decided reviews in the review store, by what was said: label, none_of_these",
+            "agent",
+            "said",
+        )
         self._oldest = gauge(
             "review_oldest_seconds", "How long the oldest of the waiting reviews has waited; 0 if none waits", "agent"
         )
@@ -155,10 +167,12 @@ class MetricsObserver(Observer):
         self._quiet.labels(agent).set(standing.quiet_s)
         self._stalled.labels(agent).set(standing.state is State.STALLED)
 
-    def review_queue(self, waiting: int, oldest_s: float) -> None:
-        """Set how many reviews wait, and for how long the oldest of them has (seconds)."""
+    def review_queue(self, counts: ReviewCounts, oldest_s: float) -> None:
+        """Set how many reviews wait and are decided, and for how long the oldest of the waiting ones has (seconds)."""
         # Labelled, so that only workers that look at the queue say anything about it.
-        self._reviews.labels("review").set(waiting)
+        self._reviews.labels("review").set(counts.waiting)
+        self._reviewed.labels("review", "label").set(counts.decided - counts.none_of_these)
+        self._reviewed.labels("review", "none_of_these").set(counts.none_of_these)
         self._oldest.labels("review").set(oldest_s)
 
     def dead_lettered(self, agent: str, letter: DeadLetter) -> None:
@@ -258,7 +272,9 @@ class MetricsObserver(Observer):
         for attempt in attempts:
             self._of(self._calls, asked, attempt.outcome).inc()
             self._of(self._latency, asked).observe(attempt.latency_ms / 1000)
-            if attempt.cost_usd is not None:
+            if attempt.cost_usd is None:
+                self._of(self._unpriced, asked).inc()
+            else:
                 self._of(self._cost, asked).inc(attempt.cost_usd)
 
     def _call(self, call: Call) -> None:

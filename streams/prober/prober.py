@@ -59,6 +59,9 @@ class Prober:
         topic = prefix + TOPICS["probes"].name
         async with AsyncExitStack() as stack:
             probings = [Probing(endpoint) for endpoint in self._endpoints]
+            for endpoint in self._endpoints:
+                if endpoint.price is None:
+                    log.warning("no price is known: costs are null", endpoint=endpoint.name, model=endpoint.model)
             for probing in probings:
                 stack.push_async_callback(probing.close)
             await require_topics(connection, prefix, [TOPICS["probes"].name])

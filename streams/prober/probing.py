@@ -15,6 +15,7 @@ from streams.core.signal.first_token import ABSENT, first_token
 from streams.errors import StopWorker
 from streams.models.http import Exchange, Unanswered
 from streams.models.negotiation import PATHS, Asked, adapt, longer, request_body
+from streams.models.prices import cost_of
 from streams.models.probed_endpoint import ProbedEndpoint
 
 #: Requests in one probe; what an endpoint takes is remembered, so that only the first probe needs more than one.
@@ -94,7 +95,7 @@ class Probing:
             error=None if error is None else error[:_MAX_ERROR],
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
-            cost_usd=self._price.cost(prompt_tokens, completion_tokens),
+            cost_usd=cost_of(self._price, prompt_tokens, completion_tokens),
         )
 
     async def _ask(self, asked: Asked) -> Answer | _Failed:

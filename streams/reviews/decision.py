@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from schemas import Review, Routed, Verdict, stable_id
+from schemas import NONE_OF_THESE, Review, Routed, Verdict, stable_id
 from streams.errors import HedgerowError
 
 
@@ -29,13 +29,14 @@ class AlreadyDecided(DecisionRefused):
     def __init__(self, decision: Decision) -> None:
         verdict = decision.verdict
         super().__init__(
-            f"{verdict.decided_by!r} has already decided ticket {verdict.ticket_id!r} as {verdict.label!r}"
+            f"{verdict.decided_by!r} has already decided ticket {verdict.ticket_id!r} as "
+            f"{'none of the labels' if verdict.label is None else repr(verdict.label)}"
         )
         self.decision = decision
 
 
-def outcome_of(review: Review, label: str, by: str, note: str, at_ms: int) -> tuple[Verdict, Routed]:
-    """Return the messages of a decision that ``by`` took at ``at_ms`` (Unix time, milliseconds).
+def outcome_of(review: Review, label: str | None, by: str, note: str, at_ms: int) -> tuple[Verdict, Routed]:
+    """Return the messages of a decision that ``by`` took at ``at_ms`` (Unix time, milliseconds); None: no label fits.
 
     Raises DecisionRefused for a value that no message can carry.
     """
@@ -65,7 +66,7 @@ def outcome_of(review: Review, label: str, by: str, note: str, at_ms: int) -> tu
         confidence=None,
         entropy=None,
         policy_id=review.policy_id,
-        reasons=review.reasons,
+        reasons=review.reasons if label is not None else (*review.reasons, NONE_OF_THESE),
         calls=review.calls,
         at_ms=at_ms,
         metadata=review.ticket.metadata,

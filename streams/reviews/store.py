@@ -43,6 +43,8 @@ class Counts:
     decided: int
     oldest_ms: int | None = None
     """When the oldest of the waiting ones was stored, Unix time in milliseconds; None if none waits."""
+    none_of_these: int = 0
+    """How many of the decided ones fit no label."""
 
 
 class _Utf8(sa.TypeDecorator[str]):
@@ -206,20 +208,27 @@ class ReviewStore:
 
     def counts(self) -> Counts:
         """Return how many reviews wait, since when, and how many are decided."""
-        query = sa.select(_C.state, sa.func.count(), sa.func.min(_C.added_ms)).group_by(_C.state)
+        query = sa.select(_C.state, sa.func.count(), sa.func.count(_C.label), sa.func.min(_C.added_ms)).group_by(
+            _C.state
+        )
         with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        by_state = {state: int(count) for state, count, _ in rows}
-        oldest_ms = next((int(first_ms) for state, _, first_ms in rows if state == _WAITING), None)
-        return Counts(by_state.get(_WAITING, 0), by_state.get(_DECIDED, 0) + by_state.get(_SENT, 0), oldest_ms)
+            rows = {
+                state: (int(count), int(labelled), first) for state, count, labelled, first in connection.execute(query)
+            }
+        waiting, _, oldest_ms = rows.get(_WAITING, (0, 0, None))
+        ended = [rows[state] for state in (_DECIDED, _SENT) if state in rows]
+        decided = sum(count for count, _, _ in ended)
+        return Counts(waiting, decided, oldest_ms, decided - sum(labelled for _, labelled, _ in ended))
 
-    def decide(self, review_id: str, label: str, by: str, note: str, at_ms: int) -> Decision:
-        """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent.
+    def decide(self, review_id: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
+        """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent; None: no label fits.
 
         The same label by the same reviewer again returns the first decision. Raises AlreadyDecided if another one
         stands, and DecisionRefused for a review that is not here, an unknown label or an impossible value.
         """
-        if self._labels is not None and label not in self._labels:
+        if label is None and self._wire.version == 1:
+            raise DecisionRefused("version 1 of the messages has no result without a label: set messages.write: 2")
+        if self._labels is not None and label is not None and label not in self._labels:
             raise DecisionRefused(f"there is no label {label!r}; there are: {', '.join(sorted(self._labels))}")
         verdict, routed = outcome_of(self._review(review_id).review, label, by, note, at_ms)
         values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from streams.errors import HedgerowError
-from streams.reviews.store import ReviewStore
+from streams.reviews.store import Counts, ReviewStore
 
 log = structlog.get_logger(__name__)
 
@@ -18,12 +18,12 @@ INTERVAL_S = 15.0
 
 async def watch_queue(
     store: ReviewStore,
-    show: Callable[[int, float], None],
+    show: Callable[[Counts, float], None],
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> None:
-    """Call ``show`` every ``INTERVAL_S`` seconds with the number of waiting reviews and the age of the oldest (seconds).
+    """Call ``show`` every ``INTERVAL_S`` seconds with the counts and the age of the oldest waiting review (seconds).
 
     A store that cannot be read leaves what was shown last; one line in the log says so.
     """
@@ -38,5 +38,5 @@ async def watch_queue(
         else:
             readable = True
             oldest_ms = wall_ms() if counts.oldest_ms is None else counts.oldest_ms
-            show(counts.waiting, max(0.0, (wall_ms() - oldest_ms) / 1000))
+            show(counts, max(0.0, (wall_ms() - oldest_ms) / 1000))
         await sleep(INTERVAL_S)

@@ -58,6 +58,7 @@ def start_checks(
     """
     checks = [
         StartCheck("policy", partial(_policy, settings)),
+        StartCheck("prices", partial(_prices, settings)),
         StartCheck("topics", partial(_topics, settings, topics or topics_of(agents)), needs_broker=True),
     ]
     if settings.delivery == "exactly_once":
@@ -86,6 +87,14 @@ async def _policy(settings: Settings) -> Finding:
     check_policy(settings.policy, settings)
     fitted = "not fitted" if settings.policy.fitted is None else "fitted for these labels, models and this prompt"
     return Finding("policy", True, f"{settings.policy.id}, {fitted}")
+
+
+async def _prices(settings: Settings) -> Finding:
+    if settings.unpriced:
+        models = ", ".join(f"{place} ({model})" for place, model in settings.unpriced.items())
+        keys = "input_usd_per_million and output_usd_per_million"
+        return Finding("prices", False, f"none of {models}: its costs are null, and no sum holds them; set {keys}")
+    return Finding("prices", True, "of every model known")
 
 
 async def _topics(settings: Settings, names: Collection[str]) -> Finding:

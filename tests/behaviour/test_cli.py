@@ -322,6 +322,22 @@ class TestReview:
         assert "decided: " + label + " by ada" in hedgerow("review", "show", "high", "-c", config).out
         assert [row["ticket_id"] for row in hedgerow("review", "list", "--json", "-c", config).rows] == ["low"]
 
+    def test_no_label_fits(self, hedgerow: Hedgerow, config: Path) -> None:
+        self.fill(config)
+        hedgerow("topics", "create", "-c", config)
+        assert hedgerow("review", "decide", "high", "--none", "--by", "ada", "-c", config).out == (
+            "high: none of the labels\n"
+        )
+        result = Routed.model_validate(hedgerow("consume", "routed", "--json", "--max", 1, "-c", config).rows[0])
+        assert (result.label, result.reasons[-1], result.reviewer) == (None, "none_of_these", "ada")
+        assert "none of the labels  by human" in hedgerow("consume", "routed", "--max", 1, "-c", config).out
+        assert "1 waiting, 1 decided (1 as none of the labels)" in hedgerow("review", "list", "-c", config).out
+        assert "decided: none of the labels by ada" in hedgerow("review", "show", "high", "-c", config).out
+        for arguments in (("low",), ("low", "account", "--none")):
+            said = hedgerow("review", "decide", *arguments, "-c", config)
+            assert said.code == 2
+            assert "give a label, or --none if none fits" in said.err
+
     def test_what_cannot_be_decided_is_one_line(self, hedgerow: Hedgerow, config: Path) -> None:
         self.fill(config)
         first, second = load_settings(config).labels[:2]

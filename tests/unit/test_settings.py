@@ -208,7 +208,13 @@ class TestValues:
         assert "label" in text
 
     def test_a_model_without_a_price(self) -> None:
-        assert "no price for model 'mine'" in refusal(changed("tiers.big.model", "mine"))
+        unpriced = changed("tiers.big.model", "mine")
+        assert "no price is known of tiers.big (mine): set input_usd_per_million" in refusal(unpriced)
+        assert check_settings(unpriced | {"messages": {"write": 2}}, "x").unpriced == {"tiers.big": "mine"}
+        limited = unpriced | {"messages": {"write": 2}, "guards": {"max_usd_per_hour": 5}}
+        assert "guards.max_usd_per_hour needs the price of every model, and has none of tiers.big (mine)" in refusal(
+            limited
+        )
         priced = changed("tiers.big.model", "mine")
         priced["tiers"]["big"] |= {"input_usd_per_million": 1, "output_usd_per_million": 2}
         assert check_settings(priced, "x").tiers.big.price.output == 2
@@ -217,8 +223,12 @@ class TestValues:
         ("path", "value", "words"),
         [
             ("labels", ["refund", "Refund"], "differ only in case"),
-            ("tiers.big.model", "mine", "no price for model 'mine'"),
-            ("endpoints", [{"name": "a", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}], "no price for model"),
+            ("tiers.big.model", "mine", r"no price is known of tiers\.big \(mine\)"),
+            (
+                "endpoints",
+                [{"name": "a", "base_url": "http://127.0.0.1:1/v1", "model": "mine"}],
+                "no price is known of",
+            ),
             ("policy.perplexity", {}, "policy.perplexity needs the section perplexity"),
             ("broker.heartbeat_s", 10, r"broker.heartbeat_s \(10\) must be less"),
             ("worker.stall_limit_s", 5, r"worker.stall_limit_s \(5\) must be more"),

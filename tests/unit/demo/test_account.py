@@ -201,6 +201,7 @@ class TestReport:
             "out_of_scope": {"tickets": 1, "in_review": 1, "routed": 0},
             "dead_letter_reasons": {"not_json": 1},
             "alerts": {},
+            "none_of_these": 0,
             "escalations_over_budget": 0,
         }
 

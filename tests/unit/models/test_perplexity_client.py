@@ -185,9 +185,9 @@ def test_a_rule_that_nobody_measures_for_is_refused() -> None:
     assert check_settings(settings(), "file").perplexity is None
 
 
-def test_an_endpoint_for_perplexity_has_a_price_and_less_patience_than_the_handler() -> None:
+def test_an_endpoint_for_perplexity_has_less_patience_than_the_handler() -> None:
     endpoint = {"base_url": "http://model.test/v1", "model": "gpt-4o-mini"}
-    with pytest.raises(SettingsError, match="no price"):
-        check_settings(settings(perplexity={"endpoint": endpoint | {"model": "mine"}}), "file")
+    unpriced = settings(perplexity={"endpoint": endpoint | {"model": "mine"}}, messages={"write": 2})
+    assert check_settings(unpriced, "file").unpriced == {"perplexity.endpoint": "mine"}
     with pytest.raises(SettingsError, match=r"perplexity\.endpoint\.deadline_s"):
         check_settings(settings(perplexity={"endpoint": endpoint | {"deadline_s": 500.0}}), "file")

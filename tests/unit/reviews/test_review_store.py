@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from schemas import Call, Reason, Review, Ticket, Unscorable
+from schemas import Call, Reason, Review, Ticket, Unscorable, WireFormat
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.reviews.store import STORE_VERSION, Counts, ReviewStore
@@ -243,6 +243,29 @@ def test_a_second_decision_hears_who_decided_what(store: ReviewStore, label: str
         store.decide(review.review_id, label, by, "", 2)
     assert refused.value.decision == first
     assert store.unsent() == [first]
+
+
+def test_no_label_fits(store: ReviewStore) -> None:
+    for ticket_id in ("t-1", "t-2", "t-3"):
+        store.add(doubt(ticket_id))
+    decision = store.decide(Review.id_for("t-1"), None, "ann", "spam", 99)
+    store.decide(Review.id_for("t-2"), "billing", "ann", "", 99)
+    assert (decision.verdict.label, decision.routed.label) == (None, None)
+    assert decision.routed.reasons == (*doubt("t-1").reasons, "none_of_these")
+    counts = store.counts()
+    assert (counts.waiting, counts.decided, counts.none_of_these) == (1, 2, 1)
+    store.mark_sent(Review.id_for("t-1"))
+    assert store.counts() == counts
+    with pytest.raises(AlreadyDecided, match="none of the labels"):
+        store.decide(Review.id_for("t-1"), "billing", "bob", "", 100)
+
+
+def test_no_label_fits_is_refused_while_readers_know_no_such_result(url: str, open_store: Open) -> None:
+    store = open_store(url, wire=WireFormat(1))
+    store.add(doubt("t-1"))
+    with pytest.raises(DecisionRefused, match=r"set messages\.write: 2"):
+        store.decide(Review.id_for("t-1"), None, "ann", "", 99)
+    assert store.counts().waiting == 1
 
 
 def test_an_unknown_label_is_refused_with_the_known_ones(url: str, open_store: Open) -> None:

@@ -28,7 +28,10 @@ class Looks:
     async def at(self, store: ReviewStore, wall_ms: int) -> list[tuple[int, float]]:
         with pytest.raises(asyncio.CancelledError):
             await watch_queue(
-                store, lambda *numbers: self.shown.append(numbers), sleep=self.sleep, wall_ms=lambda: wall_ms
+                store,
+                lambda counts, oldest_s: self.shown.append((counts.waiting, oldest_s)),
+                sleep=self.sleep,
+                wall_ms=lambda: wall_ms,
             )
         return self.shown
 
