@@ -57,6 +57,7 @@ def config(embedded_broker: EmbeddedBroker, model_server: ModelServer, tmp_path:
         broker={"bootstrap": embedded_broker.bootstrap},
         labels=list(model_server.labels),
         tiers={"cheap": tier | {"model": "sandbox-cheap"}, "big": tier | {"model": "sandbox-big"}},
+        messages={"write": 2},
     )
 
 
@@ -402,7 +403,7 @@ class TestReview:
 
 class TestDoctor:
     NAMES = (
-        "settings", "compression", "broker", "policy", "topics", "cheap contract", "big contract", "review store",
+        "settings", "compression", "broker", "policy", "prices", "topics", "cheap contract", "big contract", "review store",
         "cheap model", "big model",
     )  # fmt: skip
 
@@ -422,11 +423,19 @@ class TestDoctor:
         assert "hedgerow topics create" in found["topics"].text
         assert "logprobs_null" in found["cheap model"].text
 
+    async def test_a_model_without_a_price_is_a_warning(self, config: Path) -> None:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+        mine = {"name": "mine", "base_url": values["tiers"]["big"]["base_url"], "model": "my-own"}
+        config.write_text(yaml.safe_dump(values | {"endpoints": [mine]}), encoding="utf-8")
+        found = {finding.name: finding async for finding in examine(config)}["prices"]
+        assert not found.ok
+        assert "none of endpoints.mine (my-own): its costs are null" in found.text
+
     def test_nothing_answers(self, hedgerow: Hedgerow, nowhere: Path) -> None:
         said = hedgerow("doctor", "-c", nowhere)
         assert said.code == 1
         starts = [line.split()[0] for line in said.out.splitlines()]
-        assert starts == ["ok", "ok", "FAIL", "ok", "ok", "ok", "ok", "FAIL", "FAIL"]
+        assert starts == ["ok", "ok", "FAIL", "ok", "ok", "ok", "ok", "ok", "FAIL", "FAIL"]
         assert said.err == ""
 
     @pytest.mark.parametrize(
