@@ -423,13 +423,13 @@ class TestDoctor:
         assert "hedgerow topics create" in found["topics"].text
         assert "logprobs_null" in found["cheap model"].text
 
-    async def test_a_model_without_a_price_is_a_warning(self, config: Path) -> None:
+    def test_a_model_without_a_price_is_a_warning(self, hedgerow: Hedgerow, config: Path) -> None:
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
         mine = {"name": "mine", "base_url": values["tiers"]["big"]["base_url"], "model": "my-own"}
         config.write_text(yaml.safe_dump(values | {"endpoints": [mine]}), encoding="utf-8")
-        found = {finding.name: finding async for finding in examine(config)}["prices"]
-        assert not found.ok
-        assert "none of endpoints.mine (my-own): its costs are null" in found.text
+        found = {row["name"]: row for row in hedgerow("doctor", "--json", "-c", config).rows}["prices"]
+        assert not found["ok"]
+        assert "none of endpoints.mine (my-own): its costs are null" in found["text"]
 
     def test_nothing_answers(self, hedgerow: Hedgerow, nowhere: Path) -> None:
         said = hedgerow("doctor", "-c", nowhere)
