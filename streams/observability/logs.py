@@ -1,16 +1,17 @@
-"""Logging: one structured line an event, with redaction of our own lines and of those of the libraries."""
+"""Logging: one line an event, ours and the libraries' alike: with its time, folded where it repeats, redacted."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Collection, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import stamina.instrumentation
 import structlog
 
 from streams.core.signal.redaction import Redaction, redact
+from streams.observability.folding import KAFKA_LIBRARIES, Folding
 
 
 class RedactedLines:
@@ -31,29 +32,39 @@ class RedactedLines:
         return value if redacted == text else redacted
 
 
-class RedactedRecords(logging.Formatter):
-    """A formatter for the standard library's log that redacts the finished text."""
-
-    def __init__(self, layout: str, kinds: Collection[Redaction]) -> None:
-        super().__init__(layout)
-        self._kinds = frozenset(kinds)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text, redacted."""
-        return redact(super().format(record), self._kinds)
+class _Handler(logging.StreamHandler[TextIO]):
+    """The one way out of every line."""
 
 
 def configure_logging(
     *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
 ) -> None:
-    """One structured line an event on standard error; the Kafka libraries speak up from the level ``libraries`` on.
+    """One line an event on standard error, with its time in UTC, whoever logs it; what repeats is folded.
 
-    What ``redact`` names is taken out of both.
+    The Kafka libraries speak up from the level ``libraries`` on. What ``redact`` names is taken out of every line.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(RedactedRecords("%(levelname)s %(name)s %(message)s", redact))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in ("aiokafka", "faust", "mode"):
+    stamp = structlog.processors.TimeStamper(fmt="iso")
+    handler = _Handler(sys.stderr)
+    handler.addFilter(Folding())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, stamp],
+            processors=[
+                _repeats,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                RedactedLines(redact),
+                structlog.processors.JSONRenderer()
+                if json
+                else structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    root.handlers = [*(each for each in root.handlers if not isinstance(each, _Handler)), handler]
+    logging.getLogger("streams").setLevel(level.upper())
+    for name in KAFKA_LIBRARIES:
         logging.getLogger(name).setLevel(libraries)
     # What it says at start about InitProducerId is how the embedded broker is told from Apache Kafka.
     logging.getLogger("aiokafka.producer.sender").setLevel(logging.CRITICAL)
@@ -63,12 +74,15 @@ def configure_logging(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            RedactedLines(redact),
-            structlog.processors.JSONRenderer()
-            if json
-            else structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
+            stamp,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def _repeats(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add how many lines like this one were left out since the last one."""
+    if repeated := getattr(line["_record"], "repeated", 0):
+        line["repeated"] = repeated
+    return line

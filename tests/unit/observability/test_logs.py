@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from streams.core.signal.perplexity import PerplexityRule
 from streams.errors import SettingsError
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
-from streams.observability.logs import RedactedLines, RedactedRecords
+from streams.observability.logs import RedactedLines
 from streams.settings import Settings, check_settings
 from streams.worker.start_checks import check_policy
 from streams.worker.worker import Worker
@@ -80,8 +79,3 @@ def test_a_line_keeps_what_is_no_text_and_its_time() -> None:
     redacted = RedactedLines(["email", "card", "phone"])(None, "info", {**line, "path": kept})
     assert redacted == {**line, "event": "from [email]", "path": kept}
     assert RedactedLines([])(None, "info", line) == line
-
-
-def test_a_record_of_a_library_is_redacted_as_it_is_written() -> None:
-    record = logging.LogRecord("faust", logging.ERROR, "x.py", 1, "call %s", ("+49 30 1234567",), None)
-    assert RedactedRecords("%(name)s %(message)s", ["phone"]).format(record) == "faust call [phone]"
