@@ -1,4 +1,4 @@
-"""Consumes routed labels with plain aiokafka, each result once.
+"""Consumes routed labels with plain aiokafka: each result once, and again when another one counts.
 
 python consume_routed.py BOOTSTRAP [TOPIC]
 """
@@ -8,13 +8,23 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
+
+Rank = tuple[int, int, bool, int]
+NOTHING: Rank = (-1, 0, False, 0)
+
+
+def rank(result: dict[str, Any]) -> Rank:
+    """Of two results of a ticket the higher one counts: a later text, a later re-run, a reviewer over a model."""
+    human = result["decided_by"] == "human"
+    return result.get("revision", 0), result.get("run", 0), human, result.get("decision", 0)
 
 
 async def main(bootstrap: str, topic: str = "routed") -> None:
     """Print ticket, label and who decided, until the process is ended."""
-    seen: set[str] = set()  # a real consumer keeps these with what it does: the same result may come twice
+    best: dict[str, Rank] = {}  # a real consumer keeps these with what it does: the same result may come twice
     async with AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
@@ -24,8 +34,9 @@ async def main(bootstrap: str, topic: str = "routed") -> None:
     ) as consumer:
         async for record in consumer:
             result = json.loads(record.value)
-            if result["result_id"] not in seen:
-                seen.add(result["result_id"])
+            place = rank(result)
+            if place > best.get(result["result_id"], NOTHING):
+                best[result["result_id"]] = place
                 print(result["ticket_id"], result["label"], result["decided_by"], flush=True)
 
 

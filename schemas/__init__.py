@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, stable_id
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
+from schemas.rank import Rank, rank
 from schemas.registry import TOPICS, Topic, topic_of
 from schemas.results import NONE_OF_THESE, CallSummary, DeadLetter, DecidedBy, Review, Routed, Verdict
 from schemas.signal import Reason, Scored, Signal, Unscorable
@@ -47,6 +48,7 @@ __all__ = [
     "NoPerplexity",
     "Perplexity",
     "Probe",
+    "Rank",
     "Reason",
     "Review",
     "Routed",
@@ -62,6 +64,7 @@ __all__ = [
     "Unscorable",
     "Verdict",
     "WireFormat",
+    "rank",
     "run_of",
     "stable_id",
     "topic_of",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
+from schemas import Rank, Review, Routed, Verdict
+from schemas import rank as rank_of
 from streams.cli.message_lines import line_of_record
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
@@ -32,7 +35,10 @@ def consume(
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="Number of seconds after which to end")] = None,
     latest: Annotated[bool, typer.Option(help="Print only messages that arrive from now on")] = False,
     unique: Annotated[
-        bool, typer.Option(help="Print each id once, as a consumer sees it that removes duplicates")
+        bool, typer.Option(help="Print one message of each id, the one that counts, and end at the topic's end")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option(help="With --unique: go on after the end, and print an id again once another message counts")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,42 +46,101 @@ def consume(
 
     Times are in UTC. --json prints each message as it was sent.
     """
+    if follow and not unique:
+        raise typer.BadParameter("--follow goes with --unique; without it consume follows a topic anyway")
     until = math.inf if seconds is None else time.monotonic() + seconds
-    run(_consume(topic, config, limit, wait, until, latest=latest, unique=unique, as_json=as_json))
+    bounds = _Bounds(limit, wait, until)
+    run(_consume(topic, config, bounds, latest=latest, unique=unique, follow=follow or latest, as_json=as_json))
+
+
+@dataclass
+class _Bounds:
+    """When to end: after ``limit`` printed lines, ``wait_s`` without one, or at ``until`` (seconds of the monotonic clock)."""
+
+    limit: int | None
+    wait_s: float | None
+    until: float
+    _printed: int = 0
+    _last: float = field(default_factory=time.monotonic)
+
+    def print(self, text: str) -> None:
+        """Print a line, unless there were enough."""
+        if self._printed != self.limit:
+            print(text, flush=True)
+            self._printed += 1
+            self._last = time.monotonic()
+
+    @property
+    def reached(self) -> bool:
+        """Whether to end now."""
+        quiet = math.inf if self.wait_s is None else self._last + self.wait_s
+        return self._printed == self.limit or time.monotonic() >= min(self.until, quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class _Winner:
+    """The message that counts for an id: its rank if it has one, its bytes, and its line."""
+
+    rank: Rank | None
+    value: bytes | None
+    line: str
+
+
+class _Winners:
+    """The message that counts for each id: the one of the highest rank, of equals the last; without ranks the first."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._by_id: dict[str, _Winner] = {}
+
+    def take(self, record: ConsumerRecord, line: str) -> bool:
+        """Return whether this message counts from now on, and says something else than the one before."""
+        identity, rank = _identity(record), _rank(record, self._prefix)
+        before = self._by_id.get(identity)
+        if before is not None and (rank is None or before.rank is None or rank < before.rank):
+            return False
+        self._by_id.pop(identity, None)  # so that they stand in the order in which they came
+        self._by_id[identity] = _Winner(rank, record.value, line)
+        return before is None or before.value != record.value
+
+    def lines(self) -> list[str]:
+        """Return the line of each."""
+        return [winner.line for winner in self._by_id.values()]
 
 
 async def _consume(
-    topic: str,
-    config: Config,
-    limit: int | None,
-    wait: float | None,
-    until: float,
-    *,
-    latest: bool,
-    unique: bool,
-    as_json: bool,
+    topic: str, config: Config, bounds: _Bounds, *, latest: bool, unique: bool, follow: bool, as_json: bool
 ) -> None:
-    from streams.kafka.readers import reader
+    from streams.kafka.readers import reader, to_the_end
     from streams.settings import load_settings
 
     settings = load_settings(config)
     prefix, width = settings.topics.prefix, width_of(Console())
-    seen: set[str] = set()
-    printed = 0
-    last = time.monotonic()
+    winners = _Winners(prefix)
+
+    def line(record: ConsumerRecord) -> str:
+        return _json_line(record) if as_json else line_of_record(record, prefix, width)
+
     async with reader([topic], settings.broker.connection, prefix=prefix, latest=latest) as consumer:
-        while time.monotonic() < min(until, math.inf if wait is None else last + wait):
+        if unique and not latest:
+            async for record in to_the_end(consumer):
+                winners.take(record, line(record))
+            for text in winners.lines():
+                bounds.print(text)
+        while (follow or not unique) and not bounds.reached:
             batches = await consumer.getmany(timeout_ms=200)
             for record in (record for records in batches.values() for record in records):
-                identity = _identity(record)
-                if unique and identity in seen:
-                    continue
-                seen.add(identity)
-                print(_json_line(record) if as_json else line_of_record(record, prefix, width), flush=True)
-                last = time.monotonic()
-                printed += 1
-                if printed == limit:
-                    return
+                text = line(record)
+                if not unique or winners.take(record, text):
+                    bounds.print(text)
+
+
+def _rank(record: ConsumerRecord, prefix: str) -> Rank | None:
+    """Return the rank among the messages of one id; None for messages of which the first one counts."""
+    from streams.kafka.readers import decode
+
+    message = decode(record, prefix)
+    return rank_of(message) if isinstance(message, Routed | Review | Verdict) else None
 
 
 def _identity(record: ConsumerRecord) -> str:

@@ -9,7 +9,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from schemas import Call, Routed, Scored
+from schemas import Call, Routed, Scored, rank
 from streams.cli.login import login_name
 from streams.cli.message_lines import label_text, time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
@@ -180,13 +180,16 @@ def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
 
 
 async def _find_routed(settings: Settings, ticket: str) -> tuple[Routed, int] | None:
-    """Return a ticket's latest result and when it was sent (Unix time, milliseconds)."""
+    """Return the result of a ticket that counts, and when it was sent (Unix time, milliseconds)."""
     from streams.kafka.readers import decode, reader, to_the_end
 
-    prefix, key, found = settings.topics.prefix, ticket.encode("utf-8", "surrogatepass"), None
+    prefix, key = settings.topics.prefix, ticket.encode("utf-8", "surrogatepass")
+    found: tuple[Routed, int] | None = None
     async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
-            if record.key == key and isinstance(message := decode(record, prefix), Routed):
+            if record.key != key or not isinstance(message := decode(record, prefix), Routed):
+                continue
+            if found is None or rank(message) >= rank(found[0]):
                 found = message, record.timestamp
     return found
 

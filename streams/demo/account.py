@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from schemas import (
     Alert,
@@ -18,10 +19,13 @@ from schemas import (
     Routed,
     Scored,
     Ticket,
+    rank,
     total_usd,
 )
 from streams.core.policy.reasons import DecisionReason
 from streams.kafka.produce import Sent
+
+M = TypeVar("M", Routed, Review)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,10 @@ class Row:
 
 @dataclass
 class Account:
-    """What became of the rows, message by message. ``results`` holds the distinct outcomes of each ticket."""
+    """What became of the rows, message by message. ``results`` holds the distinct outcomes of each ticket.
+
+    ``routed`` and ``reviews`` hold the message that counts.
+    """
 
     rows: Sequence[Row]
     results: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
@@ -108,8 +115,15 @@ class Account:
 
     @property
     def in_review(self) -> set[str]:
-        """Tickets that wait for a reviewer. One that a redelivery answered twice may be routed as well, and has ended."""
-        return self.reviews.keys() - self.routed.keys() - self.dead.keys()
+        """Tickets that wait for a reviewer. One that a redelivery answered twice may be routed as well, and has ended.
+
+        A result of an earlier text, or of an earlier run, ends nothing.
+        """
+        return {key for key in self.reviews.keys() - self.dead.keys() if not self._is_routed_since(key)}
+
+    def _is_routed_since(self, key: str) -> bool:
+        routed, review = self.routed.get(key), rank(self.reviews[key])
+        return routed is not None and rank(routed)[:2] >= review[:2]
 
     def see(self, message: Message) -> None:
         """Take note of one message from a topic."""
@@ -121,7 +135,7 @@ class Account:
             self._routed(message)
         elif isinstance(message, Review):
             self._end(f"ticket {message.ticket_id}", "review", message.review_id)
-            self.reviews.setdefault(f"ticket {message.ticket_id}", message)
+            _keep(self.reviews, f"ticket {message.ticket_id}", message)
         elif isinstance(message, DeadLetter):
             self._dead(message)
         elif isinstance(message, Alert):
@@ -130,7 +144,7 @@ class Account:
     def _routed(self, message: Routed) -> None:
         key = f"ticket {message.ticket_id}"
         self._end(key, "routed", message.result_id)
-        self.routed.setdefault(key, message)
+        _keep(self.routed, key, message)
         if message.decided_by != "human" and not (message.calls and isinstance(message.calls[-1].signal, Scored)):
             self.unscored_accepts += 1
 
@@ -158,3 +172,9 @@ class Account:
     def cost_usd(self) -> float | None:
         """What all calls together cost, USD; None if the cost of one is unknown."""
         return total_usd(call.cost_usd for key in self.results for call in self.calls(key))
+
+
+def _keep(kept: dict[str, M], key: str, message: M) -> None:
+    """Keep the message that counts."""
+    if key not in kept or rank(message) >= rank(kept[key]):
+        kept[key] = message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -261,6 +262,47 @@ class TestProduceAndConsume:
         assert len(hedgerow("consume", "routed", "--max", 3, "-c", config).out.splitlines()) == 3
         once = hedgerow("consume", "routed", "--unique", "--json", "--wait", 2, "-c", config)
         assert sorted(row["result_id"] for row in once.rows) == ["other", "r"]
+
+    @pytest.mark.parametrize("last", ["person", "model"])
+    def test_of_a_reviewers_decision_and_a_models_answer_the_decision_is_printed(
+        self, hedgerow: Hedgerow, config: Path, last: str
+    ) -> None:
+        hedgerow("topics", "create", "-c", config)
+        model, person = routed("t", label="account"), routed("t", label="refund", decided_by="human", decision=1)
+        sent = [model, model, person] if last == "person" else [model, person, model]
+        run_apart(published(load_settings(config), *sent, routed("other")))
+        said = hedgerow("consume", "routed", "--unique", "--json", "-c", config)
+        assert (said.code, {row["ticket_id"]: row["label"] for row in said.rows}) == (
+            0,
+            {"t": "refund", "other": "refund"},
+        )
+        assert len(said.rows) == 2
+
+    def test_a_changed_winner_is_printed_again_if_a_topic_is_followed(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        first, later = routed("t", label="account"), routed("t", label="refund", revision=2)
+        settings = load_settings(config)
+        run_apart(published(settings, first))
+
+        async def follow() -> list[Any]:
+            command = [sys.executable, "-m", "streams.cli", "consume", "routed", "--unique", "--follow", "--json"]
+            process = await asyncio.create_subprocess_exec(
+                *command, "--max", "2", "-c", str(config), stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            rows = [json.loads(await process.stdout.readline())]
+            # Neither the same again nor what counts less changes anything.
+            await published(settings, first, routed("t", label="billing", revision=1), later, first)
+            rows += [json.loads(line) for line in (await process.communicate())[0].splitlines()]
+            assert process.returncode == 0
+            return [row["label"] for row in rows]
+
+        assert run_apart(follow()) == ["account", "refund"]
+
+    def test_follow_alone_is_refused(self, hedgerow: Hedgerow, config: Path) -> None:
+        said = hedgerow("consume", "routed", "--follow", "-c", config)
+        assert said.code == 2
+        assert "--follow goes with --unique" in said.err
 
 
 async def unchecked(settings: Settings, *rows: bytes) -> None:

@@ -32,6 +32,7 @@ from schemas import (
     Unscorable,
     Verdict,
     WireFormat,
+    rank,
     run_of,
     stable_id,
     topic_of,
@@ -489,6 +490,26 @@ class TestWireFormat:
             else:
                 assert read.summary == ()
         assert sizes["full"] > sizes["summary"] > sizes["none"]
+
+
+class TestRank:
+    def test_a_later_text_counts_more_then_a_later_run_then_a_person_then_a_correction(self) -> None:
+        human = {"decided_by": "human"}
+        rising = [
+            routed(),
+            routed(**human),
+            routed(**human, decision=1),
+            routed(**human, decision=2),
+            routed(run=1),
+            routed(run=1, **human, decision=1),
+            routed(revision=1),
+            routed(revision=1, run=1),
+            routed(revision=2),
+        ]
+        ranks = [rank(result) for result in rising]
+        assert ranks == sorted(set(ranks))
+        assert rank(routed()) == rank(routed(decided_by="big")) == rank(review())
+        assert rank(verdict(decision=2)) == rank(routed(**human, decision=2))
 
 
 class TestNewInVersion2:

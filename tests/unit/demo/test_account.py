@@ -69,6 +69,22 @@ class TestOutcomes:
         assert (account.settled, account.lost, account.complete, account.duplicates) == (4, 0, True, 0)
         assert set(account.dead) == {"row 3", "ticket c"}
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_the_result_that_counts_is_kept_in_whichever_order_they_come(self, order: int) -> None:
+        account = account_of("a")
+        for message in [routed("a"), routed("a", label="account", decided_by="human", decision=1)][::order]:
+            account.see(message)
+        assert account.routed["ticket a"].label == "account"
+        assert account.duplicates == 0
+
+    def test_a_result_of_an_earlier_text_does_not_end_a_review_of_a_later_one(self) -> None:
+        account = account_of("a")
+        account.see(review("a", revision=2))
+        account.see(routed("a", revision=1))
+        assert account.in_review == {"ticket a"}
+        account.see(routed("a", revision=2))
+        assert account.in_review == set()
+
     def test_steps_on_the_way_are_no_ends(self) -> None:
         account = account_of("t-1")
         account.see(classification())
@@ -81,7 +97,7 @@ class TestOutcomes:
         for message in (routed("a"), routed("a", decided_by="big"), review("b"), review("b")):
             account.see(message)
         assert (account.duplicates, account.redelivered) == (0, 2)
-        assert account.routed["ticket a"].decided_by == "cheap"
+        assert account.routed["ticket a"].decided_by == "big"
 
     def test_a_review_beside_a_result_is_no_end(self) -> None:
         account = account_of("a")
