@@ -30,7 +30,7 @@ from schemas.base import (
     Value,
 )
 from schemas.perplexity import Perplexity
-from schemas.signal import Signal
+from schemas.signal import Probability, Signal
 
 Tier = Literal["cheap", "big"]
 
@@ -147,6 +147,19 @@ class TextPerplexity(Value):
     attempts: tuple[Attempt, ...] = ()
 
 
+#: 1 - cosine similarity.
+Distance = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+
+
+class ShownExample(Value):
+    """A labelled ticket that stood in the prompt as an example."""
+
+    id: Name
+    """In the memory."""
+    similarity: Annotated[float, Field(ge=-1.001, le=1.001, allow_inf_nan=False)]
+    """Cosine of its embedding and the ticket's; rounding may carry it a little past 1."""
+
+
 class Call(Value):
     """Everything one tier answered about one ticket, with every attempt that was made."""
 
@@ -162,6 +175,15 @@ class Call(Value):
     attempts: tuple[Attempt, ...] = ()
     perplexity: TextPerplexity | None = None
     """Of the ticket's text, if an endpoint for that is configured; asked alongside the cheap tier's call."""
+    novelty: Distance | None = None
+    """How unlike the ticket is to every labelled one: 1 less the mean cosine similarity to the nearest. None without a
+    memory."""
+    neighbour_label: Name | None = None
+    """The label that most of the nearest labelled tickets have."""
+    neighbour_share: Probability | None = None
+    """The share of the nearest labelled tickets that have it."""
+    shown: tuple[ShownExample, ...] = ()
+    """The examples in the prompt, the nearest last."""
 
     @property
     def cost_usd(self) -> float | None:
@@ -173,10 +195,6 @@ class Call(Value):
     def latency_ms(self) -> float:
         """Time spent in all attempts together, milliseconds."""
         return sum(attempt.latency_ms for attempt in self.attempts)
-
-
-#: 1 - cosine similarity.
-Distance = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 
 class Neighbour(Value):

@@ -12,9 +12,12 @@ from typing import Self
 
 from schemas import Call, InvalidMessage, Reason, Ticket, Unscorable
 from streams.core.calibration.records import Record, read_record
+from streams.core.memory.recall import Recalled
+from streams.core.policy.fitted import FittedMemory
 from streams.errors import SettingsError
 from streams.files import UTF_8, encoding_of, numbered_lines
 from streams.kafka.ticket_rows import Fault
+from streams.memory.memory import Memory
 from streams.models.classifier import ModelClient
 
 
@@ -113,19 +116,25 @@ async def evaluate(
     cheap: ModelClient,
     big: ModelClient,
     file: RecordFile,
+    memory: Memory | None = None,
     *,
     progress: Callable[[], None] = lambda: None,
 ) -> int:
     """Ask about every ticket that the file does not hold yet; return how many got no answer and are left for later.
 
-    ``progress`` is called after each ticket. Raises SettingsError if the file holds answers of another model or to
-    another prompt, and StopWorker for a key or model that an endpoint does not know.
+    With a ``memory``, each ticket is asked about with the examples most like it. ``progress`` is called after each
+    ticket. Raises SettingsError if the file holds answers of another model, to another prompt or with another memory,
+    and StopWorker for a key or model that an endpoint does not know.
     """
     for client in (cheap, big):
         _refuse_others(file.records, client)
+    fitted = None if memory is None else memory.fitted
+    _refuse_other_memory(file.records, fitted)
     known = {record.ticket.ticket_id for record in file.records}
-    waiting = iter([ticket for ticket in tickets if ticket.ticket_id not in known])
-    workers = [asyncio.create_task(_work(waiting, cheap, big, file, progress)) for _ in range(_IN_FLIGHT)]
+    left = [ticket for ticket in tickets if ticket.ticket_id not in known]
+    recalled = [Recalled()] * len(left) if memory is None else await memory.recall(left)
+    waiting = zip(left, recalled, strict=True)
+    workers = [asyncio.create_task(_work(waiting, cheap, big, fitted, file, progress)) for _ in range(_IN_FLIGHT)]
     try:
         return sum(await asyncio.gather(*workers))
     finally:
@@ -135,13 +144,18 @@ async def evaluate(
 
 
 async def _work(
-    waiting: Iterator[Ticket], cheap: ModelClient, big: ModelClient, file: RecordFile, progress: Callable[[], None]
+    waiting: Iterator[tuple[Ticket, Recalled]],
+    cheap: ModelClient,
+    big: ModelClient,
+    memory: FittedMemory | None,
+    file: RecordFile,
+    progress: Callable[[], None],
 ) -> int:
     unanswered = 0
-    for ticket in waiting:
-        one, other = await asyncio.gather(cheap.ask(ticket.text), big.ask(ticket.text))
+    for ticket, recalled in waiting:
+        one, other = await asyncio.gather(cheap.ask(ticket.text, recalled), big.ask(ticket.text, recalled))
         if _answered(one) and _answered(other):
-            file.add(Record(ticket=ticket, cheap=one, big=other))
+            file.add(Record(ticket=ticket, cheap=one, big=other, memory=memory))
         else:
             unanswered += 1
         progress()
@@ -161,3 +175,20 @@ def _refuse_others(records: Sequence[Record], client: ModelClient) -> None:
                 f"the record file holds answers of {call.model_asked} to the prompt {call.prompt_hash}, not of "
                 f"{client.endpoint.model} to {client.prompt_hash} ({client.tier} tier): name another file"
             )
+
+
+def _refuse_other_memory(records: Sequence[Record], wanted: FittedMemory | None) -> None:
+    """The size may differ: a memory grows while records are made."""
+    for found in {record.memory for record in records}:
+        if _rule(found) != _rule(wanted):
+            raise SettingsError(f"the record file holds answers {_with(found)}, not {_with(wanted)}: name another file")
+
+
+def _rule(memory: FittedMemory | None) -> tuple[str, int] | None:
+    return None if memory is None else (memory.embedding_model, memory.examples)
+
+
+def _with(memory: FittedMemory | None) -> str:
+    if memory is None:
+        return "without a memory"
+    return f"with a memory of {memory.embedding_model} that shows {memory.examples} examples"

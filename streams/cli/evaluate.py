@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,10 @@ from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from streams.core.policy.policy import Policy
+    from streams.core.signal.instructions import Prompt
+    from streams.core.signal.redaction import Redaction
     from streams.evaluation import RecordFile, Tickets
+    from streams.memory.memory import Memory
     from streams.sandbox.model_kinds import ModelKind
     from streams.settings import Settings
 
@@ -43,6 +46,13 @@ def evaluate(
     policy: Annotated[
         Path | None, typer.Option(help="Policy file for the figures (default: that of the settings)")
     ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of labelled tickets {text, label?, ticket_id?} to show the models examples from"),
+    ] = None,
+    examples: Annotated[
+        int, typer.Option(min=0, max=32, help="Maximum number of examples in a prompt, with --memory")
+    ] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,
     models: Models = "trained",
     seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
@@ -60,9 +70,10 @@ def evaluate(
     rows = read_tickets(row for _, row in read_ticket_rows(tickets, limit))
     if not rows.tickets:
         raise SettingsError(f"tickets file {tickets}: no tickets, {rows.invalid} invalid rows")
+    remembered = None if memory is None else _Remembered(memory, examples)
     with RecordFile(record) as file:
         before = len(file.records)
-        used, unanswered = run(_evaluate(rows, file, config, train, given, models, seed))
+        used, unanswered = run(_evaluate(rows, file, config, train, given, models, seed, remembered))
         wanted = {ticket.ticket_id for ticket in rows.tickets}
         records = [one for one in file.records if one.ticket.ticket_id in wanted]
         figures: dict[str, Any] = {
@@ -90,40 +101,72 @@ async def _evaluate(
     policy: Policy | None,
     models: ModelKind,
     seed: int,
+    remembered: _Remembered | None,
 ) -> tuple[Policy, int]:
     """Ask, and return the policy for the figures with how many tickets got no answer."""
     from streams.evaluation import evaluate as ask_both
     from streams.models.classifier import ModelClient
 
     async with _settings(config, train, models, seed) as settings:
-        used = _figures_policy(settings, policy)
-        labels = settings.label_set
-        with Progress(
-            *Progress.get_default_columns(),
-            MofNCompleteColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        ) as bar:
+        memory = None
+        prompt, labels = settings.prompt, settings.label_set
+        with _progress() as bar:
+            if remembered is not None:
+                memory = await remembered.memory(labels.labels, settings.redact, bar)
+                prompt = memory.prompt(prompt)
+            used = _figures_policy(settings, prompt, policy)
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
-                ModelClient("cheap", settings.tiers.cheap, labels, prompt=settings.prompt) as cheap,
-                ModelClient("big", settings.tiers.big, labels, prompt=settings.prompt) as big,
+                ModelClient("cheap", settings.tiers.cheap, labels, prompt=prompt) as cheap,
+                ModelClient("big", settings.tiers.big, labels, prompt=prompt) as big,
             ):
-                unanswered = await ask_both(rows.tickets, cheap, big, file, progress=lambda: bar.advance(task))
+                unanswered = await ask_both(rows.tickets, cheap, big, file, memory, progress=lambda: bar.advance(task))
     return used, unanswered
 
 
-def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
+class _Remembered:
+    """The memory that the command line asks for; made at once, so that a missing extra is said before anything starts."""
+
+    def __init__(self, path: Path, examples: int) -> None:
+        from streams.memory.embedding_cache import CachedEmbedder
+        from streams.memory.minilm import MiniLM
+        from streams.sandbox.cache import cache_root
+
+        self._path, self._examples = path, examples
+        self._embedder = CachedEmbedder(MiniLM(threads=0), cache_root())
+
+    async def memory(self, labels: Sequence[str], redactions: Sequence[Redaction], bar: Progress) -> Memory:
+        """Read the file and embed its texts; raises SettingsError for a file that holds anything else."""
+        from streams.memory.labelled_file import read_examples
+        from streams.memory.memory import Memory
+
+        read = read_examples(self._path, labels, redactions)
+        task = bar.add_task("embedding the memory", total=len(read))
+        return await Memory.of(
+            read, self._embedder, self._examples, redactions, progress=lambda count: bar.advance(task, count)
+        )
+
+
+def _progress() -> Progress:
+    return Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _figures_policy(settings: Settings, prompt: Prompt, given: Policy | None) -> Policy:
     """Return the policy for the figures: the one given, which must fit, or the settings' own if it does."""
     from streams.core.policy.policy import Policy
     from streams.worker.start_checks import check_policy
 
     if given is not None:
-        check_policy(given, settings)
+        check_policy(given, settings, prompt)
         return given
     try:
-        check_policy(settings.policy, settings)
+        check_policy(settings.policy, settings, prompt)
     except SettingsError:
         # A new model is evaluated in order to be calibrated: the policy of the old one is no reason to refuse that.
         return Policy()

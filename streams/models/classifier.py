@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 import orjson
 
-from schemas import Attempt, Call, Reason, Tier, Unscorable
+from schemas import Attempt, Call, Reason, ShownExample, Tier, Unscorable
+from streams.core.memory.recall import NearExample, Recalled
 from streams.core.signal.instructions import Prompt
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.score import score
@@ -20,13 +22,14 @@ from streams.models.prices import cost_of
 PATH = "/chat/completions"
 _MAX_ANSWER = 1_000
 _TRIAL_TEXT = "Hello, does this work?"
+_NOTHING = Recalled()
 
 
-def chat_request(endpoint: Endpoint, prompt: Prompt, text: str) -> dict[str, Any]:
+def chat_request(endpoint: Endpoint, prompt: Prompt, text: str, shown: Sequence[NearExample] = ()) -> dict[str, Any]:
     """Return the request body for one ticket's text, redacted, as it is sent to ``PATH`` below the base URL."""
     return {
         "model": endpoint.model,
-        "messages": prompt.messages(text),
+        "messages": prompt.messages(text, shown),
         "logprobs": True,
         "top_logprobs": endpoint.top_logprobs,
         "temperature": endpoint.temperature,
@@ -67,7 +70,7 @@ class ModelClient:
 
     @property
     def prompt_hash(self) -> str:
-        """Of the system message and the redactions."""
+        """Of everything in a prompt but the ticket and the examples that were found for it."""
         return self._prompt.hash
 
     async def __aenter__(self) -> Self:
@@ -88,24 +91,39 @@ class ModelClient:
 
     async def try_out(self) -> Call:
         """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
-        return await self._ask(_TRIAL_TEXT, attempts=1)
+        return await self._ask(_TRIAL_TEXT, _NOTHING, attempts=1)
 
-    async def ask(self, text: str) -> Call:
+    async def ask(self, text: str, recalled: Recalled = _NOTHING) -> Call:
         """Ask about one ticket's text and return the call, with every attempt, whatever came of it.
+
+        ``recalled`` is what the memory says of the ticket: its examples stand in the prompt, its numbers in the call.
 
         A failure that does not pass within the attempts and the deadline is a call without an answer: the policy knows
         what to do with those. Raises StopWorker for a key or a model that the endpoint does not know.
         """
-        return await self._ask(text, self.endpoint.attempts)
+        call = await self._ask(text, recalled, self.endpoint.attempts)
+        if recalled == _NOTHING:
+            return call
+        numbers = {
+            "novelty": recalled.novelty,
+            "neighbour_label": recalled.neighbour_label,
+            "neighbour_share": recalled.neighbour_share,
+            "shown": tuple(ShownExample(id=one.example.id, similarity=one.similarity) for one in recalled.shown),
+        }
+        return call.model_copy(update=numbers)
 
-    async def _ask(self, text: str, attempts: int) -> Call:
-        body = orjson.dumps(chat_request(self.endpoint, self._prompt, text))
-        answered = await self._exchange.send(PATH, body, attempts=attempts)
+    async def _ask(self, text: str, recalled: Recalled, attempts: int) -> Call:
+        request = chat_request(self.endpoint, self._prompt, text, recalled.shown)
+        answered = await self._exchange.send(PATH, orjson.dumps(request), attempts=attempts)
         if isinstance(answered, Unanswered):
             return self._unanswered(answered.failed, answered.reason, answered.detail)
         reading = score(answered.content, self._labels)
         known = reading.prompt_tokens is not None and reading.completion_tokens is not None
-        prompt_tokens = _tokens(self._prompt.system + text) if reading.prompt_tokens is None else reading.prompt_tokens
+        prompt_tokens = (
+            sum(_tokens(message["content"]) for message in request["messages"])
+            if reading.prompt_tokens is None
+            else reading.prompt_tokens
+        )
         completion_tokens = (
             _tokens(reading.text or "") if reading.completion_tokens is None else reading.completion_tokens
         )

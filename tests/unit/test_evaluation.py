@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 
 from schemas import Call, Reason, Ticket, Tier
+from streams.core.memory.recall import Recalled
 from streams.errors import SettingsError, StopWorker
 from streams.evaluation import RecordFile, evaluate, read_records, read_tickets
 from streams.models.classifier import ModelClient
+from tests.support.memories import memory_of
 from tests.support.messages import call, ticket, unscorable
 
 
@@ -21,11 +23,13 @@ class Client:
         self.endpoint = type("Endpoint", (), {"model": f"{tier}-model"})()
         self.prompt_hash = "0123456789ab"
         self.asked: list[str] = []
+        self.recalled: list[Recalled] = []
         self.most_at_once = self._at_once = 0
         self._fails_on, self._stops_on = fails_on, stops_on
 
-    async def ask(self, text: str) -> Call:
+    async def ask(self, text: str, recalled: Recalled) -> Call:
         self.asked.append(text)
+        self.recalled.append(recalled)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         await asyncio.sleep(0)
@@ -75,7 +79,7 @@ async def test_a_ticket_without_an_answer_is_left_for_the_next_time(tmp_path: Pa
 
 async def test_an_unscorable_answer_is_an_answer(tmp_path: Path) -> None:
     class Blind(Client):
-        async def ask(self, text: str) -> Call:
+        async def ask(self, text: str, recalled: Recalled) -> Call:
             return call(self.tier, unscorable(Reason.LOGPROBS_NULL))
 
     assert await ask(tmp_path / "r", Blind("cheap"), Client("big"), TICKETS[:3]) == 0
@@ -112,3 +116,22 @@ def test_rows_that_are_no_tickets_and_repeated_ids_are_counted() -> None:
     good = [each.model_dump_json().encode() for each in TICKETS[:3]]
     found = read_tickets([*good, b"no json", b'{"ticket_id": "x", "text": " "}', good[0]])
     assert (found.tickets, found.invalid, found.repeated) == (TICKETS[:3], 2, 1)
+
+
+async def test_both_tiers_are_shown_the_same_examples_and_the_records_name_the_memory(tmp_path: Path) -> None:
+    cheap, big = Client("cheap"), Client("big")
+    memory = await memory_of({"text 1": "refund", "text 2": "account"}, shown=1)
+    await ask(tmp_path / "r", cheap, big, TICKETS[:3], memory=memory)
+    assert cheap.recalled == big.recalled == await memory.recall(TICKETS[:3])
+    assert [len(recalled.shown) for recalled in cheap.recalled] == [1, 1, 1]
+    assert {row.memory for row in read_records(tmp_path / "r")} == {memory.fitted}
+
+
+async def test_a_file_of_another_memory_is_refused_and_a_larger_one_is_not(tmp_path: Path) -> None:
+    few = await memory_of({"text 1": "refund"}, shown=0)
+    await ask(tmp_path / "r", Client("cheap"), Client("big"), TICKETS[:2], memory=few)
+    for other in (None, await memory_of({"text 1": "refund"}, shown=2)):
+        with pytest.raises(SettingsError, match=r"answers with a memory of letters that shows 0 examples, not with"):
+            await ask(tmp_path / "r", Client("cheap"), Client("big"), memory=other)
+    more = await memory_of({"text 1": "refund", "text 2": "account"}, shown=0)
+    assert await ask(tmp_path / "r", Client("cheap"), Client("big"), TICKETS[:4], memory=more) == 0

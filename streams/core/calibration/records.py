@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from schemas import Call, Scored, Ticket, Tier, stable_id
 from schemas.base import Value
-from streams.core.policy.fitted import Fitted, FittedTier, refuse_other_reading
+from streams.core.policy.fitted import Fitted, FittedMemory, FittedTier, refuse_other_reading
 from streams.errors import SettingsError
 
 
@@ -19,6 +19,8 @@ class Record(Value):
     ticket: Ticket
     cheap: Call
     big: Call
+    memory: FittedMemory | None = None
+    """The memory that both calls were made with; None: without one."""
 
     @property
     def gold(self) -> str | None:

@@ -33,6 +33,16 @@ class FittedTier(_Section):
     prompt_hash: str
 
 
+class FittedMemory(_Section):
+    """The memory that answers were recorded with."""
+
+    embedding_model: str
+    examples: Annotated[int, Field(ge=0)]
+    """How many examples a prompt held at most."""
+    size: Annotated[int, Field(ge=0)]
+    """How many examples the memory had."""
+
+
 class Promise(_Section):
     """What was asked of the policy when it was chosen."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from streams.sandbox.model_server.tokens import Decoding
@@ -47,6 +48,8 @@ class ChatRequest:
     decoding: Decoding
     system: str = ""
     """The text of the system and developer messages."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Earlier messages of the user that the assistant answered, each with the answer, in their order."""
 
     @classmethod
     def parse(cls, body: object) -> ChatRequest:
@@ -71,6 +74,7 @@ class ChatRequest:
             logprobs=logprobs,
             decoding=_decoding(fields, top, _integer(fields, limit, _DEFAULT_MAX_TOKENS, least=1)),
             system="\n".join(text for role, text in contents if role in _INSTRUCTING),
+            examples=_examples(contents),
         )
 
 
@@ -102,6 +106,16 @@ class CompletionRequest:
             echo=_flag(fields, "echo"),
             decoding=_decoding(fields, logprobs or 0, _integer(fields, "max_tokens", _DEFAULT_MAX_TOKENS)),
         )
+
+
+def _examples(contents: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return what the user said before the last user message and was answered, each with the answer."""
+    last = max(place for place, (role, _) in enumerate(contents) if role == "user")
+    return tuple(
+        (said, answered)
+        for (role, said), (next_role, answered) in pairwise(contents[:last])
+        if (role, next_role) == ("user", "assistant") and answered
+    )
 
 
 def _object(body: object) -> Mapping[str, Any]:

@@ -13,10 +13,11 @@ from streams.sandbox.model_server.classifiers import TextClassifier
 from streams.sandbox.model_server.codes import codes
 from streams.sandbox.model_server.described import BIG_SHARPNESS, CHEAP_SHARPNESS, described_classifier, stems
 from streams.sandbox.model_server.features import words
+from streams.sandbox.model_server.in_context import leaning
 from streams.sandbox.model_server.ngram import NgramModel, text_tokens
 from streams.sandbox.model_server.requests import ChatRequest, CompletionRequest, RequestRefused
 from streams.sandbox.model_server.served import BIG, CHEAP, DATE, DRIFT_SEED
-from streams.sandbox.model_server.tokens import Answer, Decoding, OutputLayer
+from streams.sandbox.model_server.tokens import OutputLayer
 from streams.sandbox.model_server.training import TrainedModels
 from streams.sandbox.model_server.wire import EchoedToken, Spoken
 
@@ -104,24 +105,28 @@ class TrainedModel:
         return replace(self, classifier=classifier, output=output, _drifted={}, _speaking={}, _answering={})
 
     async def chat(self, request: ChatRequest) -> Spoken:
-        """Classify the last user message and speak the label."""
+        """Classify the last user message, leaning to the answers of examples before it, and speak the label."""
         model = self._asked(request.system)
-        answer = model._answer(request.text, request.decoding)
+        labels = model.classifier.labels
+        log_probs = model.classifier.predict_log_proba(request.text)
+        if request.examples:
+            meant = dict(zip(codes(request.system, labels), labels, strict=True))
+            examples = [(text, meant.get(answer, answer)) for text, answer in request.examples]
+            log_probs = leaning(log_probs, labels, request.text, examples, self.rarity)
+        answer = model.output.answer(log_probs, request.decoding, model.rng, model.jitter)
         prompt_tokens = sum(len(text_tokens(text)) for text in request.prompt)
         return Spoken(answer, prompt_tokens, len(answer.tokens))
 
     async def complete(self, prompt: str, request: CompletionRequest) -> Spoken:
         """Classify the prompt and speak the label, after the prompt's own tokens if an echo is asked for."""
         tokens = text_tokens(prompt)
-        answer = self._answer(prompt, request.decoding)
+        log_probs = self.classifier.predict_log_proba(prompt)
+        answer = self.output.answer(log_probs, request.decoding, self.rng, self.jitter)
         echoed = self._echo(tokens, request.logprobs) if request.echo else ()
         return Spoken(answer, len(tokens), len(answer.tokens), echoed=echoed)
 
     async def close(self) -> None:
         """There is nothing to let go of."""
-
-    def _answer(self, text: str, decoding: Decoding) -> Answer:
-        return self.output.answer(self.classifier.predict_log_proba(text), decoding, self.rng, self.jitter)
 
     def _echo(self, tokens: list[str], k: int | None) -> tuple[EchoedToken, ...]:
         if k is None:

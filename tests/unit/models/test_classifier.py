@@ -15,8 +15,10 @@ import stamina
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from schemas import Call, Reason, Scored, Unscorable
-from streams.core.signal.instructions import Prompt
+from schemas import Call, Reason, Scored, ShownExample, Unscorable
+from streams.core.memory.example import Example
+from streams.core.memory.recall import NearExample, Recalled
+from streams.core.signal.instructions import ExampleRule, Prompt
 from streams.core.signal.labels import LabelSet
 from streams.errors import SettingsError, StopWorker
 from streams.models.classifier import ModelClient
@@ -581,3 +583,38 @@ class TestTransport:
         async with server(handle) as url:
             call = await self.ask(url, timeout_s=0.1, attempts=1)
         assert outcomes(call) == ["timeout"]
+
+
+async def test_what_the_memory_says_stands_in_the_request_and_in_the_call_whatever_came_of_it() -> None:
+    near = NearExample(Example("e-1", "t-9", "Lost parcel", "shipping"), 0.8)
+    recalled = Recalled(0.2, "shipping", 0.75, (near,))
+    prompt = Prompt(LABELS.labels, examples=ExampleRule(8, "minilm"))
+    for script, answered in ((Script(ok()), True), (Script(error(400)), False)):
+        async with ModelClient(
+            "cheap", endpoint(), LABELS, prompt=prompt, transport=httpx.MockTransport(script)
+        ) as client:
+            call = await client.ask("Where is it?", recalled)
+        assert [message["content"] for message in script.body["messages"]][1:] == [
+            "Lost parcel",
+            "shipping",
+            "Where is it?",
+        ]
+        assert isinstance(call.signal, Scored) is answered
+        assert (call.novelty, call.neighbour_label, call.neighbour_share) == (0.2, "shipping", 0.75)
+        assert call.shown == (ShownExample(id="e-1", similarity=0.8),)
+        assert call.prompt_hash == prompt.hash
+
+
+async def test_without_a_memory_a_call_says_nothing_of_one() -> None:
+    call = await Script(ok()).ask()
+    assert (call.novelty, call.neighbour_label, call.neighbour_share, call.shown) == (None, None, None, ())
+
+
+async def test_examples_count_where_the_tokens_of_a_prompt_are_guessed() -> None:
+    without_usage = {name: value for name, value in GOOD.items() if name != "usage"}
+    near = NearExample(Example("e-1", None, "x" * 400, "shipping"), 0.8)
+    async with ModelClient(
+        "cheap", endpoint(), LABELS, transport=httpx.MockTransport(Script(ok(without_usage)))
+    ) as one:
+        bare, shown = await one.ask("x"), await one.ask("x", Recalled(shown=(near,)))
+    assert shown.attempts[0].prompt_tokens == bare.attempts[0].prompt_tokens + 100 + 2

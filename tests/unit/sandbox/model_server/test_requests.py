@@ -26,6 +26,22 @@ def test_the_last_user_message_is_what_gets_classified() -> None:
     request = ChatRequest.parse({"model": "m", "messages": messages})
     assert request.text == "the last"
     assert request.prompt == ("label it", "hello", "", "the last", "fees")
+    assert request.examples == ()
+
+
+def test_answered_messages_before_the_last_one_are_examples() -> None:
+    def said(role: str, text: str) -> dict[str, str]:
+        return {"role": role, "content": text}
+
+    turns = [
+        said("user", "one"),
+        said("assistant", "a"),
+        said("user", "lost"),
+        said("user", "two"),
+        said("assistant", "b"),
+    ]
+    request = ChatRequest.parse({"model": "m", "messages": [*turns, USER]})
+    assert (request.text, request.examples) == ("hello", (("one", "a"), ("two", "b")))
 
 
 def test_chat_defaults_are_openais() -> None:

@@ -1,0 +1,82 @@
+"""What the memory says of one ticket: how new it is, what its neighbours are labelled, and which of them to show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streams.core.memory.example import Example
+from streams.core.memory.index import Vectors
+
+NEIGHBOURS = 8
+"""How many of the nearest labelled tickets measure the novelty and vote."""
+
+CANDIDATES = 4 * NEIGHBOURS
+"""How many of the nearest to look at for ``recall``: some are the ticket itself, near-duplicates or out of scope."""
+
+_SAME = 0.97
+"""Two texts that are at least this similar are near-duplicates: the second would tell a model nothing."""
+
+_MAX_CHARS = 500
+"""The longest text of an example in a prompt; of a longer one the beginning is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearExample:
+    """An example near a ticket, with their cosine similarity."""
+
+    example: Example
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What the memory says of one ticket; without any example it says nothing."""
+
+    novelty: float | None = None
+    """1 less the mean similarity to the nearest examples that have a label: 0 is known word for word, 1 is unlike any."""
+    neighbour_label: str | None = None
+    """The label that most of the nearest examples have; None if all of them are out of scope."""
+    neighbour_share: float | None = None
+    """The share of the nearest examples that have it."""
+    shown: tuple[NearExample, ...] = ()
+    """The examples for the prompt, the nearest last."""
+
+
+def recall(near: Sequence[NearExample], vectors: Vectors, ticket_id: str, examples: int) -> Recalled:
+    """Return what the examples near a ticket say of it, and at most ``examples`` of them to show.
+
+    ``near`` holds the ``CANDIDATES`` nearest, the nearest first, and ``vectors`` their embeddings in the same order. An
+    example that comes from the same ticket counts for nothing: it would give the ticket's own label away.
+    """
+    places = [place for place, one in enumerate(near) if one.example.ticket_id != ticket_id]
+    labelled = [place for place in places if near[place].example.label is not None]
+    known = [near[place].similarity for place in labelled[:NEIGHBOURS]]
+    votes = [near[place].example.label for place in places[:NEIGHBOURS]]
+    # Counter keeps the order of what it saw: of two labels with as many votes the one with the nearer example wins.
+    winner = Counter(label for label in votes if label is not None).most_common(1)
+    label, count = winner[0] if winner else (None, 0)
+    chosen = _unlike(labelled, vectors, examples)
+    return Recalled(
+        novelty=min(2.0, max(0.0, 1 - sum(known) / len(known))) if known else None,
+        neighbour_label=label,
+        neighbour_share=count / len(votes) if votes else None,
+        shown=tuple(near[place] for place in reversed(chosen)),
+    )
+
+
+def excerpt(text: str) -> str:
+    """Return an example's text as it stands in a prompt: the beginning of a long one."""
+    return text if len(text) <= _MAX_CHARS else f"{text[: _MAX_CHARS - 1]}…"
+
+
+def _unlike(places: Sequence[int], vectors: Vectors, count: int) -> list[int]:
+    """Return the first ``count`` places without those that are near-duplicates of an earlier one."""
+    chosen: list[int] = []
+    for place in places:
+        if len(chosen) == count:
+            break
+        if all(float(vectors[place] @ vectors[other]) < _SAME for other in chosen):
+            chosen.append(place)
+    return chosen

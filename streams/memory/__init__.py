@@ -1,0 +1,1 @@
+"""The memory: labelled tickets with their embeddings, and what makes an embedding of a text."""

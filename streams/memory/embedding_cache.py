@@ -1,0 +1,72 @@
+"""Embeddings kept on disk by content, so that a text is computed once for all runs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from streams.core.memory.index import Vectors
+from streams.errors import SettingsError
+from streams.memory.embedder import Embedder
+
+_KEPT = np.float16
+_VARIABLES = 500
+"""Values in one SQL statement; SQLite's own limit was 999 for long."""
+
+
+class CachedEmbedder:
+    """An embedder in front of another one. The file holds hashes of texts and their vectors, no text."""
+
+    def __init__(self, embedder: Embedder, folder: Path) -> None:
+        """``folder`` gets one file for each model."""
+        self._embedder = embedder
+        self._path = folder / f"embeddings-{embedder.model.replace('/', '-')}.sqlite"
+
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return self._embedder.model
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return a vector for each text, computed or kept: the same either way, since both are rounded as kept ones.
+
+        Raises SettingsError if the file cannot be used.
+        """
+        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+        known = await asyncio.to_thread(self._read, keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            computed = await self._embedder.embed(list(missing.values()))
+            rows = {key: row.astype(_KEPT).tobytes() for key, row in zip(missing, computed, strict=True)}
+            await asyncio.to_thread(self._write, rows)
+            known |= rows
+        return np.array([np.frombuffer(known[key], dtype=_KEPT) for key in keys], dtype=np.float32)
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        with self._open() as file:
+            for start in range(0, len(keys), _VARIABLES):
+                some = keys[start : start + _VARIABLES]
+                marks = ",".join("?" * len(some))
+                found.update(file.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some))  # noqa: S608
+        return found
+
+    def _write(self, rows: dict[bytes, bytes]) -> None:
+        with self._open() as file, file:
+            file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows.items())
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._path, timeout=60)) as file:
+                file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+                yield file
+        except (sqlite3.Error, OSError) as error:
+            raise SettingsError(f"embedding cache {self._path}: {error}; delete it, or set HEDGEROW_CACHE") from None

