@@ -30,7 +30,6 @@ import orjson
 
 from schemas import Ticket
 from streams.core.calibration.calibration_report import calibrated
-from streams.core.calibration.charts import pictures
 from streams.core.calibration.figures import whatif
 from streams.core.calibration.records import Record
 from streams.core.calibration.selection import NoPolicy, select
@@ -40,6 +39,7 @@ from streams.demo.run import demo_settings
 from streams.evaluation import RecordFile, evaluate
 from streams.kafka.connection import Connection
 from streams.models.classifier import ModelClient
+from streams.pictures.calibration_pictures import draw_calibration
 from streams.sandbox.model_server.process import ModelServer
 
 _GROUPS = 10
@@ -129,9 +129,7 @@ def once(records: Sequence[Record], calibration: int, promise: Promise, folder: 
     random.Random(0).shuffle(rows)
     policy, found = calibrated(rows[:calibration], promise, datetime.date(2026, 8, 1))
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in pictures(found).items():
-            (folder / name).write_text(text, encoding="utf-8")
+        draw_calibration(found, folder)
     tiers = {
         tier: {
             stage: {

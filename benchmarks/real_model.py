@@ -32,7 +32,6 @@ from benchmarks.strange_texts import (
 )
 from schemas import Measured, Perplexity, Scored, Ticket, Tier
 from streams.core.calibration.calibration_report import report
-from streams.core.calibration.charts import pictures
 from streams.core.calibration.figures import whatif
 from streams.core.calibration.records import Record
 from streams.core.calibration.selection import NoPolicy, select
@@ -44,6 +43,7 @@ from streams.evaluation import RecordFile, evaluate
 from streams.kafka.connection import Connection
 from streams.models.classifier import ModelClient
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
+from streams.pictures.calibration_pictures import draw_calibration
 from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 
@@ -56,7 +56,7 @@ _PROMISES = (
     ("error under 10 %, saving before people's work", {"max_error": 0.10, "min_saving": 0.7}),
 )
 _PROMISE = {"level": 0.95, "keep": 0.99, "min_saving": 0.0, "max_review": 0.3, "review_usd": 0.1}
-_PICTURES = ("reliability.svg", "risk_coverage.svg")
+_PICTURES = ("reliability", "risk_coverage")
 _FLAGGED = 0.01
 _TIMED = 41
 _RULE = PerplexityRule()
@@ -175,19 +175,10 @@ def print_policies(records: Sequence[Record], folder: Path | None) -> None:
         if found is not None and not drawn:
             drawn = True
             print_tiers(found)
-            draw(found, folder)
+            if folder is not None:
+                draw_calibration(dict(found), folder, only=_PICTURES)
     print(table(("policy", "messages", "saving", "accepted error", "big alone on the same", "cheap accepted",
                  "escalated", "in review"), rows))  # fmt: skip
-
-
-def draw(found: Mapping[str, Any], folder: Path | None) -> None:
-    """Write the pictures of a calibration."""
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in pictures(dict(found)).items():
-        if name in _PICTURES:
-            (folder / name).write_text(text, encoding="utf-8")
 
 
 def kinds(messages: Sequence[str], seed: int) -> dict[str, list[str]]:

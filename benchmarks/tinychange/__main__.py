@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.tinychange.pictures import pictures
+from benchmarks.tinychange.pictures import draw_pictures
 from benchmarks.tinychange.report import report
 from benchmarks.tinychange.result import result
 from benchmarks.tinychange.run import Subject, facts, recorded
@@ -76,9 +76,7 @@ def _write(figures: dict[str, Any], asked: argparse.Namespace) -> None:
     if asked.json:
         asked.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
     if asked.pictures:
-        asked.pictures.mkdir(parents=True, exist_ok=True)
-        for name, drawn in pictures(figures).items():
-            (asked.pictures / name).write_text(drawn, encoding="utf-8")
+        draw_pictures(figures, asked.pictures)
 
 
 def _told(what: str) -> None:

@@ -3,67 +3,95 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.tinychange.variants import Family
-from streams.core.svg import Chart, Series, document
+from streams.pictures.canvas import BLACK, BLUE, GREEN, PURPLE, VERMILLION, canvas
 
-_COLOURS = ("#c05621", "#1f5fa8", "#2b8a5b", "#7b5ea7", "#6b7280")
-_AUC = (0.3, 1.0)
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Colour, marker and its size, by detector: the probe statistics often agree, so that one is drawn around another.
+_LOOKS = ((BLUE, "o", 10), (VERMILLION, "s", 6.5), (BLACK, "^", 3), (GREEN, "D", 4), (PURPLE, "v", 4))
+_AUC = (0.25, 1.03)
 _FIGURES = {
     "tinychange_edits.svg": (Family.NOISE, Family.SMALLEST, Family.RANDOM, Family.FEW),
     "tinychange_training.svg": (Family.TUNING, Family.LORA, Family.REQUANTISED),
 }
 _AXES = {
-    Family.NOISE: "log2 of the deviation",
-    Family.SMALLEST: "log2 of the share",
-    Family.RANDOM: "log2 of the share",
-    Family.FEW: "log2 of the share",
-    Family.TUNING: "log2 of the steps",
-    Family.LORA: "log2 of the steps",
-    Family.REQUANTISED: "place in the list, finest first",
+    Family.NOISE: "deviation of the noise",
+    Family.SMALLEST: "share of the weights",
+    Family.RANDOM: "share of the weights",
+    Family.FEW: "share of the weights",
+    Family.TUNING: "steps of training",
+    Family.LORA: "steps of training",
+    Family.REQUANTISED: "format, finest first",
 }
 
 
-def pictures(figures: Mapping[str, Any]) -> dict[str, str]:
-    """Return SVG documents by file name."""
-    made = {
-        name: document([_levels(figures, family) for family in families if _known(figures, family)])
-        for name, families in _FIGURES.items()
-        if any(_known(figures, family) for family in families)
-    }
-    return {**made, "tinychange_cost.svg": document([_costs(figures)])}
+def draw_pictures(figures: Mapping[str, Any], folder: Path) -> None:
+    """Write the pictures to a folder; families that were not recorded are left out."""
+    for name, families in _FIGURES.items():
+        if known := [family for family in families if _known(figures, family)]:
+            _draw_levels(figures, known, folder / name)
+    _draw_costs(figures, folder / "tinychange_cost.svg")
 
 
 def _known(figures: Mapping[str, Any], family: Family) -> list[Mapping[str, Any]]:
     return sorted((one for one in figures["variants"] if one["family"] == family), key=lambda one: one["amount"])
 
 
-def _levels(figures: Mapping[str, Any], family: Family) -> Chart:
+def _draw_levels(figures: Mapping[str, Any], families: Sequence[Family], path: Path) -> None:
+    columns = 2 if len(families) == 4 else len(families)
+    rows = math.ceil(len(families) / columns)
+    with canvas(path, f"AUC by level: {', '.join(families)}", width=4.8 * columns, height=3.3 * rows + 0.4) as figure:
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for family, panel in zip(families, panels.flat, strict=False):
+            _draw_family(panel, figures, family)
+        for panel in panels[:, 0]:
+            panel.set_ylabel("AUC")
+        handles, labels = panel.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+
+def _draw_family(panel: Axes, figures: Mapping[str, Any], family: Family) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     known = _known(figures, family)
-    places = {one["name"]: _place(family, one["amount"]) for one in known}
     if family is Family.REQUANTISED:
-        places = {name: max(places.values()) - place for name, place in places.items()}
-    series = [
-        Series(name, [(place, one["variants"][variant]) for variant, place in places.items()], colour)
-        for (name, one), colour in zip(figures["detectors"].items(), _COLOURS, strict=True)
-    ]
-    limits = (min(places.values()), max(places.values()))
-    return Chart(family, _AXES[family], "AUC", limits, _AUC, series, in_per_cent=False)
+        known = known[::-1]
+    places = range(len(known))
+    for (name, one), (colour, marker, size) in zip(figures["detectors"].items(), _LOOKS, strict=True):
+        values = [one["variants"][variant["name"]] for variant in known]
+        panel.plot(
+            places, values, color=colour, marker=marker, markersize=size, fillstyle="none", linewidth=1, label=name
+        )
+    # A name at each second level fits, but formats are named one by one.
+    step = 1 if family is Family.REQUANTISED else 2
+    panel.xaxis.set_major_locator(FixedLocator(places[::step]))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xticklabels([variant["level"].removesuffix(" steps") for variant in known[::step]],
+                          rotation=60 if family is Family.REQUANTISED else 0)  # fmt: skip
+    panel.axhline(0.5, color="#5D6570", linestyle=":", linewidth=1)
+    panel.set_title(family)
+    panel.set(xlabel=_AXES[family], ylim=_AUC)
 
 
-def _place(family: Family, amount: float) -> float:
-    return amount if family is Family.REQUANTISED else math.log2(amount)
+def _draw_costs(figures: Mapping[str, Any], path: Path) -> None:
+    from matplotlib.ticker import FuncFormatter
 
-
-def _costs(figures: Mapping[str, Any]) -> Chart:
-    series = [
-        Series(name, [(math.log10(one["usd_per_year"]), one["all"]["value"])], colour, "dots")
-        for (name, one), colour in zip(figures["detectors"].items(), _COLOURS, strict=True)
-    ]
-    exponents = [point[0] for one in series for point in one.points]
-    # A decade more on the left, where the names of the detectors stand.
-    limits = (math.floor(min(exponents)) - 1, math.ceil(max(exponents)))
-    return Chart("What is seen for what it costs", "log10 of USD a year", "AUC, all variants", limits, _AUC, series,
-                 width=560, in_per_cent=False)  # fmt: skip
+    with canvas(path, "AUC against the cost of a year", width=6.4, height=4) as figure:
+        panel = figure.subplots()
+        for (name, one), (colour, marker, size) in zip(figures["detectors"].items(), _LOOKS, strict=True):
+            value = one["all"]
+            errors = [[value["value"] - value["low"]], [value["high"] - value["value"]]]
+            panel.errorbar(one["usd_per_year"], value["value"], yerr=errors, color=colour, marker=marker, markersize=size,
+                           fillstyle="none", linestyle="", capsize=3, label=name)  # fmt: skip
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda usd, _: f"{usd:g}"))
+        panel.axhline(0.5, color="#5D6570", linestyle=":", linewidth=1)
+        panel.set_title("What is seen for what it costs")
+        panel.set(xlabel="USD a year, one endpoint, every hour", ylabel="AUC, all variants", ylim=_AUC)
+        figure.legend(loc="outside right upper")

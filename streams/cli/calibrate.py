@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -46,7 +46,8 @@ ReviewUsd = Annotated[float, typer.Option(min=0, help="Cost of one reviewer's de
 Base = Annotated[
     Path | None, typer.Option(help="Policy file whose basis, covered mass, audit share and limits are kept")
 ]
-Pictures = Annotated[Path | None, typer.Option(help="Folder to write three SVG pictures to")]
+Pictures = Annotated[Path | None, typer.Option(help="Folder to write three pictures to (needs the extra 'pictures')")]
+PictureFormat = Annotated[Literal["svg", "png"], typer.Option(help="Format of the pictures")]
 Seed = Annotated[int, typer.Option(help="Random seed for the split of the records")]
 
 
@@ -62,17 +63,21 @@ def calibrate(
     review_usd: ReviewUsd = 0.1,
     base: Base = None,
     pictures: Pictures = None,
+    picture_format: PictureFormat = "svg",
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fit calibration maps, try all thresholds, and write the cheapest policy that keeps the bound; exit 1 if none does."""
     from streams.core.calibration.calibration_report import calibrated
-    from streams.core.calibration.charts import pictures as draw
     from streams.core.calibration.selection import NoPolicy
     from streams.core.policy.fitted import Promise
     from streams.evaluation import read_records
+    from streams.pictures.calibration_pictures import draw_calibration
+    from streams.pictures.canvas import require_pictures
     from streams.settings import load_policy
 
+    if pictures is not None:
+        require_pictures()
     promise = Promise(
         max_error=_bound(max_error, min_accuracy),
         level=level,
@@ -90,10 +95,9 @@ def calibrate(
             print(orjson.dumps({"policy_id": None, "reason": str(error)}).decode())
         print(f"hedgerow: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    drawn = {} if pictures is None else draw(found)
     _write(out, _HEADER + _yaml(policy.model_dump(mode="json")))
-    for name, text in drawn.items():
-        _write((pictures or Path()) / name, text)
+    if pictures is not None:
+        draw_calibration(found, pictures, picture_format)
     if as_json:
         print(orjson.dumps({"policy_id": policy.id, "records": len(rows), **found}).decode())
     else:

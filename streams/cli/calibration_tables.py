@@ -19,8 +19,7 @@ def show_calibration(found: dict[str, Any], console: Console) -> None:
     print()
     show_labels(made, console)
     print()
-    shares = [f"{row['saving']:.1%} at {row['review_rate']:.0%}" for row in found["frontier"]]
-    print(f"saving by review share: {', '.join(shares)}")
+    _show_trade(found, console)
     if made["saving"] is not None and made["saving"] < promise["min_saving"]:
         print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
     print()
@@ -49,6 +48,18 @@ def _show_tiers(found: dict[str, Any], console: Console) -> None:
     columns = [Column("tier"), Column("map"), *(Column(name, right=True) for name in names)]
     title = "confidence on the tested half, before and after calibration"
     show_table(columns, rows, title=title, console=console)
+
+
+def _show_trade(found: dict[str, Any], console: Console) -> None:
+    """Print what more review would save, with the chosen policy and the knee marked."""
+    rows = []
+    for row in found["trade"]:
+        marks = ("chosen" if row["chosen"] else "", "beyond this, review saves little" if row["knee"] else "")
+        gain = row["saving_per_review"]
+        figures = (f"{row['review_rate']:.1%}", f"{row['saving']:.1%}", None if gain is None else f"{gain:.1f} points")
+        rows.append((*figures, "; ".join(filter(None, marks))))
+    heads = (Column("in review", right=True), Column("saving", right=True), Column("each point saves", right=True))
+    show_table([*heads, Column("", "wrap")], rows, title="what more review would save (explored half)", console=console)
 
 
 def _show_thresholds(found: dict[str, Any], console: Console) -> None:

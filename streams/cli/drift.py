@@ -84,25 +84,24 @@ def two_samples(
 @app.command()
 def plot(
     file: Rows,
-    out: Annotated[Path, typer.Option(help="SVG file to write")],
+    out: Annotated[Path, typer.Option(help="SVG or PNG file to write, by its suffix (needs the extra 'pictures')")],
     endpoint: Annotated[str | None, typer.Option(help="Name of the one endpoint to draw (default: all)")] = None,
     detector: Detector = "lt-ref",
     tokens: Annotated[int, typer.Option(min=1, max=8, help="Maximum number of tokens to draw")] = 8,
 ) -> None:
-    """Draw the likeliest tokens of each endpoint over time, with the alarms."""
-    from streams.core.drift.plot import plot as draw
+    """Draw each endpoint over time: its likeliest tokens, the detector's statistic beside its threshold, the alarms."""
+    from streams.core.drift.history import histories
     from streams.errors import SettingsError
+    from streams.pictures.canvas import picture_format, require_pictures
+    from streams.pictures.probe_pictures import draw_probes
     from streams.prober.probe_files import read_rows
 
-    if out.suffix.lower() not in {".svg", ""}:
-        raise SettingsError(f"--out {out}: pictures are written as SVG; give a name that ends in .svg")
-    picture = draw(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
-    if picture is None:
+    picture_format(out)
+    require_pictures()
+    found = histories(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
+    if not found:
         raise SettingsError(f"{file}: no probes" + ("" if endpoint is None else f" of {endpoint!r}"))
-    try:
-        out.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{out}: {error.strerror}") from None
+    draw_probes(found, detector, out)
     print(f"drawn to {out}")
 
 

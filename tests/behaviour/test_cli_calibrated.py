@@ -127,6 +127,7 @@ def test_calibrate_writes_a_policy_that_whatif_replays(hedgerow: Hedgerow, simul
     assert policy.fitted.promise.max_error == 0.06
     assert said.json["figures"]["accepted_error_bound"] <= 0.06
     assert sorted(path.name for path in folder.iterdir()) == ["reliability.svg", "risk_coverage.svg", "sweep.svg"]
+    assert [row["chosen"] for row in said.json["trade"]].count(True) == 1
 
     fresh = write(tmp_path / "fresh.jsonl", records(900, seed=5, worth=underconfident))
     replayed = hedgerow("whatif", fresh, "--policy", out, "--json")
@@ -143,7 +144,7 @@ def test_tables_for_people(
     out = tmp_path / "policy.yaml"
     said = hedgerow("calibrate", simulated, "--out", out)
     assert said.code == 0, said.err
-    for text in ("AUROC", "ECE", "honest", "saving by review share", "promised: 5.00%", "written to"):
+    for text in ("AUROC", "ECE", "honest", "what more review would save", "promised: 5.00%", "written to"):
         assert text in said.out
     policy = load_policy(out)
     lines = {line.split()[0]: line for line in said.out.partition("thresholds\n")[2].splitlines() if line}

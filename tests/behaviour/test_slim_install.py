@@ -76,6 +76,11 @@ async def test_a_worker_labels_a_ticket(
             "drift replay - --detector river-page-hinkley",
             "the detector river-page-hinkley needs river: pip install 'hedgerow[river]'",
         ),
+        ("drift plot - --out p.svg", "pictures need matplotlib: pip install 'hedgerow[pictures]'"),
+        (
+            "calibrate none.records --out policy.yaml --pictures pictures",
+            "pictures need matplotlib: pip install 'hedgerow[pictures]'",
+        ),
     ],
 )
 def test_a_command_that_needs_an_extra_says_which(slim: Path, tmp_path: Path, command: str, message: str) -> None:

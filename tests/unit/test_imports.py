@@ -92,7 +92,9 @@ def group(name: str) -> str:
     return ".".join(parts)
 
 
-@pytest.mark.parametrize("name", ["aiokafka", "faust", "sklearn", "scipy", "sqlalchemy", "pandas", "httpx", "river"])
+@pytest.mark.parametrize(
+    "name", ["aiokafka", "faust", "sklearn", "scipy", "sqlalchemy", "pandas", "httpx", "river", "matplotlib"]
+)
 def test_the_command_line_starts_without_heavy_libraries(name: str) -> None:
     assert name not in loaded_by_help()
 

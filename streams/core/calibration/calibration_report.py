@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from streams.core.policy.fitted import READING, Fitted, Promise
 from streams.core.policy.policy import Policy, skips_cheap
 
 _CURVE_POINTS = 100
+#: Of the stretched frontier above its straight line: less is no knee that is worth a mark.
+_KNEE_HEIGHT = 0.1
+#: Shares of review closer to the chosen policy's than this are left out: what such a step brings is chance.
+_APART = 0.005
 _REVIEW_STEPS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
@@ -87,6 +91,7 @@ def report(selection: Selection, promise: Promise) -> dict[str, Any]:
             for step in selection.path
         ],
         "frontier": frontier(selection, promise),
+        "trade": trade(selection, promise),
     }
 
 
@@ -106,6 +111,54 @@ def frontier(selection: Selection, promise: Promise) -> list[dict[str, float]]:
         if within.any():
             rows.append({"review_rate": share, "saving": float(saving[within].max())})
     return rows
+
+
+class TradeRow(TypedDict):
+    """One point of the trade of review for saving, both as shares; ``saving_per_review`` is what the step from the row
+    before saves for what it sends to review."""
+
+    review_rate: float
+    saving: float
+    saving_per_review: float | None
+    chosen: bool
+    knee: bool
+
+
+def trade(selection: Selection, promise: Promise) -> list[TradeRow]:
+    """Return the frontier with the chosen policy in its place, least review first, on the explored half.
+
+    The knee is the row that stands highest above the line from the first to the last one, both axes stretched to the
+    same length: up to it review saves much, beyond it little. A frontier that is nearly straight has none.
+    """
+    policy = selection.policy.model_copy(update={"audit_share": 0.0})
+    here = whatif(policy, selection.explored)
+    chosen = (here["review_rate"], here["saving"] or 0.0)
+    points = [(row["review_rate"], row["saving"]) for row in frontier(selection, promise)]
+    points = sorted([*(point for point in points if abs(point[0] - chosen[0]) >= _APART), chosen])
+    knee = knee_of(points)
+    rows = []
+    for place, (review, saving) in enumerate(points):
+        before = points[place - 1] if place else None
+        rows.append(
+            TradeRow(
+                review_rate=review,
+                saving=saving,
+                saving_per_review=None if before is None else (saving - before[1]) / (review - before[0]),
+                chosen=(review, saving) == chosen,
+                knee=place == knee,
+            )
+        )
+    return rows
+
+
+def knee_of(points: Sequence[tuple[float, float]]) -> int | None:
+    """Return the place of the knee of a rising curve, or None (Satopää et al. 2011, "Finding a Kneedle in a Haystack")."""
+    (left, low), (right, high) = points[0], points[-1]
+    if right <= left or high <= low:
+        return None
+    heights = [(y - low) / (high - low) - (x - left) / (right - left) for x, y in points]
+    highest = max(range(len(points)), key=heights.__getitem__)
+    return highest if heights[highest] >= _KNEE_HEIGHT else None
 
 
 def _asked(selection: Selection) -> dict[Tier, float]:

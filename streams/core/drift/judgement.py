@@ -33,6 +33,8 @@ class Quiet:
 
     statistic: float
     score: float
+    threshold: float
+    """The value that the statistic would have to pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class PageHinkleyDetector:
         self._sliding.push(row)
         if self._cool_down:
             self._cool_down -= 1
-            return Quiet(0.0, 0.0)
+            return Quiet(0.0, 0.0, THRESHOLD)
         if self._sliding.full:
             self._test.update(self._sliding.value)
         rows = len(self._sliding.rows) - 1 + max(1, self._values)
@@ -53,7 +53,7 @@ class PageHinkleyDetector:
             return NotEnough(rows, 2 * WIDTH - 1 + WARM_UP)
         risen = self._test._sum_increase - self._test._min_increase
         if not self._test.drift_detected:
-            return Quiet(risen, risen / THRESHOLD)
+            return Quiet(risen, risen / THRESHOLD, THRESHOLD)
         self._test = _new_test()
         self._cool_down = COOL_DOWN
         return window_alarm(self._sliding.rows, risen, risen / THRESHOLD, THRESHOLD)

@@ -8,7 +8,7 @@ from typing import Final, TypedDict
 
 from streams.core.drift.detector import detector_type
 from streams.core.drift.lt.permutation_test import permutation_tests
-from streams.core.drift.monitor import EndpointMonitor
+from streams.core.drift.monitor import EndpointMonitor, Observation
 from streams.core.drift.recent_ids import RecentIds
 from streams.core.drift.row import At, ProbeRow, Reason, Unusable
 from streams.errors import SettingsError
@@ -60,11 +60,26 @@ class Replay:
 
     def feed(self, row: ProbeRow | Unusable) -> Iterator[AlarmRecord]:
         """The alarms that one row raises."""
+        observation, endpoint = self.observe(row), row.facts.endpoint
+        if observation is None or endpoint is None:
+            return
+        for alarm in observation.alarms:
+            yield AlarmRecord(
+                endpoint=endpoint,
+                index=self.rows[endpoint] - 1,
+                at=observation.at,
+                detector=self.detector,
+                kind=alarm.kind.value,
+                statistic=alarm.statistic,
+                score=alarm.score,
+            )
+
+    def observe(self, row: ProbeRow | Unusable) -> Observation | None:
+        """What one row shows; None if it names no endpoint or came before."""
         endpoint = row.facts.endpoint
         if endpoint is None:
             self.unnamed += 1
-            return
-        index = self.rows[endpoint]
+            return None
         self.rows[endpoint] += 1
         key = endpoint, row.facts.asked
         if key not in self._series:
@@ -72,18 +87,8 @@ class Replay:
         monitor, ids = self._series[key]
         if row.facts.probe_id is not None and ids.repeated(row.facts.probe_id):
             self.repeated += 1
-            return
-        observation = monitor.update(row)
-        for alarm in observation.alarms:
-            yield AlarmRecord(
-                endpoint=endpoint,
-                index=index,
-                at=observation.at,
-                detector=self.detector,
-                kind=alarm.kind.value,
-                statistic=alarm.statistic,
-                score=alarm.score,
-            )
+            return None
+        return monitor.update(row)
 
 
 def replay(rows: Iterable[ProbeRow | Unusable], detector: str) -> Iterator[AlarmRecord]:

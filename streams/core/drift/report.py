@@ -13,9 +13,6 @@ YEAR_S: Final = 365.25 * 24 * 3600
 SAME_EVENT: Final = 24
 """Rows. A change shows in the logprobs, the model id or both; alarms this close to each other are about one change."""
 
-_LATEST_S: Final = 1e11
-"""A number above this is Unix time in milliseconds: as seconds it would lie in the year 5138."""
-
 _CHANGES: Final = frozenset({Kind.CHANGE.value, Kind.DRIFT.value, Kind.MODEL_CHANGE.value})
 
 
@@ -66,7 +63,7 @@ class DriftReport:
         endpoint.probes += 1
         if facts.cost_usd is not None:
             endpoint.usd = (endpoint.usd or 0.0) + facts.cost_usd
-        seconds = _seconds(facts.time)
+        seconds = facts.seconds
         if seconds is not None:
             endpoint.first_s = seconds if endpoint.first_s is None else min(endpoint.first_s, seconds)
             endpoint.last_s = seconds if endpoint.last_s is None else max(endpoint.last_s, seconds)
@@ -99,7 +96,3 @@ def _line(provider: str, endpoints: list[_Endpoint]) -> ProviderRow:
         changes_per_year=changes / years if years else None,
         usd_per_year=sum(priced) / years if years and priced else None,
     )
-
-
-def _seconds(time: float | None) -> float | None:
-    return time / 1000 if time is not None and time > _LATEST_S else time

@@ -15,6 +15,9 @@ from streams.core.signal.numbers import ALMOST_CERTAIN, FLOOR, NOISE
 MAX_TOKENS: Final = 1000
 """More entries than any API returns for one position; a longer row is a fault, not a distribution."""
 
+_LATEST_S: Final = 1e11
+"""A number above this is Unix time in milliseconds: as seconds it would lie in the year 5138."""
+
 At = str | float | int | None
 """A row's time as its writer put it: ISO 8601 text or a number; None if it had none."""
 
@@ -52,6 +55,11 @@ class ProbeFacts:
     cost_usd: float | None = None
     probe_id: str | None = None
     asked: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """``time`` in seconds; None if there is none."""
+        return self.time / 1000 if self.time is not None and self.time > _LATEST_S else self.time
 
 
 _UNKNOWN: Final = ProbeFacts()

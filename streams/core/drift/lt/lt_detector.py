@@ -101,13 +101,14 @@ class LtDetector:
         baseline = np.fromiter(islice(self._history, BASELINE), dtype=np.float64, count=BASELINE)
         mean, deviation = float(baseline.mean()), float(baseline.std())
         score = _exceedance(s - mean, deviation)
+        threshold = max(self._floor, mean + EXCEEDANCE * deviation)
         if self._cool_down:
             self._cool_down -= 1
-            return Quiet(s, score)
+            return Quiet(s, score, threshold)
         if score > EXCEEDANCE and s > self._floor:
             self._cool_down = COOL_DOWN
-            return window_alarm(self._sliding.rows, s, score, max(self._floor, mean + EXCEEDANCE * deviation))
-        return Quiet(s, score)
+            return window_alarm(self._sliding.rows, s, score, threshold)
+        return Quiet(s, score, threshold)
 
 
 def _exceedance(distance: float, deviation: float) -> float:

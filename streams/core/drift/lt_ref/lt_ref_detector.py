@@ -130,7 +130,7 @@ class LtRefDetector:
             key=lambda pair: float(np.linalg.norm(pair[1])) / pair[0],
         )
         statistic = float(np.linalg.norm(direction))
-        quiet = Quiet(statistic, statistic / threshold)
+        quiet = Quiet(statistic, statistic / threshold, threshold)
         if self._cool_down:
             self._cool()
             return quiet

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import datetime
-import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import orjson
 import pytest
 
-from streams.core.calibration.calibration_report import fitted_policy, frontier, report
-from streams.core.calibration.charts import pictures
+from streams.core.calibration.calibration_report import fitted_policy, frontier, knee_of, report, trade
 from streams.core.calibration.figures import whatif
 from streams.core.calibration.records import data_hash
 from streams.core.calibration.selection import select
@@ -49,6 +48,38 @@ def test_more_review_never_saves_less() -> None:
     assert max(row["review_rate"] for row in rows) <= PROMISE.max_review
 
 
+def test_the_trade_is_the_frontier_with_the_chosen_policy_in_its_place() -> None:
+    rows = trade(CHOSEN, PROMISE)
+    here = whatif(CHOSEN.policy, CHOSEN.explored)
+    assert [row["review_rate"] for row in rows] == sorted(row["review_rate"] for row in rows)
+    assert [(row["review_rate"], row["saving"]) for row in rows if row["chosen"]] == [
+        (here["review_rate"], here["saving"])
+    ]
+    others = [{"review_rate": row["review_rate"], "saving": row["saving"]} for row in rows if not row["chosen"]]
+    assert [
+        row for row in frontier(CHOSEN, PROMISE) if abs(row["review_rate"] - here["review_rate"]) >= 0.005
+    ] == others
+    for before, row in pairwise(rows):
+        step = row["review_rate"] - before["review_rate"]
+        assert before["saving"] + (row["saving_per_review"] or 0.0) * step == pytest.approx(row["saving"])
+    assert rows[0]["saving_per_review"] is None
+
+
+@pytest.mark.parametrize(
+    ("points", "knee"),
+    [
+        ([(0.0, 0.2), (0.1, 0.8), (0.2, 0.85), (0.3, 0.9)], 1),
+        ([(0.0, 0.2), (0.1, 0.41), (0.2, 0.6), (0.3, 0.8)], None),
+        ([(0.0, 0.2), (0.1, 0.2), (0.2, 0.2)], None),
+        ([(0.0, 0.2)], None),
+    ],
+)
+def test_the_knee_is_the_step_after_which_review_saves_little(
+    points: list[tuple[float, float]], knee: int | None
+) -> None:
+    assert knee_of(points) == knee
+
+
 def test_the_policy_says_where_it_comes_from() -> None:
     fitted = POLICY.fitted
     assert fitted is not None
@@ -68,13 +99,3 @@ def test_the_id_is_of_the_content() -> None:
 
 def test_origin_and_id_change_no_decision_on_the_models_it_was_fitted_for() -> None:
     assert whatif(POLICY, ROWS) == whatif(CHOSEN.policy, ROWS)
-
-
-def test_the_pictures_are_svg_with_the_figures_in_them() -> None:
-    drawn = pictures(REPORT)
-    assert sorted(drawn) == ["reliability.svg", "risk_coverage.svg", "sweep.svg"]
-    for text in drawn.values():
-        assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
-        assert len(text) < 20_000
-    ece = REPORT["tiers"]["cheap"]["after"]["ece"]
-    assert f"after calibration, ECE {ece:.3f}" in drawn["reliability.svg"]

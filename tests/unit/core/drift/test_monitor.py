@@ -106,7 +106,7 @@ def test_a_detector_of_ones_own_needs_no_more_than_the_interface() -> None:
 
         def update(self, row: ProbeRow) -> Quiet | Alarm:
             self.n += 1
-            return Alarm(Kind.CHANGE, 1.0, 1.0, 1.0) if self.n % 10 == 0 else Quiet(0.0, 0.0)
+            return Alarm(Kind.CHANGE, 1.0, 1.0, 1.0) if self.n % 10 == 0 else Quiet(0.0, 0.0, 1.0)
 
     detectors: dict[str, type[Detector]] = {"tenth": EveryTenth}
     monitor = EndpointMonitor("tenth", detectors)
