@@ -108,7 +108,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share as text."""
-    return "-" if value is None else f"{value:.{digits}%}"
+    return "-" if value is None else f"{value:z.{digits}%}"
 
 
 def answers(records: Sequence[Record], tier: Tier) -> list[tuple[Scored, bool, float]]:
