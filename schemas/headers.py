@@ -17,7 +17,7 @@ LETTER_HEADER = "hedgerow-letter"
 CLOSING_HEADER = "hedgerow-closing"
 
 Header = tuple[str, bytes]
-ClosingState = Literal["redriving", "redriven", "discarded"]
+ClosingState = Literal["redriving", "redriven", "rerun", "discarded"]
 
 
 class Closing(Value):
@@ -27,6 +27,7 @@ class Closing(Value):
     """
 
     state: ClosingState
+    """``rerun``: its ticket was sent again, with its latest text; ``redriven``: the message itself."""
     by: Name
     """Who closed it."""
     at_ms: Count

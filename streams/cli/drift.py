@@ -152,6 +152,7 @@ def acknowledge(
     """Acknowledge an endpoint's alerts: from now on the policy counts as made for the model as it is now."""
     from schemas import Alert, stable_id
     from streams.core.drift.alert_kinds import WatchKind
+    from streams.core.policy.reasons import DecisionReason
     from streams.errors import SettingsError
     from streams.kafka.send import publish
     from streams.observability.logs import configure_logging
@@ -173,6 +174,29 @@ def acknowledge(
     )
     run(publish([alert], settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire))
     print(alert.summary)
+    if waiting := _waiting_for_it(settings):
+        reason = DecisionReason.POLICY_STALE
+        print(f"{waiting} reviews wait for that reason: hedgerow rerun --from reviews --reason {reason}")
+
+
+def _waiting_for_it(settings: Settings) -> int:
+    """Return how many reviews wait because the policy was stale; 0 if the store cannot be read from here."""
+    from streams.cli.rerun_sources import Wanted
+    from streams.core.policy.reasons import DecisionReason
+    from streams.errors import HedgerowError
+    from streams.reviews.store import ReviewStore
+
+    wanted = Wanted(reasons=(DecisionReason.POLICY_STALE,))
+    try:
+        store = ReviewStore(settings.review.url)
+        return sum(
+            wanted.fits(item.review.ticket_id, item.review.reasons, item.added_ms)
+            for item in (store.each() if store.is_there else ())
+            if item.decision is None and item.again is None
+        )
+    except HedgerowError as error:
+        print(f"how many reviews wait for that reason is unknown: {error}", file=sys.stderr)
+        return 0
 
 
 async def _feed(made: DriftReport, settings: Settings) -> None:

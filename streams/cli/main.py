@@ -22,6 +22,7 @@ from streams.cli import (
     probe,
     produce,
     prompt,
+    rerun,
     review,
     sandbox,
     score,
@@ -59,6 +60,7 @@ app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
+app.command("rerun")(rerun.rerun)
 app.command("doctor")(doctor.doctor)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)

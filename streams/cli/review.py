@@ -78,6 +78,8 @@ def show(
         lines.append(
             f"decided: {label_text(verdict.label)} by {verdict.decided_by} at {time_of(verdict.at_ms)}{unsent}"
         )
+    if item.again is not None:
+        lines.append(f"sent through again in run {item.again.run} by {item.again.by} at {time_of(item.again.at_ms)}")
     console = Console(highlight=False)
     for line in lines:
         console.print(plain(line), markup=False)
@@ -205,6 +207,7 @@ def _row(item: QueueItem) -> dict[str, Any]:
         "text": review.ticket.text,
         "decided": None if item.decision is None else item.decision.verdict.label,
         "none_of_these": item.decision is not None and item.decision.verdict.label is None,
+        "run": None if item.again is None else item.again.run,
     }
 
 

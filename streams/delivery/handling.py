@@ -12,7 +12,7 @@ from typing import Any, cast
 import stamina
 import structlog
 
-from schemas import InvalidMessage, Message
+from schemas import InvalidMessage, Message, Turn
 from streams.aio import Changes, is_cancelled
 from streams.delivery.dead_letters import dead_letter
 from streams.delivery.observer import Observer
@@ -50,8 +50,14 @@ class Handling:
             return None, [self.letter(record, GiveUp(str(invalid), reason=invalid.reason), 1)]
 
     def id_of(self, message: Any) -> bytes | None:
-        """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again."""
-        return self._stage.topic.key_of(message) if self._stage.once else None
+        """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again.
+
+        A ticket that is sent through again has another one in each run.
+        """
+        if not self._stage.once:
+            return None
+        key, turn = self._stage.topic.key_of(message), getattr(message, "turn", None)
+        return key + b"\0%d" % turn.run if isinstance(turn, Turn) and turn.run else key
 
     async def call(
         self, record: Record, message: Any, still_ours: Callable[[], Awaitable[bool]]

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from schemas import DeadLetter, InvalidMessage
+from schemas import TOPICS, Classification, DeadLetter, Escalation, InvalidMessage, Review, Ticket
 from schemas.headers import Closing, Header
 from streams.kafka.connection import Connection
 from streams.kafka.history import start_consumer
 from streams.kafka.readers import reader, to_the_end
 from streams.kafka.records import record_at
+from streams.kafka.rerun import digest_of
 
 #: How much of each letter's original is kept: a topic of large letters would not fit into memory.
 PREVIEW_BYTES = 256
@@ -50,6 +51,8 @@ class Entry:
     content: bytes
     """A digest of the original's key and value."""
     closing: Closing | None = None
+    ticket: tuple[str, bytes] | None = None
+    """The id of the ticket that the message is about, and a digest of its text; None if the message names none."""
 
     @property
     def is_open(self) -> bool:
@@ -69,7 +72,8 @@ class LetterBook:
     that is closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
         self._entries: dict[str, Entry] = {}
 
     def add(self, record: LetterRecord) -> None:
@@ -83,7 +87,14 @@ class LetterBook:
         if closing is None and known is not None and known.content == content:
             closing = known.closing
         preview = letter.model_copy(update={"original": letter.original[:PREVIEW_BYTES]})
-        self._entries[letter.origin] = Entry(preview, (record.partition, record.offset), content, closing)
+        ticket = ticket_of(letter, self._prefix)
+        self._entries[letter.origin] = Entry(
+            preview,
+            (record.partition, record.offset),
+            content,
+            closing,
+            None if ticket is None else (ticket.ticket_id, digest_of(ticket.text)),
+        )
 
     def get(self, name: str) -> Entry | None:
         """Return the letter with this origin or this id."""
@@ -114,6 +125,20 @@ class LetterBook:
         return sorted(chosen, key=lambda each: (each.letter.at_ms, each.letter.origin))
 
 
+def ticket_of(letter: DeadLetter, prefix: str) -> Ticket | None:
+    """Return the ticket that a letter's message is about, or None if the message is invalid or about none."""
+    topic = TOPICS.get(letter.topic.removeprefix(prefix))
+    if topic is None or not letter.is_whole:
+        return None
+    try:
+        message = topic.message.decode(letter.original)
+    except InvalidMessage:
+        return None
+    if isinstance(message, Classification | Escalation | Review):
+        return message.ticket
+    return message if isinstance(message, Ticket) else None
+
+
 def _digest(letter: DeadLetter) -> bytes:
     key = b"-" if letter.key is None else b"+" + letter.key
     return hashlib.blake2b(
@@ -123,7 +148,7 @@ def _digest(letter: DeadLetter) -> bytes:
 
 async def read_letters(connection: Connection, *, prefix: str) -> LetterBook:
     """Read the topic to its end; raises StopWorker if the broker cannot be reached."""
-    book = LetterBook()
+    book = LetterBook(prefix)
     async with reader(["dead-letters"], connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
             book.add(record)

@@ -48,7 +48,7 @@ class LetterDesk:
     def __init__(
         self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, prefix: str, *, transactions: bool
     ) -> None:
-        self.book = LetterBook()
+        self.book = LetterBook(prefix)
         self._producer = producer
         self._consumer = consumer
         self._prefix = prefix
@@ -87,6 +87,11 @@ class LetterDesk:
     async def discard(self, entry: Entry, by: str, at_ms: int, *, note: str = "") -> None:
         """Close an open letter without sending its original; ``at_ms`` is Unix time in milliseconds."""
         closing = Closing(state="discarded", by=by, at_ms=at_ms, note=note)
+        await self._send(_again(await self._record(entry), closing))
+
+    async def rerun(self, entry: Entry, by: str, at_ms: int, *, run: int) -> None:
+        """Close an open letter whose ticket was sent in a run; ``at_ms`` is Unix time in milliseconds."""
+        closing = Closing(state="rerun", by=by, at_ms=at_ms, run=run)
         await self._send(_again(await self._record(entry), closing))
 
     async def _record(self, entry: Entry) -> ConsumerRecord:

@@ -1,7 +1,8 @@
 """The review queue: doubtful tickets wait here for a reviewer, and decisions wait here until Kafka has them.
 
 One row per review walks one way through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one
-conditional UPDATE, so of two reviewers the database lets one win. A decision that is stored is not yet sent:
+conditional UPDATE, so of two reviewers the database lets one win. A review whose ticket is sent through again goes from
+*waiting* to *again*, and a review of that run takes its place. A decision that is stored is not yet sent:
 it stays in ``unsent`` until its messages are marked as sent, so a crash repeats the sending, harmless by their ids.
 """
 
@@ -12,18 +13,29 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas import NEWEST, InvalidMessage, Review, WireFormat
+from schemas import NEWEST, InvalidMessage, Review, WireFormat, rank
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 
 #: Grows when a table changes; a store of another version is refused.
 STORE_VERSION = 1
+_PAGE = 500
 _URLS = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Which run a review's ticket was sent through again with, by whom and when (Unix time, milliseconds)."""
+
+    run: int
+    by: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,8 @@ class QueueItem:
     review: Review
     added_ms: int
     decision: Decision | None
+    again: Again | None = None
+    """Set once the ticket was sent through again: the review is closed, and the run may bring another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,7 @@ class _Utf8(sa.TypeDecorator[str]):
         return None if value is None else value.decode("utf-8", "surrogatepass")
 
 
-_WAITING, _DECIDED, _SENT = "waiting", "decided", "sent"
+_WAITING, _DECIDED, _SENT, _AGAIN = "waiting", "decided", "sent", "again"
 _METADATA = sa.MetaData()
 _SCHEMA = sa.Table(
     "hedgerow_schema", _METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False)
@@ -170,12 +184,21 @@ class ReviewStore:
         self._name = f"review store {self._engine.url.set(drivername=self._engine.name, query={})!r}"
         self._prepared = False
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a database to read, which SQLite would else create."""
+        url = self._engine.url
+        return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
     def add(self, review: Review) -> bool:
         """Store one review durably; return False if it was there before, waiting or decided."""
         return self.add_all([review]) == 1
 
     def add_all(self, reviews: Iterable[Review]) -> int:
-        """Store reviews in one transaction; return how many were new. One that was there before is left as it is."""
+        """Store reviews in one transaction; return how many were new.
+
+        One of a later run replaces the ticket's earlier one; any other that was there before is left as it is.
+        """
         now = self._wall_ms()
         rows = [
             {
@@ -193,12 +216,23 @@ class ReviewStore:
             return 0
         insert = self._backend.insert(_REVIEWS).on_conflict_do_nothing().returning(_C.review_id)
         with self._transaction() as connection:
-            return len(connection.execute(insert, rows).all())
+            new = set(connection.execute(insert, rows).scalars())
+            for row in rows:
+                if row["review_id"] not in new and self._replaces(connection, row):
+                    new.add(row["review_id"])
+        return len(new)
 
     def waiting(self, limit: int, offset: int = 0) -> list[QueueItem]:
         """Return undecided reviews, the most uncertain first, of equals the oldest."""
         queue = sa.select(_REVIEWS).where(_C.state == _WAITING).order_by(*_QUEUE_ORDER)
         return self._items(queue.limit(limit).offset(offset))
+
+    def each(self) -> Iterator[QueueItem]:
+        """Yield every review, waiting or decided, a page at a time."""
+        last = ""
+        while page := self._items(sa.select(_REVIEWS).where(_C.review_id > last).order_by(_C.review_id).limit(_PAGE)):
+            yield from page
+            last = page[-1].review.review_id
 
     def get(self, ticket_id_or_review_id: str) -> QueueItem | None:
         """Return the review with this id, else the latest one of the ticket with this id, else None."""
@@ -234,11 +268,32 @@ class ReviewStore:
         values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
         if self._advance(review_id, _WAITING, values):
             return Decision(verdict, routed, sent=False)
-        standing = self._review(review_id).decision
-        assert standing is not None  # only a decision ends the waiting, and none is ever taken back
+        item = self._review(review_id)
+        if item.again is not None:
+            raise DecisionRefused(
+                f"ticket {item.review.ticket_id!r} was sent through again in run {item.again.run}: it ends on routed, or waits"
+                " again"
+            )
+        standing = item.decision
+        assert standing is not None  # nothing else ends the waiting, and no decision is ever taken back
         if (standing.verdict.label, standing.verdict.decided_by) != (label, by):
             raise AlreadyDecided(standing)
         return standing
+
+    def send_again(self, review_ids: Iterable[str], again: Again, *, decided: bool = False) -> list[str]:
+        """Close reviews whose tickets are about to be sent through again; return the ids of those that may be.
+
+        Not among them are those that a reviewer decided; ``decided`` returns them too, and leaves their decisions.
+        """
+        mine = _C.review_id.in_(list(review_ids))
+        values = {"state": _AGAIN, "decided_by": again.by, "note": str(again.run), "decided_ms": again.at_ms}
+        open_ones = sa.update(_REVIEWS).where(mine, _C.state.in_([_WAITING, _AGAIN])).values(values)
+        with self._transaction() as connection:
+            closed = list(connection.execute(open_ones.returning(_C.review_id)).scalars())
+            if decided:
+                query = sa.select(_C.review_id).where(mine, _C.state.in_([_DECIDED, _SENT]))
+                closed += connection.execute(query).scalars()
+        return closed
 
     def unsent(self) -> list[Decision]:
         """Return the decisions whose messages may not have been sent, the oldest first."""
@@ -259,6 +314,28 @@ class ReviewStore:
         with self._transaction() as connection:
             return connection.execute(sa.update(_REVIEWS).where(here).values(values)).rowcount == 1
 
+    def _replaces(self, connection: sa.Connection, row: dict[str, Any]) -> bool:
+        """Put a review in the place of the ticket's earlier one if it is of a later run, and return whether it was.
+
+        A decision that is not sent yet stays.
+        """
+        here = (_C.review_id == row["review_id"]) & (_C.state != _DECIDED)
+        stored = connection.scalar(sa.select(_C.review).where(here))
+        if stored is None or self._rank(row["review"]) <= self._rank(stored):
+            return False
+        nothing = {"label": None, "decided_by": None, "note": None, "decided_ms": None}
+        connection.execute(sa.update(_REVIEWS).where(here).values(row | nothing))
+        return True
+
+    def _rank(self, stored: bytes) -> tuple[int, int]:
+        return rank(self._decoded(stored))[:2]
+
+    def _decoded(self, stored: bytes) -> Review:
+        try:
+            return Review.decode(stored)
+        except InvalidMessage as error:
+            raise SettingsError(f"{self._name} holds a review that this release cannot read: {error}") from None
+
     def _review(self, review_id: str) -> QueueItem:
         item = self.get(review_id)
         if item is None or item.review.review_id != review_id:
@@ -270,12 +347,11 @@ class ReviewStore:
             return [self._item(row) for row in connection.execute(query)]
 
     def _item(self, row: sa.Row[Any]) -> QueueItem:
-        try:
-            review = Review.decode(row.review)
-        except InvalidMessage as error:
-            raise SettingsError(f"{self._name} holds a review that this release cannot read: {error}") from None
+        review = self._decoded(row.review)
         if row.state == _WAITING:
             return QueueItem(review, row.added_ms, decision=None)
+        if row.state == _AGAIN:
+            return QueueItem(review, row.added_ms, None, Again(int(row.note), row.decided_by, row.decided_ms))
         outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms)
         return QueueItem(review, row.added_ms, Decision(*outcome, sent=row.state == _SENT))
 

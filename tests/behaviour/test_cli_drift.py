@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 import yaml
 
-from schemas import TOPICS, Alert, Probe
+from schemas import TOPICS, Alert, Probe, Review
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics
+from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 from streams.settings import load_settings
 from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow
+from tests.support.messages import review
 from tests.support.probes import probes
 
 
@@ -251,6 +253,22 @@ class TestAcknowledge:
         sent = Alert.model_validate(row)
         assert (sent.source, sent.kind, sent.details["by"]) == ("cheap", "acknowledged", "ada")
         assert sent.source.encode() == TOPICS["alerts"].key_of(sent)
+
+    def test_says_which_reviews_waited_for_it_and_how_they_go_through_again(
+        self, hedgerow: Hedgerow, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HEDGEROW_REVIEW__URL", f"sqlite:///{tmp_path / 'reviews.db'}")
+        assert "reviews wait" not in hedgerow("drift", "acknowledge", "cheap", "--config", config, "--by", "ada").out
+        assert not (tmp_path / "reviews.db").exists()
+        store = ReviewStore(load_settings(config).review.url)
+        store.add(review("a", reasons=("cheap:low_confidence", "big:policy_stale")))
+        store.add(review("b", reasons=("cheap:policy_stale",)))
+        store.add(review("c", reasons=("big:high_entropy",)))
+        store.decide(Review.id_for("b"), "refund", "ada", "", 1)
+        said = hedgerow("drift", "acknowledge", "cheap", "--config", config, "--by", "ada")
+        assert said.out.splitlines()[1:] == [
+            "1 reviews wait for that reason: hedgerow rerun --from reviews --reason policy_stale"
+        ]
 
     def test_of_nobody_is_refused(self, hedgerow: Hedgerow, config: Path) -> None:
         said = hedgerow("drift", "acknowledge", "chaep", "--config", config)

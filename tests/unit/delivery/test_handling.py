@@ -14,7 +14,8 @@ from streams.delivery.handling import Handling
 from streams.delivery.observer import Observer
 from streams.delivery.stage import Stage
 from streams.errors import Hold, StopWorker, TryAgain
-from tests.support.records import record, verdict
+from tests.support.messages import review
+from tests.support.records import answer, record, verdict
 
 TICKET = Ticket(ticket_id="a", text="b")
 
@@ -92,6 +93,14 @@ class Counted(Observer):
 
     def held(self, agent: str, count: int) -> None:
         self.counts.append(count)
+
+
+def test_a_ticket_has_another_id_in_each_run() -> None:
+    handling = Handling(Stage("test", TOPICS["reviews"], answer), Observer(), lambda: 0, Changes())
+    ids = [handling.id_of(review(run=run)) for run in (0, 1, 2, 2)]
+    assert ids[0] == b"t-1"
+    assert ids[2] == ids[3]
+    assert len(set(ids)) == 3
 
 
 async def test_a_hold_has_no_deadline_counts_as_no_attempt_and_is_reported() -> None:

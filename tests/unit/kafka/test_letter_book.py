@@ -31,7 +31,7 @@ def record(at: int, state: ClosingState | None = None, **changes: Any) -> Record
 
 
 def book_of(*records: Record) -> LetterBook:
-    book = LetterBook()
+    book = LetterBook("")
     for each in records:
         book.add(each)
     return book

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from schemas import Call, Reason, Review, Ticket, Unscorable, WireFormat
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
-from streams.reviews.store import STORE_VERSION, Counts, ReviewStore
+from streams.reviews.store import STORE_VERSION, Again, Counts, ReviewStore
 from tests.support.postgres import postgres, programs
 
 POSTGRES = "HEDGEROW_TEST_POSTGRES"
@@ -285,6 +285,53 @@ def test_an_impossible_decision_changes_nothing(store: ReviewStore) -> None:
         store.decide(review.review_id, "billing", "", "", 1)
     counts = store.counts()
     assert (counts.waiting, counts.decided) == (1, 0)
+
+
+AGAIN = Again(7, "ann", 99)
+
+
+def of_run(review: Review, run: int) -> Review:
+    return review.model_copy(update={"run": run, "reasons": (f"run {run}",)})
+
+
+def test_a_review_whose_ticket_goes_through_again_waits_no_more_until_the_run_doubts_it_too(store: ReviewStore) -> None:
+    review = doubt("t-1")
+    store.add_all([review, doubt("t-2")])
+    assert store.send_again([review.review_id, "unknown"], AGAIN) == [review.review_id]
+    assert ids(store) == ["t-2"]
+    item = store.get("t-1")
+    assert item is not None
+    assert (item.again, item.decision) == (AGAIN, None)
+    with pytest.raises(DecisionRefused, match="sent through again in run 7"):
+        store.decide(review.review_id, "billing", "bob", "", 1)
+    assert not store.add(review), "a redelivery opens nothing"
+
+    assert store.add(of_run(review, 7))
+    item = store.get("t-1")
+    assert item is not None
+    assert (item.again, item.review.reasons) == (None, ("run 7",))
+    assert not store.add(of_run(review, 6))
+    assert store.decide(review.review_id, "billing", "bob", "", 1).routed.run == 7
+
+
+def test_a_decided_review_goes_through_again_only_if_that_is_asked_for(store: ReviewStore) -> None:
+    review = doubt("t-1")
+    store.add(review)
+    decision = store.decide(review.review_id, "billing", "ann", "", 1)
+    assert store.send_again([review.review_id], AGAIN) == []
+    assert store.send_again([review.review_id], AGAIN, decided=True) == [review.review_id]
+    assert store.unsent() == [decision]
+    assert not store.add(of_run(review, 7)), "a decision that is not sent yet stays"
+    store.mark_sent(review.review_id)
+    assert store.add(of_run(review, 7))
+    assert ids(store) == ["t-1"]
+
+
+def test_every_review_is_listed_once(store: ReviewStore) -> None:
+    store.add_all(doubt(f"t-{n}") for n in range(1_100))
+    store.decide(Review.id_for("t-5"), "billing", "ann", "", 1)
+    found = [item.review.ticket_id for item in store.each()]
+    assert len(found) == len(set(found)) == 1_100
 
 
 def test_sent_decisions_leave_the_outbox_once(store: ReviewStore) -> None:

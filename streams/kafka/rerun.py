@@ -1,0 +1,162 @@
+"""Sends tickets through again: the latest record of each on the topic ``tickets``, with the number of the run in a header."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas import NEWEST, RUN_HEADER, TOPICS, InvalidMessage, Ticket, WireFormat, run_of
+from schemas.headers import Header
+from streams.errors import StopWorker
+from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import refusal
+from streams.kafka.producers import start_producer, stop_producer
+from streams.kafka.readers import reader, to_the_end
+
+_TICKETS = TOPICS["tickets"]
+#: How many records are on their way at once.
+_CHUNK = 500
+
+
+def digest_of(text: str) -> bytes:
+    """Return a digest by which two texts are told apart."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(slots=True)
+class Found:
+    """What ``tickets`` has of the tickets in question."""
+
+    latest: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Partition and offset of each one's latest valid record."""
+    digests: dict[str, bytes] = field(default_factory=dict)
+    """The digest of the text there."""
+    runs: dict[str, set[int]] = field(default_factory=dict)
+    """The runs that each one was sent with."""
+
+
+async def find(ticket_ids: Iterable[str], connection: Connection, *, prefix: str) -> Found:
+    """Look for these tickets on their topic; raises StopWorker if the broker cannot be reached."""
+    found = Found()
+    keys = {_key(ticket_id): ticket_id for ticket_id in ticket_ids}
+    async with reader([_TICKETS.name], connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            ticket_id = keys.get(record.key or b"")
+            if ticket_id is None:
+                continue
+            try:
+                ticket, run = Ticket.decode(record.value), run_of(record.headers)
+            except InvalidMessage:
+                continue
+            found.runs.setdefault(ticket_id, set()).add(run)
+            found.latest[ticket_id] = record.partition, record.offset
+            found.digests[ticket_id] = digest_of(ticket.text)
+    return found
+
+
+async def send_again(
+    places: Mapping[str, tuple[int, int]],
+    tickets: Iterable[Ticket],
+    connection: Connection,
+    *,
+    prefix: str,
+    run: int,
+    claim: Callable[[Sequence[str]], Collection[str]],
+    done: Callable[[Sequence[str]], Awaitable[None]],
+    wire: WireFormat = NEWEST,
+) -> None:
+    """Send the records at these places again, by ticket id, and ``tickets`` that are no longer on the topic.
+
+    Key, value, headers and partition stay; the header of the run is added. ``claim`` is called with the ids of some tickets
+    before they are sent, and returns those that may be; ``done`` with the same ones as the broker has them. Raises
+    StopWorker if it cannot be reached or takes none.
+    """
+    producer = await start_producer(connection)
+    try:
+        chunk: list[_Again] = []
+        async for again in _records(places, tickets, connection, prefix, run, wire):
+            chunk.append(again)
+            if len(chunk) == _CHUNK:
+                await _send(producer, chunk, prefix, claim, done)
+                chunk = []
+        await _send(producer, chunk, prefix, claim, done)
+    except KafkaError as error:
+        refused = refusal(error, connection.security)
+        raise StopWorker(refused or f"the broker does not take tickets: {error!r}; go on with --run {run}") from error
+    finally:
+        await stop_producer(producer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    ticket_id: str
+    key: bytes
+    value: bytes
+    headers: Sequence[Header]
+    partition: int | None = None
+
+
+async def _records(
+    places: Mapping[str, tuple[int, int]],
+    tickets: Iterable[Ticket],
+    connection: Connection,
+    prefix: str,
+    run: int,
+    wire: WireFormat,
+) -> AsyncIterator[_Again]:
+    """Yield what is to be sent, in the order of the topic: a record is read again rather than kept in memory."""
+    mark = (RUN_HEADER, _digits(run))
+    for ticket in tickets:
+        yield _Again(ticket.ticket_id, _key(ticket.ticket_id), wire.encode(ticket), [mark])
+    wanted = {place: ticket_id for ticket_id, place in places.items()}
+    if not wanted:
+        return
+    async with reader([_TICKETS.name], connection, prefix=prefix) as consumer:
+        await _skip_to_the_first(consumer, wanted, prefix)
+        async for record in to_the_end(consumer):
+            ticket_id = wanted.pop((record.partition, record.offset), None)
+            if ticket_id is not None:
+                headers = [header for header in record.headers if header[0] != RUN_HEADER]
+                yield _Again(ticket_id, record.key, record.value, [*headers, mark], record.partition)
+            if not wanted:
+                return
+
+
+async def _skip_to_the_first(consumer: AIOKafkaConsumer, wanted: Iterable[tuple[int, int]], prefix: str) -> None:
+    first: dict[int, int] = {}
+    for partition, offset in wanted:
+        first[partition] = min(offset, first.get(partition, offset))
+    for partition, offset in first.items():
+        consumer.seek(TopicPartition(prefix + _TICKETS.name, partition), offset)
+    if others := [each for each in consumer.assignment() if each.partition not in first]:
+        await consumer.seek_to_end(*others)
+
+
+async def _send(
+    producer: AIOKafkaProducer,
+    chunk: Sequence[_Again],
+    prefix: str,
+    claim: Callable[[Sequence[str]], Collection[str]],
+    done: Callable[[Sequence[str]], Awaitable[None]],
+) -> None:
+    claimed = claim([each.ticket_id for each in chunk])
+    mine = [each for each in chunk if each.ticket_id in claimed]
+    topic = prefix + _TICKETS.name
+    sending = [
+        producer.send_and_wait(topic, each.value, each.key, each.partition, headers=list(each.headers)) for each in mine
+    ]
+    await asyncio.gather(*sending)
+    await done([each.ticket_id for each in mine])
+
+
+def _key(ticket_id: str) -> bytes:
+    return ticket_id.encode("utf-8", "surrogatepass")
+
+
+def _digits(run: int) -> bytes:
+    return str(run).encode()
