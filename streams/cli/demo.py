@@ -26,7 +26,7 @@ def demo(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="JSONL, .csv or .tsv file of labelled tickets to calibrate on (default: bundled, with bundled tickets)"
+            help="JSONL, .csv or .tsv file of labelled tickets to calibrate on (default: bundled, with bundled ones)"
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,

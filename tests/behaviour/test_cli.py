@@ -292,7 +292,7 @@ class TestProduceAndConsume:
             assert process.stdout is not None
             rows = [json.loads(await process.stdout.readline())]
             # Neither the same again nor what counts less changes anything.
-            await published(settings, first, routed("t", label="billing", revision=1), later, first)
+            await published(settings, first, later, routed("t", label="billing", revision=1), first)
             rows += [json.loads(line) for line in (await process.communicate())[0].splitlines()]
             assert process.returncode == 0
             return [row["label"] for row in rows]

@@ -6,10 +6,13 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
 from streams.sandbox.brokers.kafka_jars import missing_tools
+
+Result = TypeVar("Result")
 
 
 def require_kafka() -> None:
@@ -21,7 +24,7 @@ def require_kafka() -> None:
         pytest.skip(reason)
 
 
-def run_apart(work: Coroutine[object, object, None]) -> None:
-    """Run a coroutine to its end in an event loop and a thread of its own, leaving the test's event loop alone."""
+def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine in an event loop and a thread of its own, leaving the test's event loop alone; return its result."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        thread.submit(asyncio.run, work).result()
+        return thread.submit(asyncio.run, work).result()

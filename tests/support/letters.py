@@ -52,13 +52,7 @@ class LetterBox:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine in a loop of its own: the tests run commands, which have theirs."""
-        results: list[Result] = []
-
-        async def keep() -> None:
-            results.append(await work)
-
-        run_apart(keep())
-        return results[0]
+        return run_apart(work)
 
     def put(
         self,
