@@ -37,7 +37,7 @@ _STYLE: Final[dict[str, Any]] = {
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "figure.dpi": 100,
-    "font.family": ["DejaVu Sans"],
+    "font.family": "sans-serif",
     "font.size": 9.5,
     "grid.color": "#E3E6EA",
     "legend.fontsize": 9,

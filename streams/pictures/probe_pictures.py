@@ -41,7 +41,7 @@ def draw_probes(histories: Sequence[History], detector: str, path: Path) -> None
             tokens, judged = part.subplots(2, 1, sharex=True, height_ratios=(3, 2))
             places = _places(history)
             _draw_tokens(tokens, history, places)
-            _draw_statistic(judged, history, places, detector)
+            _draw_statistic(judged, history, places)
             _draw_alarms((tokens, judged), history, places)
             count = f"{len(history.alarms)} {'alarm' if len(history.alarms) == 1 else 'alarms'}"
             tokens.set_title(f"{printable(history.endpoint)}: {history.samples} probes, {count} by {detector}", pad=16)
@@ -74,7 +74,7 @@ def _draw_tokens(panel: Axes, history: History, places: Sequence[Any]) -> None:
     panel.set_ylabel("logprob, nats")
 
 
-def _draw_statistic(panel: Axes, history: History, places: Sequence[Any], detector: str) -> None:
+def _draw_statistic(panel: Axes, history: History, places: Sequence[Any]) -> None:
     """Draw the statistic as a multiple of its threshold, which itself moves: anything above 1 alarms."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -95,7 +95,7 @@ def _draw_statistic(panel: Axes, history: History, places: Sequence[Any], detect
     )
     panel.yaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.set_ylabel(f"{detector} / threshold")
+    panel.set_ylabel("statistic / threshold")
 
 
 def _draw_alarms(panels: Sequence[Axes], history: History, places: Sequence[Any]) -> None:
