@@ -83,6 +83,7 @@ def run_prober(
 
 
 async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_json: bool) -> None:
+    from streams.kafka.broker_watch import BrokerWatch
     from streams.observability.http import Answer, serve_metrics
     from streams.observability.metrics import MetricsObserver
     from streams.prober.metrics import ProbeMetrics
@@ -91,14 +92,24 @@ async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_js
     observer = MetricsObserver()
     metrics = ProbeMetrics(observer.registry)
     prober = Prober(settings, endpoints, metrics=metrics, told=lambda probe: _print(probe, as_json=as_json))
+    broker = BrokerWatch(settings.broker.connection)
+    observer.broker(lambda: broker.problem is not None)
+
+    def ready() -> Answer:
+        return Answer(prober.ready.is_set() and broker.problem is None, {"broker": broker.problem or "answers"}, {})
+
     # A prober that can go on no more ends its process, so a prober that answers is alive.
-    pages = {"/health": lambda: Answer(True, {}, {}), "/ready": lambda: Answer(prober.ready.is_set(), {}, {})}
+    pages = {"/health": lambda: Answer(True, {}, {}), "/ready": ready}
     async with serve_metrics(settings.metrics, observer, pages):
         task = asyncio.create_task(prober.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
-        await asyncio.wait({task})
+        joined = asyncio.create_task(prober.ready.wait())
+        await asyncio.wait({task, joined}, return_when=asyncio.FIRST_COMPLETED)
+        joined.cancel()
+        async with broker.running():
+            await asyncio.wait({task})
         if not task.cancelled():
             task.result()
 

@@ -12,6 +12,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
+from aiokafka.errors import KafkaError
+
 EVERY_S = 60.0
 #: How many kinds are remembered; of those that were not seen for longest, the next line is written as a first one.
 _KINDS = 1_000
@@ -40,6 +42,8 @@ class Folding(logging.Filter):
         """Return whether the record is to be written."""
         if record.levelno < logging.WARNING:
             return True
+        if _abandoned(record):
+            return False
         kind = _kind(record)
         written_at, left_out = self._seen.get(kind, (-EVERY_S, 0))
         now = self._now()
@@ -50,6 +54,11 @@ class Folding(logging.Filter):
             self._seen.popitem(last=False)
         record.repeated = left_out
         return passes
+
+
+def _abandoned(record: logging.LogRecord) -> bool:
+    """Return whether asyncio reports a request whose caller has given it up, and has said so."""
+    return record.name == "asyncio" and record.exc_info is not None and isinstance(record.exc_info[1], KafkaError)
 
 
 def _kind(record: logging.LogRecord) -> Hashable:

@@ -55,17 +55,25 @@ def readiness(
     contracts: Mapping[Tier, str],
     down: Sequence[str],
     *,
+    broker: str | None,
     started: bool,
 ) -> Answer:
     """Say whether the worker has started, is not about to stop, and every agent is a member of its group.
 
-    A worker whose endpoints are ``down`` is ready all the same, but "degraded": its tickets wait. ``contracts`` says of
-    each tier that is asked here what its check at the start found.
+    ``broker`` is why the broker does not answer, or None: a worker whose broker is unavailable is not ready. One whose
+    endpoints are ``down`` is ready all the same, but "degraded": its tickets wait. ``contracts`` says of each tier that is
+    asked here what its check at the start found.
     """
     stages = {agent: {"joined": agent in joined, "partitions": partitions.get(agent, 0)} for agent in agents}
-    ready = started and len(joined) == len(agents)
+    ready = started and broker is None and len(joined) == len(agents)
     status = "not ready" if not ready else "degraded" if down else "ready"
-    facts = {"status": status, "endpoints": list(down), "started": started, "contracts": dict(contracts)}
+    facts = {
+        "status": status,
+        "broker": broker or "answers",
+        "endpoints": list(down),
+        "started": started,
+        "contracts": dict(contracts),
+    }
     return Answer(ready, facts, stages)
 
 

@@ -108,6 +108,7 @@ class MetricsObserver(Observer):
         )
         self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
         self._down = gauge("endpoint_down", "1 while an endpoint does not answer", "endpoint")
+        self._broker_down = gauge("broker_down", "1 while the broker does not answer this process")
         self._held = gauge("held", "Messages that wait for an endpoint to answer again", "agent")
         self._excused = counter(
             "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
@@ -229,6 +230,10 @@ class MetricsObserver(Observer):
     def tried(self, call: Call) -> None:
         """Count a trial of an endpoint that did not answer: requests and cost, of which no message tells."""
         self._attempts(call.tier, call.attempts)
+
+    def broker(self, is_down: Callable[[], bool]) -> None:
+        """Show from now on whether the broker is unavailable."""
+        self._broker_down.set_function(lambda: float(is_down()))
 
     def endpoint(self, source: str, is_down: Callable[[], bool]) -> None:
         """Show from now on whether an endpoint is taken to be unavailable."""

@@ -26,6 +26,7 @@ from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
+from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
 from streams.models.classifier import ModelClient
@@ -67,6 +68,8 @@ class Worker:
         self.observer = WatchedObserver()
         connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire)
         self._alerts = AlertSender(connect, self.observer.alerted)
+        self._broker = BrokerWatch(settings.broker.connection)
+        self.observer.broker(lambda: self._broker.problem is not None)
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -82,6 +85,7 @@ class Worker:
                 found = await check.run()
                 if not found.ok:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
+            await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
             if any("alerts" in USES[agent].follows for agent in self._agents):
                 following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
@@ -108,7 +112,15 @@ class Worker:
         joined = {agent for agent in self._agents if self._watchdog is not None and self._watchdog.joined(agent)}
         started = self.ready.is_set() and not self._stop.is_set()
         down = [model.source for model in self._models if model.is_down]
-        return readiness(self._agents, joined, self.observer.partitions, self._contracts, down, started=started)
+        return readiness(
+            self._agents,
+            joined,
+            self.observer.partitions,
+            self._contracts,
+            down,
+            broker=self._broker.problem,
+            started=started,
+        )
 
     def _addresses(self, port: int | None, pages: Iterable[str]) -> dict[str, str]:
         """Return where the broker is, and this worker's pages if they are served."""

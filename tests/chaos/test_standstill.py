@@ -71,12 +71,12 @@ class Supervised:
                 assert child.alive, child.tail()
                 await asyncio.sleep(0.05)
 
-    async def outcomes(self) -> list[Routed | Review]:
-        """Read where tickets end until all have."""
+    async def outcomes(self, count: int = COUNT) -> list[Routed | Review]:
+        """Read where tickets end until this many have."""
         ends: list[Routed | Review] = []
         prefix, connection = self.settings.topics.prefix, self.settings.broker.connection
         async with asyncio.timeout(PATIENCE_S), reader(["routed", "reviews"], connection, prefix=prefix) as consumer:
-            while len({end.ticket_id for end in ends}) < COUNT:
+            while len({end.ticket_id for end in ends}) < count:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     messages = (decode(record, prefix) for record in records)
                     ends += [message for message in messages if isinstance(message, Routed | Review)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from aiokafka.errors import UnknownMemberIdError
 
 from streams.observability.folding import Folding
 from streams.observability.logs import configure_logging
@@ -60,6 +61,14 @@ def test_the_same_words_of_two_loggers_are_two_kinds(clock: Clock) -> None:
         True,
         False,
     ]
+
+
+def test_the_late_error_of_a_request_that_was_given_up_is_not_written(clock: Clock) -> None:
+    folding = Folding(clock)
+    for error, written in ((UnknownMemberIdError("g"), False), (ValueError("a defect"), True)):
+        line = record("Task exception was never retrieved", name="asyncio")
+        line.exc_info = (type(error), error, None)
+        assert folding.filter(line) is written
 
 
 def test_information_is_never_left_out(clock: Clock) -> None:

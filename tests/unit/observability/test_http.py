@@ -46,11 +46,14 @@ async def test_health_is_503_once_one_stands_still() -> None:
 
 
 async def test_ready_is_200_when_every_stage_has_joined() -> None:
-    status, text = await page(readiness(AGENTS, AGENTS, {"classify": 4}, {"cheap": "kept"}, [], started=True))
+    status, text = await page(
+        readiness(AGENTS, AGENTS, {"classify": 4}, {"cheap": "kept"}, [], broker=None, started=True)
+    )
     assert status == 200
     assert json.loads(text) == {
         "ok": True,
         "status": "ready",
+        "broker": "answers",
         "endpoints": [],
         "started": True,
         "contracts": {"cheap": "kept"},
@@ -60,15 +63,24 @@ async def test_ready_is_200_when_every_stage_has_joined() -> None:
 
 async def test_ready_is_503_before_the_start_during_a_rebalance_and_while_stopping() -> None:
     for joined, started in [((), False), (("classify",), True), (AGENTS, False)]:
-        status, text = await page(readiness(AGENTS, joined, {}, {}, [], started=started))
+        status, text = await page(readiness(AGENTS, joined, {}, {}, [], broker=None, started=started))
         assert status == 503
         assert json.loads(text)["ok"] is False
 
 
 async def test_a_worker_whose_endpoint_does_not_answer_is_ready_and_degraded() -> None:
-    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, ["cheap:model"], started=True))
+    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, ["cheap:model"], broker=None, started=True))
     assert status == 200
     assert {name: json.loads(text)[name] for name in ("status", "endpoints")} == {
         "status": "degraded",
         "endpoints": ["cheap:model"],
+    }
+
+
+async def test_a_worker_whose_broker_does_not_answer_is_not_ready_and_says_why() -> None:
+    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, [], broker="no Kafka broker", started=True))
+    assert status == 503
+    assert {name: json.loads(text)[name] for name in ("status", "broker")} == {
+        "status": "not ready",
+        "broker": "no Kafka broker",
     }
