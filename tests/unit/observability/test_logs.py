@@ -15,6 +15,7 @@ from streams.core.signal.instructions import Prompt
 from streams.core.signal.perplexity import PerplexityRule
 from streams.errors import SettingsError
 from streams.models.endpoint import Endpoint
+from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
 from streams.observability.logs import RedactedLines
 from streams.settings import Settings, check_settings
@@ -39,7 +40,7 @@ def test_it_is_off_unless_asked_for_and_only_what_exists_can_be_asked_for() -> N
 @pytest.mark.parametrize("tier", ["cheap", "big"])
 async def test_both_tiers_are_asked_with_it(tier: Any) -> None:
     async with AsyncExitStack() as stack:
-        client = await Worker(settings(redact=["card"]), ["classify"])._client(tier, stack)
+        client = await Worker(settings(redact=["card"]), ["classify"])._client(tier, Outlook(), stack)
         assert client.prompt_hash == Prompt(("a", "b"), redact=("card",)).hash
 
 
