@@ -27,6 +27,7 @@ from streams.kafka.records import PATIENCE_S, record_at, to_the_last
 from streams.kafka.topics import require_topics
 
 _LETTERS = "dead-letters"
+_OURS = {RUN_HEADER, LETTER_HEADER}
 #: The broker's clock may stamp records of one topic, and the sender's those of another.
 _CLOCKS_MS = 10 * 60 * 1000
 
@@ -108,22 +109,21 @@ class LetterDesk:
             raise GiveUp(f"{letter.topic} is no topic that agents read", reason="unknown_topic")
         if letter.partition not in await self._producer.partitions_for(letter.topic):
             raise GiveUp(f"{letter.topic} has no partition {letter.partition} any more", reason="partition_gone")
-        key, value = letter.key, None if letter.tombstone else letter.original
-        if not letter.is_whole:
-            key, value = await self._at_its_origin(letter)
-        if key is None and value is None:
-            raise GiveUp("the message has neither key nor value; discard it", reason="nothing_to_send")
-        return _Outgoing(letter.topic, letter.partition, key, value, _marks(letter, mark))
-
-    async def _at_its_origin(self, letter: DeadLetter) -> tuple[bytes | None, bytes | None]:
         place = TopicPartition(letter.topic, letter.partition)
         found = await record_at(self._consumer, place, letter.offset)
-        if found is None or not _begins(found, letter):
+        if found is not None and _begins(found, letter):
+            # It has headers of its producer, which the letter does not.
+            key, value, headers = found.key, found.value, [each for each in found.headers if each[0] not in _OURS]
+        elif letter.is_whole:
+            key, value, headers = letter.key, None if letter.tombstone else letter.original, []
+        else:
             raise GiveUp(
                 f"the letter has only a part of the message, and {letter.origin} is no longer on the topic",
                 reason="original_gone",
             )
-        return found.key, found.value
+        if key is None and value is None:
+            raise GiveUp("the message has neither key nor value; discard it", reason="nothing_to_send")
+        return _Outgoing(letter.topic, letter.partition, key, value, [*headers, *_marks(letter, mark)])
 
     async def _was_sent(self, letter: DeadLetter, mark: Closing) -> bool:
         """Look for the original among what came to its topic since the mark."""
@@ -191,6 +191,8 @@ def _again(record: ConsumerRecord, closing: Closing) -> _Outgoing:
 def _begins(record: ConsumerRecord, letter: DeadLetter) -> bool:
     """Whether a letter was made of this record: after a topic was made again, another one has its offset."""
     key, value = record.key or b"", record.value or b""
+    if letter.tombstone is not None and letter.tombstone is not (record.value is None):
+        return False
     return (
         key.startswith(letter.key or b"")
         and len(key) == (len(key) if letter.key_size is None else letter.key_size)

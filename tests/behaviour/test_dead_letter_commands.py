@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas import RUN_HEADER
+from schemas.headers import LETTER_HEADER
 from streams.delivery.dead_letters import CUT_TO
 from streams.errors import StopWorker
+from streams.kafka.letter_book import read_letters
 from streams.kafka.redrive import letter_desk
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.model_server.process import ModelServer
+from streams.settings import Settings
 from tests.support.commands import Hedgerow
 from tests.support.letters import LetterBox
+from tests.support.pipelines import pipeline, raw_producer
 
 MODES = [
     "embedded at_least_once",
@@ -38,14 +44,17 @@ def plain_box(embedded_broker: EmbeddedBroker, tmp_path: Path) -> LetterBox:
 
 def test_a_letter_is_redriven_once_and_then_closed(box: LetterBox, hedgerow: Hedgerow) -> None:
     value, key = b"\x00\xffnot JSON", b"t-\xff"
-    letter = box.put(value, key)
+    letter = box.put(value, key, headers=[("trace", b"7"), (RUN_HEADER, b"5")])
     said = hedgerow("dead-letters", "redrive", letter, "-c", box.config, "--by", "ada", "--note", "mended", "--json")
     assert said.code == 0, said.err
     run = said.json["run"]
     assert said.json == {"redriven": 1, "letters": [letter], "refused": [], "run": run}
     [sent] = box.redriven()
     assert (sent.value, sent.key, sent.partition) == (value, key, 1)
-    assert dict(sent.headers)[RUN_HEADER] == str(run).encode()
+    assert [each for each in sent.headers if each[0] != LETTER_HEADER] == [
+        ("trace", b"7"),
+        (RUN_HEADER, str(run).encode()),
+    ]
 
     [row] = hedgerow("dead-letters", "list", "-c", box.config, "--closed", "--json").rows
     assert (row["letter"], row["state"]) == (letter, "redriven")
@@ -96,6 +105,13 @@ def test_what_was_cut_is_fetched_from_where_it_came_from(box: LetterBox, hedgero
     [sent] = box.redriven()
     assert (sent.value, sent.key) == (value, key)
     assert [row["letter"] for row in hedgerow("dead-letters", "list", "-c", box.config, "--json").rows] == [gone]
+
+
+def test_what_is_gone_from_its_topic_is_sent_from_the_letter(box: LetterBox, hedgerow: Hedgerow) -> None:
+    letter = box.put(b"[1", b"a", kept=False, headers=[("trace", b"of another message")])
+    assert hedgerow("dead-letters", "redrive", letter, "-c", box.config).out == "1 letters redriven\n"
+    [sent] = box.redriven()
+    assert (sent.value, sent.key, [name for name, _ in sent.headers]) == (b"[1", b"a", [RUN_HEADER, LETTER_HEADER])
 
 
 def test_no_value_is_redriven_as_none_and_an_empty_one_as_empty(box: LetterBox, hedgerow: Hedgerow) -> None:
@@ -258,3 +274,29 @@ def test_a_message_is_sent_to_topics_of_this_deployment_only(plain_box: LetterBo
     assert said.code == 1
     assert [each["reason"] for each in said.json["refused"]] == ["unknown_topic"] * 3
     assert box.redriven() == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_worker_handles_what_was_redriven_and_names_the_run_in_its_result(
+    mode: str, request: pytest.FixtureRequest, model_server: ModelServer, tmp_path: Path
+) -> None:
+    """The first message names a run that cannot be one, which a redrive replaces; the second is invalid for good."""
+    broker, _, delivery = mode.partition(" ")
+    change = partial(Settings.model_copy, update={"delivery": delivery})
+    bad = {"tickets": (b'{"ticket_id": "a", "text": "I want my money back"}', b"a"), "no": (b"not JSON", b"b")}
+    async with pipeline(request.getfixturevalue(f"{broker}_broker"), model_server, tmp_path, change=change) as running:
+        connection, prefix = running.settings.broker.connection, running.settings.topics.prefix
+        async with raw_producer(running.settings) as producer:
+            for value, key in bad.values():
+                await producer.send_and_wait(f"{prefix}tickets", value, key, headers=[(RUN_HEADER, b"many")])
+        await running.until(lambda: len(running.letters) == 2)
+        async with letter_desk(connection, prefix=prefix, transactions=delivery == "exactly_once") as desk:
+            for entry in desk.book.choose():
+                await desk.redrive(entry, "ada", 1_800_000_000_000, run=7)
+        await running.until(lambda: "a" in running.results and len(running.letters) == 3)
+    assert [result.run for result in running.results["a"]] == [7]
+    assert sorted(entry.state for entry in (await read_letters(connection, prefix=prefix)).choose(closed=True)) == [
+        "open",
+        "redriven",
+        "redriven",
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,21 +64,31 @@ class LetterBox:
         at_ms: int = 1_700_000_000_000,
         cut: bool = False,
         kept: bool = True,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> str:
         """Send a message and its dead letter; return the letter's origin without the prefix.
 
         ``cut`` makes the letter one that the broker did not take whole; the message is not on its topic unless ``kept``.
         """
-        return self.run(self._put(value, key, reason, topic, at_ms, cut=cut, kept=kept))
+        return self.run(self._put(value, key, reason, topic, at_ms, cut=cut, kept=kept, headers=headers))
 
     async def _put(
-        self, value: bytes | None, key: bytes | None, reason: str, topic: str, at_ms: int, *, cut: bool, kept: bool
+        self,
+        value: bytes | None,
+        key: bytes | None,
+        reason: str,
+        topic: str,
+        at_ms: int,
+        *,
+        cut: bool,
+        kept: bool,
+        headers: Sequence[tuple[str, bytes]],
     ) -> str:
         async with AIOKafkaProducer(
             bootstrap_servers=self.broker.bootstrap, acks="all", max_request_size=5 << 20
         ) as producer:
             sent = value if kept else b"something else"
-            at = await producer.send_and_wait(self.prefix + topic, sent, key, partition=1)
+            at = await producer.send_and_wait(self.prefix + topic, sent, key, partition=1, headers=list(headers))
             record = FakeRecord(at.offset, value, key, topic=at.topic, partition=at.partition)
             letter = dead_letter(
                 record,
