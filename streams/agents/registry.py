@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas import TOPICS
+from schemas import TOPICS, Tier
 
 AgentName = Literal["classify", "score", "escalate", "review", "drift", "traffic", "cause"]
 #: The agents that tickets pass through.
@@ -36,12 +36,15 @@ def _use(reads: str, *writes: str, follows: Iterable[str] = ()) -> TopicUse:
     return TopicUse(reads, frozenset({*writes, "dead-letters"}), frozenset(follows))
 
 
-#: The one table of who uses which topic. score and escalate follow the alerts to know whether their policy is stale.
+#: The tier that an agent asks, if it asks one.
+TIERS: dict[AgentName, Tier] = {"classify": "cheap", "escalate": "big"}
+#: The one table of who uses which topic. The agents of tickets follow the alerts to know what is paused, and score and
+#: escalate whether their policy is stale.
 USES: dict[AgentName, TopicUse] = {
-    "classify": _use("tickets", "classifications", "escalations", "reviews", "alerts"),
+    "classify": _use("tickets", "classifications", "escalations", "reviews", "alerts", follows=["alerts"]),
     "score": _use("classifications", "routed", "escalations", "reviews", "alerts", follows=["alerts"]),
     "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts"]),
-    "review": _use("reviews"),
+    "review": _use("reviews", follows=["alerts"]),
     "drift": _use("probes", "alerts"),
     "traffic": _use("classifications", "alerts"),
     "cause": _use("alerts", "alerts"),

@@ -19,6 +19,7 @@ from streams.cli import (
     evaluate,
     init,
     letters,
+    pause,
     probe,
     produce,
     prompt,
@@ -61,6 +62,8 @@ app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("rerun")(rerun.rerun)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)

@@ -81,6 +81,7 @@ class StageService:
         self._runner: Runner | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._watches: list[asyncio.Task[None]] = []
+        self._is_paused = False
 
     @property
     def runner(self) -> Runner:
@@ -96,6 +97,7 @@ class StageService:
         self._runner = runner_type(self.stage)(
             self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished
         )
+        self.pause(self._is_paused)
         committing: Committing = AtLeastOnce(self._limits)
         if isinstance(line, Transactions):
             committing = ExactlyOnce(line, self._runner.dispatch, self._limits)
@@ -131,6 +133,12 @@ class StageService:
                 await self._line.stop()
             if self._folder is not None:
                 self._folder.cleanup()
+
+    def pause(self, paused: bool) -> None:
+        """Read nothing more while ``paused``, which may be said before the start too; what was taken is handled."""
+        self._is_paused = paused
+        if self._runner is not None:
+            (self._runner.intake.hold if paused else self._runner.intake.release)()
 
     def give_up(self, error: StopWorker) -> None:
         """Fail for a reason that was seen from outside: what is in progress will not be waited for."""

@@ -19,8 +19,8 @@ class State(StrEnum):
     WAITING = "waiting"
     """There is work and no sign of life, for less than the limit: a slow model, say, or a rebalance."""
     HELD = "held"
-    """The broker does not answer or has not yet acknowledged what was sent, or an endpoint does not answer: a restart would
-    not help."""
+    """The broker does not answer or has not yet acknowledged what was sent, an endpoint does not answer, or an operator has
+    paused the agent: a restart would not help."""
     STALLED = "stalled"
     """There was work and no sign of life for the whole limit."""
 
@@ -39,8 +39,8 @@ class Sample:
     """Messages that wait to be taken; None if the broker does not say. Looked at only without a new sign of life."""
     joined: bool = True
     """Whether an assignment stands, of no partition even."""
-    sending: bool = False
-    """Whether outputs are on their way to the broker, or messages wait for an endpoint that does not answer."""
+    held: bool = False
+    """Whether outputs are on their way to the broker, messages wait for what they need, or the agent is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Progress:
         self._signs, self._seen_s = sample.signs, sample.at_s
         if sample.signs != signs:
             return self._well(State.PROGRESSING)
-        if sample.lag is None or sample.sending:
+        if sample.lag is None or sample.held:
             return self._well(State.HELD)
         if sample.joined and not sample.unfinished and not sample.lag:
             return self._well(State.IDLE)

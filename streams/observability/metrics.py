@@ -109,6 +109,7 @@ class MetricsObserver(Observer):
         self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
         self._down = gauge("endpoint_down", "1 while an endpoint does not answer", "endpoint")
         self._broker_down = gauge("broker_down", "1 while the broker does not answer this process")
+        self._paused = gauge("paused", "1 while an operator has paused the agent", "agent")
         self._held = gauge("held", "Messages that wait for an endpoint to answer again", "agent")
         self._excused = counter(
             "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
@@ -187,6 +188,10 @@ class MetricsObserver(Observer):
     def skipped(self, agent: str, why: str, count: int) -> None:
         """Count messages that needed no handler call."""
         self._skipped.labels(agent, why).inc(count)
+
+    def paused(self, agent: str, paused: bool) -> None:
+        """Set the gauge."""
+        self._of(self._paused, agent).set(paused)
 
     def held(self, agent: str, count: int) -> None:
         """Set the gauge."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from schemas import NONE_OF_THESE, Review, Routed, Verdict
+from schemas import NONE_OF_THESE, Review, Routed, Verdict, stable_id
 from streams.errors import HedgerowError
 
 
@@ -35,18 +35,14 @@ class AlreadyDecided(DecisionRefused):
         self.decision = decision
 
 
-def outcome_of(
-    review: Review, label: str | None, by: str, note: str, at_ms: int, number: int = 1
-) -> tuple[Verdict, Routed]:
+def outcome_of(review: Review, label: str | None, by: str, note: str, at_ms: int) -> tuple[Verdict, Routed]:
     """Return the messages of a decision that ``by`` took at ``at_ms`` (Unix time, milliseconds); None: no label fits.
-
-    ``number`` counts the decisions on the review: one beyond the first corrects the one before.
 
     Raises DecisionRefused for a value that no message can carry.
     """
     try:
         verdict = Verdict(
-            verdict_id=Verdict.id_for(review.review_id, number),
+            verdict_id=stable_id("verdict", review.review_id),
             review_id=review.review_id,
             ticket_id=review.ticket_id,
             label=label,
@@ -55,8 +51,6 @@ def outcome_of(
             note=note,
             suggested=review.suggested,
             calls=review.calls,
-            decision=number,
-            corrected=number > 1,
             ticket_at_ms=review.ticket_at_ms,
             revision=review.revision,
             run=review.run,
@@ -78,8 +72,7 @@ def outcome_of(
         metadata=review.ticket.metadata,
         reviewer=by,
         note=note,
-        decision=number,
-        corrected=number > 1,
+        decision=verdict.decision,
         ticket_at_ms=review.ticket_at_ms,
         revision=review.revision,
         run=review.run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from schemas import TOPICS, Call, Scored, Tier
@@ -12,6 +13,7 @@ from streams.kafka.diagnosis import dial
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT
 from streams.settings import Settings, load_settings
+from streams.worker.following import Followed, following_alerts
 from streams.worker.start_checks import Finding, StartCheck, start_checks
 
 
@@ -26,11 +28,18 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
     yield _compressions()
     broker = await _broker(settings)
     yield broker
-    for check in start_checks(settings, settings.default_agents, {}, user="doctor", topics=TOPICS):
+    for check in start_checks(
+        settings, settings.default_agents, {}, partial(_followed, settings), user="doctor", topics=TOPICS
+    ):
         if broker.ok or not check.needs_broker:
             yield await _found(check)
     yield await _endpoint("cheap", settings)
     yield await _endpoint("big", settings)
+
+
+async def _followed(settings: Settings) -> Followed:
+    async with following_alerts(settings, lambda _: None, lambda _: None) as followed:
+        return followed
 
 
 async def _found(check: StartCheck) -> Finding:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from schemas import Tier
-from streams.agents.registry import USES, AgentName, topics_of
+from streams.agents.registry import TIERS, USES, AgentName, topics_of
 from streams.core.policy.fitted import refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.instructions import Prompt
@@ -22,7 +22,7 @@ from streams.models.contract_check import probe
 from streams.models.perplexity import PerplexityClient
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
-from streams.worker.stale_policy import following_alerts
+from streams.worker.following import Followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,23 @@ class StartCheck:
     needs_broker: bool = False
 
 
+#: Reads the alerts that are there.
+Follow = Callable[[], Awaitable[Followed]]
+
+
 def start_checks(
     settings: Settings,
     agents: Sequence[AgentName],
     contracts: dict[Tier, str],
+    follow: Follow,
     *,
     user: str | None = None,
     topics: Collection[str] | None = None,
 ) -> list[StartCheck]:
     """Return the checks of a worker with these agents, in their order.
 
-    ``contracts`` receives what was found of each tier that is asked: none, kept, broken or unchecked. Transactions are
+    ``contracts`` receives what was found of each tier that is asked: none, kept, broken or unchecked. ``follow`` reads the
+    alerts. Transactions are
     tried under the name of ``user``, by default that of the first agent; ``topics`` are by default those of the agents.
     """
     checks = [
@@ -64,10 +70,9 @@ def start_checks(
     ]
     if settings.delivery == "exactly_once":
         checks.append(StartCheck("delivery", partial(_delivery, settings, user or agents[0]), needs_broker=True))
-    if any("alerts" in USES[agent].follows for agent in agents) and settings.endpoints is not None:
-        checks.append(StartCheck("alerts", partial(_alerts, settings), needs_broker=True))
-    tiers: tuple[tuple[AgentName, Tier], ...] = (("classify", "cheap"), ("escalate", "big"))
-    for agent, tier in tiers:
+    if any("alerts" in USES[agent].follows for agent in agents):
+        checks.append(StartCheck("alerts", partial(_alerts, follow), needs_broker=True))
+    for agent, tier in TIERS.items():
         if agent in agents:
             checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, contracts)))
     if settings.perplexity is not None and "classify" in agents:
@@ -119,15 +124,13 @@ async def _delivery(settings: Settings, user: str) -> Finding:
     return Finding("delivery", True, "exactly_once: the broker has transactions")
 
 
-async def _alerts(settings: Settings) -> Finding:
-    async with following_alerts(settings, lambda _: None, lambda _tier, _stale: None) as stale:
-        tiers = [tier for tier, policy in stale.items() if policy]
+async def _alerts(follow: Follow) -> Finding:
+    followed = await follow()
+    tiers = [tier for tier, policy in followed.stale.items() if policy]
+    found = [pause.summary + ": hedgerow resume ends it" for pause in followed.pauses.standing]
     if tiers:
-        text = (
-            f"the policy is stale for {' and '.join(tiers)}: see hedgerow drift report and hedgerow drift acknowledge"
-        )
-        return Finding("alerts", False, text)
-    return Finding("alerts", True, "the policy is not stale")
+        found.append(f"the policy is stale for {' and '.join(tiers)}: see hedgerow drift report and drift acknowledge")
+    return Finding("alerts", not found, "; ".join(found) or "nothing is paused, and the policy is not stale")
 
 
 async def _contract(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:

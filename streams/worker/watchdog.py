@@ -133,5 +133,5 @@ class Watchdog:
             unfinished=workload.unfinished,
             lag=lag,
             joined=self.joined(agent),
-            sending=workload.sending or workload.held > 0,
+            held=workload.sending or workload.held > 0 or workload.paused,
         )

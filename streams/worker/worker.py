@@ -17,11 +17,10 @@ from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
-from streams.agents.registry import USES, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.agents.waiting import WaitingModel
-from streams.core.drift.stale_policy import StalePolicy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -37,9 +36,9 @@ from streams.reviews.store import ReviewStore
 from streams.settings import Settings
 from streams.worker.activity import Activity
 from streams.worker.alerting import AlertSender
+from streams.worker.following import Followed, following_alerts
 from streams.worker.review_queue import watch_queue
 from streams.worker.stages import watcher
-from streams.worker.stale_policy import following_alerts
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
 
@@ -61,7 +60,8 @@ class Worker:
         self._stop = asyncio.Event()
         self._error: StopWorker | None = None
         self._guards = guards_of(settings)
-        self._stale: Mapping[Tier, StalePolicy] = {}
+        self._followed = Followed(settings)
+        self._services: Sequence[StageService] = ()
         self._watchdog: Watchdog | None = None
         self._contracts: dict[Tier, str] = {}
         self._models: list[WaitingModel] = []
@@ -81,16 +81,15 @@ class Worker:
         async with AsyncExitStack() as stack:
             pages = {"/health": self._health, "/ready": self._readiness}
             port = await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
-            for check in start_checks(self._settings, self._agents, self._contracts):
+            follow = partial(self._follow, stack)
+            for check in start_checks(self._settings, self._agents, self._contracts, follow):
                 found = await check.run()
                 if not found.ok:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
-            if any("alerts" in USES[agent].follows for agent in self._agents):
-                following = following_alerts(self._settings, self._failed, self.observer.policy_stale)
-                self._stale = await stack.enter_async_context(following)
-            services = [await self._service(agent, stack) for agent in self._agents]
+            services = self._services = [await self._service(agent, stack) for agent in self._agents]
+            self._apply(self._followed)
             try:
                 await asyncio.gather(*(service.start() for service in services))
                 self.ready.set()
@@ -117,10 +116,33 @@ class Worker:
             joined,
             self.observer.partitions,
             self._contracts,
-            down,
             broker=self._broker.problem,
             started=started,
+            down=down,
+            paused=self._paused(),
         )
+
+    async def _follow(self, stack: AsyncExitStack) -> Followed:
+        """Read the alerts, and follow them to the end of this worker."""
+        following = following_alerts(self._settings, self._failed, self._apply)
+        self._followed = await stack.enter_async_context(following)
+        return self._followed
+
+    def _apply(self, followed: Followed) -> None:
+        """Act on what the alerts have told."""
+        for tier, stale in followed.stale.items():
+            if self._settings.probed_names(tier):
+                self.observer.policy_stale(tier, bool(stale))
+        for service in self._services:
+            agent = service.stage.agent
+            paused = agent in self._paused()
+            service.pause(paused)
+            self.observer.paused(agent, paused)
+
+    def _paused(self) -> dict[str, str]:
+        """Return the agents that are paused, by whom and why."""
+        pauses = {agent: self._followed.pauses.of(TIERS.get(agent)) for agent in self._agents if agent in AGENTS}
+        return {agent: pause.summary for agent, pause in pauses.items() if pause is not None}
 
     def _addresses(self, port: int | None, pages: Iterable[str]) -> dict[str, str]:
         """Return where the broker is, and this worker's pages if they are served."""
@@ -187,12 +209,14 @@ class Worker:
             return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
-            return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._stale["cheap"]))
+            return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._followed.stale["cheap"]))
         if agent == "escalate":
             outlook = Outlook()
             big = guards.guarded(self._waiting(await self._client("big", outlook, stack), outlook))
             check = guards.decisions("big", settings.tiers.big.model).check
-            return EscalateHandler(big.ask, policy, label_count, check=check, stale=partial(bool, self._stale["big"]))
+            return EscalateHandler(
+                big.ask, policy, label_count, check=check, stale=partial(bool, self._followed.stale["big"])
+            )
         store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
         stack.callback(store.close)
         watching = asyncio.create_task(watch_queue(store, self.observer.review_queue))

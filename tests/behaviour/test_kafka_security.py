@@ -53,7 +53,8 @@ ALL = ("tickets", "classifications", "escalations", "reviews", "alerts", "dead-l
 #: What they may do to a topic instead lets them see that it is there.
 SHORT = (
     UserRights(user="no-group", read=ALL, write=ALL),
-    UserRights(user="no-read", write=ALL, groups=("classify",)),
+    UserRights(user="no-read", read=("alerts",), write=ALL, groups=("classify",)),
+    UserRights(user="no-alerts", read=("tickets",), write=ALL, groups=("classify",)),
     UserRights(user="no-write", read=ALL, groups=("classify",)),
     UserRights(user="no-output", read=ALL, write=("dead-letters",), groups=("classify",)),
     UserRights(user="prober-no-group", read=("probes",), write=("probes",)),
@@ -220,6 +221,7 @@ REFUSALS = {
     "untrusted certificate": ("classify", {"ca_file": None}, "certificate that is not trusted"),
     "no group": ("no-group", {}, "user no-group the rights on group short.classify"),
     "no read": ("no-read", {}, "user no-read the rights on topic short.tickets"),
+    "no alerts": ("no-alerts", {}, "user no-alerts the rights on topic short.alerts"),
     "no write": ("no-write", {}, "lets user no-write write to no topic"),
     "no output": ("no-output", {}, "this user the rights on topic short.classifications"),
 }

@@ -40,7 +40,7 @@ NOT_SHOWN = {
     "hedgerow_stalled": "its worker ends at once; hedgerow_without_progress_seconds shows it coming",
 }
 #: What ends other alerts.
-SILENT_KINDS = {AlertKind.RECOVERED, WatchKind.ACKNOWLEDGED}
+SILENT_KINDS = {AlertKind.RECOVERED, AlertKind.RESUMED, WatchKind.ACKNOWLEDGED}
 
 
 #: The labels of every metric of workers and probers; the reference has a row for each.
@@ -150,7 +150,7 @@ def test_every_kind_of_alert_is_in_one_rule() -> None:
         for kind in matcher.split("|")
     ]
     # These have metrics, which say more than one alert in a while.
-    measured = {AlertKind.EXCEPTION_IN_USE, AlertKind.ENDPOINT_DOWN}
+    measured = {AlertKind.EXCEPTION_IN_USE, AlertKind.ENDPOINT_DOWN, AlertKind.PAUSED}
     assert sorted(kinds) == sorted({*AlertKind, *WatchKind} - SILENT_KINDS - measured)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class AlertKind(StrEnum):
-    """The kinds of alert that the guards raise."""
+    """The kinds of alert that the guards raise, and with which an operator pauses and resumes."""
 
     SIGNAL_OUTAGE = "signal_outage"
     """Some calls break the contract: an outage, which passes."""
@@ -33,6 +33,10 @@ class AlertKind(StrEnum):
     """An endpoint does not answer since the account has no money or no quota left."""
     EXCEPTION_IN_USE = "exception_in_use"
     """Answers without a signal are accepted under a written exception."""
+    PAUSED = "paused"
+    """An operator has stopped the workers from taking tickets, for maintenance."""
+    RESUMED = "resumed"
+    """An operator lets them take tickets again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,10 @@ def test_an_agent_reads_what_its_handler_takes(agent: AgentName) -> None:
 
 
 @pytest.mark.parametrize("agent", USES)
-def test_an_agent_follows_the_alerts_if_its_handler_asks_whether_the_policy_is_stale(agent: AgentName) -> None:
-    stale = "stale" in inspect.signature(HANDLERS[agent]).parameters
-    assert USES[agent].follows == ({"alerts"} if stale else set())
+def test_the_agents_of_tickets_follow_the_alerts(agent: AgentName) -> None:
+    assert USES[agent].follows == ({"alerts"} if agent in AGENTS else set())
+    if "stale" in inspect.signature(HANDLERS[agent]).parameters:
+        assert "alerts" in USES[agent].follows
 
 
 def table(section: str) -> list[list[str]]:
@@ -90,5 +91,5 @@ def test_topology_says_what_each_agent_reads() -> None:
 
 
 def test_topics_of_some_agents() -> None:
-    assert topics_of(["review"]) == ["reviews", "dead-letters"]
+    assert topics_of(["review"]) == ["reviews", "dead-letters", "alerts"]
     assert set(topics_of(AGENTS)) == TOPICS.keys() - {"verdicts", "probes"}

@@ -46,15 +46,14 @@ async def test_health_is_503_once_one_stands_still() -> None:
 
 
 async def test_ready_is_200_when_every_stage_has_joined() -> None:
-    status, text = await page(
-        readiness(AGENTS, AGENTS, {"classify": 4}, {"cheap": "kept"}, [], broker=None, started=True)
-    )
+    status, text = await page(readiness(AGENTS, AGENTS, {"classify": 4}, {"cheap": "kept"}, broker=None, started=True))
     assert status == 200
     assert json.loads(text) == {
         "ok": True,
         "status": "ready",
         "broker": "answers",
         "endpoints": [],
+        "paused": {},
         "started": True,
         "contracts": {"cheap": "kept"},
         "stages": {"classify": {"joined": True, "partitions": 4}, "score": {"joined": True, "partitions": 0}},
@@ -63,13 +62,13 @@ async def test_ready_is_200_when_every_stage_has_joined() -> None:
 
 async def test_ready_is_503_before_the_start_during_a_rebalance_and_while_stopping() -> None:
     for joined, started in [((), False), (("classify",), True), (AGENTS, False)]:
-        status, text = await page(readiness(AGENTS, joined, {}, {}, [], broker=None, started=started))
+        status, text = await page(readiness(AGENTS, joined, {}, {}, broker=None, started=started))
         assert status == 503
         assert json.loads(text)["ok"] is False
 
 
 async def test_a_worker_whose_endpoint_does_not_answer_is_ready_and_degraded() -> None:
-    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, ["cheap:model"], broker=None, started=True))
+    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, broker=None, started=True, down=["cheap:model"]))
     assert status == 200
     assert {name: json.loads(text)[name] for name in ("status", "endpoints")} == {
         "status": "degraded",
@@ -77,8 +76,15 @@ async def test_a_worker_whose_endpoint_does_not_answer_is_ready_and_degraded() -
     }
 
 
+async def test_a_worker_that_is_paused_is_ready_and_says_by_whom_and_why() -> None:
+    why = {"classify": "cheap: paused by ann: a new disk"}
+    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, broker=None, started=True, paused=why))
+    assert status == 200
+    assert {name: json.loads(text)[name] for name in ("status", "paused")} == {"status": "paused", "paused": why}
+
+
 async def test_a_worker_whose_broker_does_not_answer_is_not_ready_and_says_why() -> None:
-    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, [], broker="no Kafka broker", started=True))
+    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, broker="no Kafka broker", started=True))
     assert status == 503
     assert {name: json.loads(text)[name] for name in ("status", "broker")} == {
         "status": "not ready",

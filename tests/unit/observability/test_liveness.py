@@ -55,7 +55,7 @@ def test_nothing_to_do_is_never_standing_still(watched: Watched) -> None:
     assert watched.after(LIMIT_S - STEP_S, lag=1).state is State.WAITING
 
 
-@pytest.mark.parametrize("held", [{"lag": None}, {"sending": True}])
+@pytest.mark.parametrize("held", [{"lag": None}, {"held": True}])
 def test_what_the_broker_holds_up_is_not_the_workers_fault(watched: Watched, held: dict[str, Any]) -> None:
     assert watched.after(20 * LIMIT_S, unfinished=3, **held) == Standing(State.HELD)
     assert watched.after(LIMIT_S - STEP_S, unfinished=3).state is State.WAITING

@@ -181,6 +181,16 @@ async def test_a_broker_that_is_away_or_acknowledges_nothing_is_waited_for(held:
     assert await looked.after(10) is State.PROGRESSING
 
 
+async def test_a_paused_agent_is_never_ended_and_has_the_whole_limit_when_it_goes_on(held: Held) -> None:
+    looked = Looked(held)
+    looked.lag = 7
+    looked.bench.runner.intake.hold()
+    assert await looked.after(50 * LIMIT_S) is State.HELD
+    looked.bench.runner.intake.release()
+    assert await looked.after(LIMIT_S - 10) is State.WAITING
+    assert looked.service.errors == []
+
+
 async def test_a_rebalance_has_the_whole_limit_and_its_end_is_a_sign_of_life(held: Held) -> None:
     looked = Looked(held)
     await looked.after(10)

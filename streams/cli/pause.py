@@ -1,0 +1,88 @@
+"""hedgerow pause and resume: all workers stop taking tickets, for maintenance, and go on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas import Tier
+from streams.cli.login import login_name
+from streams.cli.options import DEFAULT_CONFIG, Config
+from streams.cli.runtime import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.core.guards import AlertKind
+    from streams.core.guards.pauses import Pauses
+    from streams.settings import Settings
+
+OfTier = Annotated[Tier | None, typer.Option(help="Tier whose agent stops: cheap or big (default: all agents)")]
+By = Annotated[str, typer.Option(help="Name of the person who says so (default: login name)")]
+
+
+def pause(
+    note: Annotated[str, typer.Option(help="Reason, for whoever finds the workers paused")],
+    config: Config = DEFAULT_CONFIG,
+    tier: OfTier = None,
+    by: By = "",
+) -> None:
+    """Stop all workers from taking tickets, until resume: what they have is finished, the rest waits in its topic."""
+    from streams.core.guards import AlertKind
+
+    run(_publish(_settings(config), AlertKind.PAUSED, [tier], by, note))
+
+
+def resume(
+    config: Config = DEFAULT_CONFIG,
+    tier: OfTier = None,
+    by: By = "",
+    note: Annotated[str, typer.Option(help="Note on what was done")] = "",
+) -> None:
+    """Let all workers take tickets again; without --tier every pause ends. Exit 1 if nothing was paused."""
+    from streams.core.guards import AlertKind
+
+    settings = _settings(config)
+    pauses = run(_read(settings))
+    scopes = [scope for scope in pauses.scopes if tier is None or scope == tier]
+    if not scopes:
+        everything = tier is not None and pauses.of(None) is not None
+        print(f"not paused{': everything is, so resume without --tier' if everything else ''}")
+        raise typer.Exit(1)
+    run(_publish(settings, AlertKind.RESUMED, scopes, by, note))
+
+
+def _settings(config: Config) -> Settings:
+    from streams.observability.logs import configure_logging
+    from streams.settings import load_settings
+
+    configure_logging(level="error", libraries=logging.CRITICAL)
+    return load_settings(config)
+
+
+async def _read(settings: Settings) -> Pauses:
+    from schemas import Alert
+    from streams.core.guards.pauses import Pauses
+    from streams.kafka.readers import decode, reader, to_the_end
+
+    pauses, prefix = Pauses(), settings.topics.prefix
+    async with reader(["alerts"], settings.broker.connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            alert = decode(record, prefix)
+            if isinstance(alert, Alert):
+                pauses.update(alert)
+    return pauses
+
+
+async def _publish(settings: Settings, kind: AlertKind, scopes: Sequence[Tier | None], by: str, note: str) -> None:
+    from streams.core.guards.pauses import pause_alert
+    from streams.kafka.send import publish
+
+    who, at_ms = by or login_name(), time.time_ns() // 1_000_000
+    alerts = [pause_alert(kind, scope, who, note, at_ms) for scope in scopes]
+    await publish(alerts, settings.broker.connection, prefix=settings.topics.prefix)
+    for alert in alerts:
+        print(alert.summary)
