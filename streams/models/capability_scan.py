@@ -51,7 +51,7 @@ async def scan(endpoint: ProbedEndpoint, *, transport: httpx.AsyncBaseTransport 
 
     Raises SettingsError for a key that is not in the environment.
     """
-    exchange = Exchange(endpoint, transport=transport)
+    exchange = Exchange(endpoint, name=f"endpoint {endpoint.name}", transport=transport)
     try:
         return await _scan(exchange, endpoint)
     finally:

@@ -61,7 +61,7 @@ class ModelClient:
         self._labels = labels
         self._prompt = prompt or Prompt(labels.labels, labels.answers)
         self._price = endpoint.price
-        self._exchange = Exchange(endpoint, transport=transport, outlook=outlook)
+        self._exchange = Exchange(endpoint, name=f"the {tier} tier's endpoint", transport=transport, outlook=outlook)
 
     @property
     def model_asked(self) -> str:
@@ -89,9 +89,9 @@ class ModelClient:
         """Return the call of a ticket that this endpoint is not asked about, and why: no attempt, no cost."""
         return self._unanswered((), reason, detail)
 
-    async def try_out(self) -> Call:
-        """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
-        return await self._ask(_TRIAL_TEXT, _NOTHING, attempts=1)
+    async def try_out(self, text: str = _TRIAL_TEXT) -> Call:
+        """Ask once, with a text that is no ticket's and without further attempts, to see whether the endpoint answers."""
+        return await self._ask(text, _NOTHING, attempts=1)
 
     async def ask(self, text: str, recalled: Recalled = _NOTHING) -> Call:
         """Ask about one ticket's text and return the call, with every attempt, whatever came of it.

@@ -10,6 +10,7 @@ import orjson
 
 from schemas import Reason
 from streams.errors import StopWorker, TryAgain
+from streams.models.endpoint import Endpoint
 from streams.models.retry_after import retry_after
 
 _AGAIN = frozenset({408, 409, 425, 429})
@@ -37,8 +38,8 @@ class Refusal:
     detail: str
 
 
-def judge(response: httpx.Response, secret: str | None) -> Refusal:
-    """Say what a response with an error status means.
+def judge(response: httpx.Response, name: str, endpoint: Endpoint, secret: str | None) -> Refusal:
+    """Say what a response with an error status means; ``name`` is the endpoint's, with its address.
 
     Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key or a model that the endpoint does not take, and for
     a redirect, which is the answer of a wrong base_url. An account without money (402) or without quota (a 429 that does
@@ -52,17 +53,22 @@ def judge(response: httpx.Response, secret: str | None) -> Refusal:
     said = f"{message} {about}".lower()
     if status == 402 or (status == 429 and _QUOTA_USED_UP in said):
         # Only the account's owner can mend it; until then it is as if the endpoint did not answer, and no attempt helps.
-        detail = f"the account at {response.request.url.host} has no money or no quota left: {detail}"
+        detail = f"the account of {name} has no money or no quota left: {detail}"
         return Refusal(outcome if status == 402 else "quota_used_up", Reason.NO_ANSWER, detail)
     if status in _AGAIN or status >= 500:
         raise Passing(outcome, detail, after=retry_after(response.headers, limited=status == 429))
     if status in {400, 403, 422} and "logprobs" in said:
         return Refusal(outcome, Reason.CAPABILITY, detail)
     if (status < 400 or status in _STOP) and not (status == 403 and _FLAGGED.search(said)):
-        raise StopWorker(
-            f"the endpoint at {response.request.url.host} refuses: {detail}; check key, model and base_url"
-        )
+        raise StopWorker(f"{name} refuses: {detail}; {_way_out(status, endpoint)}")
     return Refusal(outcome, Reason.REQUEST_REFUSED, detail)
+
+
+def _way_out(status: int, endpoint: Endpoint) -> str:
+    if status in {401, 403}:
+        variable = endpoint.api_key_env
+        return "name the variable with the key in api_key_env" if variable is None else f"check the key in {variable}"
+    return f"check model ({endpoint.model}) and base_url" if status == 404 else "check base_url"
 
 
 def _message(response: httpx.Response, secret: str | None) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from schemas import Attempt, Reason
 from streams.models.endpoint import Endpoint
 from streams.models.failures import Passing, Refusal, judge
 from streams.models.outlook import Failure, Outlook
+from streams.models.trouble import address_of, unreachable
 
 _CONNECT_TIMEOUT_S = 10.0
 #: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
@@ -77,13 +78,19 @@ class Exchange:
     httpx on the aiohttp transport: httpx's own spends some 8 ms of CPU a call with 64 calls in flight, this one a small
     part of that (``docs/throughput.md``). Requests go to the transport as they are: all that httpx's client would do for each of them (merge URLs and
     headers, look for cookies and redirects, log) is done once or is not wanted here. The semaphore is as large as the
-    pool, so that no time-out is spent waiting for a connection.
+    pool, so that no time-out is spent waiting for a connection. ``name`` is what errors call the endpoint.
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, transport: httpx.AsyncBaseTransport | None = None, outlook: Outlook | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        name: str = "the endpoint",
+        transport: httpx.AsyncBaseTransport | None = None,
+        outlook: Outlook | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._name = f"{name} at {address_of(endpoint.base_url)}"
         self._outlook = outlook or Outlook()
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         key = endpoint.api_key()
@@ -122,9 +129,9 @@ class Exchange:
                 async with self._outlook.until(deadline) as limit:
                     return await self._again(path, body, failed, limit, first, attempts)
         except TimeoutError:
-            detail = f"no answer within {self._endpoint.deadline_s:g} s"
+            detail = f"{self._name} gave no answer within {self._endpoint.deadline_s:g} s (deadline_s)"
             if self._outlook.is_down and asyncio.get_running_loop().time() < deadline:
-                detail = "not tried again: the endpoint does not answer"
+                detail = f"not tried again: {self._name} does not answer"
             return Unanswered(Reason.NO_ANSWER, detail, tuple(failed))
         except Passing as last:
             return Unanswered(Reason.NO_ANSWER, str(last), tuple(failed))
@@ -167,7 +174,7 @@ class Exchange:
                 late_at = asyncio.get_running_loop().time() + self._endpoint.timeout_s
                 limit.reschedule(min(late_at, deadline))
                 response, content = await self._post(path, body)
-                refusal = None if response.is_success else judge(_whole(response, content), self._secret)
+                refusal = None if response.is_success else self._judged(response, content)
         except Passing as error:
             self._failed(error, failed, at_ms, began)
             raise
@@ -217,14 +224,17 @@ class Exchange:
         except (TimeoutError, httpx.TimeoutException) as error:
             if not _broken(error):
                 raise self._late() from error
-            raise Passing("connection", f"connection failed: {type(error.__cause__).__name__}") from error
+            raise Passing("connection", unreachable(self._name, error)) from error
         except (httpx.HTTPError, aiohttp.ClientError, UnicodeError) as error:
             # The transport lets aiohttp's error through if a server does not speak HTTP, and another one for a status
             # line whose reason is no UTF-8.
-            raise Passing("connection", f"connection failed: {type(error).__name__}") from error
+            raise Passing("connection", unreachable(self._name, error)) from error
 
     def _late(self) -> Passing:
-        return Passing("timeout", f"no answer within {self._endpoint.timeout_s:g} s")
+        return Passing("timeout", f"{self._name} gave no answer within {self._endpoint.timeout_s:g} s (timeout_s)")
+
+    def _judged(self, response: httpx.Response, content: bytes) -> Refusal:
+        return judge(_whole(response, content), self._name, self._endpoint, self._secret)
 
     def _request(self, path: str, body: bytes) -> httpx.Request:
         url = self._urls.get(path)

@@ -75,7 +75,7 @@ class PerplexityClient:
         self._rule = rule
         self._redact = redact
         self._price = self._endpoint.price
-        self._exchange = Exchange(self._endpoint, transport=transport)
+        self._exchange = Exchange(self._endpoint, name="the perplexity endpoint", transport=transport)
 
     async def __aenter__(self) -> Self:
         return self

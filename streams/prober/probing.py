@@ -48,7 +48,7 @@ class Probing:
     ) -> None:
         self.endpoint = endpoint
         self._price = endpoint.price
-        self._exchange = Exchange(endpoint, transport=transport)
+        self._exchange = Exchange(endpoint, name=f"endpoint {endpoint.name}", transport=transport)
         self._asked = Asked.of(endpoint, endpoint.api, length=endpoint.max_tokens, k=endpoint.top_logprobs)
         self._wall_ms = wall_ms
 

@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from schemas import TOPICS, Call, Scored, Tier
+from schemas import TOPICS
 from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
 from streams.kafka.diagnosis import dial
-from streams.models.classifier import ModelClient
-from streams.models.contract_check import HARMLESS_TEXT
 from streams.settings import Settings, load_settings
 from streams.worker.following import Followed, following_alerts
 from streams.worker.start_checks import Finding, StartCheck, start_checks
@@ -33,8 +31,6 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
     ):
         if broker.ok or not check.needs_broker:
             yield await _found(check)
-    yield await _endpoint("cheap", settings)
-    yield await _endpoint("big", settings)
 
 
 async def _followed(settings: Settings) -> Followed:
@@ -64,21 +60,3 @@ async def _broker(settings: Settings) -> Finding:
     except HedgerowError as error:
         return Finding("broker", False, str(error))
     return Finding("broker", True, f"{connection.bootstrap} answers")
-
-
-async def _endpoint(tier: Tier, settings: Settings) -> Finding:
-    endpoint = settings.tiers.of(tier)
-    name = f"{tier} model"
-    try:
-        async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
-            call = await client.ask(HARMLESS_TEXT)
-    except HedgerowError as error:
-        return Finding(name, False, str(error))
-    return Finding(name, isinstance(call.signal, Scored), _said(call))
-
-
-def _said(call: Call) -> str:
-    model = call.model_returned or call.model_asked
-    if isinstance(call.signal, Scored):
-        return f"{model} answers with logprobs (k = {call.signal.k}) in {call.latency_ms:.0f} ms"
-    return f"{model} gives no signal, {call.signal.reason}: {call.signal.detail or 'nothing would be accepted'}"

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from schemas import Tier
+from schemas import Reason, Scored, Tier
 from streams.agents.registry import TIERS, USES, AgentName, topics_of
 from streams.core.policy.fitted import refuse_others
 from streams.core.policy.policy import Policy
@@ -18,7 +18,7 @@ from streams.errors import StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
 from streams.models.classifier import ModelClient
-from streams.models.contract_check import probe
+from streams.models.contract_check import HARMLESS_TEXT, probe
 from streams.models.perplexity import PerplexityClient
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
@@ -74,6 +74,7 @@ def start_checks(
         checks.append(StartCheck("alerts", partial(_alerts, follow), needs_broker=True))
     for agent, tier in TIERS.items():
         if agent in agents:
+            checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, contracts)))
             checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, contracts)))
     if settings.perplexity is not None and "classify" in agents:
         checks.append(StartCheck("perplexity", partial(_perplexity, settings)))
@@ -133,14 +134,33 @@ async def _alerts(follow: Follow) -> Finding:
     return Finding("alerts", not found, "; ".join(found) or "nothing is paused, and the policy is not stale")
 
 
+async def _model(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:
+    """Ask a tier's endpoint once: a key or a model that it does not take is found before the first ticket."""
+    async with ModelClient(tier, settings.tiers.of(tier), settings.label_set, prompt=settings.prompt) as client:
+        call = await client.try_out(HARMLESS_TEXT)
+    name, signal = f"{tier} model", call.signal
+    model = call.model_returned or call.model_asked
+    if isinstance(signal, Scored):
+        text = f"{model} answers with logprobs (k = {signal.k}) in {call.latency_ms:.0f} ms"
+        return Finding(name, True, text)
+    if signal.reason is Reason.NO_ANSWER:
+        contracts[tier] = "unchecked"
+        return Finding(name, False, f"{model} does not answer: {signal.detail}")
+    return Finding(
+        name, False, f"{model} gives no signal, {signal.reason}: {signal.detail or 'nothing would be accepted'}"
+    )
+
+
 async def _contract(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:
     endpoint = settings.tiers.of(tier)
     name = f"{tier} contract"
+    contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
+    if contract is None:
+        contracts[tier] = "none"
+        return Finding(name, True, f"{endpoint.model} has none")
+    if contracts.get(tier) == "unchecked":
+        return Finding(name, False, f"contract of {endpoint.model} not checked: it does not answer")
     async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
-        contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
-        if contract is None:
-            contracts[tier] = "none"
-            return Finding(name, True, f"{endpoint.model} has none")
         probed = await probe(client, contract)
     broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
     contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"

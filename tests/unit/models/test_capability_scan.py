@@ -129,7 +129,11 @@ async def test_an_endpoint_that_is_away() -> None:
         raise httpx.ConnectError("no route")
 
     result, _ = await scanned(away)
-    assert (result.logprobs, result.reason, result.detail) == (False, "no_answer", "connection failed: ConnectError")
+    assert (result.logprobs, result.reason, result.detail) == (
+        False,
+        "no_answer",
+        "endpoint mine at http://model.test:80/v1 cannot be asked: connection failed, ConnectError",
+    )
 
 
 async def test_parallel_lists_are_another_shape() -> None:

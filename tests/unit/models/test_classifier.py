@@ -26,6 +26,7 @@ from streams.models.endpoint import Endpoint
 from tests.support.bodies import Tok, chat
 
 LABELS = LabelSet(["refund", "shipping", "account"])
+ENDPOINT_NAME = "the cheap tier's endpoint at http://model.test:80/v1"
 KEY = "sk-live-0123456789abcdef"
 GOOD = chat([Tok("refund", 0.9, {"shipping": 0.06, "account": 0.04})])
 GOOD_COST = (120 * 0.15 + 1 * 0.60) / 1e6
@@ -258,7 +259,9 @@ class TestRetries:
         script = Script(error(429, headers={"retry-after": "3600"}), ok())
         call = await script.ask(deadline_s=0.05)
         assert outcomes(call) == ["http_429"]
-        assert call.signal == Unscorable(reason=Reason.NO_ANSWER, detail="no answer within 0.05 s")
+        assert call.signal == Unscorable(
+            reason=Reason.NO_ANSWER, detail=f"{ENDPOINT_NAME} gave no answer within 0.05 s (deadline_s)"
+        )
         assert len(script.requests) == 1
 
     async def test_the_state_of_a_limit_does_not_delay_a_server_error(self, waits: list[float]) -> None:
@@ -307,7 +310,10 @@ class TestRefusals:
     @pytest.mark.parametrize("status", [301, 302, 307, 401, 403, 404, 405])
     async def test_what_no_ticket_can_succeed_with_stops_the_worker(self, status: int) -> None:
         script = Script(error(status, "Incorrect API key\nor model", headers={"location": "http://login.test"}))
-        with pytest.raises(StopWorker, match=f"model.test refuses: {status}: Incorrect API key or model") as caught:
+        with pytest.raises(
+            StopWorker,
+            match=f"cheap tier's endpoint at .*model.test.* refuses: {status}: Incorrect API key or model; ",
+        ) as caught:
             await script.ask()
         assert len(str(caught.value).splitlines()) == 1
         assert len(script.requests) == 1
@@ -323,7 +329,7 @@ class TestRefusals:
         call = await spent.ask()
         assert isinstance(call.signal, Unscorable)
         assert call.signal.reason is Reason.NO_ANSWER
-        assert call.signal.detail.startswith(f"the account at model.test has no money or no quota left: {status}")
+        assert call.signal.detail.startswith(f"the account of {ENDPOINT_NAME} has no money or no quota left: {status}")
         assert outcomes(call) == [outcome]
         assert len(spent.requests) == 1
 
@@ -452,7 +458,9 @@ class TestLimits:
         transport = httpx.MockTransport(no_answer)
         async with ModelClient("cheap", endpoint(deadline_s=0.05), LABELS, transport=transport) as client:
             call = await client.ask("x")
-        assert call.signal == Unscorable(reason=Reason.NO_ANSWER, detail="no answer within 0.05 s")
+        assert call.signal == Unscorable(
+            reason=Reason.NO_ANSWER, detail=f"{ENDPOINT_NAME} gave no answer within 0.05 s (deadline_s)"
+        )
         assert outcomes(call) == ["deadline"]
 
     async def test_deadline_while_waiting_for_a_place_is_no_attempt(self) -> None:

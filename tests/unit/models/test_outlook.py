@@ -62,7 +62,7 @@ async def test_calls_that_pause_end_when_the_endpoint_is_down() -> None:
         outlook.set_down(True)
         call = await asking
     assert outcomes(call) == ["http_429"]
-    assert call.signal.detail == "not tried again: the endpoint does not answer"
+    assert call.signal.detail.startswith("not tried again: the cheap tier's endpoint at http://")
 
 
 async def test_no_call_tries_again_while_the_endpoint_is_down() -> None:
