@@ -13,12 +13,12 @@ from streams.errors import SettingsError
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; created if missing.")] = Path(),
-    provider: Annotated[ProviderName, typer.Option(help="Who serves the two models.")] = "sandbox",
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to; created if missing")] = Path(),
+    provider: Annotated[ProviderName, typer.Option(help="Provider of the two models")] = "sandbox",
     labels: Annotated[
-        str | None, typer.Option(help="What a ticket can be, comma separated; asked at a terminal without it.")
+        str | None, typer.Option(help="Labels that a ticket can have, comma-separated (default: asked at a terminal)")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there")] = False,
 ) -> None:
     """Write settings, contracts, endpoints and sample tickets to start from, each with comments."""
     described = _described(labels)

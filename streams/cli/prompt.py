@@ -21,7 +21,7 @@ _ANY_TICKET = "(the ticket's text)"
 @app.command()
 def show(
     config: Config = DEFAULT_CONFIG,
-    ticket: Annotated[str, typer.Option(help="The text of a ticket, redacted as a worker would.")] = _ANY_TICKET,
+    ticket: Annotated[str, typer.Option(help="Text of a ticket; it is redacted as in a worker")] = _ANY_TICKET,
     as_json: AsJson = False,
 ) -> None:
     """Print exactly what the models are sent about a ticket; nothing is sent."""

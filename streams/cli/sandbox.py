@@ -42,12 +42,14 @@ def up(
     broker_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, envvar="HEDGEROW_SANDBOX_BROKER_PORT", help="Port of the broker; 0: a free one."
+            min=0, max=65535, envvar="HEDGEROW_SANDBOX_BROKER_PORT", help="Port of the broker; 0 takes a free one"
         ),
     ] = 9092,
     model_port: Annotated[
         int,
-        typer.Option(min=0, max=65535, envvar="HEDGEROW_SANDBOX_MODEL_PORT", help="Port of the models; 0: a free one."),
+        typer.Option(
+            min=0, max=65535, envvar="HEDGEROW_SANDBOX_MODEL_PORT", help="Port of the models; 0 takes a free one"
+        ),
     ] = 8000,
 ) -> None:
     """Run the embedded broker and the model server together: what hedgerow init --provider sandbox expects."""

@@ -13,9 +13,9 @@ The order, for one record (``topology.md`` has the same numbers, and each has a 
 9. *finish*: the ledger marks the offset.
 10. *commit*: the driver commits the first unfinished offset with the finished ones beyond it.
 
-Step 2 is here; the order of 3 to 6 is in ``task_runner.py`` for a handler that calls out and in ``batch_runner.py`` for one that
-only computes, each step itself in ``handling.py``; 7 to 9 are in ``dispatch.py``, 1 and 10 in ``faust_transport.py``; what
-exactly once changes in 8 to 10 has letters, in ``commit.py``.
+Step 2 is here. The order of 3 to 6 is in ``task_runner.py`` for a handler that calls out, and in ``batch_runner.py`` for one
+that only computes; each of these steps is in ``handling.py``. 7 to 9 are in ``dispatch.py``, 1 and 10 in
+``faust_transport.py``. What exactly once changes in 8 to 10 has letters, in ``commit.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Transactions of one stage: its outputs and the offsets that they came from are committed together, or not at all.
 
-What a transaction holds is read only by consumers of committed messages. Its offsets are taken by the broker only from
-the member that owns the partitions in the present generation of the group (KIP-447), so the transactional id need not say
+What a transaction holds is read only by consumers of committed messages. The broker takes its offsets only from the
+member that owns the partitions in the present generation of the group (KIP-447). So the transactional id need not say
 which partitions a producer works for: it is the group's name and a random part, new for every start of the stage.
 """
 

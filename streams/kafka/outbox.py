@@ -65,8 +65,8 @@ class Line(Protocol):
 class Outbox:
     """Sends a handler's outputs to their topics; returns when every one of them is acknowledged.
 
-    ``retried`` is called with the error's name each time a send is tried again: an unavailable broker is waited for, without end,
-    because the input stays unfinished meanwhile and nothing is lost by waiting.
+    ``retried`` is called with the error's name each time a send is tried again. The outbox waits for an unavailable broker
+    without end: the input stays unfinished meanwhile, so nothing is lost by waiting.
     """
 
     def __init__(

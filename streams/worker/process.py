@@ -17,9 +17,9 @@ from streams.worker.worker import Worker
 def tune_interpreter() -> None:
     """Set what a worker process wants of the interpreter; called once, when everything is imported.
 
-    The garbage collector looks less often, and never at what is there for good: messages hold no cycles, but thousands of them
-    are alive at once, and with the default thresholds a third of the CPU time of the score agent went into looking through
-    them. Threads hand over ten times sooner than by default: the review store and the metrics page have separate threads,
+    The garbage collector runs less often, and skips what is there for good. Messages hold no cycles, but thousands of them
+    are alive at once: with the default thresholds, looking through them took a third of the score agent's CPU time.
+    Threads hand over ten times sooner than by default: the review store and the metrics page have separate threads,
     and while one is at work the event loop waits for its turn.
     """
     gc.collect()

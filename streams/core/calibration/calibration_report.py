@@ -127,8 +127,8 @@ class TradeRow(TypedDict):
 def trade(selection: Selection, promise: Promise) -> list[TradeRow]:
     """Return the frontier with the chosen policy in its place, least review first, on the explored half.
 
-    The knee is the row that stands highest above the line from the first to the last one, both axes stretched to the
-    same length: up to it review saves much, beyond it little. A frontier that is nearly straight has none.
+    The knee is the row that stands highest above the line from the first row to the last, with both axes stretched to
+    the same length. Up to it review saves much, beyond it little. A frontier that is nearly straight has none.
     """
     policy = selection.policy.model_copy(update={"audit_share": 0.0})
     here = whatif(policy, selection.explored)

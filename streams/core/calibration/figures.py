@@ -37,11 +37,12 @@ def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the figures of replayed tickets; None if there is nothing to divide by, or the cost of a call is unknown.
 
     Shares are of all tickets, costs in USD of the model calls that the policy pays. Accuracies are over the tickets that
-    are routed without a reviewer and have a gold label, the two single tiers' over the same tickets; ``accepted_error``
-    is the share of wrong labels there, and ``ece`` the expected calibration error of the deciding tier's confidence
-    there (15 bins of equal mass). ``accuracy_*_alone`` are over every labelled ticket; ``cost_per_correct`` is what
-    labelled tickets cost for each right label. A ticket without a gold label counts for shares and costs only, and in
-    ``accepted_unlabelled`` if it is routed: out of scope, it belongs with a reviewer.
+    are routed without a reviewer and have a gold label; those of the two single tiers are over the same tickets.
+    ``accepted_error`` is the share of wrong labels there. ``ece`` is the expected calibration error of the deciding
+    tier's confidence there (15 bins of equal mass). ``accuracy_*_alone`` are over every labelled ticket, and
+    ``cost_per_correct`` is what labelled tickets cost for each right label. A ticket without a gold label counts for
+    shares and costs only. It is out of scope and belongs with a reviewer; if it is routed, it counts in
+    ``accepted_unlabelled``.
     """
     accepted = [outcome for outcome in outcomes if outcome.accepted]
     known = [outcome for outcome in accepted if outcome.right is not None]

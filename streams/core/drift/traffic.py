@@ -1,8 +1,8 @@
 """Notices from the tickets themselves that what comes in, or what is made of it, has changed.
 
 A window of the latest tickets is compared with a fixed reference, measure by measure, at a few moments while the window
-passes. A measure has moved if the difference is both large (a floor that people can set) and beyond chance (one
-in a million a look): with thousands of tickets everything differs beyond chance, and small windows differ a lot.
+passes. A measure has moved if the difference is both large (above a floor that can be set) and beyond chance
+(one in a million a look). With thousands of tickets everything differs beyond chance, and small windows differ a lot.
 
 - numbers (input length, confidence, entropy): the two-sample Kolmogorov-Smirnov distance, with its asymptotic p-value
   (Numerical Recipes' form of the finite-sample correction by Stephens 1970);

@@ -21,8 +21,8 @@ from streams.core.guards.written_exception import WrittenException
 class EndpointGuard:
     """One endpoint's guard; ask ``permit`` before a call and give ``observe`` what came of it.
 
-    *An outage* is breaches among answers that keep the contract: over the last ``window`` calls one kind of breach
-    has a count that its earlier share would lead to less than once in a million. It raises an alert, and the endpoint
+    *An outage* is breaches among answers that keep the contract. Over the last ``window`` calls, one kind of breach has
+    a count that its earlier share would lead to less than once in a million. It raises an alert, and the endpoint
     is asked as before: what it answers well is worth having.
 
     *A changed contract* is a run without end: ``run`` or more breaches in a row, more than the earlier share would lead to

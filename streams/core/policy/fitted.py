@@ -12,8 +12,8 @@ from streams.errors import SettingsError
 
 READING: Final = 3
 """Which reading of answers this is: it grows when the same response can get other numbers. Since 2 the entropy that
-decides counts what belongs to no label, and only the answer behind a model's thought is read; since 3 the beginning of
-another sentence ("I" beside "invoice") counts for no label."""
+decides counts what belongs to no label, and only the answer behind a model's thought is read. Since 3 the beginning of
+another sentence ("I" alongside "invoice") counts for no label."""
 
 _AGAIN = "use its own settings, or run hedgerow evaluate and hedgerow calibrate again"
 

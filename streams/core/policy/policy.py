@@ -81,8 +81,8 @@ class Policy(_Rule):
     perplexity: PerplexityRule | None = None
     """When a text is too strange, or too well known, for a model to decide; None: its perplexity is not looked at."""
     when_stale: WhenStale = "escalate"
-    """What happens to answers that would be accepted from a model that changed, until the change is acknowledged: the big
-    tier is asked (``escalate``), a reviewer is (``review``), or they are accepted and marked (``ignore``)."""
+    """What happens to answers of a changed model that would be accepted, until the change is acknowledged. ``escalate``:
+    the big tier is asked; ``review``: a reviewer decides; ``ignore``: they are accepted and marked."""
     fitted: Fitted | None = None
     """What the policy was fitted on; an answer of any other model is then never accepted."""
 

@@ -29,8 +29,8 @@ def align(
     """Return each token with the bytes of ``text`` that it spells.
 
     ``part`` is where the answer stands in the text (``thought.answer_part``). The tokens must spell the text, or the
-    same answer with another thought and other special tokens around it: a server may have cut those from the text, or
-    have put the thought into a separate field (``thought``). What stands around the answer gets positions outside of it.
+    same answer with another thought and other special tokens around it. A server may have cut those from the text, or
+    put the thought into a separate field (``thought``). What stands around the answer gets positions outside of it.
     """
     if None in [token.text for token in tokens]:
         return Unscorable(reason=Reason.UNREADABLE_TOKENS, detail="tokens are ids without text")

@@ -28,8 +28,8 @@ _CHEAP_WORDS = 220
 """How many words the cheap classifier knows, one for two messages at most: those that tell the labels apart best."""
 
 _MESSAGES_A_WORD = 20
-"""From 4,400 messages on it knows one word for every 20: more messages speak of more things, and a vocabulary that
-stays the same would make the cheap model worse the more there is to learn from."""
+"""From 4,400 messages on it knows one word for every 20. More messages speak of more things: with a vocabulary of one
+size the cheap model would get worse the more there is to learn from."""
 
 _FEW_MESSAGES = 2_000
 """Up to here the temperature is chosen over five folds, beyond it over three, which is enough and quicker."""

@@ -4,7 +4,7 @@
 row counts with that row's own minimum. The statistic is the mean over T of abs(mean_A - mean_B), in nats.
 
 **Rule.** s_i compares rows [i-24, i) with rows [i, i+24). Mean and population deviation of s are those of the 100 values
-s[i-148 .. i-49]. The rule holds where (s_i - mean) / deviation > 12 and s_i > 1.0, both strict; a deviation of zero
+s[i-148 .. i-49]. The rule holds if (s_i - mean) / deviation > 12 and s_i > 1.0, both strict; a deviation of zero
 counts as infinitely far.
 
 **Choices where the publication is silent or not causal.**
@@ -17,7 +17,7 @@ counts as infinitely far.
 - Each s_i is taken at the common k of its own 48 rows. Values of s at different k share a baseline: the rule has no
   reset, and a change of k is reported by its own watcher.
 - The publication keeps local maxima at least 24 rows apart, which needs the future. Here the first row that satisfies
-  the rule is the alarm, and a cool-down of 48 usable rows follows: after this many no window pair holds rows from both
+  the rule is the alarm, and a cool-down of 48 usable rows follows. After this many no window pair holds rows from both
   sides of the change, so that one change is one alarm.
 """
 

@@ -23,8 +23,8 @@ precision, so that the running sums neither drift nor depend on which row the st
 class SlidingStatistic:
     """The statistic between the older and the newer ``width`` of the last ``2 * width`` rows.
 
-    A row is held as its excess over its own minimum, zero if a token is absent: a window's censored mean is then the
-    mean of the minima plus the mean excess, and a token that appears late needs no second look at older rows.
+    A row is held as its excess over its own minimum, zero if a token is absent. A window's censored mean is then the
+    mean of the minima plus the mean excess. So a token that appears late needs no second look at older rows.
     """
 
     def __init__(self, width: int) -> None:

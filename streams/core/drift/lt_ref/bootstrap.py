@@ -1,9 +1,9 @@
-"""Thresholds of an endpoint's own, by a moving-block bootstrap of its reference rows.
+"""Thresholds for one endpoint, by a moving-block bootstrap of its reference rows.
 
 One threshold for all endpoints fails: serial correlation alone moves the right one by a factor of two. Here the
-reference is resampled in blocks of consecutive rows, which keep the correlation and the serving modes; mean and
-covariance are estimated again from every resample, which adds what their own error costs; and the thresholds are what
-the statistics rarely pass on a stretch of other resampled rows.
+reference is resampled in blocks of consecutive rows, which keep the correlation and the serving modes. Mean and
+covariance are estimated again from every resample, which adds what their own error costs. The thresholds are what the
+statistics rarely pass on a stretch of other resampled rows.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import numpy as np
 from streams.core.drift.window import Matrix
 
 WINDOW: Final = 3
-"""Rows that must agree. Three is the least run that a serving mode which a reference of 100 rows never showed (so most
-likely less than 3 % of the rows) makes less often than one row in ten thousand."""
+"""Rows that must agree. A serving mode that a reference of 100 rows never showed has most likely less than 3 % of the
+rows. Such a mode makes a run of three less often than once in ten thousand rows, and one of two more often."""
 
 SUPPORT: Final = 0.3
 """Share of the jump that each of the rows must show by itself: one or two outliers are no change."""

@@ -1,8 +1,8 @@
-"""`lt-ref`: every row against a fixed reference, with thresholds of the endpoint's own.
+"""`lt-ref`: every row against a fixed reference, with thresholds for each endpoint.
 
 **Reference.** The first 100 usable rows; decisions begin with the next one. While the endpoint stays quiet it grows to
-200 with rows that are at least 24 rows old, so that a movement under way does not enter its own baseline, and is
-refitted at 150 and 200. Then it is fixed: a slow movement adds up against it.
+200 rows and is refitted at 150 and 200. Only rows that are at least 24 rows old enter it, so that a movement under way
+does not enter its own baseline. Then it is fixed: a slow movement adds up against it.
 
 **Statistics.** Rows are whitened by the reference's mean and shrunk covariance (Mahalanobis). Their moving average
 (`mewma`) sees small and slow movements, the jump between three rows and the one before (`jump`) sudden ones in
