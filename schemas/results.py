@@ -127,9 +127,10 @@ class Review(TicketMessage):
         return self.ticket.ticket_id
 
     @staticmethod
-    def id_for(ticket_id: str) -> str:
-        """Return the review id of a ticket: the same at every redelivery."""
-        return stable_id("review", ticket_id)
+    def id_for(ticket_id: str, revision: int = 0, run: int = 0) -> str:
+        """Return the review id of a ticket's text in a run: the same at every redelivery."""
+        turn = (str(revision), str(run)) if revision or run else ()  # without them as in version 1
+        return stable_id("review", ticket_id, *turn)
 
 
 class Verdict(TicketMessage):
@@ -153,6 +154,11 @@ class Verdict(TicketMessage):
     """Whether it replaces an earlier decision."""
     purpose: Name | None = None
     """Reserved: as in Review."""
+
+    @staticmethod
+    def id_for(review_id: str, decision: int = 1) -> str:
+        """Return the id of a decision on a review: the same however often it is sent."""
+        return stable_id("verdict", review_id, *((str(decision),) if decision > 1 else ()))
 
 
 class DeadLetter(Message):

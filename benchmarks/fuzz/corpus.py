@@ -71,7 +71,9 @@ class Corpus:
             if name in value:
                 value[name] = f"{name}-{number}"
         if self._topic.message is Review:
-            value["review_id"] = Review.id_for(value["ticket"]["ticket_id"])
+            value["review_id"] = Review.id_for(
+                value["ticket"]["ticket_id"], value.get("revision", 0), value.get("run", 0)
+            )
 
     def _mutated(self) -> bytes:
         random = self._random

@@ -118,7 +118,7 @@ def review(
     """Return the doubt about a ticket, for a reviewer; the best answer so far is suggested."""
     named = [call.signal.label for call in calls if call.signal.label is not None]
     return Review(
-        review_id=Review.id_for(ticket.ticket_id),
+        review_id=Review.id_for(ticket.ticket_id, turn.revision, turn.run),
         ticket=ticket,
         calls=calls,
         reasons=reasons,

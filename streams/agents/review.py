@@ -19,7 +19,7 @@ class ReviewHandler:
 
     async def __call__(self, message: Review) -> tuple[()]:
         """Store one review."""
-        if message.review_id != Review.id_for(message.ticket_id):
+        if message.review_id != Review.id_for(message.ticket_id, message.revision, message.run):
             # Under the id of another ticket's review it would be taken for that one, and no reviewer would see it.
             raise GiveUp("the review's id is not the one of its ticket", reason="wrong_review_id")
         await self._store.add(message)

@@ -149,7 +149,7 @@ def _identity(record: ConsumerRecord) -> str:
         row = orjson.loads(record.value or b"null")
     except orjson.JSONDecodeError:
         row = None
-    names = ("result_id", "review_id", "verdict_id", "letter_id", "probe_id", "alert_id")
+    names = ("result_id", "verdict_id", "review_id", "letter_id", "probe_id", "alert_id")
     if isinstance(row, dict):
         for name in names:
             if isinstance(row.get(name), str):

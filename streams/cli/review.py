@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -80,27 +81,65 @@ def show(
         )
     if item.again is not None:
         lines.append(f"sent through again in run {item.again.run} by {item.again.by} at {time_of(item.again.at_ms)}")
+    if item.closed_by is not None:
+        lines.append("closed without a decision: the ticket has come again since")
     console = Console(highlight=False)
     for line in lines:
         console.print(plain(line), markup=False)
 
 
+_Ticket = Annotated[str, typer.Argument(help="Ticket id or review id")]
+_Label = Annotated[str | None, typer.Argument(help="Right label for the ticket")]
+_None = Annotated[bool, typer.Option("--none", help="Say that no label fits the ticket")]
+_By = Annotated[str | None, typer.Option(help="Name of the reviewer (default: login name)")]
+_Note = Annotated[str, typer.Option(help="Note on why, kept with the verdict")]
+
+
 @app.command()
 def decide(
-    ticket: Annotated[str, typer.Argument(help="Ticket id or review id")],
-    label: Annotated[str | None, typer.Argument(help="Right label for the ticket")] = None,
+    ticket: _Ticket,
+    label: _Label = None,
     config: Config = DEFAULT_CONFIG,
-    none: Annotated[bool, typer.Option("--none", help="Say that no label fits the ticket")] = False,
-    by: Annotated[str | None, typer.Option(help="Name of the reviewer (default: login name)")] = None,
-    note: Annotated[str, typer.Option(help="Note on why, kept with the verdict")] = "",
+    none: _None = False,
+    by: _By = None,
+    note: _Note = "",
     as_json: AsJson = False,
 ) -> None:
     """Decide a ticket: the label goes to routed, decided by human, and the verdict to verdicts."""
+    _decide(ticket, label, config, none=none, by=by, note=note, as_json=as_json, correct=False)
+
+
+@app.command()
+def correct(
+    ticket: _Ticket,
+    label: _Label = None,
+    config: Config = DEFAULT_CONFIG,
+    none: _None = False,
+    by: _By = None,
+    note: _Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Replace a decision: a new result and a new verdict go out, which count more than the ones before."""
+    _decide(ticket, label, config, none=none, by=by, note=note, as_json=as_json, correct=True)
+
+
+def _decide(
+    ticket: str,
+    label: str | None,
+    config: Path,
+    *,
+    none: bool,
+    by: str | None,
+    note: str,
+    as_json: bool,
+    correct: bool,
+) -> None:
     if (label is None) is not none:
         raise typer.BadParameter("give a label, or --none if none fits")
     settings, store = _open(config)
     item = _get(store, ticket)
-    decision = store.decide(item.review.review_id, label, by or login_name(), note, time.time_ns() // 1_000_000)
+    store_decision = store.correct if correct else store.decide
+    decision = store_decision(item.review.review_id, label, by or login_name(), note, time.time_ns() // 1_000_000)
     sent = send_decisions(settings, store)
     if as_json:
         print(
@@ -206,6 +245,7 @@ def _row(item: QueueItem) -> dict[str, Any]:
         "reasons": list(review.reasons),
         "text": review.ticket.text,
         "decided": None if item.decision is None else item.decision.verdict.label,
+        "closed_by": item.closed_by,
         "none_of_these": item.decision is not None and item.decision.verdict.label is None,
         "run": None if item.again is None else item.again.run,
     }

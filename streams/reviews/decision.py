@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from schemas import NONE_OF_THESE, Review, Routed, Verdict, stable_id
+from schemas import NONE_OF_THESE, Review, Routed, Verdict
 from streams.errors import HedgerowError
 
 
@@ -35,14 +35,18 @@ class AlreadyDecided(DecisionRefused):
         self.decision = decision
 
 
-def outcome_of(review: Review, label: str | None, by: str, note: str, at_ms: int) -> tuple[Verdict, Routed]:
+def outcome_of(
+    review: Review, label: str | None, by: str, note: str, at_ms: int, number: int = 1
+) -> tuple[Verdict, Routed]:
     """Return the messages of a decision that ``by`` took at ``at_ms`` (Unix time, milliseconds); None: no label fits.
+
+    ``number`` counts the decisions on the review: one beyond the first corrects the one before.
 
     Raises DecisionRefused for a value that no message can carry.
     """
     try:
         verdict = Verdict(
-            verdict_id=stable_id("verdict", review.review_id),
+            verdict_id=Verdict.id_for(review.review_id, number),
             review_id=review.review_id,
             ticket_id=review.ticket_id,
             label=label,
@@ -51,6 +55,8 @@ def outcome_of(review: Review, label: str | None, by: str, note: str, at_ms: int
             note=note,
             suggested=review.suggested,
             calls=review.calls,
+            decision=number,
+            corrected=number > 1,
             ticket_at_ms=review.ticket_at_ms,
             revision=review.revision,
             run=review.run,
@@ -72,7 +78,8 @@ def outcome_of(review: Review, label: str | None, by: str, note: str, at_ms: int
         metadata=review.ticket.metadata,
         reviewer=by,
         note=note,
-        decision=verdict.decision,
+        decision=number,
+        corrected=number > 1,
         ticket_at_ms=review.ticket_at_ms,
         revision=review.revision,
         run=review.run,

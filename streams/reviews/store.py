@@ -1,9 +1,10 @@
 """The review queue: doubtful tickets wait here for a reviewer, and decisions wait here until Kafka has them.
 
-One row per review walks one way through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one
-conditional UPDATE, so of two reviewers the database lets one win. A review whose ticket is sent through again goes from
-*waiting* to *again*, and a review of that run takes its place. A decision that is stored is not yet sent:
-it stays in ``unsent`` until its messages are marked as sent, so a crash repeats the sending, harmless by their ids.
+One row per review walks through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one conditional
+UPDATE, so of two reviewers the database lets one win. A decision that is stored is not yet sent: it stays in ``unsent``
+until its messages are marked as sent, so a crash repeats the sending, harmless by their ids. A correction takes a review
+from *sent* back to *decided*. A waiting review whose ticket has come again with another text is *closed*.
+One whose ticket is sent through again goes from *waiting* to *again*; if the run doubts it too, its review waits in another row.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas import NEWEST, InvalidMessage, Review, WireFormat, rank
+from schemas import NEWEST, InvalidMessage, Review, WireFormat
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
+from streams.reviews.migrate import NewerStore, upgrade
 
-#: Grows when a table changes; a store of another version is refused.
-STORE_VERSION = 1
 _PAGE = 500
 _URLS = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
 
@@ -47,6 +47,8 @@ class QueueItem:
     decision: Decision | None
     again: Again | None = None
     """Set once the ticket was sent through again: the review is closed, and the run may bring another one."""
+    closed_by: str | None = None
+    """Why nobody has to decide any more: ``superseded`` by a later text of the ticket, or a later run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Counts:
     """When the oldest of the waiting ones was stored, Unix time in milliseconds; None if none waits."""
     none_of_these: int = 0
     """How many of the decided ones fit no label."""
+    closed: int = 0
+    """How many ended without a decision, because their ticket came again."""
 
 
 class _Utf8(sa.TypeDecorator[str]):
@@ -75,16 +79,14 @@ class _Utf8(sa.TypeDecorator[str]):
         return None if value is None else value.decode("utf-8", "surrogatepass")
 
 
-_WAITING, _DECIDED, _SENT, _AGAIN = "waiting", "decided", "sent", "again"
-_METADATA = sa.MetaData()
-_SCHEMA = sa.Table(
-    "hedgerow_schema", _METADATA, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False)
-)
+_WAITING, _DECIDED, _SENT, _AGAIN, _CLOSED = "waiting", "decided", "sent", "again", "closed"
+SUPERSEDED = "superseded"
+#: As the migrations make it.
 _REVIEWS = sa.Table(
     "hedgerow_reviews",
-    _METADATA,
+    sa.MetaData(),
     sa.Column("review_id", _Utf8, primary_key=True),
-    sa.Column("ticket_id", _Utf8, nullable=False, index=True),
+    sa.Column("ticket_id", _Utf8, nullable=False),
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("uncertainty", sa.Double, nullable=False),
     sa.Column("added_ms", sa.BigInteger, nullable=False),
@@ -93,10 +95,13 @@ _REVIEWS = sa.Table(
     sa.Column("decided_by", _Utf8),
     sa.Column("note", _Utf8),
     sa.Column("decided_ms", sa.BigInteger),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("run", sa.BigInteger, nullable=False),
+    sa.Column("decisions", sa.BigInteger, nullable=False),
+    sa.Column("closed_by", _Utf8),
 )
 _C = _REVIEWS.c
 _QUEUE_ORDER = (_C.uncertainty.desc(), _C.added_ms, _C.review_id)
-sa.Index("hedgerow_reviews_queue", _C.state, *_QUEUE_ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,17 @@ def _passes(error: sa.exc.DBAPIError) -> bool:
     return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
 
+def _ended(item: QueueItem) -> DecisionRefused:
+    """Return why there is no decision on this review to return or to correct."""
+    ticket_id = item.review.ticket_id
+    if item.again is not None:
+        ends = "it ends on routed, or waits again"
+        return DecisionRefused(f"ticket {ticket_id!r} was sent through again in run {item.again.run}: {ends}")
+    if item.closed_by is not None:
+        return DecisionRefused(f"ticket {ticket_id!r} has come again since: this review is closed")
+    return DecisionRefused(f"ticket {ticket_id!r} is not decided yet: hedgerow review decide")
+
+
 class ReviewStore:
     """A durable queue of reviews in SQLite or PostgreSQL, for any number of processes and threads.
 
@@ -195,11 +211,11 @@ class ReviewStore:
         return self.add_all([review]) == 1
 
     def add_all(self, reviews: Iterable[Review]) -> int:
-        """Store reviews in one transaction; return how many were new.
+        """Store reviews in one transaction; return how many were new. One that was there before is left as it is.
 
-        One of a later run replaces the ticket's earlier one; any other that was there before is left as it is.
+        Of several texts or runs of a ticket only the latest goes on waiting.
         """
-        now = self._wall_ms()
+        now, reviews = self._wall_ms(), list(reviews)
         rows = [
             {
                 "review_id": review.review_id,
@@ -208,19 +224,22 @@ class ReviewStore:
                 "uncertainty": review.uncertainty,
                 "added_ms": now,
                 "review": self._wire.encode(review),
+                "revision": review.revision,
+                "run": review.run,
+                "decisions": 0,
             }
             # In one order everywhere: two workers with the same reviews cannot wait for each other's rows.
             for review in sorted(reviews, key=lambda review: review.review_id)
         ]
         if not rows:
             return 0
+        tickets = {review.ticket_id for review in reviews}
         insert = self._backend.insert(_REVIEWS).on_conflict_do_nothing().returning(_C.review_id)
         with self._transaction() as connection:
-            new = set(connection.execute(insert, rows).scalars())
-            for row in rows:
-                if row["review_id"] not in new and self._replaces(connection, row):
-                    new.add(row["review_id"])
-        return len(new)
+            added = len(connection.execute(insert, rows).all())
+            if added:
+                self._close_earlier(connection, tickets)
+            return added
 
     def waiting(self, limit: int, offset: int = 0) -> list[QueueItem]:
         """Return undecided reviews, the most uncertain first, of equals the oldest."""
@@ -237,7 +256,8 @@ class ReviewStore:
     def get(self, ticket_id_or_review_id: str) -> QueueItem | None:
         """Return the review with this id, else the latest one of the ticket with this id, else None."""
         is_review, is_ticket = _C.review_id == ticket_id_or_review_id, _C.ticket_id == ticket_id_or_review_id
-        found = sa.select(_REVIEWS).where(is_review | is_ticket).order_by(is_review.desc(), _C.added_ms.desc())
+        latest = (_C.revision.desc(), _C.run.desc(), _C.added_ms.desc())
+        found = sa.select(_REVIEWS).where(is_review | is_ticket).order_by(is_review.desc(), *latest)
         return next(iter(self._items(found.limit(1))), None)
 
     def counts(self) -> Counts:
@@ -252,7 +272,9 @@ class ReviewStore:
         waiting, _, oldest_ms = rows.get(_WAITING, (0, 0, None))
         ended = [rows[state] for state in (_DECIDED, _SENT) if state in rows]
         decided = sum(count for count, _, _ in ended)
-        return Counts(waiting, decided, oldest_ms, decided - sum(labelled for _, labelled, _ in ended))
+        none_of_these = decided - sum(labelled for _, labelled, _ in ended)
+        again = sum(rows.get(state, (0, 0, None))[0] for state in (_CLOSED, _AGAIN))
+        return Counts(waiting, decided, oldest_ms, none_of_these, again)
 
     def decide(self, review_id: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
         """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent; None: no label fits.
@@ -260,22 +282,22 @@ class ReviewStore:
         The same label by the same reviewer again returns the first decision. Raises AlreadyDecided if another one
         stands, and DecisionRefused for a review that is not here, an unknown label or an impossible value.
         """
-        if label is None and self._wire.version == 1:
-            raise DecisionRefused("version 1 of the messages has no result without a label: set messages.write: 2")
-        if self._labels is not None and label is not None and label not in self._labels:
-            raise DecisionRefused(f"there is no label {label!r}; there are: {', '.join(sorted(self._labels))}")
+        self._check_label(label)
         verdict, routed = outcome_of(self._review(review_id).review, label, by, note, at_ms)
-        values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
-        if self._advance(review_id, _WAITING, values):
+        values = {
+            "state": _DECIDED,
+            "label": label,
+            "decided_by": by,
+            "note": note,
+            "decided_ms": at_ms,
+            "decisions": 1,
+        }
+        if self._advance(review_id, _C.state == _WAITING, values):
             return Decision(verdict, routed, sent=False)
         item = self._review(review_id)
-        if item.again is not None:
-            raise DecisionRefused(
-                f"ticket {item.review.ticket_id!r} was sent through again in run {item.again.run}: it ends on routed, or waits"
-                " again"
-            )
+        if item.decision is None:
+            raise _ended(item)
         standing = item.decision
-        assert standing is not None  # nothing else ends the waiting, and no decision is ever taken back
         if (standing.verdict.label, standing.verdict.decided_by) != (label, by):
             raise AlreadyDecided(standing)
         return standing
@@ -295,6 +317,27 @@ class ReviewStore:
                 closed += connection.execute(query).scalars()
         return closed
 
+    def correct(self, review_id: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
+        """Store a decision that replaces the one that stands, and return it, to be sent; None: no label fits.
+
+        Raises DecisionRefused for a review that is not here or not decided, or whose decision has not been sent, for an
+        unknown label or an impossible value.
+        """
+        self._check_label(label)
+        item = self._review(review_id)
+        if item.decision is None:
+            raise _ended(item)
+        if not item.decision.sent:
+            raise DecisionRefused("the decision to correct has not been sent yet: hedgerow review resend")
+        number = item.decision.verdict.decision
+        verdict, routed = outcome_of(item.review, label, by, note, at_ms, number + 1)
+        values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
+        # A decision from before decisions were numbered is number 0 there.
+        standing = (_C.state == _SENT) & (_C.decisions.in_((0, 1)) if number == 1 else _C.decisions == number)
+        if not self._advance(review_id, standing, values | {"decisions": number + 1}):
+            raise DecisionRefused(f"ticket {item.review.ticket_id!r} was corrected by somebody else just now")
+        return Decision(verdict, routed, sent=False)
+
     def unsent(self) -> list[Decision]:
         """Return the decisions whose messages may not have been sent, the oldest first."""
         items = self._items(sa.select(_REVIEWS).where(_C.state == _DECIDED).order_by(_C.decided_ms, _C.review_id))
@@ -302,33 +345,32 @@ class ReviewStore:
 
     def mark_sent(self, review_id: str) -> bool:
         """Note that the broker has acknowledged both messages; return False if nothing was left to note."""
-        return self._advance(review_id, _DECIDED, {"state": _SENT})
+        return self._advance(review_id, _C.state == _DECIDED, {"state": _SENT})
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         self._engine.dispose()
 
-    def _advance(self, review_id: str, state: str, values: dict[str, Any]) -> bool:
+    def _close_earlier(self, connection: sa.Connection, tickets: Collection[str]) -> None:
+        """Close the reviews of these tickets that wait although a later one is here."""
+        later = _REVIEWS.alias("later")
+        is_later = (later.c.revision > _C.revision) | (later.c.revision == _C.revision) & (later.c.run > _C.run)
+        known = sa.exists().where(later.c.ticket_id == _C.ticket_id, is_later)
+        waiting = sa.update(_REVIEWS).where(_C.state == _WAITING, _C.ticket_id.in_(tickets), known)
+        connection.execute(waiting.values(state=_CLOSED, closed_by=SUPERSEDED))
+
+    def _check_label(self, label: str | None) -> None:
+        """Raise DecisionRefused for a label that no decision may name."""
+        if label is None and self._wire.version == 1:
+            raise DecisionRefused("version 1 of the messages has no result without a label: set messages.write: 2")
+        if self._labels is not None and label is not None and label not in self._labels:
+            raise DecisionRefused(f"there is no label {label!r}; there are: {', '.join(sorted(self._labels))}")
+
+    def _advance(self, review_id: str, state: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
         """Write ``values`` if the review is in ``state``, and return whether it was: of two callers one receives True."""
-        here = (_C.review_id == review_id) & (_C.state == state)
+        here = (_C.review_id == review_id) & state
         with self._transaction() as connection:
             return connection.execute(sa.update(_REVIEWS).where(here).values(values)).rowcount == 1
-
-    def _replaces(self, connection: sa.Connection, row: dict[str, Any]) -> bool:
-        """Put a review in the place of the ticket's earlier one if it is of a later run, and return whether it was.
-
-        A decision that is not sent yet stays.
-        """
-        here = (_C.review_id == row["review_id"]) & (_C.state != _DECIDED)
-        stored = connection.scalar(sa.select(_C.review).where(here))
-        if stored is None or self._rank(row["review"]) <= self._rank(stored):
-            return False
-        nothing = {"label": None, "decided_by": None, "note": None, "decided_ms": None}
-        connection.execute(sa.update(_REVIEWS).where(here).values(row | nothing))
-        return True
-
-    def _rank(self, stored: bytes) -> tuple[int, int]:
-        return rank(self._decoded(stored))[:2]
 
     def _decoded(self, stored: bytes) -> Review:
         try:
@@ -348,11 +390,11 @@ class ReviewStore:
 
     def _item(self, row: sa.Row[Any]) -> QueueItem:
         review = self._decoded(row.review)
-        if row.state == _WAITING:
-            return QueueItem(review, row.added_ms, decision=None)
+        if row.state in (_WAITING, _CLOSED):
+            return QueueItem(review, row.added_ms, decision=None, closed_by=row.closed_by)
         if row.state == _AGAIN:
             return QueueItem(review, row.added_ms, None, Again(int(row.note), row.decided_by, row.decided_ms))
-        outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms)
+        outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms, max(1, row.decisions))
         return QueueItem(review, row.added_ms, Decision(*outcome, sent=row.state == _SENT))
 
     @contextmanager
@@ -377,14 +419,10 @@ class ReviewStore:
             raise SettingsError(f"{self._name} cannot be used: {reason}") from error
 
     def _prepare(self) -> None:
-        """Create the tables in an empty database; refuse those of another version."""
+        """Create the tables in an empty database, and bring older ones up to date; refuse those of a later release."""
         with self._engine.begin() as connection:
             connection.exec_driver_sql(self._backend.lock_schema)
-            _SCHEMA.create(connection, checkfirst=True)
-            version = connection.scalar(sa.select(sa.func.max(_SCHEMA.c.version)))
-            if version is None:
-                _METADATA.create_all(connection)
-                connection.execute(_SCHEMA.insert().values(version=STORE_VERSION))
-            elif version != STORE_VERSION:
-                problem = f"{self._name} has schema version {version}, this release reads {STORE_VERSION}"
-                raise SettingsError(f"{problem}: use the release that wrote it, or another store")
+            try:
+                upgrade(connection)
+            except NewerStore as error:
+                raise SettingsError(f"{self._name}: {error}: use the release that wrote it, or another store") from None

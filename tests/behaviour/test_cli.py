@@ -366,6 +366,24 @@ class TestReview:
         assert "decided: " + label + " by ada" in hedgerow("review", "show", "high", "-c", config).out
         assert [row["ticket_id"] for row in hedgerow("review", "list", "--json", "-c", config).rows] == ["low"]
 
+    def test_a_decision_is_corrected(self, hedgerow: Hedgerow, config: Path) -> None:
+        self.fill(config)
+        first, second = load_settings(config).labels[:2]
+        hedgerow("topics", "create", "-c", config)
+        assert "is not decided yet" in hedgerow("review", "correct", "high", first, "-c", config).err
+        hedgerow("review", "decide", "high", first, "--by", "ada", "-c", config)
+        assert hedgerow("review", "correct", "high", second, "--by", "bob", "-c", config).out == f"high: {second}\n"
+        [result] = hedgerow("consume", "routed", "--unique", "--json", "-c", config).rows
+        assert (result["label"], result["reviewer"], result["decision"], result["corrected"]) == (
+            second,
+            "bob",
+            2,
+            True,
+        )
+        verdicts = hedgerow("consume", "verdicts", "--unique", "--json", "-c", config).rows
+        assert [(row["label"], row["decision"]) for row in verdicts] == [(first, 1), (second, 2)]
+        assert f"decided: {second} by bob" in hedgerow("review", "show", "high", "-c", config).out
+
     def test_no_label_fits(self, hedgerow: Hedgerow, config: Path) -> None:
         self.fill(config)
         hedgerow("topics", "create", "-c", config)

@@ -1,0 +1,1 @@
+"""Alembic's folder: how the tables of the review store came to be what they are."""
