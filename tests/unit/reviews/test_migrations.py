@@ -15,7 +15,9 @@ from alembic.script import ScriptDirectory
 
 from schemas import Review, WireFormat
 from streams.errors import SettingsError
+from streams.reviews import migrations
 from streams.reviews.migrate import HEAD
+from streams.reviews.migrations import versions
 from streams.reviews.store import ReviewStore
 from tests.support.messages import review
 from tests.support.postgres import postgres, programs
@@ -149,7 +151,8 @@ def test_a_store_of_a_later_release_is_refused(engine: sa.Engine) -> None:
 
 def test_the_steps_are_one_chain_that_ends_where_the_store_expects_it() -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[3] / "streams" / "reviews" / "migrations"))
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     script = ScriptDirectory.from_config(config)
     assert script.get_heads() == [HEAD]
+    assert script.versions == str(Path(versions.__file__).parent)
     assert [step.revision for step in script.walk_revisions()] == [str(n) for n in range(int(HEAD), 0, -1)]
