@@ -294,6 +294,7 @@ def _row(entry: Entry, prefix: str) -> dict[str, Any]:
         "letter_id": letter.letter_id,
         "state": entry.state,
         "closing": None if entry.closing is None else entry.closing.model_dump(mode="json"),
+        "ticket_id": None if entry.ticket is None else entry.ticket[0],
         "reason": letter.reason,
         "agent": letter.agent,
         "attempts": letter.attempts,
@@ -312,9 +313,11 @@ def _in_json(data: bytes | None) -> dict[str, str] | None:
 def _about(entry: Entry, prefix: str) -> list[str]:
     letter = entry.letter
     attempts = "1 attempt" if letter.attempts == 1 else f"{letter.attempts} attempts"
+    ticket = [] if entry.ticket is None else [f"ticket {entry.ticket[0]}"]
     return [
         f"{_name(entry, prefix)}: {letter.reason}, by {letter.agent} at {time_of(letter.at_ms)}, {attempts}",
         f"{letter.error_class}: {letter.detail}",
+        *ticket,
         _closed(entry),
     ]
 

@@ -22,6 +22,7 @@ from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 from tests.support.commands import Hedgerow
 from tests.support.letters import LetterBox
+from tests.support.messages import ticket
 from tests.support.pipelines import pipeline, raw_producer
 
 MODES = [
@@ -236,6 +237,10 @@ def test_show_prints_text_as_text_and_other_bytes_as_hex(plain_box: LetterBox, h
         '{"text": "caf\u00e9"',
         "",
     ]
+    about = plain_box.put(ticket("T-17", "Where is my parcel?").encode(), b"T-17")
+    said = hedgerow("dead-letters", "show", about, "-c", plain_box.config)
+    assert said.out.splitlines()[2:4] == ["ticket T-17", "open"]
+    assert hedgerow("dead-letters", "show", about, "-c", plain_box.config, "--json").json["ticket_id"] == "T-17"
     binary = plain_box.put(b"\x00\x01AB\x1b[31m", None)
     said = hedgerow("dead-letters", "show", binary, "-c", plain_box.config)
     assert said.out.splitlines()[-4:] == [
