@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -63,7 +63,7 @@ def rerun(
         raise SettingsError(
             "--from routed needs --reason, --ticket or --since: all results again would be a whole bill"
         )
-    number = run or time.time_ns() // 1_000_000
+    number = run or _now_ms()
     done = run_to_the_end(send_through_again(source, wanted, settings, by or login_name(), number, dry_run=dry_run))
     sent, to_send, absent, skipped = done
     if as_json:
@@ -84,11 +84,14 @@ async def send_through_again(
 ) -> tuple[int, int, list[str], Counter[str]]:
     """Return how many tickets were sent and were to be sent, which were not found, and how many were skipped, by why."""
     from streams.kafka.rerun import find, send_again
+    from streams.reviews.store import Again, ReviewStore
 
     connection, prefix = settings.broker.connection, settings.topics.prefix
-    async with candidates(source, wanted, settings, by=by, run=run, dry_run=dry_run) as known:
+    store = ReviewStore(settings.review.url, wire=settings.wire)
+    async with candidates(source, wanted, settings, store, by=by, run=run, dry_run=dry_run) as known:
         found = await find(known.digests, connection, prefix=prefix)
-        places, gone, again = _sorted(known, found, run)
+        closed = store.decided(known.digests) if store.is_there and not wanted.include_decided else ()
+        places, gone, again = _sorted(known, found, run, closed)
         kept = [ticket for ticket_id in gone if (ticket := await known.kept(ticket_id)) is not None]
         absent = set(gone) - {ticket.ticket_id for ticket in kept}
         to_send, sent = len(places) + len(kept), 0
@@ -99,6 +102,13 @@ async def send_through_again(
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("sending", total=to_send)
 
+            def claim(ticket_ids: Sequence[str]) -> Collection[str]:
+                # Reviews are closed before their tickets are sent: the run's result outranks a decision that came later.
+                decided = store.send_again(ticket_ids, Again(run, by, _now_ms())) if store.is_there else set()
+                refused = set() if wanted.include_decided else decided
+                known.skipped["decided"] += len(refused)
+                return set(ticket_ids) - refused
+
             async def done(ticket_ids: Sequence[str]) -> None:
                 nonlocal sent
                 await known.sent(ticket_ids)
@@ -106,12 +116,14 @@ async def send_through_again(
                 progress.advance(task, len(ticket_ids))
 
             await send_again(
-                places, kept, connection, prefix=prefix, run=run, claim=known.claim, done=done, wire=settings.wire
+                places, kept, connection, prefix=prefix, run=run, claim=claim, done=done, wire=settings.wire
             )
     return sent, to_send, sorted(absent), +known.skipped
 
 
-def _sorted(known: Candidates, found: Found, run: int) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
+def _sorted(
+    known: Candidates, found: Found, run: int, decided: Collection[str]
+) -> tuple[dict[str, tuple[int, int]], list[str], list[str]]:
     """Return where the texts to send are, which tickets are gone, and which were sent with this run before."""
     places: dict[str, tuple[int, int]] = {}
     gone: list[str] = []
@@ -123,6 +135,8 @@ def _sorted(known: Candidates, found: Found, run: int) -> tuple[dict[str, tuple[
             known.skipped["already_sent"] += 1
         elif before in runs or (before != run and not runs):
             continue  # another run has it; if its record is gone from the topic, that was long ago
+        elif ticket_id in decided:
+            known.skipped["decided"] += 1
         elif ticket_id not in found.latest:
             gone.append(ticket_id)
         elif digest not in (None, found.digests[ticket_id]):
@@ -130,3 +144,7 @@ def _sorted(known: Candidates, found: Found, run: int) -> tuple[dict[str, tuple[
         else:
             places[ticket_id] = found.latest[ticket_id]
     return places, gone, again
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from schemas import Rank, Ticket
     from streams.kafka.letter_book import Entry, LetterBook
+    from streams.reviews.store import ReviewStore
     from streams.settings import Settings
 
 
@@ -61,15 +62,13 @@ class Candidates:
     """Returns a ticket as the source has it, for one that is gone from the topic."""
     runs: dict[str, int] = field(default_factory=dict)
     """The run that a ticket was to be sent with before, for those of which it is not known that the broker has them."""
-    claim: Callable[[Sequence[str]], Collection[str]] = frozenset
-    """Is called with tickets before they are sent, and returns those that still may be."""
     sent: Callable[[Sequence[str]], Awaitable[None]] = _nothing
     """Is called with the tickets that the broker has again."""
 
 
 @asynccontextmanager
 async def candidates(
-    source: Source, wanted: Wanted, settings: Settings, *, by: str, run: int, dry_run: bool
+    source: Source, wanted: Wanted, settings: Settings, store: ReviewStore, *, by: str, run: int, dry_run: bool
 ) -> AsyncIterator[Candidates]:
     """Yield the tickets of a source; ``by`` names who sends them through again in this ``run``."""
     from streams.kafka.letter_book import read_letters
@@ -77,7 +76,7 @@ async def candidates(
 
     connection, prefix = settings.broker.connection, settings.topics.prefix
     if source is Source.REVIEWS:
-        yield _from_reviews(wanted, settings, by, run)
+        yield _from_reviews(wanted, store)
     elif source is Source.ROUTED:
         yield await _from_routed(wanted, settings)
     elif dry_run:
@@ -99,9 +98,7 @@ async def candidates(
 def _from_letters(book: LetterBook, wanted: Wanted, settings: Settings) -> tuple[Candidates, dict[str, list[Entry]]]:
     """Return the tickets of dead letters, and the open letters of each."""
     from streams.kafka.letter_book import letter_of, ticket_of
-    from streams.reviews.store import ReviewStore
 
-    store = ReviewStore(settings.review.url)
     known = Candidates()
     entries: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in book.choose(closed=True):
@@ -113,8 +110,6 @@ def _from_letters(book: LetterBook, wanted: Wanted, settings: Settings) -> tuple
             known.skipped["closed"] += 1
         elif entry.ticket is None:
             known.skipped["no_ticket"] += 1
-        elif not wanted.include_decided and (item := store.get(ticket_id)) is not None and item.decision is not None:
-            known.skipped["decided"] += 1
         else:
             known.digests[ticket_id] = digest
             entries[ticket_id].append(entry)
@@ -128,37 +123,29 @@ def _from_letters(book: LetterBook, wanted: Wanted, settings: Settings) -> tuple
     return known, entries
 
 
-def _from_reviews(wanted: Wanted, settings: Settings, by: str, run: int) -> Candidates:
-    from schemas import Review
+def _from_reviews(wanted: Wanted, store: ReviewStore) -> Candidates:
+    from schemas import rank
     from streams.kafka.rerun import digest_of
-    from streams.reviews.store import Again, ReviewStore
 
-    store = ReviewStore(settings.review.url, wire=settings.wire)
-    known = Candidates()
-    for item in store.each():
+    known, latest = Candidates(), dict[str, tuple[int, int]]()
+    for item in store.each() if store.is_there else ():
         review = item.review
-        if not wanted.fits(review.ticket_id, review.reasons, item.added_ms):
+        ticket_id, turn = review.ticket_id, rank(review)[:2]
+        if item.closed_by is not None or turn < latest.get(ticket_id, turn):
             continue
-        if item.decision is not None and not wanted.include_decided:
-            known.skipped["decided"] += 1
-            continue
-        known.digests[review.ticket_id] = digest_of(review.ticket.text)
-        if item.again is not None:
-            known.runs[review.ticket_id] = item.again.run
+        latest[ticket_id] = turn
+        known.digests.pop(ticket_id, None)
+        known.runs.pop(ticket_id, None)
+        if wanted.fits(ticket_id, review.reasons, item.added_ms):
+            known.digests[ticket_id] = digest_of(review.ticket.text)
+            if item.again is not None:
+                known.runs[ticket_id] = item.again.run
 
     async def kept(ticket_id: str) -> Ticket | None:
         item = store.get(ticket_id)
         return None if item is None else item.review.ticket
 
-    def claim(ticket_ids: Sequence[str]) -> Collection[str]:
-        # Before they are sent: a decision that came in between would be outranked by the run's result.
-        ids = {Review.id_for(ticket_id): ticket_id for ticket_id in ticket_ids}
-        again = Again(run, by, time.time_ns() // 1_000_000)
-        claimed = {ids[review_id] for review_id in store.send_again(ids, again, decided=wanted.include_decided)}
-        known.skipped["decided"] += len(ids) - len(claimed)
-        return claimed
-
-    known.kept, known.claim = kept, claim
+    known.kept = kept
     return known
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -302,20 +303,25 @@ class ReviewStore:
             raise AlreadyDecided(standing)
         return standing
 
-    def send_again(self, review_ids: Iterable[str], again: Again, *, decided: bool = False) -> list[str]:
-        """Close reviews whose tickets are about to be sent through again; return the ids of those that may be.
+    def send_again(self, ticket_ids: Collection[str], again: Again) -> set[str]:
+        """Close the reviews of tickets that are about to be sent through again, and return those that a reviewer decided.
 
-        Not among them are those that a reviewer decided; ``decided`` returns them too, and leaves their decisions.
+        A decision stands until the run's result outranks it; no waiting review can be decided any more.
         """
-        mine = _C.review_id.in_(list(review_ids))
+        mine = _C.ticket_id.in_(list(ticket_ids))
         values = {"state": _AGAIN, "decided_by": again.by, "note": str(again.run), "decided_ms": again.at_ms}
-        open_ones = sa.update(_REVIEWS).where(mine, _C.state.in_([_WAITING, _AGAIN])).values(values)
         with self._transaction() as connection:
-            closed = list(connection.execute(open_ones.returning(_C.review_id)).scalars())
-            if decided:
-                query = sa.select(_C.review_id).where(mine, _C.state.in_([_DECIDED, _SENT]))
-                closed += connection.execute(query).scalars()
-        return closed
+            connection.execute(sa.update(_REVIEWS).where(mine, _C.state.in_([_WAITING, _AGAIN])).values(values))
+            return _decided(connection, ticket_ids)
+
+    def decided(self, ticket_ids: Iterable[str]) -> set[str]:
+        """Return those of these tickets whose latest review a reviewer has decided."""
+        found: set[str] = set()
+        left = iter(ticket_ids)
+        while page := list(islice(left, _PAGE)):
+            with self._transaction() as connection:
+                found |= _decided(connection, page)
+        return found
 
     def correct(self, review_id: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
         """Store a decision that replaces the one that stands, and return it, to be sent; None: no label fits.
@@ -426,3 +432,9 @@ class ReviewStore:
                 upgrade(connection)
             except NewerStore as error:
                 raise SettingsError(f"{self._name}: {error}: use the release that wrote it, or another store") from None
+
+
+def _decided(connection: sa.Connection, ticket_ids: Collection[str]) -> set[str]:
+    turns = sa.select(_C.ticket_id, _C.state).where(_C.ticket_id.in_(list(ticket_ids))).order_by(_C.revision, _C.run)
+    latest = {row.ticket_id: row.state for row in connection.execute(turns)}
+    return {ticket_id for ticket_id, state in latest.items() if state in (_DECIDED, _SENT)}

@@ -368,7 +368,7 @@ def of_run(review: Review, run: int) -> Review:
 def test_a_review_whose_ticket_goes_through_again_waits_no_more_until_the_run_doubts_it_too(store: ReviewStore) -> None:
     review = doubt("t-1")
     store.add_all([review, doubt("t-2")])
-    assert store.send_again([review.review_id, "unknown"], AGAIN) == [review.review_id]
+    assert store.send_again(["t-1", "unknown"], AGAIN) == set()
     assert ids(store) == ["t-2"]
     item = store.get("t-1")
     assert item is not None
@@ -386,14 +386,15 @@ def test_a_review_whose_ticket_goes_through_again_waits_no_more_until_the_run_do
     assert store.decide(item.review.review_id, "billing", "bob", "", 1).routed.run == 7
 
 
-def test_a_decided_review_goes_through_again_only_if_that_is_asked_for(store: ReviewStore) -> None:
+def test_a_decision_stands_until_a_later_review_of_its_ticket(store: ReviewStore) -> None:
     review = doubt("t-1")
-    store.add(review)
+    store.add_all([review, doubt("t-2")])
     decision = store.decide(review.review_id, "billing", "ann", "", 1)
-    assert store.send_again([review.review_id], AGAIN) == []
-    assert store.send_again([review.review_id], AGAIN, decided=True) == [review.review_id]
-    assert store.add(of_run(review, 7))
+    assert store.decided(["t-1", "t-2", "unknown"]) == {"t-1"}
+    assert store.send_again(["t-1", "t-2"], AGAIN) == {"t-1"}
     assert store.unsent() == [decision]
+    assert store.add(of_run(review, 7))
+    assert store.decided(f"t-{n}" for n in range(1_100)) == set()
     assert ids(store) == ["t-1"]
 
 
