@@ -11,6 +11,17 @@ from streams.core.drift.stale_policy import tightened
 from streams.core.policy.policy import Policy, decide_cheap
 
 
+class OneByOne:
+    """The score handler with a task for each message, for settings under which a message may have to wait."""
+
+    def __init__(self, score: ScoreHandler) -> None:
+        self._score = score
+
+    async def __call__(self, message: Classification) -> Sequence[Routed | Escalation | Review | Alert]:
+        """Decide on one answer; raises Hold while a limit keeps the decision from standing."""
+        return self._score(message)
+
+
 class ScoreHandler:
     """Classification -> Routed, Escalation or Review, with the alerts of ``check``.
 

@@ -57,22 +57,24 @@ def readiness(
     broker: str | None,
     started: bool,
     down: Sequence[str] = (),
+    limits: Sequence[str] = (),
     paused: Mapping[str, str] | None = None,
 ) -> Answer:
     """Say whether the worker has started, is not about to stop, and every agent is a member of its group.
 
     ``broker`` is why the broker does not answer, or None: a worker whose broker is unavailable is not ready. One whose
-    endpoints are ``down`` is ready all the same, but "degraded": its tickets wait; and so is one of which agents are
+    endpoints are ``down``, or that has reached one of its ``limits``, is ready all the same, but "degraded"; and so is one of which agents are
     ``paused``: name to by whom and why. ``contracts`` says of each tier that is asked here what its check at the start
     found.
     """
     stages = {agent: {"joined": agent in joined, "partitions": partitions.get(agent, 0)} for agent in agents}
     ready = started and broker is None and len(joined) == len(agents)
-    status = "not ready" if not ready else "degraded" if down else "paused" if paused else "ready"
+    status = "not ready" if not ready else "degraded" if down or limits else "paused" if paused else "ready"
     facts = {
         "status": status,
         "broker": broker or "answers",
         "endpoints": list(down),
+        "limits": list(limits),
         "paused": dict(paused or {}),
         "started": started,
         "contracts": dict(contracts),

@@ -109,6 +109,9 @@ class MetricsObserver(Observer):
         self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
         self._down = gauge("endpoint_down", "1 while an endpoint does not answer", "endpoint")
         self._broker_down = gauge("broker_down", "1 while the broker does not answer this process")
+        self._limit = gauge(
+            "limit_reached", "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations", "limit"
+        )
         self._paused = gauge("paused", "1 while an operator has paused the agent", "agent")
         self._held = gauge("held", "Messages that wait for an endpoint to answer again", "agent")
         self._excused = counter(
@@ -188,6 +191,10 @@ class MetricsObserver(Observer):
     def skipped(self, agent: str, why: str, count: int) -> None:
         """Count messages that needed no handler call."""
         self._skipped.labels(agent, why).inc(count)
+
+    def limit(self, name: str, reached: Callable[[], bool]) -> None:
+        """Show from now on whether a limit stands."""
+        self._limit.labels(name).set_function(lambda: float(reached()))
 
     def paused(self, agent: str, paused: bool) -> None:
         """Set the gauge."""

@@ -14,12 +14,12 @@ from schemas import TOPICS, Call, Tier
 from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
-from streams.agents.guards import Clock, Guards
+from streams.agents.guards import Aside, Clock, Guards
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
-from streams.agents.score import ScoreHandler
+from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.waiting import WaitingModel
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
@@ -59,7 +59,6 @@ class Worker:
         self._agents = tuple(dict.fromkeys(agents))
         self._stop = asyncio.Event()
         self._error: StopWorker | None = None
-        self._guards = guards_of(settings)
         self._followed = Followed(settings)
         self._services: Sequence[StageService] = ()
         self._watchdog: Watchdog | None = None
@@ -68,6 +67,13 @@ class Worker:
         self.observer = WatchedObserver()
         connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire)
         self._alerts = AlertSender(connect, self.observer.alerted)
+        self._guards = Guards(
+            settings.contracts,
+            settings.guards,
+            settings.policy.max_escalations_per_hour,
+            CLOCK,
+            Aside(self._alerts.tell, self._tried),
+        )
         self._broker = BrokerWatch(settings.broker.connection)
         self.observer.broker(lambda: self._broker.problem is not None)
         self.ready = asyncio.Event()
@@ -88,6 +94,8 @@ class Worker:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
+            for limit in self._guards.limits:
+                self.observer.limit(limit.name, limit.reached)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
             self._apply(self._followed)
             try:
@@ -119,6 +127,7 @@ class Worker:
             broker=self._broker.problem,
             started=started,
             down=down,
+            limits=[limit.name for limit in self._guards.limits if limit.reached()],
             paused=self._paused(),
         )
 
@@ -209,7 +218,9 @@ class Worker:
             return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
-            return ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._followed.stale["cheap"]))
+            score = ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._followed.stale["cheap"]))
+            waits = settings.guards.on_limit == "hold" and policy.max_escalations_per_hour is not None
+            return OneByOne(score) if waits else score
         if agent == "escalate":
             outlook = Outlook()
             big = guards.guarded(self._waiting(await self._client("big", outlook, stack), outlook))
@@ -252,13 +263,3 @@ class Worker:
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt, outlook=outlook)
         await stack.enter_async_context(client)
         return client
-
-
-def guards_of(settings: Settings) -> Guards:
-    """Return the guards of one worker process, on the real clocks."""
-    return Guards(
-        settings.contracts,
-        settings.guards,
-        settings.policy.max_escalations_per_hour,
-        CLOCK,
-    )

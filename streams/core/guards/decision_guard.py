@@ -24,6 +24,8 @@ class Judged:
     decision: Decision
     exception: WrittenException | None = None
     findings: tuple[Finding, ...] = ()
+    waits: bool = False
+    """Whether it does not stand yet: the hour's escalations are used up, and tickets wait for the next ones."""
 
 
 class DecisionGuard:
@@ -62,15 +64,16 @@ class DecisionGuard:
         else:
             judged = Judged(decision)
         decision, findings = judged.decision, judged.findings
-        if self._share is not None:
-            findings += self._share.push(decision.reasons[0] if decision.action == "escalate" else None, now)
+        allowed = True
         if decision.action == "escalate" and self._budget is not None:
             allowed, more = self._budget.take(now)
             findings += more
-            if not allowed:
-                decision = replace(
-                    decision, action="review", reasons=(*decision.reasons, DecisionReason.ESCALATION_BUDGET)
-                )
+            if not allowed and self._budget.waits:
+                return Judged(decision, exception, findings, waits=True)
+        if self._share is not None:
+            findings += self._share.push(decision.reasons[0] if decision.action == "escalate" else None, now)
+        if not allowed:
+            decision = replace(decision, action="review", reasons=(*decision.reasons, DecisionReason.ESCALATION_BUDGET))
         return Judged(decision, exception, findings)
 
     def _broken(self, call: Call) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 #: A finding is made if chance alone would do the same less often than this.
 SIGNIFICANT = 1e-6
+
+OnLimit = Literal["hold", "review"]
 
 
 class GuardLimits(BaseModel):
@@ -29,8 +31,10 @@ class GuardLimits(BaseModel):
     """What still stands is said again after this time, and no sooner."""
     share_window: Annotated[int, Field(ge=50, le=10_000)] = 200
     """Decisions on cheap answers over which the share of escalations is compared with the history before them."""
+    on_limit: OnLimit = "review"
+    """At an open breaker or a budget that is used up, tickets go on as one without an answer, or wait until it is over."""
     max_usd_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Once the models have cost this much within an hour the big model is not asked: tickets go to a reviewer."""
+    """Once the models have cost this much within an hour the big model is not asked, and ``on_limit`` says what becomes of tickets."""
 
     @model_validator(mode="after")
     def _run_within_window(self) -> Self:

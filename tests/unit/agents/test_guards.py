@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from schemas import MAX_NAME, Alert, Call, Classification, Escalation, Message, Reason, Review, Routed
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
-from streams.agents.guards import Checked, Clock, Guards
+from streams.agents.guards import Aside, Checked, Clock, Guards
 from streams.agents.outcomes import accepted, routed_without_signal
-from streams.agents.score import ScoreHandler
+from streams.agents.score import OneByOne, ScoreHandler
 from streams.core.guards import AlertKind, Finding, GuardLimits
 from streams.core.policy.policy import CheapRule, Decision, Policy
+from streams.errors import Hold
 from tests.support.contracts import broken, contracts, exception, kept, other_model
 from tests.support.handlers import AskedModel
 from tests.support.messages import TURN, arrival, attempt, call, classification, escalation, scored, ticket, unscorable
@@ -226,6 +228,77 @@ class TestEscalate:
         all_guards.spent(call("big", attempts=(attempt(cost_usd=0.02),)))
         await escalate(all_guards, big)(escalation())
         assert big.asked == 0
+
+
+def waiting(time: Time, policy: Policy = POLICY, **limits: Any) -> tuple[Guards, list[Alert], list[Call]]:
+    alerts, trials = list[Alert](), list[Call]()
+    aside = Aside(alerts.append, trials.append)
+    patient = GuardLimits(on_limit="hold", **limits)
+    return Guards(contracts(), patient, policy.max_escalations_per_hour, time.clock, aside), alerts, trials
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at limits at once."""
+    for module in ("guards", "limit"):
+        monkeypatch.setattr(f"streams.agents.{module}.LOOK_EVERY_S", 0.0)
+
+
+async def held(waits: Awaitable[object]) -> Hold:
+    """Await what must wait, and return what it waits for."""
+    with pytest.raises(Hold) as raised:
+        await waits
+    return raised.value
+
+
+@pytest.mark.usefixtures("often")
+class TestTicketsThatWaitAtALimit:
+    async def test_an_open_breaker_is_waited_for_and_trials_with_a_fixed_text_close_it(self, time: Time) -> None:
+        patient, alerts, trials = waiting(time)
+        model = Model(call(signal=BAD))
+        handle = classify(patient, model)
+        for _ in range(20):
+            await handle(arrival())
+        hold = await held(handle(arrival()))
+        assert [limit.name for limit in patient.limits if limit.reached()] == ["contract:cheap"]
+        over = asyncio.ensure_future(hold.over())
+        await asyncio.sleep(0)
+        assert (model.asked, over.done()) == (20, False)
+        model.answer = kept()
+        time.seconds += 15
+        await over
+        assert len(trials) == 3
+        assert [alert.kind for alert in alerts] == ["recovered"]
+        assert isinstance((await handle(arrival()))[0], Classification)
+
+    async def test_money_that_is_spent_is_waited_for(self, time: Time) -> None:
+        patient, alerts, _ = waiting(time, max_usd_per_hour=0.01)
+        model = Model(call("big", attempts=(attempt(cost_usd=0.02),)))
+        handle = escalate(patient, model)
+        await handle(escalation())
+        hold = await held(handle(escalation()))
+        await held(handle(escalation()))
+        assert [alert.kind for alert in alerts] == ["spend_budget"]
+        assert "tickets wait" in alerts[0].summary
+        over = asyncio.ensure_future(hold.over())
+        await asyncio.sleep(0)
+        assert (model.asked, over.done()) == (1, False)
+        time.seconds += 3661
+        await over
+        assert isinstance((await handle(escalation()))[0], Routed)
+
+    async def test_so_are_the_escalations_of_the_next_hour(self, time: Time) -> None:
+        policy = Policy(max_escalations_per_hour=1, cheap=CheapRule(max_chars=10))
+        patient, alerts, _ = waiting(time, policy)
+        doubtful = classification(signal=scored(confidence=0.2))
+        one_by_one = OneByOne(score(patient, policy))
+        straight = classify(patient, Model(call()), policy)
+        assert isinstance((await one_by_one(doubtful))[0], Escalation)
+        holds = [await held(one_by_one(doubtful)), await held(straight(arrival()))]
+        assert [alert.kind for alert in alerts] == ["escalation_budget"]
+        time.seconds += 3661
+        await asyncio.gather(*(hold.over() for hold in holds))
+        assert isinstance((await straight(arrival()))[0], Escalation)
 
 
 class TestRoutedWithoutSignal:

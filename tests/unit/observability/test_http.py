@@ -53,6 +53,7 @@ async def test_ready_is_200_when_every_stage_has_joined() -> None:
         "status": "ready",
         "broker": "answers",
         "endpoints": [],
+        "limits": [],
         "paused": {},
         "started": True,
         "contracts": {"cheap": "kept"},
@@ -73,6 +74,15 @@ async def test_a_worker_whose_endpoint_does_not_answer_is_ready_and_degraded() -
     assert {name: json.loads(text)[name] for name in ("status", "endpoints")} == {
         "status": "degraded",
         "endpoints": ["cheap:model"],
+    }
+
+
+async def test_a_worker_that_has_reached_a_limit_is_ready_and_degraded() -> None:
+    status, text = await page(readiness(AGENTS, AGENTS, {}, {}, broker=None, started=True, limits=["spend"]))
+    assert status == 200
+    assert {name: json.loads(text)[name] for name in ("status", "limits")} == {
+        "status": "degraded",
+        "limits": ["spend"],
     }
 
 

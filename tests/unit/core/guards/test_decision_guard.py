@@ -107,6 +107,17 @@ class TestBudget:
         assert judged[2].decision == Decision("review", ("low_confidence", "escalation_budget"), 0.3, 1.4)
         assert [finding.kind for each in judged for finding in each.findings] == [AlertKind.ESCALATION_BUDGET]
 
+    def test_tickets_may_wait_for_the_next_hour_and_are_counted_once(self) -> None:
+        capped = guard(budget=EscalationBudget(1, 3600.0, waits=True), limits=GuardLimits(share_window=50))
+        doubt = Decision("escalate", ("low_confidence",), 0.3, 1.4)
+        judged = [capped.judge(doubt, kept(), now, TODAY) for now in (0.0, 1.0, 2.0, 3700.0)]
+        assert [each.waits for each in judged] == [False, True, True, False]
+        assert [each.decision for each in judged] == [doubt] * 4
+        [finding] = [finding for each in judged for finding in each.findings]
+        assert "tickets wait" in finding.summary
+        assert capped._share is not None
+        assert capped._share._rates.calls == 2
+
     def test_counts_escalations_only(self) -> None:
         capped = guard(budget=EscalationBudget(1, 3600.0))
         for decision in (ACCEPT, Decision("review", ("audit",))):
