@@ -22,6 +22,11 @@ def show_calibration(found: dict[str, Any], console: Console) -> None:
     _show_trade(found, console)
     if made["saving"] is not None and made["saving"] < promise["min_saving"]:
         print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
+    if made["review_rate"] > promise["max_review"]:
+        print(
+            f"in review on the tested half: {made['review_rate']:.1%}, more than the {promise['max_review']:.0%} that "
+            "the thresholds were chosen for; with more records the two come closer"
+        )
     print()
     _show_thresholds(found, console)
     print()

@@ -42,9 +42,9 @@ def consume(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the messages of a topic from the beginning, one readable line each.
+    """Print the messages of a topic from the beginning, one readable line each, and wait for more until Ctrl-C.
 
-    Times are in UTC. --json prints each message as it was sent.
+    --max, --wait, --for and --unique end it earlier. Times are in UTC. --json prints each message as it was sent.
     """
     if follow and not unique:
         raise typer.BadParameter("--follow goes with --unique; without it consume follows a topic anyway")

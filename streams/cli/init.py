@@ -78,4 +78,4 @@ def _next(provider: ProviderName, folder: Path) -> list[str]:
     if provider == "sandbox":
         steps.append("hedgerow sandbox up &")
     steps += ["hedgerow topics create --wait 60", "hedgerow doctor", "hedgerow worker &"]
-    return [*steps, "hedgerow produce tickets.jsonl", "hedgerow consume routed"]
+    return [*steps, "hedgerow produce tickets.jsonl", "hedgerow consume routed --wait 20", "hedgerow review list"]

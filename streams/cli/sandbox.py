@@ -52,7 +52,10 @@ def up(
         ),
     ] = 8000,
 ) -> None:
-    """Run the embedded broker and the model server together: what hedgerow init --provider sandbox expects."""
+    """Run the embedded broker and the model server together: what hedgerow init --provider sandbox expects.
+
+    The broker keeps nothing: after a new start, create the topics again.
+    """
     from streams.sandbox.brokers.embedded import EmbeddedBroker
     from streams.sandbox.model_server.process import ModelServer
     from streams.sandbox.tickets import TRAIN

@@ -18,6 +18,7 @@ DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 """By the file's suffix, in any case."""
 
 _SHOWN = 12
+_REQUIRED: Final = ("text", "ticket_id")
 _FIELDS: Final = {"ticket_id": "ticket_id", "id": "ticket_id", "text": "text", "label": "label", "slice": "slice"}
 
 
@@ -42,7 +43,7 @@ def read_ticket_rows(file: Path, limit: int | None = None) -> list[tuple[int, by
 class TicketTable:
     """The rows of a table as tickets in JSON; ``text`` and ``ticket_id`` (or ``id``) are required columns.
 
-    Columns are found in any case, empty cells count as absent, and columns that a ticket does not have become metadata.
+    Columns are found in any case, other empty cells count as absent, and columns that a ticket does not have become metadata.
     """
 
     def __init__(self, lines: LineFile, delimiter: str) -> None:
@@ -71,11 +72,12 @@ def _fields(columns: list[str], name: str) -> list[str]:
     known = [_FIELDS.get(each.lower(), each) for each in names]
     if "ticket_id" in [each.lower() for each in names]:
         known = [each if own.lower() == "id" else field for each, own, field in zip(names, names, known, strict=True)]
-    for needed in ("text", "ticket_id"):
+    for needed in _REQUIRED:
         if needed not in known:
             found = ", ".join(f"{each[:40]!r}" for each in names[:_SHOWN])
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise SettingsError(f"{name}: no column {needed}: the first row names {found}{more}")
+            hint = "; columns are separated by commas (a .tsv file: by tabs)" if len(names) == 1 else ""
+            raise SettingsError(f"{name}: no column {needed}: the first row names {found}{more}{hint}")
     twice = next((each for each in known if each and known.count(each) > 1), None)
     if twice is not None:
         raise SettingsError(f"{name}: two columns are {twice[:40]!r}")
@@ -86,7 +88,7 @@ def _ticket(fields: list[str], cells: list[str]) -> dict[str, object]:
     ticket: dict[str, object] = {}
     metadata: dict[str, str] = {}
     for field, cell in zip(fields, cells, strict=True):
-        if field and cell:
+        if field and (cell or field in _REQUIRED):
             clash = field in Ticket.model_fields and field not in _FIELDS
             (metadata if clash else ticket)[field] = cell
     return ticket | {"metadata": metadata} if metadata else ticket
