@@ -44,6 +44,9 @@ _ASK_AGAIN_S = 0.1
 class LoopConsumer(stock.AIOKafkaConsumerThread):
     """faust's consumer thread without the thread, and with commits that carry metadata."""
 
+    #: faust says each start and stop of a service by this one: its own, so that its level is that of the library.
+    logger = stock.logger
+
     async def start(self) -> None:
         """Start in this loop; raises the KafkaError that keeps the consumer from its broker."""
         self._thread_started.set()

@@ -45,6 +45,9 @@ _ASK_AGAIN_S = 0.5
 class Consumer(stock.Consumer):
     """The consumer of one stage; ``runner`` and ``limits`` come from the transport."""
 
+    #: faust says each start and stop of a service by this one: its own, so that its level is that of the library.
+    logger = stock.logger
+
     _thread: LoopConsumer
 
     def __init__(self, transport: LedgerTransport, *args: Any, **kwargs: Any) -> None:
