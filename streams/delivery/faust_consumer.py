@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -44,8 +45,8 @@ _ASK_AGAIN_S = 0.1
 class LoopConsumer(stock.AIOKafkaConsumerThread):
     """faust's consumer thread without the thread, and with commits that carry metadata."""
 
-    #: faust says each start and stop of a service by this one: its own, so that its level is that of the library.
-    logger = stock.logger
+    #: By this one faust says each start and stop of a service, at the level set for the library; else it takes our name.
+    logger = logging.getLogger("faust")
 
     async def start(self) -> None:
         """Start in this loop; raises the KafkaError that keeps the consumer from its broker."""

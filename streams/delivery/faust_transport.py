@@ -15,6 +15,7 @@ What this relies on inside faust and aiokafka is listed in ``tests/support/inter
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -45,8 +46,8 @@ _ASK_AGAIN_S = 0.5
 class Consumer(stock.Consumer):
     """The consumer of one stage; ``runner`` and ``limits`` come from the transport."""
 
-    #: faust says each start and stop of a service by this one: its own, so that its level is that of the library.
-    logger = stock.logger
+    #: By this one faust says each start and stop of a service, at the level set for the library; else it takes our name.
+    logger = logging.getLogger("faust")
 
     _thread: LoopConsumer
 

@@ -565,12 +565,17 @@ class TestWorker:
         process = started("worker", "--agents", "score,review", "--log-json", "-c", config)
         try:
             assert process.stderr is not None
-            lines = (json.loads(line) for line in process.stderr)
-            ready = next(line for line in lines if line["event"] == "worker ready")
+            before = []
+            for line in map(json.loads, process.stderr):
+                if line["event"] == "worker ready":
+                    ready = line
+                    break
+                before.append(line["event"])
         finally:
             process.terminate()
             out, _ = process.communicate(timeout=60)
         assert (process.returncode, out) == (0, b"")
+        assert before == ["metrics served"]
         assert ready["agents"] == "score, review"
         assert ready["partitions"] == "score 0-1; review 0-1"
         assert ready["metrics"].endswith("/metrics")
