@@ -21,16 +21,27 @@ _HEADER = (
 )
 _DEFAULT_ERROR = 0.05
 
-Records = Annotated[Path, typer.Argument(help="Record file that hedgerow evaluate wrote, with gold labels")]
+Records = Annotated[
+    Path,
+    typer.Argument(
+        help="Record file that hedgerow evaluate wrote, with gold labels; a row without one is out of scope"
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Policy file to write")]
 MaxError = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Maximum share of wrong labels among those accepted (default: 0.05)"),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Maximum share of errors among the tickets accepted, those out of scope included (default: 0.05)",
+    ),
 ]
 MinAccuracy = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help="Minimum share of right labels among those accepted; the stricter of the two bounds counts"
+        min=0,
+        max=1,
+        help="Minimum share of right labels among the tickets accepted; the stricter of the two bounds counts",
     ),
 ]
 Level = Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence level at which the bound holds")]
@@ -42,6 +53,17 @@ MinSaving = Annotated[
     typer.Option(min=-1, max=1, help="Saving in model calls to reach, if possible, before reviewers' work counts"),
 ]
 MaxReview = Annotated[float, typer.Option(min=0, max=1, help="Maximum share of tickets that reviewers can take")]
+MaxOutOfScope = Annotated[
+    float, typer.Option(min=0, max=1, help="Maximum share of the tickets out of scope to route, if it can be kept")
+]
+OutOfScopeShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.99,
+        help="Share of your tickets that are out of scope (default: that of the records without a label)",
+    ),
+]
 ReviewUsd = Annotated[float, typer.Option(min=0, help="Cost of one reviewer's decision, USD")]
 Base = Annotated[
     Path | None, typer.Option(help="Policy file whose basis, covered mass, audit share and limits are kept")
@@ -60,6 +82,8 @@ def calibrate(
     keep: Keep = 0.99,
     min_saving: MinSaving = 0.7,
     max_review: MaxReview = 0.3,
+    max_out_of_scope: MaxOutOfScope = 0.2,
+    out_of_scope_share: OutOfScopeShare = None,
     review_usd: ReviewUsd = 0.1,
     base: Base = None,
     pictures: Pictures = None,
@@ -85,6 +109,8 @@ def calibrate(
         min_saving=min_saving,
         max_review=max_review,
         review_usd=review_usd,
+        max_out_of_scope=max_out_of_scope,
+        out_of_scope_share=out_of_scope_share,
     )
     rows = read_records(records)
     try:

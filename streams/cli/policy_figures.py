@@ -17,7 +17,9 @@ _ROWS = {
     "accuracy_all_cheap": "cheap model right on the same",
     "accuracy_all_big": "big model right on the same",
     "accepted_error": "accepted error",
-    "accepted_unlabelled": "routed without a gold label",
+    "accepted_error_in_scope": "accepted error in scope",
+    "out_of_scope_share": "out of scope",
+    "out_of_scope_routed": "of these routed",
     "ece": "ECE of what is routed",
     "escalation_rate": "big model asked",
     "review_rate": "in review",
@@ -25,8 +27,9 @@ _ROWS = {
     "cost_all_big_usd": "cost of all-big, USD",
     "saving": "saving",
     "cost_per_correct": "cost per right label, USD",
+    "out_of_scope_auroc": "AUROC of in against out of scope",
 }
-_RATIOS = {"ece"}
+_RATIOS = {"ece", "out_of_scope_auroc"}
 _LABELS = {
     "support": "tickets",
     "precision": "precision",

@@ -16,6 +16,10 @@ from streams.cli.policy_figures import show_labels, show_slices
 def whatif(
     records: Annotated[Path, typer.Argument(help="Record file that hedgerow evaluate wrote")],
     policy: Annotated[Path, typer.Option(help="Policy file to replay")],
+    out_of_scope_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of tickets out of scope to count the error at (default: the records')"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
@@ -26,7 +30,7 @@ def whatif(
 
     replayed, rows = load_policy(policy), read_records(records)
     refuse_other_records(replayed.fitted, rows)
-    figures = figures_of(replayed, rows)
+    figures = figures_of(replayed, rows, out_of_scope_share)
     if as_json:
         print(orjson.dumps({"policy_id": replayed.id, **figures}).decode())
     else:

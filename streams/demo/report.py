@@ -34,6 +34,7 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
         "labelled": len(labelled),
         "routed_labelled": len(gold),
         "accuracy": accuracy,
+        "accepted_error": _accepted_error(gold, account),
         "accuracy_all_cheap": _accuracy(gold, cheap.labels),
         "accuracy_all_big": all_big,
         "accuracy_kept": accuracy / all_big if accuracy is not None and all_big else None,
@@ -60,6 +61,13 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
 
 def _accuracy(gold: Mapping[str, str], answers: Mapping[str, str | None]) -> float | None:
     return sum(answers[key] == label for key, label in gold.items()) / len(gold) if gold else None
+
+
+def _accepted_error(gold: Mapping[str, str], account: Account) -> float | None:
+    """Return the share of errors among the routed tickets: another label than the gold one, or out of scope."""
+    outside = _out_of_scope(account)["routed"]
+    wrong = sum(account.routed[key].label != label for key, label in gold.items())
+    return (wrong + outside) / (len(gold) + outside) if gold or outside else None
 
 
 def _out_of_scope(account: Account) -> dict[str, int]:

@@ -55,9 +55,9 @@ def summary(figures: dict[str, Any]) -> list[str]:
         f"saving {_percent(figures['saving'])} of all big; accuracy kept {_percent(figures['accuracy_kept'])} "
         f"(pipeline / all big, routed)",
     ]
-    if "max_error" in calibration and figures["accuracy"] is not None:
+    if "max_error" in calibration and figures["accepted_error"] is not None:
         lines.append(
-            f"wrong among those accepted {_percent(1 - figures['accuracy'])}; "
+            f"wrong among those accepted {_percent(figures['accepted_error'])}; "
             f"bound from the calibration {_percent(calibration['accepted_error_bound'])}"
         )
     scope = figures["out_of_scope"]

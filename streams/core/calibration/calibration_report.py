@@ -23,7 +23,7 @@ from streams.core.calibration.measures import (
 )
 from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record, data_hash, origin
-from streams.core.calibration.selection import Selection, select, shown
+from streams.core.calibration.selection import Selection, at_share, out_of_scope_share, select, shown
 from streams.core.policy.fitted import READING, Fitted, Promise
 from streams.core.policy.policy import Policy, skips_cheap
 
@@ -40,9 +40,13 @@ def calibrated(
 ) -> tuple[Policy, dict[str, Any]]:
     """Return the policy that is fitted to these records, and its report.
 
-    ``base`` and ``seed`` are those of ``select``. Raises NoPolicy if no policy keeps the promise, and SettingsError for
-    records that no policy can be fitted to.
+    ``base`` and ``seed`` are those of ``select``. If the promise names a share of tickets out of scope, records are left
+    out until they have it; if not, it is made to name the share that they have. Raises NoPolicy if no policy keeps the
+    promise, and SettingsError for records that no policy can be fitted to.
     """
+    if promise.out_of_scope_share is not None:
+        records = at_share(records, promise.out_of_scope_share)
+    promise = promise.model_copy(update={"out_of_scope_share": out_of_scope_share(records)})
     selection = select(records, promise, base=base, seed=seed)
     found = report(selection, promise)
     return fitted_policy(selection, records, promise, date, found["figures"]), found

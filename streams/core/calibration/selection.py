@@ -46,8 +46,9 @@ class Step:
 
     policy: Policy
     accepted: int
-    """Labelled tickets that it accepts."""
+    """Tickets that it accepts."""
     wrong: int
+    """Of them: those with another label than the gold one, and those out of scope."""
     bound: float
     """On the error rate, and on the error among as many tickets again, at the promise's level."""
     passed: bool
@@ -74,6 +75,30 @@ def halves(records: Sequence[Record], seed: int = 0) -> tuple[list[Record], list
     ordered = sorted(records, key=lambda record: stable_id("half", str(seed), record.ticket.ticket_id))
     middle = len(ordered) // 2
     return ordered[:middle], ordered[middle:]
+
+
+def out_of_scope_share(records: Sequence[Record]) -> float:
+    """Return the share of the records that are out of scope: those without a label."""
+    return sum(record.gold is None for record in records) / len(records)
+
+
+def at_share(records: Sequence[Record], share: float) -> list[Record]:
+    """Return as many of the records as possible, of which ``share`` (0 to 1, not 1) are out of scope.
+
+    What is left out is drawn by a hash of the ids. Raises NoPolicy if no record is out of scope and some should be.
+    """
+    inside = [record for record in records if record.gold is not None]
+    outside = [record for record in records if record.gold is None]
+    if share > 0 and not outside:
+        raise NoPolicy(f"no record is out of scope (without a label), and a share of {share:.2%} should be")
+    wanted = round(len(inside) * share / (1 - share))
+    if wanted <= len(outside):
+        return inside + _draw(outside, wanted)
+    return _draw(inside, round(len(outside) * (1 - share) / share)) + outside
+
+
+def _draw(records: Sequence[Record], count: int) -> list[Record]:
+    return sorted(records, key=lambda record: stable_id("share", record.ticket.ticket_id))[:count]
 
 
 def select(records: Sequence[Record], promise: Promise, *, base: Policy | None = None, seed: int = 0) -> Selection:
@@ -112,8 +137,11 @@ def select(records: Sequence[Record], promise: Promise, *, base: Policy | None =
 
 
 def shown(records: Sequence[Record], tier: Tier, policy: Policy) -> tuple[Floats, Floats]:
-    """Return the tier's (confidence on the policy's basis, 1.0 if right) for labelled records with a signal."""
-    calls = [(getattr(record, tier).signal, record.gold) for record in records if record.gold is not None]
+    """Return the tier's (confidence on the policy's basis, 1.0 if right) for records with a signal.
+
+    An answer about a ticket that is out of scope is wrong, whatever it is.
+    """
+    calls = [(getattr(record, tier).signal, record.gold) for record in records]
     rows = [(numbers(x, policy.basis)[0], float(x.label == gold)) for x, gold in calls if isinstance(x, Scored)]
     both = np.array(rows, dtype=np.float64).reshape(-1, 2)
     return both[:, 0], both[:, 1]
@@ -131,14 +159,26 @@ def _eligible(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDAr
     """Return which pairs keep what has no test on the second half: the review share, and what is kept of the accuracy.
 
     The latter with a margin, by the normal approximation of the paired difference. Only tickets on which one tier is
-    right and the other wrong move it.
+    right and the other wrong move it. If some of these pairs keep the tickets out of scope out, and the bound and the
+    saving can still be had, only they are returned.
     """
     kept = (swept.accepted - swept.wrong) - promise.keep * (swept.accepted - swept.big_wrong)
     margin = _deviations(promise.level) * np.sqrt(swept.lost + swept.won)[:, None]
     fits: NDArray[np.bool_] = (
         (kept >= margin) & (swept.review <= promise.max_review * len(records)) & (swept.accepted > 0)
     )
-    return fits
+    within = fits & _keeps_out(swept, records, promise)
+    saves = _careful_saving(swept, records, promise.level) >= promise.min_saving
+    possible = within & saves[:, None] & (swept.wrong <= promise.max_error * swept.accepted)
+    return within if possible.any() else fits
+
+
+def _keeps_out(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDArray[np.bool_]:
+    """Return which pairs route few enough of the tickets out of scope, with a margin: what was found is a draw."""
+    outside = sum(record.gold is None for record in records)
+    routed = swept.out_of_scope
+    margin = _deviations(promise.level) * np.sqrt(routed * (1 - routed / max(1, outside)))
+    return np.asarray(routed + margin <= promise.max_out_of_scope * outside)
 
 
 def _careful_saving(swept: Sweep, records: Sequence[Record], level: float) -> Floats:
@@ -182,7 +222,7 @@ def _walk(path: Sequence[Policy], records: Sequence[Record], promise: Promise) -
     """Test the path on records that it was not laid on, and stop at the first policy that fails."""
     steps: list[Step] = []
     for policy in path:
-        rights = [outcome.right for outcome in replay(policy, records) if outcome.right is not None]
+        rights = [bool(outcome.right) for outcome in replay(policy, records) if outcome.accepted]
         accepted, wrong = len(rights), rights.count(False)
         bound = max(
             upper_bound(wrong, accepted, promise.level), prediction_bound(wrong, accepted, accepted, promise.level)

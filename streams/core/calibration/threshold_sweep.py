@@ -39,16 +39,17 @@ _CHUNK = 1024
 class Sweep:
     """The figures of every pair of a cheap rule (rows) and a big rule (columns).
 
-    Counts of labelled tickets: ``accepted``, ``wrong``, and ``big_wrong`` if the big model alone would be wrong on the
-    accepted ones. ``lost`` are the accepted answers of the cheap tier that are wrong while the big one is right, ``won``
-    the other way round. ``review`` counts all tickets; ``cost_usd`` is what all of them cost under a cheap rule: the big
-    rule decides nothing that is paid.
+    Counts of tickets: ``accepted``, ``wrong``, ``out_of_scope`` of the wrong ones, and ``big_wrong`` if the big model
+    alone would be wrong on the accepted ones: a ticket out of scope is wrong under any label. ``lost`` are the accepted
+    answers of the cheap tier that are wrong while the big one is right, ``won`` the other way round. ``review`` is what
+    is not accepted. ``cost_usd`` is what all of them cost under a cheap rule: the big rule decides nothing that is paid.
     """
 
     cheap: tuple[CheapRule, ...]
     big: tuple[BigRule, ...]
     accepted: Floats
     wrong: Floats
+    out_of_scope: Floats
     big_wrong: Floats
     lost: Floats
     won: Floats
@@ -101,9 +102,10 @@ class _Columns:
         named = [(record.cheap.signal.label, record.big.signal.label) for record in records]
         self.differ = np.array([cheap is not None and cheap != big for cheap, big in named])
         gold = [record.gold for record in records]
-        self.labelled = np.array([label is not None for label in gold])
-        self.cheap_wrong = self.labelled & np.array([one[0] != label for one, label in zip(named, gold, strict=True)])
-        self.big_wrong = self.labelled & np.array([one[1] != label for one, label in zip(named, gold, strict=True)])
+        #: Out of scope: whatever label is routed, it is wrong.
+        self.outside = np.array([label is None for label in gold])
+        self.cheap_wrong = self.outside | np.array([one[0] != label for one, label in zip(named, gold, strict=True)])
+        self.big_wrong = self.outside | np.array([one[1] != label for one, label in zip(named, gold, strict=True)])
         self.cheap_cost = np.array(_costs([record.cheap for record in records]))
         self.big_cost = np.array(_costs([record.big for record in records]))
         self.chars = np.array([len(record.ticket.text) for record in records])
@@ -152,16 +154,17 @@ def _figures(columns: _Columns, rules: Sequence[CheapRule], after_cheap: Bools, 
             sums = sums + skipped.astype(np.float32) @ (straight & weight).T.astype(np.float32)
         return np.asarray(sums, dtype=np.float64)
 
-    labelled, wrong, big_wrong = columns.labelled, columns.cheap_wrong, columns.big_wrong
-    by_big, wrong_by_big = count(labelled), count(big_wrong)
-    all_by_big = by_big if labelled.all() else count(np.ones_like(labelled))
+    outside, wrong, big_wrong = columns.outside, columns.cheap_wrong, columns.big_wrong
+    by_big, wrong_by_big = count(np.ones_like(outside)), count(big_wrong)
+    outside_by_big = count(outside) if outside.any() else np.zeros_like(by_big)
     return {
-        "accepted": by_big + (accepted & labelled).sum(axis=1)[:, None],
+        "accepted": by_big + accepted.sum(axis=1)[:, None],
         "wrong": wrong_by_big + (accepted & wrong).sum(axis=1)[:, None],
+        "out_of_scope": outside_by_big + (accepted & outside).sum(axis=1)[:, None],
         "big_wrong": wrong_by_big + (accepted & big_wrong).sum(axis=1)[:, None],
         "lost": (accepted & wrong & ~big_wrong).sum(axis=1).astype(np.float64),
         "won": (accepted & ~wrong & big_wrong).sum(axis=1).astype(np.float64),
-        "review": len(labelled) - accepted.sum(axis=1)[:, None] - all_by_big,
+        "review": len(outside) - accepted.sum(axis=1)[:, None] - by_big,
         "cost_usd": (~skipped) @ columns.cheap_cost + (escalated | skipped) @ columns.big_cost,
     }
 

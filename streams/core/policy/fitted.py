@@ -47,7 +47,7 @@ class Promise(_Section):
     """What was asked of the policy when it was chosen."""
 
     max_error: Share
-    """The bound on the share of wrong labels among those accepted without a reviewer."""
+    """The bound on the share of errors among those accepted without a reviewer: wrong labels, and tickets out of scope."""
     level: Annotated[float, Field(gt=0, lt=1)]
     """The confidence at which that bound holds."""
     keep: Share
@@ -58,6 +58,10 @@ class Promise(_Section):
     """The largest share of tickets that reviewers can take."""
     review_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """What a reviewer's decision costs, USD."""
+    out_of_scope_share: Share | None = None
+    """The share of tickets out of scope at which the bound holds; None: of a policy that did not count them."""
+    max_out_of_scope: Share = 1.0
+    """The largest share of the tickets out of scope that may be routed, if that can be kept."""
 
 
 class Fitted(_Section):

@@ -200,6 +200,7 @@ class TestReport:
             "accuracy": 0.5,
             "accuracy_all_cheap": 0.0,
             "accuracy_all_big": 1.0,
+            "accepted_error": 0.5,
             "accuracy_kept": 0.5,
             "accuracy_cheap_alone": 0.0,
             "accuracy_big_alone": 1.0,

@@ -34,6 +34,7 @@ FIGURES: dict[str, Any] = {
     "accuracy": 0.926,
     "accuracy_all_cheap": 0.886,
     "accuracy_all_big": 0.931,
+    "accepted_error": 0.081,
     "accuracy_kept": 0.9946,
     "accuracy_cheap_alone": 0.818,
     "accuracy_big_alone": 0.885,
@@ -81,7 +82,7 @@ def test_what_was_saved_and_kept_is_named_with_the_bound() -> None:
     text = "\n".join(summary(FIGURES))
     assert "saving 69.0%" in text
     assert "accuracy kept 99.5%" in text
-    assert "wrong among those accepted 7.4%; bound from the calibration 9.3%" in text
+    assert "wrong among those accepted 8.1%; bound from the calibration 9.3%" in text
     assert "contract_changed 2" in text
 
 
@@ -91,7 +92,9 @@ def test_without_a_calibration_no_bound_is_named(calibration: dict[str, Any] | N
 
 
 def test_nothing_to_divide_by_is_a_dash() -> None:
-    none = dict.fromkeys(("accuracy", "accuracy_all_cheap", "accuracy_all_big", "accuracy_kept", "saving"))
+    none = dict.fromkeys(
+        ("accuracy", "accuracy_all_cheap", "accuracy_all_big", "accuracy_kept", "accepted_error", "saving")
+    )
     text = summary(FIGURES | none)
     assert text[2].split()[-3:] == ["-", "-", "-"]
     assert what_next(FIGURES | {"tickets_per_second": None})[0].startswith("0 tickets/s")

@@ -44,7 +44,11 @@ def test_the_figures_of_a_handful_of_tickets_by_hand() -> None:
     assert found["cost_usd"] == pytest.approx(36.0)
     assert found["cost_all_big_usd"] == pytest.approx(60.0)
     assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["accepted_error"] == pytest.approx(1 / 3)
+    assert found["accepted_error"] == pytest.approx((1 + 1) / 4)  # the one out of scope is an error
+    assert found["accepted_error_in_scope"] == pytest.approx(1 / 3)
+    assert found["out_of_scope_share"] == pytest.approx(2 / 6)
+    assert found["out_of_scope_routed"] == pytest.approx(1 / 2)
+    assert found["out_of_scope_auroc"] == pytest.approx((0.5 + 4) / 8)  # by confidence: there is no novelty
     assert found["accuracy_all_cheap"] == pytest.approx(1 / 3)
     assert found["accuracy_all_big"] == 1.0
     assert found["accuracy_cheap_alone"] == pytest.approx(1 / 4)
@@ -71,7 +75,9 @@ def test_each_slice_has_figures_of_its_own() -> None:
 def test_nothing_accepted_and_nothing_at_all_have_no_accuracy() -> None:
     nobody = Policy(cheap=CheapRule(abstain_entropy=0.0))
     found = figures(replay(nobody, ROWS))
-    assert (found["accuracy"], found["accepted_error"], found["ece"], found["cost_per_correct"]) == (None,) * 4
+    names = ("accuracy", "accepted_error", "accepted_error_in_scope", "ece", "cost_per_correct")
+    assert [found[name] for name in names] == [None] * 5
+    assert found["out_of_scope_routed"] == 0.0
     assert found["review_rate"] == 1.0
     assert figures([])["saving"] is None
 
@@ -82,3 +88,25 @@ def test_slices_add_up() -> None:
     for name in ("tickets", "routed", "in_review", "accepted_wrong"):
         assert sum(part[name] for part in parts) == found[name]
     assert sum(part["cost_usd"] for part in parts) == pytest.approx(found["cost_usd"])
+
+
+def test_the_error_at_another_share_of_tickets_out_of_scope_is_what_such_tickets_would_show() -> None:
+    """Twice the tickets in scope are a third less out of scope: counted out, and computed from the fewer."""
+    outside, inside = [one for one in ROWS if one.gold is None], [one for one in ROWS if one.gold is not None]
+    doubled = figures(replay(POLICY, [*outside, *inside, *inside]))
+    assert doubled["out_of_scope_share"] == pytest.approx(0.2)
+    found = figures(replay(POLICY, ROWS), 0.2)
+    assert found["accepted_error"] == pytest.approx(doubled["accepted_error"])
+    assert found["out_of_scope_share"] == 0.2
+    assert figures(replay(POLICY, ROWS), 0.0)["accepted_error"] == pytest.approx(1 / 3)
+    assert figures(replay(POLICY, ROWS), 1.0)["accepted_error"] == 1.0
+    assert figures([], 0.5)["accepted_error"] is None
+
+
+def test_novelty_tells_in_from_out_of_scope_if_the_records_have_it() -> None:
+    def novel(one: Record, novelty: float) -> Record:
+        return one.model_copy(update={"cheap": one.cheap.model_copy(update={"novelty": novelty})})
+
+    rows = [novel(one, 0.9 if one.gold is None else 0.2) for one in ROWS]
+    assert figures(replay(POLICY, rows))["out_of_scope_auroc"] == 1.0
+    assert figures(replay(POLICY, ROWS[:4]))["out_of_scope_auroc"] is None

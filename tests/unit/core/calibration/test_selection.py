@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from scipy.stats import binom
 
@@ -7,9 +9,19 @@ from schemas import Tier
 from streams.core.calibration.bounds import prediction_bound, upper_bound
 from streams.core.calibration.figures import whatif
 from streams.core.calibration.policy_replay import replay
-from streams.core.calibration.selection import MIN_LABELLED, NoPolicy, halves, select, shown
+from streams.core.calibration.records import Record
+from streams.core.calibration.selection import (
+    MIN_LABELLED,
+    NoPolicy,
+    at_share,
+    halves,
+    out_of_scope_share,
+    select,
+    shown,
+)
 from streams.core.policy.policy import Policy
-from tests.support.answers import PROMISE, records, true_error, underconfident
+from tests.support.answers import PROMISE, answer_of, records, true_error, underconfident
+from tests.support.messages import unscorable
 
 ROWS = records(1200, worth=underconfident)
 FRESH = records(6000, seed=99, worth=underconfident)
@@ -105,12 +117,72 @@ def test_out_of_reach_is_one_line_that_says_what_is_reachable(change: dict[str, 
     assert "\n" not in str(told.value)
 
 
-def test_shown_leaves_out_what_has_no_label_or_no_signal() -> None:
+def outside(row: Record) -> Record:
+    """The same ticket, out of scope."""
+    return row.model_copy(update={"ticket": row.ticket.model_copy(update={"label": None})})
+
+
+def test_shown_leaves_out_what_has_no_signal_and_counts_every_answer_out_of_scope_as_wrong() -> None:
     row = ROWS[0]
-    nameless = row.model_copy(update={"ticket": row.ticket.model_copy(update={"label": None})})
-    confidence, right = shown([row, nameless], "cheap", Policy())
-    assert confidence.tolist() == [row.cheap.signal.confidence]  # type: ignore[union-attr]
-    assert right.tolist() == [float(row.cheap.signal.label == row.gold)]
+    blind = row.model_copy(update={"cheap": row.cheap.model_copy(update={"signal": unscorable()})})
+    confidence, right = shown([row, blind, outside(row)], "cheap", Policy())
+    assert confidence.tolist() == [row.cheap.signal.confidence] * 2  # type: ignore[union-attr]
+    assert right.tolist() == [float(row.cheap.signal.label == row.gold), 0.0]
+
+
+def doubtful(row: Record) -> Record:
+    """The same ticket, out of scope, and both models show some confidence or other about it."""
+    chance = random.Random(row.ticket.ticket_id)
+    cheap, big = (answer_of("refund", chance.uniform(least, 0.95)) for least in (0.5, 0.6))
+    calls = {"cheap": row.cheap.model_copy(update={"signal": cheap}), "big": row.big.model_copy(update={"signal": big})}
+    return outside(row).model_copy(update=calls)
+
+
+def test_tickets_out_of_scope_that_are_accepted_are_errors_on_both_halves() -> None:
+    rows = [doubtful(row) if place % 10 == 0 else row for place, row in enumerate(ROWS)]
+    chosen = select(rows, PROMISE)
+    outcomes = [one for one in replay(chosen.policy, chosen.tested) if one.accepted]
+    assert chosen.chosen.accepted == len(outcomes)
+    assert chosen.chosen.wrong == sum(not one.right for one in outcomes)
+
+
+def test_a_policy_that_keeps_tickets_out_of_scope_out_is_preferred_to_a_cheaper_one() -> None:
+    rows = [doubtful(row) if place % 10 == 0 else row for place, row in enumerate(ROWS)]
+    for most, holds in ((1.0, False), (0.2, True)):
+        promise = PROMISE.model_copy(update={"max_error": 0.1, "min_saving": 0.5, "max_out_of_scope": most})
+        routed = whatif(select(rows, promise).policy, rows)["out_of_scope_routed"]
+        assert (routed <= 0.2) is holds
+
+
+def test_the_saving_comes_before_keeping_tickets_out_of_scope_out() -> None:
+    rows = [doubtful(row) if place % 10 == 0 else row for place, row in enumerate(ROWS)]
+    found = [
+        select(rows, PROMISE.model_copy(update={"max_error": 0.1, "max_out_of_scope": most})).policy
+        for most in (1.0, 0.05)
+    ]
+    assert found[0] == found[1]
+
+
+def test_what_cannot_be_kept_out_does_not_hinder_a_policy() -> None:
+    rows = [outside(row) if place % 50 == 0 else row for place, row in enumerate(ROWS)]
+    assert select(rows, PROMISE.model_copy(update={"max_error": 0.1, "max_out_of_scope": 0.0})).policy
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.5])
+def test_records_are_left_out_until_the_share_out_of_scope_is_the_one_asked_for(share: float) -> None:
+    rows = [outside(row) if place % 10 == 0 else row for place, row in enumerate(ROWS)]
+    some = at_share(rows, share)
+    assert out_of_scope_share(some) == pytest.approx(share, abs=0.002)
+    assert at_share(list(reversed(rows)), share) != []
+    kept = {row.ticket.ticket_id for row in some}
+    assert kept == {row.ticket.ticket_id for row in at_share(rows[::-1], share)}
+    kinds = [sum((one.gold is None) is kind for one in rows) for kind in (True, False)]
+    assert sum(one.gold is None for one in some) == kinds[0] or sum(one.gold is not None for one in some) == kinds[1]
+
+
+def test_no_share_out_of_scope_can_be_made_of_records_in_scope() -> None:
+    with pytest.raises(NoPolicy, match=r"no record is out of scope .* and a share of 5.00% should be"):
+        at_share(ROWS, 0.05)
 
 
 def test_over_many_draws_the_true_error_breaks_the_bound_no_more_often_than_the_level_allows() -> None:

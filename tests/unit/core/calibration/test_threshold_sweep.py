@@ -32,12 +32,13 @@ PAIRS = random.Random(0).sample(list(product(range(len(SWEPT.cheap)), range(len(
 def test_every_figure_is_what_a_replay_counts() -> None:
     for i, j in PAIRS:
         outcomes = replay(POLICY.model_copy(update={"cheap": SWEPT.cheap[i], "big": SWEPT.big[j]}), ROWS)
-        known = [one for one in outcomes if one.right is not None]
+        known = [one for one in outcomes if one.accepted]
         assert SWEPT.accepted[i, j] == len(known)
-        assert SWEPT.wrong[i, j] == sum(one.right is False for one in known)
-        big_right = [one.record.big.signal.label == one.record.gold for one in known]
+        assert SWEPT.wrong[i, j] == sum(not one.right for one in known)
+        assert SWEPT.out_of_scope[i, j] == sum(one.record.gold is None for one in known)
+        big_right = [one.record.gold in {one.record.big.signal.label} - {None} for one in known]
         assert SWEPT.big_wrong[i, j] == big_right.count(False)
-        by_cheap = [(one.right, big) for one, big in zip(known, big_right, strict=True) if one.end == "cheap"]
+        by_cheap = [(bool(one.right), big) for one, big in zip(known, big_right, strict=True) if one.end == "cheap"]
         assert SWEPT.lost[i] == by_cheap.count((False, True))
         assert SWEPT.won[i] == by_cheap.count((True, False))
         assert SWEPT.review[i, j] == sum(not one.accepted for one in outcomes)
