@@ -9,6 +9,7 @@ from schemas.registry import TOPICS, Topic, topic_of
 from schemas.results import NONE_OF_THESE, CallSummary, DeadLetter, DecidedBy, Review, Routed, Verdict
 from schemas.signal import Reason, Scored, Signal, Unscorable
 from schemas.tickets import (
+    REVISION_HEADER,
     RUN_HEADER,
     Attempt,
     Call,
@@ -21,6 +22,8 @@ from schemas.tickets import (
     TicketMessage,
     Tier,
     Turn,
+    revision_in,
+    revision_of,
     run_of,
     total_usd,
 )
@@ -32,6 +35,7 @@ __all__ = [
     "MAX_TEXT",
     "NEWEST",
     "NONE_OF_THESE",
+    "REVISION_HEADER",
     "RUN_HEADER",
     "TOPICS",
     "Alert",
@@ -67,6 +71,8 @@ __all__ = [
     "Verdict",
     "WireFormat",
     "rank",
+    "revision_in",
+    "revision_of",
     "run_of",
     "stable_id",
     "topic_of",

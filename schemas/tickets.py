@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from schemas.base import (
+    MAX_INTEGER,
     MAX_METADATA,
     MAX_METADATA_ENTRIES,
     MAX_TEXT,
@@ -36,6 +37,11 @@ Tier = Literal["cheap", "big"]
 
 #: The header of a ticket's record that says in which re-run it was sent; without it the run is 0.
 RUN_HEADER = "hedgerow-run"
+#: The header of a re-run's record that says which text of the ticket it repeats: the revision of the record that has it.
+REVISION_HEADER = "hedgerow-revision"
+#: A revision is the time stamp of the ticket's record in milliseconds (42 bits, until 2109), then the offset (its last 21
+#: bits): 63 bits together. Two texts in the same millisecond are told apart by the offset.
+_AT_BITS, _OFFSET_BITS = 42, 21
 #: The most digits of a run's number: every JSON reader keeps such an integer exact.
 _RUN_DIGITS = 15
 Run = Annotated[int, Field(ge=0, lt=10**_RUN_DIGITS)]
@@ -214,6 +220,21 @@ class Turn:
     ticket_at_ms: int | None = None
     revision: int = 0
     run: int = 0
+
+
+def revision_of(at_ms: int, offset: int) -> int:
+    """Return the revision of a ticket's record, by its time stamp (Unix time, milliseconds) and offset: a later one is higher."""
+    at_ms = min(max(at_ms, 0), (1 << _AT_BITS) - 1)
+    return at_ms << _OFFSET_BITS | offset & (1 << _OFFSET_BITS) - 1
+
+
+def revision_in(headers: Iterable[tuple[str, bytes | None]]) -> int | None:
+    """Return the revision that a re-run's headers name; None if they name none that can be one."""
+    for name, value in headers:
+        if name == REVISION_HEADER and value is not None and len(value) < 20 and value.isdigit():
+            revision = int(value)
+            return revision if revision <= MAX_INTEGER else None
+    return None
 
 
 def run_of(headers: Iterable[tuple[str, bytes | None]]) -> int:

@@ -172,6 +172,8 @@ class WorkerSettings(_Section):
     """
     handler_deadline_s: Seconds = 120.0
     handler_attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    remember_ids: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Tickets that classify knows, to tell duplicates and revisions; rebuilt from the topic's tail. About 300 bytes each."""
     revoke_wait_s: Seconds = 3.0
     stop_wait_s: Seconds = 20.0
     stall_limit_s: Seconds | None = None

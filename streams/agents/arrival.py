@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas import Ticket, Turn, run_of
+from schemas import Ticket, Turn, revision_in, revision_of, run_of
 
 
 class TicketRecord(Protocol):
@@ -21,6 +21,10 @@ class TicketRecord(Protocol):
         """Unix time in milliseconds; -1 if there is none."""
 
     @property
+    def offset(self) -> int:
+        """Offset in the partition."""
+
+    @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
         """Names and values."""
 
@@ -31,6 +35,9 @@ class Arrival:
 
     ticket: Ticket
     turn: Turn
+    """What the messages about it say."""
+    revision: int = 0
+    """Which text of the ticket it is, whether or not messages say it."""
 
     @property
     def ticket_id(self) -> str:
@@ -38,8 +45,15 @@ class Arrival:
         return self.ticket.ticket_id
 
     @classmethod
-    def read(cls, record: TicketRecord) -> Arrival:
-        """Read a record; raises InvalidMessage if it holds an invalid ticket, or names a run that cannot be one."""
+    def read(cls, record: TicketRecord, *, numbered: bool = True) -> Arrival:
+        """Read a record; raises InvalidMessage if it holds an invalid ticket, or names a run that cannot be one.
+
+        Without ``numbered`` the messages about the ticket do not say the revision: to readers of version 1 a review has the
+        id of its ticket alone.
+        """
         ticket = Ticket.decode(record.value)
-        at_ms = record.timestamp
-        return cls(ticket, Turn(ticket_at_ms=at_ms if at_ms >= 0 else None, run=run_of(record.headers)))
+        at_ms, run = record.timestamp, run_of(record.headers)
+        revision = revision_in(record.headers) if run else None
+        if revision is None:
+            revision = revision_of(at_ms, record.offset)
+        return cls(ticket, Turn(at_ms if at_ms >= 0 else None, revision if numbered else 0, run), revision)

@@ -45,20 +45,6 @@ class BatchRunner(Runner):
     def _abandon(self, partition: Partition) -> None:
         """Drop nothing: there is no queue, and a chunk is in one piece."""
 
-    async def _catch_up(self, records: Sequence[Record]) -> None:
-        """Let the stage's memory learn what came before these records, once in an assignment for each partition."""
-        memory, caught_up = self.stage.memory, self.assignment.caught_up
-        if memory is None:
-            return
-        before: dict[Partition, int] = {}
-        for record in records:
-            partition = (record.topic, record.partition)
-            if partition not in caught_up and self._is_ours(record):
-                before.setdefault(partition, record.offset)
-        if before:
-            await memory.catch_up(before)
-            caught_up.update(before)  # an assignment that has ended meanwhile is no longer looked at
-
     async def _run_chunk(self, records: Sequence[Record]) -> None:
         """Steps 3 to 6 for each record, then 7 to 9 for all."""
         began = time.perf_counter()
@@ -76,7 +62,8 @@ class BatchRunner(Runner):
         if message is None:
             return Result(record, letter)
         message_id = self._handling.id_of(message)
-        if message_id is not None and (message_id in seen or message_id in self._finished):
-            self._observer.skipped(self.stage.agent, "known_id", 1)
+        why = None if message_id is None else "known_id" if message_id in seen else self._finished.why_known(message_id)
+        if why is not None:
+            self._observer.skipped(self.stage.agent, why, 1)
             return Result(record, ())
         return Result.of(record, self._handling.compute(record, message), message_id)

@@ -19,7 +19,7 @@ from streams.delivery.assignment import Assignment, Partition, Phase, Place
 from streams.delivery.dead_letters import shortened
 from streams.delivery.gate import Gate
 from streams.delivery.observer import Observer
-from streams.delivery.stage import Record
+from streams.delivery.stage import Finished, Record
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.outbox import Refused, TransactionLost
 
@@ -84,7 +84,7 @@ class Dispatch:
         sender: Sender,
         letter: Callable[[Record, GiveUp], Message],
         *,
-        finished: FinishedIds,
+        finished: Finished,
         observer: Observer,
         changes: Changes,
     ) -> None:
@@ -258,6 +258,14 @@ class FinishedIds:
 
     def __contains__(self, message_id: bytes) -> bool:
         return message_id in self._ids
+
+    def why_known(self, message_id: bytes) -> str | None:
+        """Return why a message needs no call, as metrics count it; None if it does."""
+        return "known_id" if message_id in self._ids else None
+
+    def group_of(self, message_id: bytes) -> bytes:
+        """Return what messages share of which one is handled at a time."""
+        return message_id
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -6,7 +6,7 @@ These are steps 3, 5 and 6 of the runner. Nothing but StopWorker and the cancell
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
 
 import stamina
@@ -16,7 +16,7 @@ from schemas import InvalidMessage, Message, Turn
 from streams.aio import Changes, is_cancelled
 from streams.delivery.dead_letters import dead_letter
 from streams.delivery.observer import Observer
-from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
+from streams.delivery.stage import AsyncHandler, Finished, Record, Stage, SyncHandler
 from streams.errors import GiveUp, Hold, StopWorker, TryAgain
 
 log = structlog.get_logger(__name__)
@@ -52,12 +52,24 @@ class Handling:
     def id_of(self, message: Any) -> bytes | None:
         """Step 4: return the id that a second message would be recognised by; None if the stage's keys may come again.
 
-        A ticket that is sent through again has another one in each run.
+        A ticket has another one for each of its texts, and in each run.
         """
         if not self._stage.once:
             return None
+        if self._stage.id_of is not None:
+            return self._stage.id_of(message)
         key, turn = self._stage.topic.key_of(message), getattr(message, "turn", None)
-        return key + b"\0%d" % turn.run if isinstance(turn, Turn) and turn.run else key
+        if isinstance(turn, Turn) and (turn.revision or turn.run):
+            return key + b"\0%d.%d" % (turn.revision, turn.run)
+        return key
+
+    def recall(self, records: Iterable[Record], finished: Finished) -> None:
+        """Remember records that were finished before they came."""
+        for record in records:
+            message, _ = self.decode(record)
+            message_id = None if message is None else self.id_of(message)
+            if message_id is not None:
+                finished.add(message_id)
 
     async def call(
         self, record: Record, message: Any, still_ours: Callable[[], Awaitable[bool]]

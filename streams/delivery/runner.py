@@ -33,7 +33,7 @@ from streams.delivery.dispatch import Dispatch, FinishedIds, Sender
 from streams.delivery.gate import Gate, GateState
 from streams.delivery.handling import Handling
 from streams.delivery.observer import Observer
-from streams.delivery.stage import Record, Stage
+from streams.delivery.stage import Finished, Record, Stage
 from streams.errors import StopWorker
 
 log = structlog.get_logger(__name__)
@@ -74,13 +74,13 @@ class Runner(ABC):
         *,
         stop: Callable[[StopWorker], None],
         observer: Observer | None = None,
-        finished: FinishedIds | None = None,
+        finished: Finished | None = None,
         wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self.stage = stage
         self._stop = stop
         self._observer = observer or Observer()
-        self._finished = FinishedIds() if finished is None else finished
+        self._finished: Finished = FinishedIds() if finished is None else finished
         self._changes = Changes()
         self._handling = Handling(stage, self._observer, wall_ms, self._changes)
         self.intake = Gate(self._changes, GateState.OPEN)
@@ -145,6 +145,10 @@ class Runner(ABC):
             return records
         self._observer.skipped(self.stage.agent, "finished_before", len(offsets) - len(fresh))
         wanted = set(fresh)
+        if self.stage.memory is not None and self.stage.once:
+            # Finished beyond the committed offset: no memory finds them before it.
+            done = [record for record in records if record.offset not in wanted and not ledger.is_open(record.offset)]
+            self._handling.recall(done, self._finished)
         return [record for record in records if record.offset in wanted]
 
     @abstractmethod
@@ -158,6 +162,20 @@ class Runner(ABC):
     @abstractmethod
     def _abandon(self, partition: Partition) -> None:
         """Drop what is in hand from a log that is gone: its offsets belong to other messages now."""
+
+    async def _catch_up(self, records: Sequence[Record]) -> None:
+        """Let the stage's memory learn what came before these records, once in an assignment for each partition."""
+        memory, caught_up = self.stage.memory, self.assignment.caught_up
+        if memory is None:
+            return
+        before: dict[Partition, int] = {}
+        for record in records:
+            partition = (record.topic, record.partition)
+            if partition not in caught_up and self._is_ours(record):
+                before.setdefault(partition, record.offset)
+        if before:
+            await memory.catch_up(before)
+            caught_up.update(before)  # an assignment that has ended meanwhile is no longer looked at
 
     def _is_ours(self, record: Record) -> bool:
         ledger = self.assignment.ledger((record.topic, record.partition))

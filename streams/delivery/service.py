@@ -75,7 +75,7 @@ class StageService:
         self._limits = limits or Limits()
         self._delivery = delivery
         self._wire = wire
-        self._finished = FinishedIds()
+        self._finished = FinishedIds() if stage.finished is None else stage.finished
         self._line: PlainLine | Transactions | None = None
         self._app: Any = None
         self._runner: Runner | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -49,6 +49,22 @@ class Record(Protocol):
         """Names and values."""
 
 
+class Finished(Protocol):
+    """The ids of messages that are finished; ``FinishedIds`` is one."""
+
+    def why_known(self, message_id: bytes) -> str | None:
+        """Return why a message needs no call, as metrics count it; None if it does."""
+
+    def group_of(self, message_id: bytes) -> bytes:
+        """Return what messages share of which one is handled at a time."""
+
+    def add(self, message_id: bytes) -> None:
+        """Remember one id."""
+
+    def discard(self, message_ids: Iterable[bytes]) -> None:
+        """Forget ids that are not finished after all."""
+
+
 class Memory(Protocol):
     """What a stage remembers from one message to the next, rebuilt from its own topic after every rebalance."""
 
@@ -84,7 +100,11 @@ class Stage:
     read: Callable[[Record], Any] | None = None
     """Makes of a record what the handler is called with, and raises InvalidMessage; without it, the topic's message."""
     memory: Memory | None = None
-    """For a synchronous handler: it then sees each partition's records in order and none twice in one assignment."""
+    """A synchronous handler with one sees each partition's records in order, and none twice in one assignment."""
+    finished: Finished | None = None
+    """What is remembered of finished messages; without it, the ids of the last 200,000."""
+    id_of: Callable[[Any], bytes] | None = None
+    """The id that ``finished`` knows a message by; without it, the key and the turn."""
 
     @property
     def computes_only(self) -> bool:

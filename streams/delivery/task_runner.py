@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from streams.delivery.assignment import Assignment, Partition
-from streams.delivery.dispatch import FinishedIds, Result, Sender
+from streams.delivery.dispatch import Result, Sender
 from streams.delivery.in_progress import InProgress
 from streams.delivery.observer import Observer
 from streams.delivery.runner import Runner, wall_ms
-from streams.delivery.stage import Record, Stage
+from streams.delivery.stage import Finished, Record, Stage
 from streams.errors import StopWorker
 
 
@@ -32,7 +32,7 @@ class TaskRunner(Runner):
         *,
         stop: Callable[[StopWorker], None],
         observer: Observer | None = None,
-        finished: FinishedIds | None = None,
+        finished: Finished | None = None,
         wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         super().__init__(stage, sender, stop=stop, observer=observer, finished=finished, wall_ms=wall_ms)
@@ -60,8 +60,13 @@ class TaskRunner(Runner):
             self._tasks.begin(result.place, self._deliver(result, began))
 
     async def run(self, records: Sequence[Record]) -> None:
-        """Queue accepted records, and return at once."""
-        self._queue.extend(records)
+        """Queue accepted records, and return at once; before a partition's first ones, the stage's memory catches up."""
+        try:
+            await self._catch_up(records)
+        except StopWorker as error:
+            self.fail(error)
+            return
+        self._queue.extend(record for record in records if self._is_ours(record))
         self._start_queued()
         self._changes.note()
 
@@ -110,17 +115,18 @@ class TaskRunner(Runner):
         if message_id is None:
             await self._handle(record, message, None, began)
             return
-        while (first := self._ids_in_progress.get(message_id)) is not None:
+        group = self._finished.group_of(message_id)
+        while (first := self._ids_in_progress.get(group)) is not None:
             await first.wait()  # the same ticket is in progress: one call answers both
-        if message_id in self._finished:
-            self._observer.skipped(self.stage.agent, "known_id", 1)
+        if (why := self._finished.why_known(message_id)) is not None:
+            self._observer.skipped(self.stage.agent, why, 1)
             await self._deliver(Result(record, ()), began)
             return
-        mark = self._ids_in_progress[message_id] = asyncio.Event()
+        mark = self._ids_in_progress[group] = asyncio.Event()
         try:
             await self._handle(record, message, message_id, began)
         finally:
-            del self._ids_in_progress[message_id]
+            del self._ids_in_progress[group]
             mark.set()
 
     async def _handle(self, record: Record, message: Any, message_id: bytes | None, began: float) -> None:

@@ -67,7 +67,7 @@ class Account:
     _places: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.tickets = {row.key: row.ticket for row in reversed(self.rows)}
+        self.tickets = {row.key: row.ticket for row in self.rows}
 
     def sent(self, places: Sequence[Sent], *, first: int = 0) -> None:
         """Note where each row from the ``first`` on stands on the topic.

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas import NEWEST, RUN_HEADER, TOPICS, InvalidMessage, Ticket, WireFormat, run_of
+from schemas import (
+    NEWEST,
+    REVISION_HEADER,
+    RUN_HEADER,
+    TOPICS,
+    InvalidMessage,
+    Ticket,
+    WireFormat,
+    revision_in,
+    revision_of,
+    run_of,
+)
 from schemas.headers import Header
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
@@ -72,7 +83,8 @@ async def send_again(
 ) -> None:
     """Send the records at these places again, by ticket id, and ``tickets`` that are no longer on the topic.
 
-    Key, value, headers and partition stay; the header of the run is added. ``claim`` is called with the ids of some tickets
+    Key, value, headers and partition stay; headers for the run and for the revision that is repeated are added.
+    ``claim`` is called with the ids of some tickets
     before they are sent, and returns those that may be; ``done`` with the same ones as the broker has them. Raises
     StopWorker if it cannot be reached or takes none.
     """
@@ -122,6 +134,9 @@ async def _records(
             ticket_id = wanted.pop((record.partition, record.offset), None)
             if ticket_id is not None:
                 headers = [header for header in record.headers if header[0] != RUN_HEADER]
+                if revision_in(headers) is None:
+                    revision = revision_of(record.timestamp, record.offset)
+                    headers.append((REVISION_HEADER, str(revision).encode()))
                 yield _Again(ticket_id, record.key, record.value, [*headers, mark], record.partition)
             if not wanted:
                 return

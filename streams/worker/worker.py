@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -15,6 +16,7 @@ from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Aside, Clock, Guards
+from streams.agents.known_tickets import KnownTickets
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, TIERS, USES, WATCHERS, AgentName
@@ -26,6 +28,7 @@ from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
 from streams.kafka.broker_watch import BrokerWatch
+from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
 from streams.models.classifier import ModelClient
@@ -194,8 +197,9 @@ class Worker:
                 in_flight=settings.worker.in_flight,
                 deadline_s=settings.worker.handler_deadline_s,
                 attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
-                read=Arrival.read if agent == "classify" else None,
             )
+            if agent == "classify":
+                stage = self._with_known_tickets(stage)
         return StageService(
             stage,
             settings.broker.connection,
@@ -206,6 +210,13 @@ class Worker:
             delivery=settings.delivery,
             wire=settings.wire,
         )
+
+    def _with_known_tickets(self, stage: Stage) -> Stage:
+        """Return classify's stage, which knows tickets again by their text; others know messages by key and turn."""
+        settings = self._settings
+        known = KnownTickets(settings.worker.remember_ids, partial(history, settings.broker.connection))
+        read = partial(Arrival.read, numbered=settings.messages.write >= 2)
+        return replace(stage, read=read, finished=known, id_of=known.id_of, memory=known)
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
         settings, guards, policy = self._settings, self._guards, self._settings.policy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas import Review, Routed
+from schemas import Review, Routed, rank
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
 from tests.support.pipelines import pipeline, raw_producer
@@ -100,7 +100,9 @@ async def test_what_no_agent_wrote_between_the_agents_ends_once_too(
         await run.until(lambda: "late" in run.results)
 
 
-async def test_rows_of_one_id_have_one_result(broker: Broker, model_server: ModelServer, tmp_path: Path) -> None:
+async def test_one_text_of_a_ticket_has_one_result_and_another_text_another(
+    broker: Broker, model_server: ModelServer, tmp_path: Path
+) -> None:
     async with pipeline(broker, model_server, tmp_path) as run, raw_producer(run.settings) as producer:
         before = (await model_server.stats())["models"]["sandbox-cheap"]["requests"]
         for number in range(5):
@@ -110,11 +112,19 @@ async def test_rows_of_one_id_have_one_result(broker: Broker, model_server: Mode
             await run.send(f"keyless {number}", row("keyless", "Please cancel my plan"), None, producer)
         await run.send("last 1", row("last"), b"same", producer)
         await run.send("last 2", row("last too"), b"other", producer)
-        await run.until(lambda: run.results.keys() >= {"same", "other", "keyless", "last", "last too"})
-        assert {key: len(ends) for key, ends in run.results.items()} == dict.fromkeys(run.results, 1)
+        ends = {"same", "other", "keyless", "last", "last too"}
+        await run.until(lambda: run.results.keys() >= ends and len(run.results["other"]) == 5)
+        results = run.results
+        assert {key: len(ends) for key, ends in results.items() if key != "other"} == dict.fromkeys(
+            ("same", "keyless", "last", "last too"), 1
+        )
+        # Another text is a revision, which replaces the one before.
+        assert len({rank(end).revision for end in results["other"]}) == 5
         assert run.letters == {}
-        # Each ticket was paid once.
-        assert (await model_server.stats())["models"]["sandbox-cheap"]["requests"] - before == 5
+        # Each text of a ticket was paid once.
+        assert (await model_server.stats())["models"]["sandbox-cheap"]["requests"] - before == 4 + 5
+        counted = run.worker.observer.registry.get_sample_value
+        assert counted("hedgerow_skipped_total", {"agent": "classify", "why": "duplicate"}) == 8
 
 
 @pytest.mark.parametrize("fault", ["logprobs_null=1", "garbage=1"])

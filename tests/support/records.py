@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas import TOPICS, DeadLetter, Message, Ticket, Verdict
 from streams.delivery.assignment import Assignment, Partition
@@ -149,6 +150,8 @@ class Bench:
     deadline_s: float = 60.0
     attempts: int = 3
     once: bool = True
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the stage."""
     assigned: bool = True
     sender: FakeSender = field(default_factory=FakeSender)
     tally: Tally = field(default_factory=Tally)
@@ -165,9 +168,15 @@ class Bench:
             deadline_s=self.deadline_s,
             attempts=self.attempts,
             once=self.once,
+            **self.more,
         )
         self.runner = runner_type(stage)(
-            stage, self.sender, stop=self.stops.append, observer=self.observer or self.tally, wall_ms=lambda: 1234
+            stage,
+            self.sender,
+            stop=self.stops.append,
+            observer=self.observer or self.tally,
+            finished=stage.finished,
+            wall_ms=lambda: 1234,
         )
         self.ledger = Ledger()
         if self.assigned:

@@ -19,6 +19,7 @@ from schemas import (
     TicketMessage,
     Turn,
     Unscorable,
+    revision_of,
 )
 from streams.agents.arrival import Arrival
 from streams.agents.guards import Checked
@@ -83,10 +84,21 @@ class TestTurn:
     async def test_from_the_record_to_the_cheap_answer(self) -> None:
         record = FakeRecord(0, ticket().encode(), timestamp=5, headers=(("hedgerow-run", b"2"),))
         output = only(await classify(Model(call()).ask)(Arrival.read(record)))
-        assert self.of(output) == Turn(ticket_at_ms=5, run=2)
+        revision = revision_of(5, 0)
+        assert self.of(output) == Turn(ticket_at_ms=5, revision=revision, run=2)
+        for_version_1 = Arrival.read(record, numbered=False)
+        assert (for_version_1.turn, for_version_1.revision) == (Turn(ticket_at_ms=5, run=2), revision)
+
+    def test_a_re_run_is_of_the_revision_that_it_repeats(self) -> None:
+        run, revision = ("hedgerow-run", b"2"), ("hedgerow-revision", b"41")
+        assert Arrival.read(FakeRecord(3, ticket().encode(), headers=(run, revision))).turn.revision == 41
+        own = revision_of(5, 3)
+        for headers in ((revision,), (run, ("hedgerow-revision", b"one")), (run, ("hedgerow-revision", b"9" * 19))):
+            arrival = Arrival.read(FakeRecord(3, ticket().encode(), timestamp=5, headers=headers))
+            assert arrival.turn.revision == own
 
     def test_a_record_without_a_time_stamp_has_none(self) -> None:
-        assert Arrival.read(FakeRecord(0, ticket().encode(), timestamp=-1)).turn == Turn()
+        assert Arrival.read(FakeRecord(0, ticket().encode(), timestamp=-1)).turn.ticket_at_ms is None
 
     async def test_to_results_escalations_and_reviews(self) -> None:
         doubtful = scored(confidence=0.2, entropy=1.5)

@@ -48,12 +48,12 @@ class TestRows:
     def test_an_id_that_looks_like_a_row_is_no_row(self) -> None:
         assert len(Account(rows(b"bad", {"ticket_id": "row 0", "text": "x"})).tickets) == 2
 
-    def test_rows_of_one_id_are_one_ticket_the_first(self) -> None:
+    def test_rows_of_one_id_are_one_ticket_with_the_last_text(self) -> None:
         account = Account(rows({"ticket_id": "a", "text": "first"}, {"ticket_id": "a", "text": "second"}))
         assert len(account.tickets) == 1
-        first = account.tickets["ticket a"]
-        assert first is not None
-        assert first.text == "first"
+        last = account.tickets["ticket a"]
+        assert last is not None
+        assert last.text == "second"
 
 
 class TestOutcomes:
