@@ -22,7 +22,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 
 from schemas import Tier, WireFormat
 from schemas.wire import Calls, WireVersion
-from streams.agents.registry import AGENTS, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, MESSENGERS, WATCHERS, AgentName
 from streams.core.drift.series import DriftLimits
 from streams.core.drift.traffic import TrafficLimits
 from streams.core.guards import GuardLimits
@@ -41,6 +41,7 @@ from streams.kafka.connection import Connection
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PromptEndpoint
 from streams.models.probed_endpoint import ProbedEndpoints, load_endpoints
+from streams.webhooks.webhook import Webhook
 
 _MAX_DESCRIPTION = 1_000
 _LABELS_VARIABLE = "HEDGEROW_LABELS"
@@ -232,8 +233,17 @@ class Settings(BaseSettings):
     review: ReviewSettings = ReviewSettings()
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
+    webhooks: tuple[Webhook, ...] = ()
+    """Who is told of alerts and of new reviews, by HTTP (``docs/webhooks.md``)."""
     metrics: MetricsSettings = MetricsSettings()
     worker: WorkerSettings = WorkerSettings()
+
+    @field_validator("webhooks")
+    @classmethod
+    def _names_differ(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        if len({webhook.name for webhook in webhooks}) < len(webhooks):
+            raise ValueError("two webhooks have one name")
+        return webhooks
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
@@ -280,7 +290,10 @@ class Settings(BaseSettings):
     @property
     def default_agents(self) -> tuple[AgentName, ...]:
         """What a worker runs that is not told what to run."""
-        return AGENTS if self.endpoints is None else AGENTS + WATCHERS
+        about = {subject for webhook in self.webhooks for subject in webhook.about}
+        called_for = {"notify": "alerts" in about, "announce": "reviews" in about}
+        messengers = tuple(agent for agent in MESSENGERS if called_for[agent])
+        return AGENTS + (() if self.endpoints is None else WATCHERS) + messengers
 
     def probed_names(self, tier: Tier) -> tuple[str, ...]:
         """Return the names under which a tier's endpoint is probed."""

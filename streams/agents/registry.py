@@ -8,11 +8,13 @@ from typing import Literal
 
 from schemas import TOPICS, Tier
 
-AgentName = Literal["classify", "score", "escalate", "review", "drift", "traffic", "cause"]
+AgentName = Literal["classify", "score", "escalate", "review", "drift", "traffic", "cause", "notify", "announce"]
 #: The agents that tickets pass through.
 AGENTS: tuple[AgentName, ...] = ("classify", "score", "escalate", "review")
 #: The agents that watch the models and the tickets; they run where endpoints are probed.
 WATCHERS: tuple[AgentName, ...] = ("drift", "traffic", "cause")
+#: The agents that post to webhooks; they run if there are some.
+MESSENGERS: tuple[AgentName, ...] = ("notify", "announce")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ USES: dict[AgentName, TopicUse] = {
     "drift": _use("probes", "alerts"),
     "traffic": _use("classifications", "alerts"),
     "cause": _use("alerts", "alerts"),
+    "notify": _use("alerts"),
+    "announce": _use("reviews"),
 }
 
 

@@ -108,6 +108,9 @@ class MetricsObserver(Observer):
         )
         self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
         self._down = gauge("endpoint_down", "1 while an endpoint does not answer", "endpoint")
+        self._webhooks = counter(
+            "webhooks_total", "Messages to webhooks: ok, refused, unavailable", "webhook", "outcome"
+        )
         self._broker_down = gauge("broker_down", "1 while the broker does not answer this process")
         self._limit = gauge(
             "limit_reached", "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations", "limit"
@@ -242,6 +245,10 @@ class MetricsObserver(Observer):
     def tried(self, call: Call) -> None:
         """Count a trial of an endpoint that did not answer: requests and cost, of which no message tells."""
         self._attempts(call.tier, call.attempts)
+
+    def webhook_sent(self, webhook: str, outcome: str) -> None:
+        """Count one message to a webhook: ok, refused or unavailable."""
+        self._webhooks.labels(webhook, outcome).inc()
 
     def broker(self, is_down: Callable[[], bool]) -> None:
         """Show from now on whether the broker is unavailable."""

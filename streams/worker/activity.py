@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import structlog
 
-from streams.agents.registry import AGENTS, AgentName
+from streams.agents.registry import AGENTS, WATCHERS, AgentName
 from streams.observability.metrics import Totals
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class Activity:
         self._said: dict[str, str] = {}
         # The tickets of a worker are what its first agent in the pipeline handles: later ones handle the same again.
         self._first = next((agent for agent in AGENTS if agent in self._agents), None)
-        self._watchers = [agent for agent in self._agents if agent not in AGENTS]
+        self._watchers = [agent for agent in self._agents if agent in WATCHERS]
 
     async def run(self, rebalanced: Callable[[], Awaitable[None]]) -> None:
         """Report for ever; ``rebalanced`` waits for the next rebalance of an agent."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from schemas import Reason, Scored, Tier
-from streams.agents.registry import TIERS, USES, AgentName, topics_of
+from streams.agents.registry import MESSENGERS, TIERS, USES, AgentName, topics_of
 from streams.core.policy.fitted import refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.instructions import Prompt
@@ -78,6 +78,8 @@ def start_checks(
             checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, contracts)))
     if settings.perplexity is not None and "classify" in agents:
         checks.append(StartCheck("perplexity", partial(_perplexity, settings)))
+    if settings.webhooks and set(MESSENGERS) & set(agents):
+        checks.append(StartCheck("webhooks", partial(_webhooks, settings)))
     if "review" in agents:
         checks.append(StartCheck("review store", partial(_store, settings)))
     return checks
@@ -180,6 +182,13 @@ async def _perplexity(settings: Settings) -> Finding:
     rule = settings.policy.perplexity or PerplexityRule()
     async with PerplexityClient(settings.perplexity, rule, redact=settings.redact):
         return Finding("perplexity", True, f"{settings.perplexity.endpoint.model} is set up")
+
+
+async def _webhooks(settings: Settings) -> Finding:
+    for webhook in settings.webhooks:
+        webhook.address()
+        webhook.secret()
+    return Finding("webhooks", True, f"{', '.join(webhook.name for webhook in settings.webhooks)} can be addressed")
 
 
 async def _store(settings: Settings) -> Finding:

@@ -19,7 +19,7 @@ from streams.agents.guards import Aside, Clock, Guards
 from streams.agents.known_tickets import KnownTickets
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
-from streams.agents.registry import AGENTS, TIERS, USES, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, MESSENGERS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.waiting import WaitingModel
@@ -40,6 +40,7 @@ from streams.settings import Settings
 from streams.worker.activity import Activity
 from streams.worker.alerting import AlertSender
 from streams.worker.following import Followed, following_alerts
+from streams.worker.messengers import messenger
 from streams.worker.review_queue import watch_queue
 from streams.worker.stages import watcher
 from streams.worker.start_checks import start_checks
@@ -189,6 +190,8 @@ class Worker:
         settings = self._settings
         if agent in WATCHERS:
             stage = watcher(agent, settings, self.observer.probed, self.observer.replayed)
+        elif agent in MESSENGERS:
+            stage = await messenger(agent, settings, stack, self.observer.webhook_sent, CLOCK.wall_ms)
         else:
             stage = Stage(
                 agent=agent,

@@ -464,7 +464,7 @@ class TestReview:
 
 class TestDoctor:
     NAMES = (
-        "settings", "compression", "broker", "policy", "prices", "topics", "cheap model", "cheap contract", "big model",
+        "settings", "compression", "broker", "policy", "prices", "topics", "alerts", "cheap model", "cheap contract", "big model",
         "big contract", "review store",
     )  # fmt: skip
 
@@ -480,7 +480,7 @@ class TestDoctor:
             found = {finding.name: finding async for finding in examine(config)}
         finally:
             await model_server.set_faults([])
-        assert [name for name, finding in found.items() if not finding.ok] == ["topics", "cheap model"]
+        assert [name for name, finding in found.items() if not finding.ok] == ["topics", "alerts", "cheap model"]
         assert "hedgerow topics create" in found["topics"].text
         assert "logprobs_null" in found["cheap model"].text
 

@@ -9,12 +9,17 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas import Routed
 from streams.kafka.readers import reader, to_the_end
 from streams.sandbox.brokers.broker import Broker
+from streams.webhooks.notice import of_alert
+from streams.webhooks.sender import WebhookSender
+from streams.webhooks.webhook import Webhook
 from tests.support.answers import records, underconfident
+from tests.support.messages import alert
 from tests.support.stages import topics_on
 
 ROOT = Path(__file__).parents[2]
@@ -79,3 +84,22 @@ async def test_routed_labels_are_consumed_once(broker: Broker) -> None:
             process.kill()
             await process.communicate()
         assert lines == [["t", "refund", "human"], ["t", "billing", "human"]]
+
+
+async def test_a_webhook_is_received_if_it_is_signed_with_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", "a secret of some length")
+    monkeypatch.setenv("OTHER_SECRET", "another of some length")
+    process = await started("receive_webhook.py", "0")
+    try:
+        assert process.stdout is not None
+        url = f"http://127.0.0.1:{(await process.stdout.readline()).split()[-1].decode()}/"
+        taken = []
+        for variable in ("OTHER_SECRET", None, "WEBHOOK_SECRET"):
+            async with WebhookSender(Webhook(name="hook", url=url, secret_env=variable)) as sender:
+                taken.append(await sender.send(of_alert(alert())))
+        assert taken == [False, False, True]
+        kind, data = (await process.stdout.readline()).decode().split(" ", 1)
+        assert (kind, json.loads(data)) == ("alert", alert().model_dump(mode="json"))
+    finally:
+        process.kill()
+        await process.wait()

@@ -10,12 +10,14 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from schemas import TOPICS
+from streams.agents.announce import AnnounceHandler
 from streams.agents.arrival import Arrival
 from streams.agents.cause import CauseHandler
 from streams.agents.classify import ClassifyHandler
 from streams.agents.drift import DriftHandler
 from streams.agents.escalate import EscalateHandler
-from streams.agents.registry import AGENTS, USES, WATCHERS, AgentName, topics_of
+from streams.agents.notify import NotifyHandler
+from streams.agents.registry import AGENTS, MESSENGERS, USES, WATCHERS, AgentName, topics_of
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.agents.traffic import TrafficHandler
@@ -28,6 +30,8 @@ HANDLERS: dict[AgentName, type] = {
     "drift": DriftHandler,
     "traffic": TrafficHandler,
     "cause": CauseHandler,
+    "notify": NotifyHandler,
+    "announce": AnnounceHandler,
 }
 TOPOLOGY = (Path(__file__).parents[3] / "topology.md").read_text(encoding="utf-8")
 TOPIC_OF: dict[Any, str] = {topic.message: topic.name for topic in TOPICS.values()}
@@ -39,7 +43,7 @@ def hints(agent: AgentName) -> dict[str, Any]:
 
 
 def test_every_agent_is_in_the_registry() -> None:
-    assert tuple(USES) == AGENTS + WATCHERS == get_args(AgentName)
+    assert tuple(USES) == AGENTS + WATCHERS + MESSENGERS == get_args(AgentName)
     assert HANDLERS.keys() == USES.keys()
 
 

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from schemas import TOPICS
-from streams.agents.registry import AGENTS, USES, WATCHERS
+from streams.agents.registry import AGENTS, MESSENGERS, USES, WATCHERS, AgentName
 from streams.cli.main import app
 from streams.errors import SettingsError
 from streams.kafka.acls import _OPERATIONS, _PATTERNS, _RESOURCES
@@ -30,11 +30,12 @@ def test_the_user_of_an_agent_may_do_that_and_no_more(agent: str) -> None:
     assert not user.create
 
 
-def test_the_watchers_share_a_user() -> None:
-    user = RIGHTS["watcher"]
-    assert set(user.read) == {topic for agent in WATCHERS for topic in USES[agent].readable}
-    assert set(user.write) == {topic for agent in WATCHERS for topic in USES[agent].writes}
-    assert set(user.groups) == set(WATCHERS)
+@pytest.mark.parametrize(("name", "agents"), [("watcher", WATCHERS), ("notifier", MESSENGERS)])
+def test_agents_of_one_kind_share_a_user(name: str, agents: tuple[AgentName, ...]) -> None:
+    user = RIGHTS[name]
+    assert set(user.read) == {topic for agent in agents for topic in USES[agent].readable}
+    assert set(user.write) == {topic for agent in agents for topic in USES[agent].writes}
+    assert set(user.groups) == set(user.transactions) == set(agents)
 
 
 def test_the_other_roles() -> None:

@@ -1,0 +1,1 @@
+"""Tells people and programs elsewhere, by HTTP, of alerts and of new reviews."""
