@@ -248,6 +248,17 @@ def run_of(headers: Iterable[tuple[str, bytes | None]]) -> int:
     return run
 
 
+def revision_and_run(headers: Iterable[tuple[str, bytes | None]], at_ms: int, offset: int) -> tuple[int, int]:
+    """Return which text of its ticket a record holds, and in which run, by its headers, time stamp and offset.
+
+    Raises InvalidMessage if it names a run that cannot be one.
+    """
+    headers = tuple(headers)
+    run = run_of(headers)
+    named = revision_in(headers) if run else None
+    return revision_of(at_ms, offset) if named is None else named, run
+
+
 class TicketMessage(Message):
     """What every message after ``tickets`` says of the ticket that it is about."""
 

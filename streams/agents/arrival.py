@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas import Ticket, Turn, revision_in, revision_of, run_of
+from schemas import Ticket, Turn, revision_and_run
 
 
 class TicketRecord(Protocol):
@@ -52,8 +52,6 @@ class Arrival:
         id of its ticket alone.
         """
         ticket = Ticket.decode(record.value)
-        at_ms, run = record.timestamp, run_of(record.headers)
-        revision = revision_in(record.headers) if run else None
-        if revision is None:
-            revision = revision_of(at_ms, record.offset)
+        at_ms = record.timestamp
+        revision, run = revision_and_run(record.headers, at_ms, record.offset)
         return cls(ticket, Turn(at_ms if at_ms >= 0 else None, revision if numbered else 0, run), revision)

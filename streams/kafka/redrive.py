@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
-from schemas import RUN_HEADER, TOPICS, DeadLetter
+from schemas import (
+    REVISION_HEADER,
+    RUN_HEADER,
+    TOPICS,
+    DeadLetter,
+    InvalidMessage,
+    revision_and_run,
+    revision_of,
+)
 from schemas.headers import LETTER_HEADER, Closing, Header
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.connection import Connection
@@ -27,7 +35,7 @@ from streams.kafka.records import PATIENCE_S, record_at, to_the_last
 from streams.kafka.topics import require_topics
 
 _LETTERS = "dead-letters"
-_OURS = {RUN_HEADER, LETTER_HEADER}
+_OURS = {RUN_HEADER, REVISION_HEADER, LETTER_HEADER}
 #: The broker's clock may stamp records of one topic, and the sender's those of another.
 _CLOCKS_MS = 10 * 60 * 1000
 
@@ -114,8 +122,10 @@ class LetterDesk:
         if found is not None and _begins(found, letter):
             # It has headers of its producer, which the letter does not.
             key, value, headers = found.key, found.value, [each for each in found.headers if each[0] not in _OURS]
+            revision = _revision(found)
         elif letter.is_whole:
             key, value, headers = letter.key, None if letter.tombstone else letter.original, []
+            revision = revision_of(letter.at_ms, letter.offset)
         else:
             raise GiveUp(
                 f"the letter has only a part of the message, and {letter.origin} is no longer on the topic",
@@ -123,6 +133,9 @@ class LetterDesk:
             )
         if key is None and value is None:
             raise GiveUp("the message has neither key nor value; discard it", reason="nothing_to_send")
+        if name == TOPICS["tickets"].name:
+            # A text that came in between is later than this one all the same.
+            headers.append((REVISION_HEADER, str(revision).encode()))
         return _Outgoing(letter.topic, letter.partition, key, value, [*headers, *_marks(letter, mark)])
 
     async def _was_sent(self, letter: DeadLetter, mark: Closing) -> bool:
@@ -181,6 +194,13 @@ async def letter_desk(connection: Connection, *, prefix: str, transactions: bool
 def _marks(letter: DeadLetter, mark: Closing) -> list[Header]:
     """Return the headers by which a redriven original is known."""
     return [(RUN_HEADER, str(mark.run).encode()), (LETTER_HEADER, letter.letter_id.encode("utf-8", "surrogatepass"))]
+
+
+def _revision(record: ConsumerRecord) -> int:
+    try:
+        return revision_and_run(record.headers, record.timestamp, record.offset)[0]
+    except InvalidMessage:
+        return revision_of(record.timestamp, record.offset)
 
 
 def _again(record: ConsumerRecord, closing: Closing) -> _Outgoing:

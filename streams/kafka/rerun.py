@@ -18,9 +18,7 @@ from schemas import (
     InvalidMessage,
     Ticket,
     WireFormat,
-    revision_in,
-    revision_of,
-    run_of,
+    revision_and_run,
 )
 from schemas.headers import Header
 from streams.errors import StopWorker
@@ -44,7 +42,9 @@ class Found:
     """What ``tickets`` has of the tickets in question."""
 
     latest: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Partition and offset of each one's latest valid record."""
+    """Partition and offset of the latest text of each, in its first valid record."""
+    revisions: dict[str, int] = field(default_factory=dict)
+    """The revision of that text."""
     digests: dict[str, bytes] = field(default_factory=dict)
     """The digest of the text there."""
     runs: dict[str, set[int]] = field(default_factory=dict)
@@ -61,12 +61,16 @@ async def find(ticket_ids: Iterable[str], connection: Connection, *, prefix: str
             if ticket_id is None:
                 continue
             try:
-                ticket, run = Ticket.decode(record.value), run_of(record.headers)
+                ticket = Ticket.decode(record.value)
+                revision, run = revision_and_run(record.headers, record.timestamp, record.offset)
             except InvalidMessage:
                 continue
             found.runs.setdefault(ticket_id, set()).add(run)
-            found.latest[ticket_id] = record.partition, record.offset
-            found.digests[ticket_id] = digest_of(ticket.text)
+            # What was sent again may be an older text than one that came in between.
+            if revision > found.revisions.get(ticket_id, -1):
+                found.revisions[ticket_id] = revision
+                found.latest[ticket_id] = record.partition, record.offset
+                found.digests[ticket_id] = digest_of(ticket.text)
     return found
 
 
@@ -83,10 +87,9 @@ async def send_again(
 ) -> None:
     """Send the records at these places again, by ticket id, and ``tickets`` that are no longer on the topic.
 
-    Key, value, headers and partition stay; headers for the run and for the revision that is repeated are added.
-    ``claim`` is called with the ids of some tickets
-    before they are sent, and returns those that may be; ``done`` with the same ones as the broker has them. Raises
-    StopWorker if it cannot be reached or takes none.
+    Key, value, headers and partition stay; headers for the run and for the revision that is repeated are added. ``claim`` is
+    called with the ids of some tickets before they are sent, and returns those that may be; ``done`` with the same ones as
+    the broker has them. Raises StopWorker if it cannot be reached or takes none.
     """
     producer = await start_producer(connection)
     try:
@@ -133,11 +136,10 @@ async def _records(
         async for record in to_the_end(consumer):
             ticket_id = wanted.pop((record.partition, record.offset), None)
             if ticket_id is not None:
-                headers = [header for header in record.headers if header[0] != RUN_HEADER]
-                if revision_in(headers) is None:
-                    revision = revision_of(record.timestamp, record.offset)
-                    headers.append((REVISION_HEADER, str(revision).encode()))
-                yield _Again(ticket_id, record.key, record.value, [*headers, mark], record.partition)
+                headers = [header for header in record.headers if header[0] not in (RUN_HEADER, REVISION_HEADER)]
+                revision, _ = revision_and_run(record.headers, record.timestamp, record.offset)
+                headers += [(REVISION_HEADER, _digits(revision)), mark]
+                yield _Again(ticket_id, record.key, record.value, headers, record.partition)
             if not wanted:
                 return
 
@@ -173,5 +175,5 @@ def _key(ticket_id: str) -> bytes:
     return ticket_id.encode("utf-8", "surrogatepass")
 
 
-def _digits(run: int) -> bytes:
-    return str(run).encode()
+def _digits(number: int) -> bytes:
+    return str(number).encode()

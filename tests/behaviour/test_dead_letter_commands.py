@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas import RUN_HEADER
+from schemas import REVISION_HEADER, RUN_HEADER, revision_of
 from schemas.headers import LETTER_HEADER
 from streams.delivery.dead_letters import CUT_TO
 from streams.errors import StopWorker
@@ -52,8 +52,10 @@ def test_a_letter_is_redriven_once_and_then_closed(box: LetterBox, hedgerow: Hed
     assert said.json == {"redriven": 1, "letters": [letter], "refused": [], "run": run}
     [sent] = box.redriven()
     assert (sent.value, sent.key, sent.partition) == (value, key, 1)
+    original = next(record for record in box.records("tickets") if dict(record.headers)[RUN_HEADER] == b"5")
     assert [each for each in sent.headers if each[0] != LETTER_HEADER] == [
         ("trace", b"7"),
+        (REVISION_HEADER, str(revision_of(original.timestamp, original.offset)).encode()),
         (RUN_HEADER, str(run).encode()),
     ]
 
@@ -112,7 +114,8 @@ def test_what_is_gone_from_its_topic_is_sent_from_the_letter(box: LetterBox, hed
     letter = box.put(b"[1", b"a", kept=False, headers=[("trace", b"of another message")])
     assert hedgerow("dead-letters", "redrive", letter, "-c", box.config).out == "1 letters redriven\n"
     [sent] = box.redriven()
-    assert (sent.value, sent.key, [name for name, _ in sent.headers]) == (b"[1", b"a", [RUN_HEADER, LETTER_HEADER])
+    names = [name for name, _ in sent.headers]
+    assert (sent.value, sent.key, names) == (b"[1", b"a", [REVISION_HEADER, RUN_HEADER, LETTER_HEADER])
 
 
 def test_no_value_is_redriven_as_none_and_an_empty_one_as_empty(box: LetterBox, hedgerow: Hedgerow) -> None:
@@ -305,3 +308,21 @@ async def test_a_worker_handles_what_was_redriven_and_names_the_run_in_its_resul
         "redriven",
         "redriven",
     ]
+
+
+async def test_a_text_that_is_redriven_after_a_later_one_does_not_replace_it(
+    embedded_broker: EmbeddedBroker, model_server: ModelServer, tmp_path: Path
+) -> None:
+    async with pipeline(embedded_broker, model_server, tmp_path) as running, raw_producer(running.settings) as producer:
+        connection, prefix = running.settings.broker.connection, running.settings.topics.prefix
+        early, late = ticket("a", "I want my money back").encode(), ticket("a", "Where is my parcel?").encode()
+        await producer.send_and_wait(f"{prefix}tickets", early, b"a", headers=[(RUN_HEADER, b"many")])
+        await running.until(lambda: len(running.letters) == 1)
+        await running.send("late", late, b"a", producer)
+        await running.until(lambda: "a" in running.results)
+        async with letter_desk(connection, prefix=prefix, transactions=False) as desk:
+            [entry] = desk.book.choose()
+            await desk.redrive(entry, "ada", 1_800_000_000_000, run=7)
+        await running.send("last", ticket("b", "Where is my parcel?").encode(), b"a", producer)
+        await running.until(lambda: "b" in running.results)
+        assert [result.run for result in running.results["a"]] == [0]

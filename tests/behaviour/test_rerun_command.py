@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from schemas import RUN_HEADER, Classification, Review, Routed, Ticket
+from schemas import REVISION_HEADER, RUN_HEADER, Classification, Review, Routed, Ticket, revision_of
 from streams.cli.rerun import send_through_again
 from streams.cli.rerun_sources import Source, Wanted
 from streams.delivery.stage import Delivery
@@ -109,6 +109,16 @@ def test_what_was_decided_or_replaced_is_skipped_and_what_is_gone_comes_from_the
     assert desk.sent(said["run"]) == {"plain": "y", "gone": "only here"}
     again = desk.rerun("--from", "reviews", "--ticket", "decided", "--include-decided").json
     assert desk.sent(again["run"]) == {"decided": "x"}
+
+
+def test_an_older_text_that_was_sent_again_is_not_the_latest(plain: Desk) -> None:
+    plain.produce(("a", "old"))
+    [old] = plain.box.records("tickets")
+    plain.produce(("a", "new"))
+    revision = str(revision_of(old.timestamp, old.offset)).encode()
+    plain.produce(("a", "old"), headers=[(RUN_HEADER, b"5"), (REVISION_HEADER, revision)])
+    plain.review("a", "new", "big:high_entropy")
+    assert plain.sent(plain.rerun("--from", "reviews").json["run"]) == {"a": "new"}
 
 
 @pytest.mark.parametrize("go_on", [["--run", "77"], []])
