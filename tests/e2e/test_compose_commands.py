@@ -31,7 +31,11 @@ from streams.sandbox.tickets import DEMO
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-OURS = {name: service["command"] for name, service in SERVICES.items() if service["image"].startswith("hedgerow")}
+OURS = {
+    name: service["command"]
+    for name, service in SERVICES.items()
+    if service["image"].startswith("hedgerow") and "profiles" not in service
+}
 STAYING = (*AGENTS, "prober", "watch")
 #: The image's entry point, and its working directory, where hedgerow.yaml is.
 HEDGEROW = str(Path(sys.executable).with_name("hedgerow"))

@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from streams.agents.registry import AGENTS, WATCHERS
+from streams.agents.registry import AGENTS, MESSENGERS, WATCHERS
 from streams.cli.main import app
 from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.tickets import TRAIN
@@ -72,7 +72,7 @@ def assert_cli_takes(arguments: list[str]) -> None:
     asked = CliRunner().invoke(app, [*arguments, "--help"])
     assert asked.exit_code == 0, asked.output
     if "--agents" in arguments:
-        assert set(arguments[arguments.index("--agents") + 1].split(",")) <= {*AGENTS, *WATCHERS}
+        assert set(arguments[arguments.index("--agents") + 1].split(",")) <= {*AGENTS, *WATCHERS, *MESSENGERS}
 
 
 # docker-compose.
@@ -91,7 +91,16 @@ def compose() -> list[str]:
 
 
 def test_compose_accepts_the_file() -> None:
-    command = [*compose(), "--file", str(ROOT / "docker-compose.yml"), "--profile", "grafana", "config"]
+    command = [
+        *compose(),
+        "--file",
+        str(ROOT / "docker-compose.yml"),
+        "--profile",
+        "grafana",
+        "--profile",
+        "webhooks",
+        "config",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["services"].keys() == SERVICES.keys()
@@ -104,7 +113,10 @@ def test_compose_commands_are_commands_of_the_cli(name: str) -> None:
 
 def test_compose_has_a_worker_service_for_each_agent() -> None:
     agents = {name: command[2] for name, command in our_services().items() if command[:2] == ["worker", "--agents"]}
-    assert agents == {agent: agent for agent in AGENTS} | {"watch": ",".join(WATCHERS)}
+    assert agents == {agent: agent for agent in AGENTS} | {
+        "watch": ",".join(WATCHERS),
+        "notify": ",".join(MESSENGERS),
+    }
     for agent in agents:
         assert "ports" not in SERVICES[agent], "a published port would keep it from having replicas"
         assert "container_name" not in SERVICES[agent]
@@ -151,6 +163,30 @@ def test_a_variable_that_compose_passes_on_overrides_the_file(variable: str, mon
     for name in variable.removeprefix("HEDGEROW_").lower().split("__"):
         value = getattr(value, name)
     assert value == OTHER_VALUES[variable]
+
+
+def webhook_variables() -> list[dict[str, str]]:
+    """Return the variables of compose's and of Kubernetes' notify, the secrets with values."""
+    listed = dict(pair.partition("=")[::2] for pair in SERVICES["notify"]["environment"])
+    (deployment,) = [each for each in of_kind("Deployment") if each["metadata"]["name"] == "hedgerow-notify"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    secrets = {"WEBHOOK_URL": "https://hooks.test/x", "WEBHOOK_SECRET": "a secret of some length"}
+    kubernetes = {each["name"]: each.get("value") or secrets[each["name"]] for each in container["env"]}
+    return [{name: value or secrets.get(name, "") for name, value in listed.items()}, kubernetes]
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["compose", "kubernetes"])
+def test_notify_has_a_webhook_whose_address_and_secret_come_from_the_environment(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in webhook_variables()[place].items():
+        if value:
+            monkeypatch.setenv(name, value)
+    settings = load_settings(SETTINGS_FILE)
+    assert settings.default_agents[-2:] == MESSENGERS
+    (webhook,) = settings.webhooks
+    assert str(webhook.address()) == "https://hooks.test/x"
+    assert webhook.secret() is not None
 
 
 def test_mounted_files_are_there() -> None:
@@ -251,7 +287,8 @@ def test_kubernetes_has_a_deployment_for_each_agent_and_a_job_for_the_topics() -
     }
     assert arguments.pop("prober")[:2] == ["probe", "run"]
     assert {component: args[2] for component, args in arguments.items()} == {agent: agent for agent in AGENTS} | {
-        "watch": ",".join(WATCHERS)
+        "watch": ",".join(WATCHERS),
+        "notify": ",".join(MESSENGERS),
     }
     assert [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in of_kind("Job")] == [
         ["topics", "create"]
@@ -298,7 +335,7 @@ def test_prometheus_asks_every_worker_service() -> None:
     prometheus = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (job,) = prometheus["scrape_configs"]
     (found,) = job["dns_sd_configs"]
-    assert tuple(found["names"]) == (*AGENTS, "prober", "watch")
+    assert tuple(found["names"]) == (*AGENTS, "prober", "watch", "notify")
     assert found["port"] == load_settings(SETTINGS_FILE).metrics.port
 
 
