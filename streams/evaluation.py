@@ -13,7 +13,7 @@ from typing import Self
 from schemas import Call, InvalidMessage, Reason, Ticket, Unscorable
 from streams.core.calibration.records import Record, read_record
 from streams.core.memory.recall import Recalled
-from streams.core.policy.fitted import FittedMemory
+from streams.core.policy.fitted import FittedMemory, with_memory
 from streams.errors import SettingsError
 from streams.files import UTF_8, encoding_of, numbered_lines
 from streams.kafka.ticket_rows import Fault
@@ -178,17 +178,8 @@ def _refuse_others(records: Sequence[Record], client: ModelClient) -> None:
 
 
 def _refuse_other_memory(records: Sequence[Record], wanted: FittedMemory | None) -> None:
-    """The size may differ: a memory grows while records are made."""
     for found in {record.memory for record in records}:
-        if _rule(found) != _rule(wanted):
-            raise SettingsError(f"the record file holds answers {_with(found)}, not {_with(wanted)}: name another file")
-
-
-def _rule(memory: FittedMemory | None) -> tuple[str, int] | None:
-    return None if memory is None else (memory.embedding_model, memory.examples)
-
-
-def _with(memory: FittedMemory | None) -> str:
-    if memory is None:
-        return "without a memory"
-    return f"with a memory of {memory.embedding_model} that shows {memory.examples} examples"
+        if (found and found.rule) != (wanted and wanted.rule):
+            raise SettingsError(
+                f"the record file holds answers {with_memory(found)}, not {with_memory(wanted)}: name another file"
+            )

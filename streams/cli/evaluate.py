@@ -20,7 +20,6 @@ from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from streams.core.policy.policy import Policy
-    from streams.core.signal.instructions import Prompt
     from streams.core.signal.redaction import Redaction
     from streams.evaluation import RecordFile, Tickets
     from streams.memory.memory import Memory
@@ -114,7 +113,7 @@ async def _evaluate(
             if remembered is not None:
                 memory = await remembered.memory(labels.labels, settings.redact, bar)
                 prompt = memory.prompt(prompt)
-            used = _figures_policy(settings, prompt, policy)
+            used = _figures_policy(settings, memory, policy)
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
@@ -157,16 +156,16 @@ def _progress() -> Progress:
     )
 
 
-def _figures_policy(settings: Settings, prompt: Prompt, given: Policy | None) -> Policy:
+def _figures_policy(settings: Settings, memory: Memory | None, given: Policy | None) -> Policy:
     """Return the policy for the figures: the one given, which must fit, or the settings' own if it does."""
     from streams.core.policy.policy import Policy
     from streams.worker.start_checks import check_policy
 
     if given is not None:
-        check_policy(given, settings, prompt)
+        check_policy(given, settings, memory)
         return given
     try:
-        check_policy(settings.policy, settings, prompt)
+        check_policy(settings.policy, settings, memory)
     except SettingsError:
         # A new model is evaluated in order to be calibrated: the policy of the old one is no reason to refuse that.
         return Policy()

@@ -10,13 +10,13 @@ from functools import partial
 
 from schemas import Reason, Scored, Tier
 from streams.agents.registry import MESSENGERS, TIERS, USES, AgentName, topics_of
-from streams.core.policy.fitted import refuse_others
+from streams.core.policy.fitted import refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
-from streams.core.signal.instructions import Prompt
 from streams.core.signal.perplexity import PerplexityRule
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
+from streams.memory.memory import Memory
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT, probe
 from streams.models.perplexity import PerplexityClient
@@ -85,13 +85,12 @@ def start_checks(
     return checks
 
 
-def check_policy(policy: Policy, settings: Settings, prompt: Prompt | None = None) -> None:
-    """Raise SettingsError if the policy was fitted for another model, prompt or set of labels than the settings'.
-
-    ``prompt`` is what the models are asked, if that is not the settings' prompt alone.
-    """
-    fitted, prompt, tiers = policy.fitted, prompt or settings.prompt, settings.tiers
+def check_policy(policy: Policy, settings: Settings, memory: Memory | None = None) -> None:
+    """Raise SettingsError if the policy was fitted for another model, prompt, memory or set of labels than these."""
+    fitted, tiers = policy.fitted, settings.tiers
+    prompt = settings.prompt if memory is None else memory.prompt(settings.prompt)
     if fitted is not None:
+        refuse_other_memory(fitted, None if memory is None else memory.fitted)
         refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 

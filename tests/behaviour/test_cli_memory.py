@@ -12,6 +12,7 @@ from streams.evaluation import read_records
 from streams.memory.minilm import MODEL
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import CALIBRATION, TRAIN
+from streams.settings import load_policy
 from tests.support.commands import Hedgerow
 
 
@@ -108,3 +109,23 @@ def test_without_the_extra_a_memory_is_refused_in_one_line_before_anything_start
     assert said.code == 2
     assert said.err.startswith("hedgerow: the memory needs onnxruntime and ")
     assert said.err.endswith("pip install 'hedgerow[memory]'\n")
+
+
+def test_a_policy_fitted_with_a_memory_keeps_novel_tickets_from_being_routed_and_is_refused_without_it(
+    hedgerow: Hedgerow, config: Path, tmp_path: Path
+) -> None:
+    record, policy = tmp_path / "r", tmp_path / "policy.yaml"
+    common = ("evaluate", "--config", config, "--tickets", CALIBRATION)
+    assert hedgerow(*common, "--record", record, "--memory", TRAIN).code == 0
+    found = hedgerow("calibrate", record, "--out", policy, "--max-error", 0.1, "--level", 0.9, "--json")
+    assert found.code == 0, found.err
+    replayed = hedgerow("whatif", record, "--policy", policy, "--json").json
+    assert replayed["out_of_scope_auroc"] > 0.8
+    assert replayed["out_of_scope_routed"] <= 0.2
+    fitted = load_policy(policy).fitted
+    assert fitted is not None
+    assert fitted.memory is not None
+    assert fitted.memory.size == 937
+    refused = hedgerow(*common, "--record", tmp_path / "bare", "--policy", policy)
+    assert refused.code == 2
+    assert "that shows 8 examples, not without a memory" in refused.err

@@ -67,6 +67,7 @@ def fitted_policy(
         cheap=source.cheap,
         big=source.big,
         promise=promise,
+        memory=source.memory,
         figures={name: None if value is None else round(value, 6) for name, value in numbers.items()},
     )
     policy = selection.policy.model_copy(update={"fitted": fitted})
@@ -108,7 +109,7 @@ def frontier(selection: Selection, promise: Promise) -> list[dict[str, float]]:
     here = whatif(selection.policy, records)
     error = swept.wrong / np.maximum(1, swept.accepted)
     fits = selection.eligible & (error <= (here["accepted_error"] or 0.0))
-    saving = np.broadcast_to(swept.saving(records)[:, None], fits.shape)
+    saving = swept.saving(records)
     rows = []
     for share in [step for step in _REVIEW_STEPS if step <= promise.max_review]:
         within = fits & (swept.review <= share * len(records))

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 
 from schemas import Call, Scored, Ticket, Tier, stable_id
 from schemas.base import Value
-from streams.core.policy.fitted import Fitted, FittedMemory, FittedTier, refuse_other_reading
+from streams.core.policy.fitted import (
+    Fitted,
+    FittedMemory,
+    FittedTier,
+    refuse_other_memory,
+    refuse_other_reading,
+    with_memory,
+)
 from streams.errors import SettingsError
 
 
@@ -35,6 +42,8 @@ class Origin:
     labels: tuple[str, ...]
     cheap: FittedTier
     big: FittedTier
+    memory: FittedMemory | None
+    """The smallest, if it grew."""
 
 
 def read_record(line: bytes, where: str) -> Record:
@@ -57,6 +66,7 @@ def origin(records: Sequence[Record]) -> Origin:
         labels=_labels(records),
         cheap=_tier([record.cheap for record in records], "cheap"),
         big=_tier([record.big for record in records], "big"),
+        memory=_memory(records),
     )
 
 
@@ -75,6 +85,7 @@ def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> No
         return
     refuse_other_reading(fitted)
     found = origin(records)
+    refuse_other_memory(fitted, found.memory)
     if set(found.labels) != set(fitted.labels):
         raise SettingsError("the policy was fitted for other labels than those of the records")
     for tier, theirs, ours in (("cheap", found.cheap, fitted.cheap), ("big", found.big, fitted.big)):
@@ -98,6 +109,13 @@ def _tier(calls: Sequence[Call], tier: Tier) -> FittedTier:
             )
     first = scored[0]
     return FittedTier(model_asked=first.model_asked, model_returned=first.model_returned, prompt_hash=first.prompt_hash)
+
+
+def _memory(records: Sequence[Record]) -> FittedMemory | None:
+    found = {record.memory for record in records}
+    if len({memory and memory.rule for memory in found}) > 1:
+        raise SettingsError(f"the records mix answers {' and '.join(sorted(map(with_memory, found)))}: separate them")
+    return min((memory for memory in found if memory is not None), key=lambda memory: memory.size, default=None)
 
 
 def _labels(records: Sequence[Record]) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def _eligible(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDAr
     )
     within = fits & _keeps_out(swept, records, promise)
     saves = _careful_saving(swept, records, promise.level) >= promise.min_saving
-    possible = within & saves[:, None] & (swept.wrong <= promise.max_error * swept.accepted)
+    possible = within & saves & (swept.wrong <= promise.max_error * swept.accepted)
     return within if possible.any() else fits
 
 
@@ -182,7 +182,7 @@ def _keeps_out(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDA
 
 
 def _careful_saving(swept: Sweep, records: Sequence[Record], level: float) -> Floats:
-    """Return each cheap rule's saving less its margin: who is escalated is a draw, too."""
+    """Return each pair's saving less its margin: who is escalated is a draw, too."""
     saving = swept.saving(records)
     return saving - _deviations(level) * np.sqrt(np.clip(saving * (1 - saving), 0, None) / len(records))
 
@@ -197,8 +197,8 @@ def _path(
 ) -> list[Policy]:
     """Return policies from cautious to cheap: for each target of the error the cheapest that stays under it."""
     error = swept.wrong / np.maximum(1, swept.accepted)
-    cost = swept.cost_usd[:, None] + promise.review_usd * swept.review
-    saves = (_careful_saving(swept, records, promise.level) >= promise.min_saving)[:, None]
+    cost = swept.cost_usd + promise.review_usd * swept.review
+    saves = _careful_saving(swept, records, promise.level) >= promise.min_saving
     path: list[Policy] = []
     seen: set[int] = set()
     for target in promise.max_error * _TARGETS:
@@ -207,7 +207,7 @@ def _path(
             continue
         # If the saving wanted is out of reach, what comes nearest to it counts, not what reviewers cost.
         reached = fits & saves
-        price = np.where(reached, cost, np.inf) if reached.any() else np.where(fits, swept.cost_usd[:, None], np.inf)
+        price = np.where(reached, cost, np.inf) if reached.any() else np.where(fits, swept.cost_usd, np.inf)
         best = np.flatnonzero(price == price.min())
         place = int(best[np.argmin(swept.wrong.flat[best])])
         if place in seen:

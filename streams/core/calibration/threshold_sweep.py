@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas import Call, Scored
 from streams.core.calibration.records import Record
-from streams.core.policy.policy import BigRule, CheapRule, Policy, numbers
+from streams.core.policy.policy import BigRule, CheapRule, Policy, numbers, objection
 from streams.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -29,6 +29,9 @@ _CHARS = (0.5, 0.75, 0.9)
 _BIG_CONFIDENCE = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3)
 _BIG_ENTROPY = (0.8, 0.95)
 _DISAGREEMENT = (0.4, 0.6, 0.75, 0.9)
+_NOVELTY = (0.8, 0.87, 0.92, 0.95, 0.98)
+#: Of the neighbours' votes: more than half of them under one other label.
+_OBJECTIONS = (None, 0.5)
 #: No answer is accepted that is likelier wrong than right: what the records hold none of, such as tickets that fit no
 #: label, shows in doubts like that.
 _LEAST = 0.5
@@ -42,7 +45,7 @@ class Sweep:
     Counts of tickets: ``accepted``, ``wrong``, ``out_of_scope`` of the wrong ones, and ``big_wrong`` if the big model
     alone would be wrong on the accepted ones: a ticket out of scope is wrong under any label. ``lost`` are the accepted
     answers of the cheap tier that are wrong while the big one is right, ``won`` the other way round. ``review`` is what
-    is not accepted. ``cost_usd`` is what all of them cost under a cheap rule: the big rule decides nothing that is paid.
+    is not accepted, and ``cost_usd`` is what all of them cost. ``lost`` and ``won`` have one dimension.
     """
 
     cheap: tuple[CheapRule, ...]
@@ -57,7 +60,7 @@ class Sweep:
     cost_usd: Floats
 
     def saving(self, records: Sequence[Record]) -> Floats:
-        """Return what each cheap rule saves against asking the big model about every one of the records swept."""
+        """Return what each pair saves against asking the big model about every one of the records swept."""
         all_big = sum(_costs([record.big for record in records]))
         return 1 - self.cost_usd / all_big if all_big else np.zeros_like(self.cost_usd)
 
@@ -68,8 +71,9 @@ def sweep(records: Sequence[Record], policy: Policy) -> Sweep:
     cheap_rules, big_rules = _cheap_rules(columns), _big_rules(columns)
     after_cheap = np.array([columns.big_accepts(rule, after_cheap=True) for rule in big_rules])
     straight = np.array([columns.big_accepts(rule, after_cheap=False) for rule in big_rules])
+    asked = np.array([columns.big_cost * (columns.novelty <= _limit(rule.max_novelty)) for rule in big_rules])
     parts = [
-        _figures(columns, cheap_rules[start : start + _CHUNK], after_cheap, straight)
+        _figures(columns, cheap_rules[start : start + _CHUNK], after_cheap, straight, asked)
         for start in range(0, len(cheap_rules), _CHUNK)
     ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -108,6 +112,11 @@ class _Columns:
         self.big_wrong = self.outside | np.array([one[1] != label for one, label in zip(named, gold, strict=True)])
         self.cheap_cost = np.array(_costs([record.cheap for record in records]))
         self.big_cost = np.array(_costs([record.big for record in records]))
+        novelties = [record.cheap.novelty for record in records]
+        self.has_novelty = any(novelty is not None for novelty in novelties)
+        self.novelty = np.array([math.inf if novelty is None else novelty for novelty in novelties])
+        self.cheap_objection = np.array([objection(record.cheap.signal.label, record.cheap) for record in records])
+        self.big_objection = np.array([objection(record.big.signal.label, record.big) for record in records])
         self.chars = np.array([len(record.ticket.text) for record in records])
         spread = [len(call.signal.label_probs) for call in _calls(records) if isinstance(call.signal, Scored)]
         #: No entropy over the labels reaches it: a limit that is switched off.
@@ -121,18 +130,21 @@ class _Columns:
         limits = np.array(
             [
                 (
-                    math.inf if rule.max_chars is None else rule.max_chars,
-                    math.inf if rule.abstain_entropy is None else rule.abstain_entropy,
+                    _limit(rule.max_chars),
+                    _limit(rule.abstain_entropy),
                     rule.min_confidence,
                     rule.max_entropy,
+                    _limit(rule.max_novelty),
+                    _limit(rule.neighbours_disagree),
                 )
                 for rule in rules
             ]
         )
-        most, doubt, least, limit = (limits[:, [place]] for place in range(4))
+        most, doubt, least, limit, novel, objecting = (limits[:, [place]] for place in range(6))
         straight = self.chars > most
         abstained = ~straight & self.cheap_scored & (self.cheap_entropy >= doubt)
         sure = self.cheap_usable & (self.cheap_confidence >= least) & (self.cheap_entropy < limit)
+        sure &= (self.novelty <= novel) & (self.cheap_objection < objecting)
         return sure & ~straight & ~abstained, abstained, straight
 
     def big_accepts(self, rule: BigRule, *, after_cheap: bool) -> Bools:
@@ -140,11 +152,21 @@ class _Columns:
         accepts = (
             self.big_usable & (self.big_confidence >= rule.min_confidence) & (self.big_entropy <= rule.max_entropy)
         )
+        accepts &= (self.novelty <= _limit(rule.max_novelty)) & (self.big_objection < _limit(rule.neighbours_disagree))
         return accepts & ~(self.differ & (self.big_entropy >= rule.disagreement_entropy)) if after_cheap else accepts
 
 
-def _figures(columns: _Columns, rules: Sequence[CheapRule], after_cheap: Bools, straight: Bools) -> dict[str, Floats]:
-    """Count by matrix products: rows are cheap rules, columns big rules, summed over tickets."""
+def _limit(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def _figures(
+    columns: _Columns, rules: Sequence[CheapRule], after_cheap: Bools, straight: Bools, asked: Floats
+) -> dict[str, Floats]:
+    """Count by matrix products: rows are cheap rules, columns big rules, summed over tickets.
+
+    ``asked`` is what the big tier costs for each ticket after the cheap one, under each big rule.
+    """
     accepted, abstained, skipped = columns.cheap_takes(rules)
     escalated = ~accepted & ~abstained & ~skipped
 
@@ -165,7 +187,7 @@ def _figures(columns: _Columns, rules: Sequence[CheapRule], after_cheap: Bools, 
         "lost": (accepted & wrong & ~big_wrong).sum(axis=1).astype(np.float64),
         "won": (accepted & ~wrong & big_wrong).sum(axis=1).astype(np.float64),
         "review": len(outside) - accepted.sum(axis=1)[:, None] - by_big,
-        "cost_usd": (~skipped) @ columns.cheap_cost + (escalated | skipped) @ columns.big_cost,
+        "cost_usd": ((~skipped) @ columns.cheap_cost + skipped @ columns.big_cost)[:, None] + escalated @ asked.T,
     }
 
 
@@ -176,10 +198,12 @@ def _cheap_rules(columns: _Columns) -> tuple[CheapRule, ...]:
     abstain = [None, *_ceilings(entropy, _ABSTAIN)]
     chars = [None, *sorted({int(x) for x in np.quantile(columns.chars, _CHARS)})]
     # Without the straight-to-big rule in full; with it on a coarser grid, because each of its limits multiplies all.
-    pairs = [
-        *product((None,), confidences, limits, abstain),
-        *product(chars[1:], confidences[::3], limits[-1:], abstain[::2]),
+    pairs: list[tuple[int | None, float, float, float | None, float | None, float | None]] = [
+        *product((None,), confidences, limits, abstain, (None,), (None,)),
+        *product(chars[1:], confidences[::3], limits[-1:], abstain[::2], (None,), (None,)),
     ]
+    if columns.has_novelty:
+        pairs += product((None,), confidences[::3], limits[-1:], abstain[::3], _novelties(columns), _OBJECTIONS)
     return tuple(
         CheapRule(
             max_chars=most,
@@ -187,8 +211,10 @@ def _cheap_rules(columns: _Columns) -> tuple[CheapRule, ...]:
             min_confidence_two_labels=least,
             max_entropy=limit,
             abstain_entropy=above,
+            max_novelty=novelty,
+            neighbours_disagree=share,
         )
-        for most, least, limit, above in pairs
+        for most, least, limit, above, novelty, share in pairs
         # Under an abstention at a lower entropy, a limit of acceptance changes nothing.
         if above is None or limit <= above or limit == columns.ceiling
     )
@@ -201,10 +227,28 @@ def _big_rules(columns: _Columns) -> tuple[BigRule, ...]:
     limits = [*_ceilings(entropy, _BIG_ENTROPY), columns.ceiling]
     differing = columns.big_entropy[usable & columns.differ]
     disagreement = [*_ceilings(differing, _DISAGREEMENT), columns.ceiling]
-    return tuple(
-        BigRule(min_confidence=least, min_confidence_two_labels=least, max_entropy=limit, disagreement_entropy=differ)
-        for least, limit, differ in product(confidences, limits, disagreement)
+    found: list[tuple[float, float, float, float | None, float | None]] = list(
+        product(confidences, limits, disagreement, (None,), (None,))
     )
+    if columns.has_novelty:
+        found += product(confidences[::2], limits[-1:], disagreement[::2], _novelties(columns), _OBJECTIONS)
+    return tuple(
+        BigRule(
+            min_confidence=least,
+            min_confidence_two_labels=least,
+            max_entropy=limit,
+            disagreement_entropy=differ,
+            max_novelty=novelty,
+            neighbours_disagree=share,
+        )
+        for least, limit, differ, novelty, share in found
+    )
+
+
+def _novelties(columns: _Columns) -> list[float]:
+    """Return limits of novelty: quantiles of what the tickets in scope show."""
+    known = columns.novelty[~columns.outside & np.isfinite(columns.novelty)]
+    return _ceilings(known, _NOVELTY)
 
 
 def _floors(values: Floats, shares: Sequence[float] | Floats) -> list[float]:

@@ -42,6 +42,11 @@ class FittedMemory(_Section):
     size: Annotated[int, Field(ge=0)]
     """How many examples the memory had."""
 
+    @property
+    def rule(self) -> tuple[str, int]:
+        """What must be the same for two memories to show a model the same examples; they may grow."""
+        return self.embedding_model, self.examples
+
 
 class Promise(_Section):
     """What was asked of the policy when it was chosen."""
@@ -77,6 +82,8 @@ class Fitted(_Section):
     cheap: FittedTier
     big: FittedTier
     promise: Promise
+    memory: FittedMemory | None = None
+    """None: it was fitted on answers without a memory."""
     figures: dict[str, float | None]
     """What the policy did on the records it was tested on, which are not those it was chosen on."""
 
@@ -111,3 +118,17 @@ def refuse_others(fitted: Fitted, labels: Sequence[str], prompt_hash: str, cheap
             raise SettingsError(
                 f"the policy was fitted for the prompt {tier.prompt_hash} of the {name} tier, not {prompt_hash}: {_AGAIN}"
             )
+
+
+def refuse_other_memory(fitted: Fitted, memory: FittedMemory | None) -> None:
+    """Raise SettingsError if the policy was fitted with a memory of another embedding model or number of examples."""
+    wanted = fitted.memory
+    if wanted is not None and (memory is None or wanted.rule != memory.rule):
+        raise SettingsError(f"the policy was fitted {with_memory(wanted)}, not {with_memory(memory)}: {_AGAIN}")
+
+
+def with_memory(memory: FittedMemory | None) -> str:
+    """Say what answers were recorded with."""
+    if memory is None:
+        return "without a memory"
+    return f"with a memory of {memory.embedding_model} that shows {memory.examples} examples"

@@ -24,6 +24,7 @@ from streams.core.signal.score import Reading
 Action = Literal["accept", "escalate", "review"]
 Basis = Literal["label", "token", "min", "mean"]
 WhenStale = Literal["escalate", "review", "ignore"]
+Novelty = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Nats = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -49,6 +50,10 @@ class CheapRule(_Rule):
     """Accept needs less than this, nats."""
     abstain_entropy: Nats | None = None
     """At or above this a ticket goes straight to a reviewer, without paying the big model; None: never."""
+    max_novelty: Novelty | None = None
+    """Accept needs no more than this; None: the novelty is not looked at."""
+    neighbours_disagree: Probability | None = None
+    """An answer is not accepted if at least this share of the nearest labelled tickets has one other label; None: it is."""
 
 
 class BigRule(_Rule):
@@ -60,6 +65,10 @@ class BigRule(_Rule):
     """Accept needs no more than this, nats."""
     disagreement_entropy: Nats = 0.80
     """If the tiers name different labels, accept needs less than this, nats."""
+    max_novelty: Novelty | None = None
+    """Accept needs no more than this, and above it the model is not asked after the cheap one; None: it is not looked at."""
+    neighbours_disagree: Probability | None = None
+    """An answer is not accepted if at least this share of the nearest labelled tickets has one other label; None: it is."""
 
 
 class Policy(_Rule):
@@ -122,9 +131,12 @@ def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decisi
     """
     signal, model, perplexity = _shown(call)
     suspicious = _suspicions(policy, perplexity)
+    # The big tier's answer would not be accepted either, so it is not paid for.
+    hopeless = (DecisionReason.NOVEL,) if _is_novel(policy.big, call) else ()
     if not isinstance(signal, Scored):
         return Decision(
-            "review" if suspicious else "escalate", (DecisionReason.NO_SIGNAL.of(signal.reason), *suspicious)
+            "review" if suspicious or hopeless else "escalate",
+            (DecisionReason.NO_SIGNAL.of(signal.reason), *hopeless, *suspicious),
         )
     rule = policy.cheap
     confidence, entropy = _calibrated(policy.calibration.cheap, numbers(signal, policy.basis))
@@ -133,10 +145,13 @@ def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decisi
         reasons.append(DecisionReason.MODEL_NOT_FITTED)
     if entropy >= rule.max_entropy:
         reasons.append(DecisionReason.HIGH_ENTROPY)
+    reasons += _strangeness(rule, signal.label, call)
     if rule.abstain_entropy is not None and entropy >= rule.abstain_entropy:
         return Decision("review", (*reasons, DecisionReason.ABSTAINED, *suspicious), confidence, entropy)
     if suspicious:
         return Decision("review", (*reasons, *suspicious), confidence, entropy)
+    if reasons and hopeless:
+        return Decision("review", tuple(dict.fromkeys((*reasons, *hopeless))), confidence, entropy)
     if reasons:
         return Decision("escalate", tuple(reasons), confidence, entropy)
     if policy.audit_share and _drawn(ticket_id, policy.audit_share):
@@ -158,6 +173,7 @@ def decide_big(policy: Policy, cheap_label: str | None, call: Call | Reading) ->
         reasons.append(DecisionReason.HIGH_ENTROPY)
     if cheap_label is not None and cheap_label != signal.label and entropy >= rule.disagreement_entropy:
         reasons.append(DecisionReason.TIERS_DISAGREE)
+    reasons += _strangeness(rule, signal.label, call)
     return Decision("review" if reasons else "accept", tuple(reasons), confidence, entropy)
 
 
@@ -197,6 +213,29 @@ def _doubts(
     if signal.top_k_mass < policy.min_top_k_mass:
         reasons.append(DecisionReason.LOW_TOP_K_MASS)
     return reasons
+
+
+def _strangeness(rule: CheapRule | BigRule, label: str, call: Call | Reading) -> list[DecisionReason]:
+    """Return what the memory holds against the answer."""
+    reasons: list[DecisionReason] = []
+    if _is_novel(rule, call):
+        reasons.append(DecisionReason.NOVEL)
+    if rule.neighbours_disagree is not None and objection(label, call) >= rule.neighbours_disagree:
+        reasons.append(DecisionReason.NEIGHBOURS_DISAGREE)
+    return reasons
+
+
+def _is_novel(rule: CheapRule | BigRule, call: Call | Reading) -> bool:
+    """Tell whether a ticket is over the rule's limit of novelty; one that no memory knows anything of is."""
+    novelty = call.novelty if isinstance(call, Call) else None
+    return rule.max_novelty is not None and (novelty is None or novelty > rule.max_novelty)
+
+
+def objection(label: str | None, call: Call | Reading) -> float:
+    """Return the share of the nearest labelled tickets that has one other label than ``label``; below 0: of none."""
+    if not isinstance(call, Call) or call.neighbour_share is None or call.neighbour_label in {label, None}:
+        return -1.0
+    return call.neighbour_share
 
 
 def _suspicions(policy: Policy, perplexity: TextPerplexity | None) -> tuple[str, ...]:

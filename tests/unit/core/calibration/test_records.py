@@ -6,7 +6,7 @@ import pytest
 
 from schemas import Reason
 from streams.core.calibration.records import Record, data_hash, origin, read_record, refuse_other_records
-from streams.core.policy.fitted import READING, Fitted, FittedTier
+from streams.core.policy.fitted import READING, Fitted, FittedMemory, FittedTier
 from streams.errors import SettingsError
 from tests.support.answers import PROMISE, records
 from tests.support.messages import LABELS, call, scored, ticket, unscorable
@@ -82,3 +82,15 @@ def test_a_policy_is_replayed_on_records_of_its_own_models_only() -> None:
         refuse_other_records(fitted.model_copy(update={"reading": 1}), ROWS)
     with pytest.raises(SettingsError, match="other labels"):
         refuse_other_records(fitted.model_copy(update={"labels": ("a", "b")}), ROWS)
+
+
+def test_records_of_one_memory_name_it_at_its_smallest_and_records_of_two_are_refused() -> None:
+    memory = FittedMemory(embedding_model="minilm", examples=8, size=1000)
+    grown = memory.model_copy(update={"size": 1200})
+    rows = [ROWS[0].model_copy(update={"memory": grown}), ROWS[1].model_copy(update={"memory": memory})]
+    assert origin(rows).memory == memory
+    assert origin(ROWS).memory is None
+    with pytest.raises(
+        SettingsError, match=r"mix answers with a memory of minilm .* and without a memory: separate them"
+    ):
+        origin([*rows, ROWS[2]])

@@ -6,11 +6,12 @@ from itertools import product
 import pytest
 
 from streams.core.calibration.policy_replay import replay
+from streams.core.calibration.records import Record
 from streams.core.calibration.threshold_sweep import Sweep, sweep
 from streams.core.policy.calibration_map import Temperature
 from streams.core.policy.policy import Calibration, Policy
 from tests.support.answers import records
-from tests.support.messages import unscorable
+from tests.support.messages import LABELS, unscorable
 
 POLICY = Policy(calibration=Calibration(cheap=Temperature(temperature=0.8), big=Temperature(temperature=0.7)))
 ROWS = [
@@ -42,7 +43,7 @@ def test_every_figure_is_what_a_replay_counts() -> None:
         assert SWEPT.lost[i] == by_cheap.count((False, True))
         assert SWEPT.won[i] == by_cheap.count((True, False))
         assert SWEPT.review[i, j] == sum(not one.accepted for one in outcomes)
-        assert SWEPT.cost_usd[i] == pytest.approx(sum(one.cost_usd for one in outcomes))
+        assert SWEPT.cost_usd[i, j] == pytest.approx(sum(one.cost_usd for one in outcomes))
 
 
 def test_the_saving_is_against_asking_the_big_model_every_time() -> None:
@@ -76,3 +77,36 @@ def test_records_without_a_signal_accept_nothing() -> None:
     found: Sweep = sweep(blind, POLICY)
     assert found.accepted.max() == 0
     assert found.review.min() == 20
+
+
+def remembering(row: Record, place: int) -> Record:
+    """The same answers, with something that a memory may say of the ticket."""
+    chance = random.Random(place)
+    said: dict[str, object] = {
+        "novelty": None if place % 17 == 0 else chance.uniform(0, 0.8),
+        "neighbour_label": chance.choice((*LABELS, None)),
+        "neighbour_share": chance.choice((None, 0.25, 0.5, 0.75, 1.0)),
+    }
+    calls = {tier: getattr(row, tier).model_copy(update=said) for tier in ("cheap", "big")}
+    return row.model_copy(update=calls)
+
+
+def test_limits_of_novelty_and_of_the_neighbours_votes_are_part_of_it_if_the_records_have_them() -> None:
+    assert {rule.max_novelty for rule in (*SWEPT.cheap, *SWEPT.big)} == {None}
+    rows = [remembering(row, place) for place, row in enumerate(ROWS)]
+    swept = sweep(rows, POLICY)
+    for rules in (swept.cheap, swept.big):
+        assert len({rule.max_novelty for rule in rules}) > 2
+        assert {rule.neighbours_disagree for rule in rules} == {None, 0.5}
+    looking = [
+        [place for place, rule in enumerate(rules) if rule.max_novelty is not None]
+        for rules in (swept.cheap, swept.big)
+    ]
+    chance = random.Random(1)
+    for i, j in [(chance.choice(looking[0]), chance.choice(looking[1])) for _ in range(60)]:
+        outcomes = replay(POLICY.model_copy(update={"cheap": swept.cheap[i], "big": swept.big[j]}), rows)
+        known = [one for one in outcomes if one.accepted]
+        assert swept.accepted[i, j] == len(known)
+        assert swept.wrong[i, j] == sum(not one.right for one in known)
+        assert swept.out_of_scope[i, j] == sum(one.record.gold is None for one in known)
+        assert swept.cost_usd[i, j] == pytest.approx(sum(one.cost_usd for one in outcomes))

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from streams.core.policy.fitted import READING, Fitted, FittedTier, refuse_others
+from streams.core.policy.fitted import READING, Fitted, FittedMemory, FittedTier, refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy, decide_big, decide_cheap
 from streams.core.signal.score import Reading
 from streams.errors import SettingsError
@@ -99,3 +99,27 @@ def test_no_signal_stays_no_signal() -> None:
         == "escalate"
     )
     assert decide_big(POLICY, None, call("big", unscorable(), model_returned="big-model-2026-08-01")).action == "review"
+
+
+MEMORY = FittedMemory(embedding_model="minilm", examples=8, size=1000)
+
+
+@pytest.mark.parametrize(
+    ("memory", "match"),
+    [
+        (None, "fitted with a memory of minilm that shows 8 examples, not without a memory"),
+        (MEMORY.model_copy(update={"examples": 4}), "not with a memory of minilm that shows 4 examples"),
+        (MEMORY.model_copy(update={"embedding_model": "other"}), "not with a memory of other"),
+    ],
+)
+def test_a_policy_is_refused_for_another_memory_than_it_was_fitted_with(
+    memory: FittedMemory | None, match: str
+) -> None:
+    with pytest.raises(SettingsError, match=match):
+        refuse_other_memory(FITTED.model_copy(update={"memory": MEMORY}), memory)
+
+
+def test_a_memory_may_grow_and_a_policy_without_one_asks_for_none() -> None:
+    refuse_other_memory(FITTED.model_copy(update={"memory": MEMORY}), MEMORY.model_copy(update={"size": 5000}))
+    refuse_other_memory(FITTED, None)
+    refuse_other_memory(FITTED, MEMORY)
