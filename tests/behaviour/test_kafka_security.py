@@ -54,7 +54,7 @@ ALL = ("tickets", "classifications", "escalations", "reviews", "alerts", "dead-l
 SHORT = (
     UserRights(user="no-group", read=ALL, write=ALL),
     UserRights(user="no-read", read=("alerts",), write=ALL, groups=("classify",)),
-    UserRights(user="no-alerts", read=("tickets",), write=ALL, groups=("classify",)),
+    UserRights(user="no-alerts", read=("reviews",), write=("alerts", "dead-letters"), groups=("review",)),
     UserRights(user="no-write", read=ALL, groups=("classify",)),
     UserRights(user="no-output", read=ALL, write=("dead-letters",), groups=("classify",)),
     UserRights(user="prober-no-group", read=("probes",), write=("probes",)),
@@ -221,7 +221,6 @@ REFUSALS = {
     "untrusted certificate": ("classify", {"ca_file": None}, "certificate that is not trusted"),
     "no group": ("no-group", {}, "user no-group the rights on group short.classify"),
     "no read": ("no-read", {}, "user no-read the rights on topic short.tickets"),
-    "no alerts": ("no-alerts", {}, "user no-alerts the rights on topic short.alerts"),
     "no write": ("no-write", {}, "lets user no-write write to no topic"),
     "no output": ("no-output", {}, "this user the rights on topic short.classifications"),
 }
@@ -243,6 +242,15 @@ async def test_what_is_refused_at_the_start_ends_the_worker(
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(StopWorker, match=line):
             await Worker(settings.model_copy(update={"broker": broker}), ["classify"]).run()
+
+
+async def test_a_worker_that_may_not_read_the_alerts_ends(
+    secured: Secured, model_server: ModelServer, tmp_path: Path
+) -> None:
+    settings = settings_of(secured, "no-alerts", model_server, tmp_path, "short.")
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(StopWorker, match="user no-alerts the rights on topic short.alerts"):
+            await Worker(settings, ["review"]).run()
 
 
 async def test_each_refusal_is_one_line_and_the_end(
