@@ -148,10 +148,19 @@ class RoutedSettings(_Section):
 
 
 class ReviewSettings(_Section):
-    """Where reviews are kept: an SQLAlchemy URL."""
+    """Where reviews are kept (an SQLAlchemy URL), and how many reviewers can bear."""
 
     url: Annotated[str, Field(min_length=1, repr=False)] = "sqlite:///hedgerow-reviews.db"
     """Left out of every repr: it may hold a password."""
+    max_waiting: Annotated[int, Field(ge=1)] | None = None
+    """Once this many wait for a decision, tickets wait upstream; default: no limit."""
+    max_per_hour: Annotated[int, Field(ge=1)] | None = None
+    """Once this many have come within an hour, tickets wait upstream; default: no limit."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether either limit is set."""
+        return self.max_waiting is not None or self.max_per_hour is not None
 
 
 class MetricsSettings(_Section):

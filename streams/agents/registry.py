@@ -46,7 +46,7 @@ USES: dict[AgentName, TopicUse] = {
     "classify": _use("tickets", "classifications", "escalations", "reviews", "alerts", follows=["alerts"]),
     "score": _use("classifications", "routed", "escalations", "reviews", "alerts", follows=["alerts"]),
     "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts"]),
-    "review": _use("reviews", follows=["alerts"]),
+    "review": _use("reviews", "alerts", follows=["alerts"]),
     "drift": _use("probes", "alerts"),
     "traffic": _use("classifications", "alerts"),
     "cause": _use("alerts", "alerts"),

@@ -113,7 +113,9 @@ class MetricsObserver(Observer):
         )
         self._broker_down = gauge("broker_down", "1 while the broker does not answer this process")
         self._limit = gauge(
-            "limit_reached", "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations", "limit"
+            "limit_reached",
+            "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations, reviews",
+            "limit",
         )
         self._paused = gauge("paused", "1 while an operator has paused the agent", "agent")
         self._held = gauge("held", "Messages that wait for an endpoint to answer again", "agent")
@@ -138,6 +140,9 @@ class MetricsObserver(Observer):
             "Decided reviews in the review store, by what was said: label, none_of_these",
             "agent",
             "said",
+        )
+        self._review_rate = gauge(
+            "review_decisions_per_hour", "Reviews that were decided within the last hour", "agent"
         )
         self._oldest = gauge(
             "review_oldest_seconds", "How long the oldest of the waiting reviews has waited; 0 if none waits", "agent"
@@ -175,8 +180,9 @@ class MetricsObserver(Observer):
         self._quiet.labels(agent).set(standing.quiet_s)
         self._stalled.labels(agent).set(standing.state is State.STALLED)
 
-    def review_queue(self, counts: ReviewCounts, oldest_s: float) -> None:
+    def review_queue(self, counts: ReviewCounts, oldest_s: float, decided_in_hour: int) -> None:
         """Set how many reviews wait and are decided, and for how long the oldest of the waiting ones has (seconds)."""
+        self._review_rate.labels("review").set(decided_in_hour)
         # Labelled, so that only workers that look at the queue say anything about it.
         self._reviews.labels("review").set(counts.waiting)
         self._reviewed.labels("review", "label").set(counts.decided - counts.none_of_these)

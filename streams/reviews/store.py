@@ -53,6 +53,14 @@ class QueueItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Hour:
+    """How many reviews came and how many were decided since a moment, an hour ago for instance."""
+
+    added: int
+    decided: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many reviews wait and how many are decided, sent or not."""
 
@@ -276,6 +284,15 @@ class ReviewStore:
         none_of_these = decided - sum(labelled for _, labelled, _ in ended)
         again = sum(rows.get(state, (0, 0, None))[0] for state in (_CLOSED, _AGAIN))
         return Counts(waiting, decided, oldest_ms, none_of_these, again)
+
+    def hour(self, since_ms: int) -> Hour:
+        """Return how many reviews came and how many were decided since then (Unix time, milliseconds)."""
+        ended = _C.state.in_([_DECIDED, _SENT]) & (_C.decided_ms >= since_ms)
+        count = sa.select(sa.func.count()).select_from(_REVIEWS)
+        with self._transaction() as connection:
+            added = connection.execute(count.where(_C.added_ms >= since_ms)).scalar_one()
+            decided = connection.execute(count.where(ended)).scalar_one()
+        return Hour(int(added), int(decided))
 
     def decide(self, review_id: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
         """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent; None: no label fits.

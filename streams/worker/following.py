@@ -1,4 +1,4 @@
-"""Follows the alerts topic, so that a worker knows whether its policy is stale and what an operator has paused."""
+"""Follows the alerts topic: whether the policy is stale, what is paused, whether reviewers have too much."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from schemas import Alert, Tier
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.guards.pauses import Pauses
+from streams.core.guards.review_load import ReviewOverload
 from streams.errors import StopWorker
 from streams.kafka.diagnosis import refusal
 from streams.kafka.readers import decode, reader, to_the_end
@@ -30,6 +31,7 @@ class Followed:
     def __init__(self, settings: Settings) -> None:
         self.stale = {tier: StalePolicy(settings.policy.id, settings.probed_names(tier)) for tier in _TIERS}
         self.pauses = Pauses()
+        self.overload = ReviewOverload()
 
     def take(self, alert: Alert) -> None:
         """Take the next alert, and log what it changes."""
@@ -38,11 +40,16 @@ class Followed:
                 log.warning("policy stale" if stale else "policy no longer stale", tier=tier, because=alert.summary)
         if self.pauses.update(alert):
             log.warning(f"workers {alert.kind}", because=alert.summary)
+        if self.overload.update(alert):
+            log.warning(
+                "tickets for reviewers wait" if self.overload else "reviewers have room again", because=alert.summary
+            )
 
     def catch_up(self, alerts: Iterable[Alert]) -> None:
         """Take the alerts that were there before, and log what stands of them."""
         for alert in alerts:
             self.pauses.update(alert)
+            self.overload.update(alert)
             for stale in self.stale.values():
                 stale.update(alert)
         for tier, stale in self.stale.items():
@@ -50,6 +57,8 @@ class Followed:
                 log.warning("policy stale", tier=tier, because=alert.summary)
         for alert in self.pauses.standing:
             log.warning("workers paused", because=alert.summary)
+        if self.overload:
+            log.warning("tickets for reviewers wait")
 
 
 @asynccontextmanager

@@ -1,29 +1,43 @@
-"""Measures the queue of reviews, so that on call sees when it grows or a ticket is forgotten in it."""
+"""Measures the queue of reviews: on call sees when it grows, and workers hear of it when there are too many."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
 from streams.errors import HedgerowError
-from streams.reviews.store import Counts, ReviewStore
+from streams.reviews.store import Counts, Hour, ReviewStore
 
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 15.0
+#: If there are limits: what comes in between goes beyond them.
+LIMITED_INTERVAL_S = 2.0
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What was seen of the queue: counts, the age of the oldest waiting review (seconds), and the last hour."""
+
+    counts: Counts
+    oldest_s: float
+    hour: Hour
 
 
 async def watch_queue(
     store: ReviewStore,
-    show: Callable[[Counts, float], None],
+    show: Callable[[Queue], None],
     *,
+    interval_s: float = INTERVAL_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> None:
-    """Call ``show`` every ``INTERVAL_S`` seconds with the counts and the age of the oldest waiting review (seconds).
+    """Call ``show`` with the queue every ``interval_s`` seconds.
 
     A store that cannot be read leaves what was shown last; one line in the log says so.
     """
@@ -31,6 +45,7 @@ async def watch_queue(
     while True:
         try:
             counts = await asyncio.to_thread(store.counts)
+            hour = await asyncio.to_thread(store.hour, wall_ms() - _HOUR_MS)
         except HedgerowError as error:
             if readable:
                 log.warning("the queue of reviews cannot be counted", problem=str(error))
@@ -38,5 +53,5 @@ async def watch_queue(
         else:
             readable = True
             oldest_ms = wall_ms() if counts.oldest_ms is None else counts.oldest_ms
-            show(counts, max(0.0, (wall_ms() - oldest_ms) / 1000))
-        await sleep(INTERVAL_S)
+            show(Queue(counts, max(0.0, (wall_ms() - oldest_ms) / 1000), hour))
+        await sleep(interval_s)

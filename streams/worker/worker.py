@@ -17,12 +17,15 @@ from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Aside, Clock, Guards
 from streams.agents.known_tickets import KnownTickets
+from streams.agents.limit import Limit
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, MESSENGERS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
+from streams.agents.spared import SparesReviewers
 from streams.agents.waiting import WaitingModel
+from streams.core.guards.review_load import ReviewLoad
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -41,7 +44,7 @@ from streams.worker.activity import Activity
 from streams.worker.alerting import AlertSender
 from streams.worker.following import Followed, following_alerts
 from streams.worker.messengers import messenger
-from streams.worker.review_queue import watch_queue
+from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, Queue, watch_queue
 from streams.worker.stages import watcher
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
@@ -65,6 +68,7 @@ class Worker:
         self._error: StopWorker | None = None
         self._followed = Followed(settings)
         self._services: Sequence[StageService] = ()
+        self._reviews = Limit("reviews", lambda: bool(self._followed.overload))
         self._watchdog: Watchdog | None = None
         self._contracts: dict[Tier, str] = {}
         self._models: list[WaitingModel] = []
@@ -98,9 +102,9 @@ class Worker:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
-            for limit in self._guards.limits:
-                self.observer.limit(limit.name, limit.reached)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
+            for limit in self._limits():
+                self.observer.limit(limit.name, limit.reached)
             self._apply(self._followed)
             try:
                 await asyncio.gather(*(service.start() for service in services))
@@ -131,7 +135,7 @@ class Worker:
             broker=self._broker.problem,
             started=started,
             down=down,
-            limits=[limit.name for limit in self._guards.limits if limit.reached()],
+            limits=[limit.name for limit in self._limits() if limit.reached()],
             paused=self._paused(),
         )
 
@@ -151,6 +155,10 @@ class Worker:
             paused = agent in self._paused()
             service.pause(paused)
             self.observer.paused(agent, paused)
+
+    def _limits(self) -> list[Limit]:
+        """Return every limit that the settings have."""
+        return [*self._guards.limits, *([self._reviews] if self._settings.review.is_limited else [])]
 
     def _paused(self) -> dict[str, str]:
         """Return the agents that are paused, by whom and why."""
@@ -196,7 +204,7 @@ class Worker:
             stage = Stage(
                 agent=agent,
                 topic=TOPICS[USES[agent].reads],
-                handler=await self._handler(agent, stack),
+                handler=self._sparing(agent, await self._handler(agent, stack)),
                 in_flight=settings.worker.in_flight,
                 deadline_s=settings.worker.handler_deadline_s,
                 attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
@@ -221,6 +229,12 @@ class Worker:
         read = partial(Arrival.read, numbered=settings.messages.write >= 2)
         return replace(stage, read=read, finished=known, id_of=known.id_of, memory=known)
 
+    def _sparing(self, agent: AgentName, handler: AsyncHandler | SyncHandler) -> AsyncHandler | SyncHandler:
+        """Return the handler, whose reviews wait while there are too many if there are limits."""
+        if self._settings.review.is_limited and "reviews" in USES[agent].writes:
+            return SparesReviewers(handler, self._reviews)
+        return handler
+
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
         settings, guards, policy = self._settings, self._guards, self._settings.policy
         label_count = len(settings.labels)
@@ -244,9 +258,18 @@ class Worker:
             )
         store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
         stack.callback(store.close)
-        watching = asyncio.create_task(watch_queue(store, self.observer.review_queue))
+        interval_s = LIMITED_INTERVAL_S if settings.review.is_limited else INTERVAL_S
+        load = ReviewLoad(settings.review.max_waiting, settings.review.max_per_hour)
+        watching = asyncio.create_task(watch_queue(store, partial(self._see, load), interval_s=interval_s))
         stack.callback(watching.cancel)
         return ReviewHandler(store)
+
+    def _see(self, load: ReviewLoad, queue: Queue) -> None:
+        """Show the queue of reviews, and tell all workers if it is too long, or no longer."""
+        self.observer.review_queue(queue.counts, queue.oldest_s, queue.hour.decided)
+        found = load.judge(queue.counts.waiting, queue.hour.added, overloaded=bool(self._followed.overload))
+        for alert in () if found is None else CLOCK.alerts([found]):
+            self._alerts.tell(alert)
 
     def _waiting(self, model: Model, outlook: Outlook) -> WaitingModel:
         """Return the model, whose tickets wait while its endpoint does not answer."""

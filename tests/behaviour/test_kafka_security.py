@@ -249,7 +249,7 @@ async def test_a_worker_that_may_not_read_the_alerts_ends(
 ) -> None:
     settings = settings_of(secured, "no-alerts", model_server, tmp_path, "short.")
     async with asyncio.timeout(PATIENCE_S):
-        with pytest.raises(StopWorker, match="user no-alerts the rights on topic short.alerts"):
+        with pytest.raises(StopWorker, match=r"user no-alerts the rights on topic short\.alerts"):
             await Worker(settings, ["review"]).run()
 
 

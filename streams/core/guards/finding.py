@@ -33,6 +33,8 @@ class AlertKind(StrEnum):
     """An endpoint does not answer since the account has no money or no quota left."""
     EXCEPTION_IN_USE = "exception_in_use"
     """Answers without a signal are accepted under a written exception."""
+    REVIEW_OVERLOAD = "review_overload"
+    """More reviews wait, or came within an hour, than reviewers can bear: tickets wait upstream."""
     PAUSED = "paused"
     """An operator has stopped the workers from taking tickets, for maintenance."""
     RESUMED = "resumed"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import TryAgain
-from streams.reviews.store import Counts, ReviewStore
+from streams.reviews.store import Counts, Hour, ReviewStore
 from streams.worker.review_queue import watch_queue
 from tests.support.messages import review
 
@@ -29,7 +29,7 @@ class Looks:
         with pytest.raises(asyncio.CancelledError):
             await watch_queue(
                 store,
-                lambda counts, oldest_s: self.shown.append((counts.waiting, oldest_s)),
+                lambda queue: self.shown.append((queue.counts.waiting, queue.oldest_s)),
                 sleep=self.sleep,
                 wall_ms=lambda: wall_ms,
             )
@@ -61,3 +61,15 @@ async def test_a_store_that_is_unavailable_leaves_what_was_shown(
 
     monkeypatch.setattr(store, "counts", counts)
     assert await Looks(3).at(store, 4_000) == [(2, 3.0), (1, 2.0)]
+
+
+async def test_what_came_and_what_was_decided_within_an_hour_is_shown(tmp_path: Path) -> None:
+    stored_ms = iter([1_000, 2_000_000, 3_000_000])
+    store = ReviewStore(f"sqlite:///{tmp_path / 'reviews.db'}", wall_ms=lambda: next(stored_ms))
+    for ticket in ("t-1", "t-2", "t-3"):
+        store.add(review(ticket))
+    store.decide(review("t-1").review_id, "account", "ann", "", 3_000_000)
+    store.decide(review("t-2").review_id, "account", "ann", "", 1_500)
+    assert store.hour(1_000) == Hour(added=3, decided=2)
+    assert store.hour(2_000_000) == Hour(added=2, decided=1)
+    assert store.hour(4_000_000) == Hour(added=0, decided=0)
