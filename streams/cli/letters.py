@@ -56,7 +56,14 @@ class _Choice:
         return self.fitting(book, prefix)
 
     def fitting(self, book: LetterBook, prefix: str) -> list[Entry]:
-        """Return the letters that the filters keep."""
+        """Return the letters that the filters keep; raises SettingsError for a topic that Hedgerow does not have."""
+        from schemas import TOPICS
+        from streams.errors import SettingsError
+        from streams.files import suggestion
+
+        for topic in self.topics or ():
+            if topic not in TOPICS:
+                raise SettingsError(f"no topic {topic!r}: there are {', '.join(TOPICS)}{suggestion(topic, TOPICS)}")
         return book.choose(
             reasons=self.reasons or (),
             topics=[prefix + topic for topic in self.topics or ()],

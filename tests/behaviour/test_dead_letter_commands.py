@@ -214,6 +214,7 @@ def test_filters_choose_by_reason_topic_and_time(plain_box: LetterBox, hedgerow:
         (("tickets/0/99",), "no dead letter 'tickets/0/99'"),
         (("tickets/0/99", "--all"), "not both"),
         (("--since", "yesterday"), "--since yesterday"),
+        (("--topic", "ticket"), "no topic 'ticket': there are tickets, "),
     ],
 )
 def test_a_choice_that_means_nothing_is_refused(
