@@ -34,7 +34,7 @@ class WireFormat:
         What version 1 has no words for (a result without a label, an unknown cost) is written in version 2: a reader of
         version 1 then names the version that it does not know, and takes nothing for what it is not.
         """
-        if self.calls != "full" and isinstance(message, Routed):
+        if self.calls != "full" and isinstance(message, Routed) and message.calls:
             summary = tuple(map(CallSummary.of, message.calls)) if self.calls == "summary" else ()
             message = message.model_copy(update={"calls": (), "summary": summary})
         if self.version == 1 and _fits_version_1(message):

@@ -22,7 +22,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 
 from schemas import Tier, WireFormat
 from schemas.wire import Calls, WireVersion
-from streams.agents.registry import AGENTS, MESSENGERS, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, WATCHERS, AgentName
 from streams.core.drift.series import DriftLimits
 from streams.core.drift.traffic import TrafficLimits
 from streams.core.guards import GuardLimits
@@ -183,7 +183,10 @@ class WorkerSettings(_Section):
     handler_deadline_s: Seconds = 120.0
     handler_attempts: Annotated[int, Field(ge=1, le=20)] = 4
     remember_ids: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
-    """Tickets that classify knows, to tell duplicates and revisions; rebuilt from the topic's tail. About 300 bytes each."""
+    """Tickets that classify knows, to tell duplicates and revisions, and settle, to tell which result counts.
+
+    About 300 bytes each, and a whole result for a tenth of them; rebuilt from the tails of the topics.
+    """
     revoke_wait_s: Seconds = 3.0
     stop_wait_s: Seconds = 20.0
     stall_limit_s: Seconds | None = None
@@ -302,7 +305,7 @@ class Settings(BaseSettings):
         about = {subject for webhook in self.webhooks for subject in webhook.about}
         called_for = {"notify": "alerts" in about, "announce": "reviews" in about}
         messengers = tuple(agent for agent in MESSENGERS if called_for[agent])
-        return AGENTS + (() if self.endpoints is None else WATCHERS) + messengers
+        return AGENTS + KEEPERS + (() if self.endpoints is None else WATCHERS) + messengers
 
     def probed_names(self, tier: Tier) -> tuple[str, ...]:
         """Return the names under which a tier's endpoint is probed."""

@@ -8,9 +8,13 @@ from typing import Literal
 
 from schemas import TOPICS, Tier
 
-AgentName = Literal["classify", "score", "escalate", "review", "drift", "traffic", "cause", "notify", "announce"]
+AgentName = Literal[
+    "classify", "score", "escalate", "review", "settle", "drift", "traffic", "cause", "notify", "announce"
+]
 #: The agents that tickets pass through.
 AGENTS: tuple[AgentName, ...] = ("classify", "score", "escalate", "review")
+#: The agents behind the pipeline, which no ticket waits for.
+KEEPERS: tuple[AgentName, ...] = ("settle",)
 #: The agents that watch the models and the tickets; they run where endpoints are probed.
 WATCHERS: tuple[AgentName, ...] = ("drift", "traffic", "cause")
 #: The agents that post to webhooks; they run if there are some.
@@ -22,7 +26,7 @@ class TopicUse:
     """The topics of one agent."""
 
     reads: str
-    """What it consumes as its group; drift and cause read it again to rebuild their memory."""
+    """What it consumes as its group; classify, settle, drift and cause read it again to rebuild their memory."""
     writes: frozenset[str]
     """What it sends, its dead letters included."""
     follows: frozenset[str] = frozenset()
@@ -47,6 +51,7 @@ USES: dict[AgentName, TopicUse] = {
     "score": _use("classifications", "routed", "escalations", "reviews", "alerts", follows=["alerts"]),
     "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts"]),
     "review": _use("reviews", "alerts", follows=["alerts"]),
+    "settle": _use("routed", "routed"),
     "drift": _use("probes", "alerts"),
     "traffic": _use("classifications", "alerts"),
     "cause": _use("alerts", "alerts"),

@@ -20,7 +20,7 @@ def worker(
     log_level: Annotated[str, typer.Option(help="Lowest level to log: debug, info, warning or error")] = "info",
 ) -> None:
     """Run agents; start as many workers as you like, each takes its share of the partitions."""
-    from streams.agents.registry import AGENTS, MESSENGERS, WATCHERS, AgentName
+    from streams.agents.registry import USES, AgentName
     from streams.observability.logs import configure_logging
     from streams.settings import load_settings
     from streams.worker.process import run_worker
@@ -29,8 +29,8 @@ def worker(
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
     names = [name.strip() for name in agents.split(",") if name.strip()]
     for name in names:
-        if name not in AGENTS + WATCHERS + MESSENGERS:
-            raise SettingsError(f"no agent {name!r}: there are {', '.join(AGENTS + WATCHERS + MESSENGERS)}")
+        if name not in USES:
+            raise SettingsError(f"no agent {name!r}: there are {', '.join(USES)}")
     settings = load_settings(config)
     configure_logging(json=log_json, level=log_level, redact=settings.redact)
     run(run_worker(settings, cast("list[AgentName]", names) or settings.default_agents))

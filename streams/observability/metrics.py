@@ -144,6 +144,11 @@ class MetricsObserver(Observer):
         self._review_rate = gauge(
             "review_decisions_per_hour", "Reviews that were decided within the last hour", "agent"
         )
+        self._rewritten = counter(
+            "results_rewritten_total",
+            "Results written again, because one that counts less was written after them",
+            "agent",
+        )
         self._oldest = gauge(
             "review_oldest_seconds", "How long the oldest of the waiting reviews has waited; 0 if none waits", "agent"
         )
@@ -151,6 +156,9 @@ class MetricsObserver(Observer):
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Count what went out."""
         self._of(self._handled, agent).observe(seconds)
+        if agent == "settle":
+            self._of(self._rewritten, agent).inc(len(outputs))
+            return  # the tickets ended before
         for output in outputs:
             if isinstance(output, Classification):
                 self._call(output.call)

@@ -250,6 +250,23 @@ class ReviewStore:
                 self._close_earlier(connection, tickets)
             return added
 
+    def close_superseded(self, turn_of: Callable[[str], tuple[int, int] | None]) -> int:
+        """Close the waiting reviews whose ticket has a result of a later text or run, and return how many.
+
+        ``turn_of`` returns the revision and the run of a ticket's result; None if there is none.
+        """
+        query = sa.select(_C.review_id, _C.ticket_id, _C.revision, _C.run).where(_C.state == _WAITING)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        earlier = [row.review_id for row in rows if (turn := turn_of(row.ticket_id)) and turn > (row.revision, row.run)]
+        closed = 0
+        for start in range(0, len(earlier), _PAGE):
+            these = _C.review_id.in_(earlier[start : start + _PAGE])
+            update = sa.update(_REVIEWS).where(these, _C.state == _WAITING)
+            with self._transaction() as connection:
+                closed += connection.execute(update.values(state=_CLOSED, closed_by=SUPERSEDED)).rowcount
+        return closed
+
     def waiting(self, limit: int, offset: int = 0) -> list[QueueItem]:
         """Return undecided reviews, the most uncertain first, of equals the oldest."""
         queue = sa.select(_REVIEWS).where(_C.state == _WAITING).order_by(*_QUEUE_ORDER)

@@ -23,6 +23,7 @@ from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, MESSENGERS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
+from streams.agents.settle import SettleHandler
 from streams.agents.spared import SparesReviewers
 from streams.agents.waiting import WaitingModel
 from streams.core.guards.review_load import ReviewLoad
@@ -45,6 +46,7 @@ from streams.worker.alerting import AlertSender
 from streams.worker.following import Followed, following_alerts
 from streams.worker.messengers import messenger
 from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, Queue, watch_queue
+from streams.worker.settling import close_superseded, results_before
 from streams.worker.stages import watcher
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
@@ -200,6 +202,8 @@ class Worker:
             stage = watcher(agent, settings, self.observer.probed, self.observer.replayed)
         elif agent in MESSENGERS:
             stage = await messenger(agent, settings, stack, self.observer.webhook_sent, CLOCK.wall_ms)
+        elif agent == "settle":
+            stage = self._settling(stack)
         else:
             stage = Stage(
                 agent=agent,
@@ -234,6 +238,16 @@ class Worker:
         if self._settings.review.is_limited and "reviews" in USES[agent].writes:
             return SparesReviewers(handler, self._reviews)
         return handler
+
+    def _settling(self, stack: AsyncExitStack) -> Stage:
+        """Return settle's stage; alongside it, reviews are closed whose ticket has a later result."""
+        settings = self._settings
+        handler = SettleHandler(settings.worker.remember_ids, results_before(settings.broker.connection))
+        store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
+        stack.callback(store.close)
+        closing = asyncio.create_task(close_superseded(store, handler.turn_of))
+        stack.callback(closing.cancel)
+        return Stage("settle", TOPICS[USES["settle"].reads], handler, once=False, memory=handler)
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
         settings, guards, policy = self._settings, self._guards, self._settings.policy

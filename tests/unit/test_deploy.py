@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from streams.agents.registry import AGENTS, MESSENGERS, WATCHERS
+from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, WATCHERS
 from streams.cli.main import app
 from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.tickets import TRAIN
@@ -49,6 +49,13 @@ OTHER_VALUES = {
     "HEDGEROW_REVIEW__URL": "postgresql://db/reviews",
 }
 
+#: What each service runs; settle goes with review, whose store it needs.
+SERVED = {agent: agent for agent in AGENTS} | {
+    "review": ",".join(("review", *KEEPERS)),
+    "watch": ",".join(WATCHERS),
+    "notify": ",".join(MESSENGERS),
+}
+
 
 def of_kind(kind: str) -> list[dict[str, Any]]:
     return [manifest for manifest in MANIFESTS if manifest["kind"] == kind]
@@ -72,7 +79,7 @@ def assert_cli_takes(arguments: list[str]) -> None:
     asked = CliRunner().invoke(app, [*arguments, "--help"])
     assert asked.exit_code == 0, asked.output
     if "--agents" in arguments:
-        assert set(arguments[arguments.index("--agents") + 1].split(",")) <= {*AGENTS, *WATCHERS, *MESSENGERS}
+        assert set(arguments[arguments.index("--agents") + 1].split(",")) <= {*AGENTS, *KEEPERS, *WATCHERS, *MESSENGERS}
 
 
 # docker-compose.
@@ -113,10 +120,7 @@ def test_compose_commands_are_commands_of_the_cli(name: str) -> None:
 
 def test_compose_has_a_worker_service_for_each_agent() -> None:
     agents = {name: command[2] for name, command in our_services().items() if command[:2] == ["worker", "--agents"]}
-    assert agents == {agent: agent for agent in AGENTS} | {
-        "watch": ",".join(WATCHERS),
-        "notify": ",".join(MESSENGERS),
-    }
+    assert agents == SERVED
     for agent in agents:
         assert "ports" not in SERVICES[agent], "a published port would keep it from having replicas"
         assert "container_name" not in SERVICES[agent]
@@ -286,10 +290,7 @@ def test_kubernetes_has_a_deployment_for_each_agent_and_a_job_for_the_topics() -
         for deployment in of_kind("Deployment")
     }
     assert arguments.pop("prober")[:2] == ["probe", "run"]
-    assert {component: args[2] for component, args in arguments.items()} == {agent: agent for agent in AGENTS} | {
-        "watch": ",".join(WATCHERS),
-        "notify": ",".join(MESSENGERS),
-    }
+    assert {component: args[2] for component, args in arguments.items()} == SERVED
     assert [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in of_kind("Job")] == [
         ["topics", "create"]
     ]

@@ -17,9 +17,10 @@ from streams.agents.classify import ClassifyHandler
 from streams.agents.drift import DriftHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.notify import NotifyHandler
-from streams.agents.registry import AGENTS, MESSENGERS, USES, WATCHERS, AgentName, topics_of
+from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, USES, WATCHERS, AgentName, topics_of
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
+from streams.agents.settle import SettleHandler
 from streams.agents.traffic import TrafficHandler
 
 HANDLERS: dict[AgentName, type] = {
@@ -29,6 +30,7 @@ HANDLERS: dict[AgentName, type] = {
     "review": ReviewHandler,
     "drift": DriftHandler,
     "traffic": TrafficHandler,
+    "settle": SettleHandler,
     "cause": CauseHandler,
     "notify": NotifyHandler,
     "announce": AnnounceHandler,
@@ -43,7 +45,7 @@ def hints(agent: AgentName) -> dict[str, Any]:
 
 
 def test_every_agent_is_in_the_registry() -> None:
-    assert tuple(USES) == AGENTS + WATCHERS + MESSENGERS == get_args(AgentName)
+    assert tuple(USES) == AGENTS + KEEPERS + WATCHERS + MESSENGERS == get_args(AgentName)
     assert HANDLERS.keys() == USES.keys()
 
 
@@ -93,7 +95,8 @@ def test_topology_says_who_writes_and_reads_each_topic() -> None:
 
 
 def test_topology_says_what_each_agent_reads() -> None:
-    assert {agent: reads for agent, reads, *_ in table("Agents")} == {agent: USES[agent].reads for agent in AGENTS}
+    agents = AGENTS + KEEPERS
+    assert {agent: reads for agent, reads, *_ in table("Agents")} == {agent: USES[agent].reads for agent in agents}
 
 
 def test_topics_of_some_agents() -> None:

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from schemas import TOPICS
-from streams.agents.registry import AGENTS, MESSENGERS, USES, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, USES, WATCHERS, AgentName
 from streams.cli.main import app
 from streams.errors import SettingsError
 from streams.kafka.acls import _OPERATIONS, _PATTERNS, _RESOURCES
@@ -23,10 +23,12 @@ RIGHTS = {each.user: each for each in load_rights(FILE)}
 @pytest.mark.parametrize("agent", AGENTS)
 def test_the_user_of_an_agent_may_do_that_and_no_more(agent: str) -> None:
     user = RIGHTS[agent]
+    # The review store's processes run settle too.
+    agents = (agent, *(KEEPERS if agent == "review" else ()))
     decisions = {"verdicts", "routed"} if agent == "review" else set()
-    assert set(user.read) == USES[agent].readable
-    assert set(user.write) == USES[agent].writes | decisions
-    assert user.groups == user.transactions == (agent,)
+    assert set(user.read) == {topic for each in agents for topic in USES[each].readable}
+    assert set(user.write) == {topic for each in agents for topic in USES[each].writes} | decisions
+    assert user.groups == user.transactions == agents
     assert not user.create
 
 
@@ -45,7 +47,7 @@ def test_the_other_roles() -> None:
     operator = RIGHTS["operator"]
     assert operator.read == tuple(TOPICS)
     # A dead letter's message goes back to the topic that an agent read it from.
-    assert set(operator.write) == {topic for agent in AGENTS + WATCHERS for topic in USES[agent].readable} | {
+    assert set(operator.write) == {topic for agent in AGENTS + KEEPERS + WATCHERS for topic in USES[agent].readable} | {
         "dead-letters"
     }
     # hedgerow doctor tries whether the broker has transactions; dead-letters redrive uses them.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.agents.registry import AGENTS, WATCHERS
+from streams.agents.registry import AGENTS, KEEPERS, WATCHERS
 from streams.errors import SettingsError
 from streams.files import read_document
 from streams.settings import Settings, check_settings, load_settings
@@ -43,8 +43,8 @@ def test_each_agent_reads_its_topic_and_those_with_windows_have_a_memory() -> No
 
 
 def test_watchers_run_by_themselves_only_where_endpoints_are_probed() -> None:
-    assert settings().default_agents == AGENTS
-    assert settings(endpoints=[MINI]).default_agents == AGENTS + WATCHERS
+    assert settings().default_agents == AGENTS + KEEPERS
+    assert settings(endpoints=[MINI]).default_agents == AGENTS + KEEPERS + WATCHERS
 
 
 def test_traffic_goes_by_the_name_under_which_the_tier_is_probed() -> None:
