@@ -88,9 +88,7 @@ class Routed(TicketMessage):
     """Whether a reviewer has replaced an earlier result by it."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.label is None and NONE_OF_THESE not in self.reasons:
-            raise ValueError(f"a result without a label has the reason {NONE_OF_THESE}")
+    def _know_the_cost(self) -> Self:
         if "cost_usd" not in self.__pydantic_fields_set__:
             # The result is frozen from here on.
             self.__dict__["cost_usd"] = total_usd(call.cost_usd for call in self.calls)

@@ -44,7 +44,7 @@ REVISION_HEADER = "hedgerow-revision"
 _AT_BITS, _OFFSET_BITS = 42, 21
 #: The most digits of a run's number: every JSON reader keeps such an integer exact.
 _RUN_DIGITS = 15
-Run = Annotated[int, Field(ge=0, lt=10**_RUN_DIGITS)]
+Run = Annotated[int, Field(ge=0, le=10**_RUN_DIGITS - 1)]
 
 _EXPECTED = f"a text of at most {MAX_METADATA} characters, a number, true, false or null is expected"
 
