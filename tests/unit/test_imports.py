@@ -110,3 +110,9 @@ def loaded_by_help() -> set[str]:
 
 
 _loaded: set[str] = set()
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names alone: the second one would not be collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert [name for name in sorted(set(names)) if names.count(name) > 1] == []
