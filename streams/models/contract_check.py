@@ -29,10 +29,13 @@ class Probed:
 async def probe(client: ModelClient, terms: Terms) -> Probed:
     """Ask the endpoint about one harmless ticket and compare the answer with the terms.
 
-    An answer that tells nothing (a refusal of the probe) counts as a breach here. Raises StopWorker for a key or a model
-    that the endpoint does not know.
+    Raises StopWorker for a key or a model that the endpoint does not know.
     """
-    call = await client.ask(HARMLESS_TEXT)
+    return judge_probe(await client.ask(HARMLESS_TEXT), terms)
+
+
+def judge_probe(call: Call, terms: Terms) -> Probed:
+    """Compare the answer to a harmless ticket with the terms; one that tells nothing (a refusal) counts as a breach."""
     breaches = compare(terms, Observation.of(call))
     if not tells(call.signal) and call.signal.status == "unscorable":
         found = f"{call.signal.reason}: {call.signal.detail}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from schemas import Reason, Scored, Tier
+from schemas import Call, Reason, Scored, Tier
 from streams.agents.registry import MESSENGERS, TIERS, USES, AgentName, topics_of
 from streams.core.policy.fitted import refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
@@ -18,7 +18,7 @@ from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
 from streams.memory.memory import Memory
 from streams.models.classifier import ModelClient
-from streams.models.contract_check import HARMLESS_TEXT, probe
+from streams.models.contract_check import HARMLESS_TEXT, judge_probe
 from streams.models.perplexity import PerplexityClient
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
@@ -60,8 +60,8 @@ def start_checks(
     """Return the checks of a worker with these agents, in their order.
 
     ``contracts`` receives what was found of each tier that is asked: none, kept, broken or unchecked. ``follow`` reads the
-    alerts. Transactions are
-    tried under the name of ``user``, by default that of the first agent; ``topics`` are by default those of the agents.
+    alerts. Transactions are tried under the name of ``user``, by default that of the first agent; ``topics`` are by
+    default those of the agents.
     """
     checks = [
         StartCheck("policy", partial(_policy, settings)),
@@ -72,10 +72,11 @@ def start_checks(
         checks.append(StartCheck("delivery", partial(_delivery, settings, user or agents[0]), needs_broker=True))
     if any("alerts" in USES[agent].follows for agent in agents):
         checks.append(StartCheck("alerts", partial(_alerts, follow), needs_broker=True))
+    calls: dict[Tier, Call] = {}
     for agent, tier in TIERS.items():
         if agent in agents:
-            checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, contracts)))
-            checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, contracts)))
+            checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, calls)))
+            checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, calls, contracts)))
     if settings.perplexity is not None and "classify" in agents:
         checks.append(StartCheck("perplexity", partial(_perplexity, settings)))
     if settings.webhooks and set(MESSENGERS) & set(agents):
@@ -135,39 +136,41 @@ async def _alerts(follow: Follow) -> Finding:
     return Finding("alerts", not found, "; ".join(found) or "nothing is paused, and the policy is not stale")
 
 
-async def _model(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:
-    """Ask a tier's endpoint once: a key or a model that it does not take is found before the first ticket."""
+async def _model(settings: Settings, tier: Tier, calls: dict[Tier, Call]) -> Finding:
+    """Ask a tier's endpoint once, for this check and that of its contract, and keep the call.
+
+    A key or a model that it does not take is found before the first ticket.
+    """
     async with ModelClient(tier, settings.tiers.of(tier), settings.label_set, prompt=settings.prompt) as client:
-        call = await client.try_out(HARMLESS_TEXT)
+        call = calls[tier] = await client.try_out(HARMLESS_TEXT)
     name, signal = f"{tier} model", call.signal
     model = call.model_returned or call.model_asked
     if isinstance(signal, Scored):
         text = f"{model} answers with logprobs (k = {signal.k}) in {call.latency_ms:.0f} ms"
         return Finding(name, True, text)
     if signal.reason is Reason.NO_ANSWER:
-        contracts[tier] = "unchecked"
         return Finding(name, False, f"{model} does not answer: {signal.detail}")
     return Finding(
         name, False, f"{model} gives no signal, {signal.reason}: {signal.detail or 'nothing would be accepted'}"
     )
 
 
-async def _contract(settings: Settings, tier: Tier, contracts: dict[Tier, str]) -> Finding:
+async def _contract(settings: Settings, tier: Tier, calls: Mapping[Tier, Call], contracts: dict[Tier, str]) -> Finding:
+    """Compare what the endpoint answered to the check before with its contract."""
     endpoint = settings.tiers.of(tier)
     name = f"{tier} contract"
     contract = None if settings.contracts is None else settings.contracts.contract(tier, endpoint.model)
     if contract is None:
         contracts[tier] = "none"
         return Finding(name, True, f"{endpoint.model} has none")
-    if contracts.get(tier) == "unchecked":
-        return Finding(name, False, f"contract of {endpoint.model} not checked: it does not answer")
-    async with ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt) as client:
-        probed = await probe(client, contract)
-    broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
-    contracts[tier] = "broken" if probed.answered and broken else "kept" if probed.answered else "unchecked"
-    if not probed.answered:
+    call = calls.get(tier)
+    probed = None if call is None else judge_probe(call, contract)
+    if probed is None or not probed.answered:
         # No answer says nothing about the contract; the guard watches it from the first ticket on.
-        return Finding(name, False, f"contract of {endpoint.model} not checked: {broken}")
+        contracts[tier] = "unchecked"
+        return Finding(name, False, f"contract of {endpoint.model} not checked: it does not answer")
+    broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
+    contracts[tier] = "broken" if broken else "kept"
     if broken and settings.contracts_at_start == "stop":
         raise StopWorker(
             f"the contract of the {tier} tier's {endpoint.model} is broken ({broken}); look with hedgerow contract "
