@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -61,8 +62,11 @@ def evaluate(
     from streams.core.calibration.figures import whatif
     from streams.evaluation import RecordFile, read_tickets
     from streams.kafka.ticket_tables import read_ticket_rows
+    from streams.observability.logs import configure_logging
     from streams.settings import load_policy
 
+    # What failed and was tried again is in the records.
+    configure_logging(level="error", libraries=logging.CRITICAL)
     if config is not None and train is not None:
         raise SettingsError("--train is for the sandbox models and --config for other endpoints: name one of them")
     given = load_policy(policy) if policy else None

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from streams.cli.message_lines import line_of, shown
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
-from streams.cli.runtime import run
+from streams.cli.runtime import run, run_logged
 from streams.cli.terminal import width_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_prober(
         raise SettingsError(f"--log-level {log_level}: debug, info, warning or error is expected")
     settings = load_settings(config)
     configure_logging(json=as_json, level=log_level, redact=settings.redact)
-    run(_run(settings, _endpoints(settings, endpoints, config), as_json=as_json))
+    run_logged(_run(settings, _endpoints(settings, endpoints, config), as_json=as_json))
 
 
 async def _run(settings: Settings, endpoints: Sequence[ProbedEndpoint], *, as_json: bool) -> None:

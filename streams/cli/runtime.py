@@ -1,10 +1,14 @@
-"""Runs a coroutine on uvloop if there is one."""
+"""Runs a coroutine on uvloop if there is one; for commands with a log, its end is a line of that log."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+import typer
+
+from streams.errors import StopWorker
 
 Result = TypeVar("Result")
 
@@ -16,3 +20,14 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
     except ImportError:
         return asyncio.run(main)
     return uvloop.run(main)
+
+
+def run_logged(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end. If nothing can succeed any more, log the line that says why and exit with 2."""
+    import structlog
+
+    try:
+        run(main)
+    except StopWorker as error:
+        structlog.get_logger(__name__).error(str(error))
+        raise typer.Exit(2) from None

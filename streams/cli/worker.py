@@ -7,7 +7,7 @@ from typing import Annotated, cast
 import typer
 
 from streams.cli.options import DEFAULT_CONFIG, Config
-from streams.cli.runtime import run
+from streams.cli.runtime import run_logged
 from streams.errors import SettingsError
 
 
@@ -33,4 +33,4 @@ def worker(
             raise SettingsError(f"no agent {name!r}: there are {', '.join(USES)}")
     settings = load_settings(config)
     configure_logging(json=log_json, level=log_level, redact=settings.redact)
-    run(run_worker(settings, cast("list[AgentName]", names) or settings.default_agents))
+    run_logged(run_worker(settings, cast("list[AgentName]", names) or settings.default_agents))

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from streams.settings import WorkerSettings
 
@@ -21,7 +22,9 @@ def stop_bound_s(worker: WorkerSettings) -> float:
 
 
 def _end(line: str) -> None:
-    sys.stderr.write(f"hedgerow: {line}\n")
+    # Not through the log: the thread that has stalled may hold its lock.
+    at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    sys.stderr.write(f"{at} hedgerow: {line}\n")
     sys.stderr.flush()
     os._exit(1)
 

@@ -175,6 +175,23 @@ class TestOneLine:
         nowhere.write_text(yaml.safe_dump(values | {"worker": {"in_flite": 3}}), encoding="utf-8")
         assert "unknown key worker.in_flite" in self.refused(hedgerow("worker", "-c", nowhere))
 
+    @pytest.mark.parametrize("command", [("worker", "--log-json"), ("probe", "run", "--json")])
+    def test_what_keeps_a_long_running_command_from_its_work_is_a_line_of_its_log(
+        self, nowhere: Path, command: tuple[str, ...]
+    ) -> None:
+        values = yaml.safe_load(nowhere.read_text(encoding="utf-8"))
+        mine = {"name": "mine", **values["tiers"]["cheap"]}
+        nowhere.write_text(yaml.safe_dump(values | {"endpoints": [mine]}), encoding="utf-8")
+        # In its own process: a worker that has ended ends its process soon after, come what may.
+        done = subprocess.run(
+            [sys.executable, "-m", "streams.cli", *command, "-c", nowhere], capture_output=True, text=True, check=False
+        )
+        line = json.loads(done.stderr.splitlines()[-1])
+        assert done.returncode == 2
+        assert line["level"] == "error"
+        assert line["event"].startswith("no Kafka broker answers at ")
+        assert line["timestamp"].endswith("Z")
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [

@@ -76,6 +76,15 @@ def test_evaluate_starts_a_sandbox_of_its_own(hedgerow: Hedgerow, tmp_path: Path
     assert len(read_records(tmp_path / "r.jsonl")) == 10
 
 
+def test_evaluate_says_nothing_in_its_libraries_words(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(config.read_text())
+    for tier in values["tiers"].values():
+        tier |= {"base_url": "http://127.0.0.1:1/v1", "attempts": 2}
+    config.write_text(yaml.safe_dump(values))
+    said = hedgerow("evaluate", "-c", config, "--tickets", DEMO, "--record", tmp_path / "r", "--limit", 2, "--json")
+    assert (said.code, said.json["unanswered"], said.err) == (1, 2, "")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
 def test_evaluate_reads_a_table_of_tickets(hedgerow: Hedgerow, config: Path, tmp_path: Path, suffix: str) -> None:
     table, between = tmp_path / f"t.{suffix}", {"csv": ",", "tsv": "\t"}[suffix]

@@ -147,9 +147,11 @@ async def test_what_cannot_be_stopped_in_good_order_is_ended_hard_and_what_can_e
 
     hung, blocked, waited = await asyncio.gather(run("hangs"), run("blocks"), run("waits", sigterm=True))
     assert hung[0] == 1
-    assert re.match(r"hedgerow: not stopped within 3.1 s; ended in ", hung[1])
+    assert re.match(r"[\d-]+T[\d:.]+Z hedgerow: not stopped within 3.1 s; ended in ", hung[1])
     assert blocked[0] == 1
-    assert re.match(r"hedgerow: the event loop has stalled for \d s; ended in .*troubled_worker.py:\d+", blocked[1])
+    assert re.match(
+        r"[\d-]+T[\d:.]+Z hedgerow: the event loop has stalled for \d s; ended in .*troubled_worker.py:\d+", blocked[1]
+    )
     # Within its bound, or it would have been ended hard too.
     assert waited[0] == 0, waited[1]
 

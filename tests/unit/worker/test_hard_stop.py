@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,5 +64,5 @@ def test_ends_the_process_with_status_1_and_one_line() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("hedgerow: the event loop has stalled")
+    assert re.match(r"[\d-]+T[\d:.]+Z hedgerow: the event loop has stalled", done.stderr)
     assert len(done.stderr.splitlines()) == 1
