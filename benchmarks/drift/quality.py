@@ -1,4 +1,4 @@
-"""False alarms on quiet endpoints and changes caught, for every detector, on simulated endpoints."""
+"""False alarms on quiet endpoints, changes caught, and second changes, for every detector, on simulated endpoints."""
 
 from __future__ import annotations
 
@@ -38,18 +38,41 @@ CHANGED: Final = {
     "exactly two values, change 0.05": Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04, change_rms=0.05),
 }
 
+TWELVE: Final = (
+    Endpoint(rho=0.0),
+    Endpoint(rho=0.5),
+    Endpoint(rho=0.8),
+    Endpoint(rho=0.5, common=0.03),
+    Endpoint(rho=0.8, common=0.03),
+    Endpoint(rho=0.8, missing=0.05, errors=0.05),
+    Endpoint(rho=0.2, mode_rms=0.05, mode_share=0.3),
+    Endpoint(rho=0.2, sigma=0.001, mode_rms=0.05, mode_share=0.04),
+    Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04),
+    Endpoint(sigma=0.01, quantum=0.01),
+    Endpoint(sigma=0.05),
+    Endpoint(k=5),
+)
+"""Endpoints whose model changes twice. A change is named if an alarm comes within ``SOON`` rows."""
+
+SOON: Final = 24
+APART: Final = 40
+"""Rows from the first change to the second."""
+
+TWICE_RMS: Final = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is simulated: rows of each quiet series, series of each kind."""
+    """How much is simulated: rows of each quiet series, series of each kind, series of each of the twelve."""
 
     rows: int
     quiet: int
     changed: int
+    twice: int
 
 
-SMALL: Final = Effort(rows=600, quiet=2, changed=3)
-FULL: Final = Effort(rows=1000, quiet=10, changed=20)
+SMALL: Final = Effort(rows=600, quiet=2, changed=3, twice=1)
+FULL: Final = Effort(rows=1000, quiet=10, changed=20, twice=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +90,14 @@ class Power:
     caught: int
     changes: int
     median_delay: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Series of which every change was named, of so many."""
+
+    named: int
+    series: int
 
 
 def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
@@ -97,6 +128,19 @@ def power(endpoint: Endpoint, effort: Effort) -> dict[str, Power]:
 def _power(found: list[list[int]]) -> Power:
     delays = [late[0] for each in found if (late := [index - CHANGE_AT for index in each if index >= CHANGE_AT])]
     return Power(len(delays), len(found), statistics.median(delays) if delays else None)
+
+
+def twice(effort: Effort) -> dict[str, Named]:
+    """Count the series of which both changes were named, each once, without another alarm before."""
+    first, second, series = CHANGE_AT, CHANGE_AT + APART, 0
+    named = dict.fromkeys(DETECTORS, 0)
+    for endpoint in TWELVE:
+        changing = replace(endpoint, change_at=first, change_rms=TWICE_RMS, second_at=second, second_rms=TWICE_RMS)
+        for seed in range(3000, 3000 + effort.twice):
+            series += 1
+            for detector, found in alarms(changing, second + SOON, seed).items():
+                named[detector] += len(found) == 2 and found[0] in range(first, first + SOON) and found[1] >= second
+    return {detector: Named(count, series) for detector, count in named.items()}
 
 
 def measure(effort: Effort) -> tuple[dict[str, dict[str, Quietness]], dict[str, dict[str, Power]]]:

@@ -22,7 +22,8 @@ class Endpoint:
     ``sigma`` is the deviation of each logit's own AR(1) noise with correlation ``rho``, ``common`` that of one direction
     shared by all logits. ``mode_share`` of the rows come from a second serving mode, ``mode_rms`` away; a mode outlasts a
     row with probability ``mode_stay``. From ``change_at`` on the model differs by ``change_rms`` over its top k,
-    reached in ``ramp`` rows; from ``k_at`` on rows list ``k_after`` tokens. Logprobs are rounded to ``quantum`` if given.
+    reached in ``ramp`` rows; after ``swap_every`` rows it is the old one again, and so on. From ``second_at`` on it differs by
+    ``second_rms`` more. From ``k_at`` on rows list ``k_after`` tokens. Logprobs are rounded to ``quantum`` if given.
     """
 
     vocabulary: int = 40
@@ -36,6 +37,9 @@ class Endpoint:
     change_at: int | None = None
     change_rms: float = 0.05
     ramp: int = 1
+    swap_every: int | None = None
+    second_at: int | None = None
+    second_rms: float = 0.1
     k_at: int | None = None
     k_after: int = 5
     quantum: float = 0.0
@@ -75,7 +79,11 @@ def _logprobs(endpoint: Endpoint, n: int, rng: np.random.Generator) -> Matrix:
     logits += _second_mode(endpoint, n, rng)[:, None] * _direction(size, size, rng) * endpoint.mode_rms
     change = _direction(size, endpoint.k, rng) * endpoint.change_rms
     if endpoint.change_at is not None:
-        logits += np.clip((np.arange(n) - endpoint.change_at + 1) / endpoint.ramp, 0.0, 1.0)[:, None] * change
+        since = np.arange(n) - endpoint.change_at
+        swapped = since // (endpoint.swap_every or n) % 2 == 0
+        logits += (np.clip((since + 1) / endpoint.ramp, 0.0, 1.0) * swapped)[:, None] * change
+    if endpoint.second_at is not None:
+        logits[endpoint.second_at :] += _direction(size, endpoint.k, rng) * endpoint.second_rms
     logprobs: Matrix = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     if endpoint.quantum:
         logprobs = np.minimum(np.round(logprobs / endpoint.quantum) * endpoint.quantum, 0.0)

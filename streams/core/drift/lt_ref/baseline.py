@@ -58,16 +58,19 @@ class Baseline:
         return (features - self.mean) @ self.whitening
 
 
-def fit_baseline(rows: Sequence[ProbeRow], k: int) -> tuple[Baseline, Matrix]:
-    """Fit rows cut to ``k``; with it the matrix (rows, d) that thresholds are to be drawn from."""
+def fit_baseline(rows: Sequence[ProbeRow], k: int, noise: Sequence[ProbeRow] = ()) -> tuple[Baseline, Matrix]:
+    """Fit rows cut to ``k``; with it the matrix (rows, d) that thresholds are to be drawn from.
+
+    Covariance and serial correlation are those of ``noise`` if there are such rows: too few rows do not show them.
+    """
     listed = Counter(token for row in rows for token in islice(row.tokens, k))
     tokens = tuple(token for token, count in listed.items() if 2 * count >= len(rows))
     features = _features(rows, tokens, k)
-    mean = features.mean(axis=0)
-    centred = features - mean
-    root = whitening(centred.T @ centred / len(rows))
+    spread = _features(noise, tokens, k) if noise else features
+    centred = spread - spread.mean(axis=0)
+    root = whitening(centred.T @ centred / len(spread))
     known = frozenset(map(_digits, features))
-    return Baseline(k, tokens, mean, root, known, serial_correlation(centred @ root)), features
+    return Baseline(k, tokens, features.mean(axis=0), root, known, serial_correlation(centred @ root)), features
 
 
 def _features(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:

@@ -47,9 +47,14 @@ def test_a_detector_learns_before_it_judges(detector: str) -> None:
 
 
 def test_a_detector_that_learns_again_after_a_change_has_a_second_run() -> None:
-    [one] = histories(map(read_row, JUMP), "lt-ref")
+    [one] = histories(map(read_row, JUMP), "river-page-hinkley")
     (_, first_end), (second, _) = one.learning
     assert first_end < one.alarms[0].row < second
+
+
+def test_the_reference_detector_goes_on_judging_after_a_change() -> None:
+    [one] = histories(map(read_row, JUMP), "lt-ref")
+    assert len(one.alarms) == len(one.learning) == 1
 
 
 def test_one_endpoint_alone_and_one_that_is_not_there() -> None:

@@ -11,7 +11,9 @@ from dataclasses import replace
 import pytest
 
 from streams.core.drift.judgement import Alarm, Judgement, Kind, NotEnough, Quiet
-from streams.core.drift.lt_ref.lt_ref_detector import FIRST_FIT, MEMORY, REFITS, LtRefDetector
+from streams.core.drift.lt_ref.fixed_reference import FIRST_FIT, MEMORY, REFITS, FixedReference
+from streams.core.drift.lt_ref.lt_ref_detector import LtRefDetector
+from streams.core.drift.lt_ref.provisional_reference import ProvisionalReference
 from streams.core.drift.row import ProbeRow, Reason
 from streams.sandbox.simulated_probes import Endpoint, usable_rows
 
@@ -103,7 +105,35 @@ def test_after_a_change_a_new_reference_is_collected_and_the_next_change_found()
     assert len(at) == 2
     assert 150 <= at[0] < 160
     assert 300 <= at[1] < 310
-    assert isinstance(found[at[0] + 30], NotEnough)
+    assert not any(isinstance(judgement, NotEnough) for judgement in found[FIRST_FIT:])
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint(rho=0.0), Endpoint(rho=0.8), TWO_MODES, Endpoint(k=5)])
+def test_a_second_change_forty_rows_after_the_first_is_caught_at_once(endpoint: Endpoint) -> None:
+    twice = replace(endpoint, change_at=150, change_rms=0.1, second_at=190, second_rms=0.1)
+    for seed in range(2):
+        at = [index for index, _ in alarms(twice, 230, seed)]
+        assert len(at) == 2
+        assert 150 <= at[0] < 160
+        assert 190 <= at[1] < 200
+
+
+def test_a_few_rows_after_an_alarm_the_next_change_is_seen() -> None:
+    twice = Endpoint(rho=0.0, change_at=150, change_rms=0.5, second_at=158, second_rms=0.5)
+    assert [index for index, _ in alarms(twice, 200, seed=1)] == [152, 160]
+
+
+@pytest.mark.parametrize("ramp", [10, 30])
+def test_what_settles_slowly_after_a_change_is_alarmed_once(ramp: int) -> None:
+    for seed in range(3):
+        assert len(alarms(Endpoint(change_at=150, change_rms=0.3, ramp=ramp), 400, seed)) == 1
+
+
+def test_a_noisier_model_after_a_change_is_alarmed_once() -> None:
+    rows = usable_rows(Endpoint(sigma=0.005), 150, seed=1)
+    rows += usable_rows(Endpoint(sigma=0.05, change_at=0, change_rms=0.6), 98, seed=1)
+    found = judgements(LtRefDetector(), rows)
+    assert [150 <= index < 160 for index, one in enumerate(found) if isinstance(one, Alarm)] == [True]
 
 
 def test_slow_movement_is_named_drift_and_sudden_movement_change() -> None:
@@ -160,15 +190,21 @@ def test_a_change_is_found_at_the_smaller_k() -> None:
 
 def test_memory_is_bounded() -> None:
     detector = LtRefDetector()
-    for index, row in enumerate(usable_rows(Endpoint(rho=0.0), 1200, seed=1)):
+    for index, row in enumerate(usable_rows(Endpoint(rho=0.0, change_at=600, change_rms=0.3), 1200, seed=1)):
         detector.update(row)
         if index > 400:
-            assert len(detector._reference) <= REFITS[-1]
-            assert len(detector._recent) <= MEMORY
+            reference = detector._reference
+            assert reference is not None
+            assert len(reference.rows) <= REFITS[-1]
+            if isinstance(reference, ProvisionalReference):
+                assert len(reference.noise) <= REFITS[-1]
+            else:
+                assert len(reference.recent) <= MEMORY
 
 
 def test_rows_of_a_thousand_tokens_cost_no_more_than_their_first_twenty() -> None:
     detector = LtRefDetector()
     for row in usable_rows(Endpoint(vocabulary=1000, k=1000), 110, seed=1):
         detector.update(row)
-    assert detector._average.shape == (21,)
+    assert isinstance(detector._reference, FixedReference)
+    assert detector._reference._average.shape == (21,)

@@ -1,0 +1,73 @@
+"""What a reference says about a row, and how far the means of its rows may be apart by chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streams.core.drift.judgement import Alarm, Kind, Moved, Quiet, Span
+from streams.core.drift.lt_ref.bootstrap import JOINTS
+from streams.core.drift.row import ProbeRow
+from streams.core.drift.window import Matrix, same_k
+from streams.core.statistics import chi_square_quantile
+
+REACHED_BY: Final = 0.9
+"""The reference's k is one that nine in ten of its rows reach; a few short rows must not cut all the others."""
+
+DEEPEST: Final = 20
+"""Tokens of a row that count, as many as APIs list: the covariance of more cannot be told from so few rows."""
+
+
+class Compared(NamedTuple):
+    """A statistic and the threshold that it would have to pass."""
+
+    statistic: float
+    threshold: float
+
+    @property
+    def score(self) -> float:
+        """The statistic over its threshold: anything above 1 alarms."""
+        return self.statistic / self.threshold
+
+    def quiet(self) -> Quiet:
+        """The judgement that this row is no alarm."""
+        return Quiet(self.statistic, self.score, self.threshold)
+
+    def alarm(self, kind: Kind, before: Span, after: Span, moved: tuple[Moved, ...]) -> Alarm:
+        """The judgement that it is one."""
+        return Alarm(kind, self.statistic, self.score, self.threshold, before, after, moved)
+
+
+def common_depth(rows: Sequence[ProbeRow], k: int | None) -> int:
+    """The largest k, up to ``DEEPEST``, that nearly all of these rows and a settled ``k`` reach."""
+    reached = sorted((row.k for row in rows), reverse=True)[max(1, int(REACHED_BY * len(rows))) - 1]
+    return min(reached, reached if k is None else k, DEEPEST)
+
+
+def reaching(rows: Iterable[ProbeRow], k: int) -> list[ProbeRow]:
+    """The rows that are not too short for ``k``."""
+    return [row for row in rows if row.k >= k or same_k(row.k, k)]
+
+
+def step_variance(before: int, after: int, rho: float) -> float:
+    """Variance of the difference between the means of ``before`` rows and the ``after`` rows that follow them.
+
+    Each row has unit variance and AR(1) correlation ``rho``.
+    """
+    weights = np.concatenate((np.full(before, -1.0 / before), np.full(after, 1.0 / after)))
+    places = np.arange(before + after)
+    return float(weights @ rho ** np.abs(places[:, None] - places) @ weights)
+
+
+def is_match(deviations: Matrix, reference: int, rho: float, false_alarm_rate: float) -> bool:
+    """Whether the mean of whitened rows (rows, d) is no further from a reference's than chance takes it.
+
+    ``reference`` is the number of the reference's rows.
+    """
+    rows, d = deviations.shape
+    variance = step_variance(reference, rows, rho)
+    farthest = JOINTS * math.sqrt(variance * chi_square_quantile(false_alarm_rate, d))
+    return float(np.linalg.norm(deviations.mean(axis=0))) <= farthest
