@@ -1,12 +1,12 @@
-"""The few asyncio helpers that several rooms share: a lock, word of a change, and whose cancellation it is."""
+"""The few asyncio helpers that several rooms share: a lock, word of a change, background work, whose cancellation it is."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Any, Self
 
 #: A caller that waits for the others to be gone lets new ones pass after this long: one of them may wait for an
 #: unavailable broker.
@@ -81,6 +81,18 @@ class Changes:
             async with asyncio.timeout(timeout_s):
                 while not condition():
                     await self.next()
+
+
+@asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do the work while the block runs, and cancel it at the end; raises the error that ended it earlier."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def is_cancelled() -> bool:

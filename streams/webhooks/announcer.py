@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from schemas import Review
+from streams.aio import in_background
 from streams.webhooks.notice import MOST_TICKETS, Notice, of_reviews
 
 #: Reviews come in bursts: the first of one waits this long for the others, or ``every_s`` if that is shorter.
@@ -58,13 +59,10 @@ class Announcer:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Announce in the background; what is left at the end is tried once."""
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with in_background(self._run()):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             if self._count:
                 await self._announce(attempts=1)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from schemas import Alert
-from streams.aio import Changes
+from streams.aio import Changes, in_background
 from streams.errors import GiveUp, HedgerowError
 
 log = structlog.get_logger(__name__)
@@ -60,14 +60,13 @@ class AlertSender:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send in the background; at the end, what waits has a few seconds to be sent."""
-        task = asyncio.create_task(self._run())
         try:
-            yield
+            async with in_background(self._run()):
+                try:
+                    yield
+                finally:
+                    await self._changes.until(lambda: not self._waiting, _STOP_WAIT_S)
         finally:
-            await self._changes.until(lambda: not self._waiting, _STOP_WAIT_S)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             if self._waiting:
                 log.error("alerts were not sent", count=len(self._waiting), first=self._waiting[0].summary)
 

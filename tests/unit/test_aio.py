@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from streams import aio as module
-from streams.aio import SharedOrAlone
+from streams.aio import SharedOrAlone, in_background
 from tests.support.records import loop_turns
 
 
@@ -74,3 +74,28 @@ async def test_whoever_is_cancelled_leaves_nothing_locked(alone: bool) -> None:
         last.release.set()
         async with asyncio.timeout(10):
             await last.task
+
+
+async def test_what_runs_in_the_background_ends_with_the_block() -> None:
+    seen = []
+
+    async def work() -> None:
+        try:
+            seen.append("begun")
+            await asyncio.Event().wait()
+        finally:
+            seen.append("ended")
+
+    async with in_background(work()):
+        await loop_turns()
+        assert seen == ["begun"]
+    assert seen == ["begun", "ended"]
+
+
+async def test_an_error_that_ended_it_is_raised_at_the_end_of_the_block() -> None:
+    async def work() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        async with in_background(work()):
+            await loop_turns()
