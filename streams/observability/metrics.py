@@ -118,7 +118,7 @@ class MetricsObserver(Observer):
             "limit",
         )
         self._paused = gauge("paused", "1 while an operator has paused the agent", "agent")
-        self._held = gauge("held", "Messages that wait for an endpoint to answer again", "agent")
+        self._held = gauge("held", "Messages that wait for an endpoint or for the end of a limit", "agent")
         self._excused = counter(
             "exception_accepts_total", "Answers accepted without a signal, by written exception", "exception"
         )

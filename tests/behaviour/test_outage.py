@@ -88,4 +88,6 @@ async def test_in_review_mode_tickets_go_to_a_reviewer_while_the_cheap_endpoint_
         await run.until(lambda: len(run.results) == 10)
         ends = [results[0] for results in run.results.values()]
         assert all(isinstance(end, Review) and end.reasons == ("outage",) for end in ends)
+        cheap = [alert.kind for alert in await alerts(run) if alert.source.startswith("cheap:")]
+        assert cheap == ["endpoint_down"]
     await models.set_faults([])
