@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry
 
 from schemas import DeadLetter, Message, Review, Routed
 from streams.agents.registry import AGENTS, AgentName
+from streams.cli.rerun import send_through_again
+from streams.cli.rerun_sources import Source, Wanted
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, read_lines
 from streams.errors import StopWorker
@@ -35,6 +37,7 @@ from streams.kafka.topics import create_topics, topic_states
 from streams.prober.metrics import ProbeMetrics
 from streams.prober.prober import Prober
 from streams.reviews.decision import outcome_of
+from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.brokers.kafka_config import KafkaSecurity
 from streams.sandbox.model_server.process import ModelServer
@@ -43,7 +46,7 @@ from streams.settings import Settings
 from streams.worker.worker import Worker
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.certificates import BrokerCertificate
-from tests.support.messages import dead_letter, probe
+from tests.support.messages import dead_letter, probe, review
 
 pytestmark = pytest.mark.kafka
 
@@ -183,6 +186,21 @@ async def test_the_operators_user_redrives_and_discards_dead_letters(secured: Se
             await desk.discard(last, "ann", 1)
     book = await read_letters(secured.connection("operator"), prefix="well.")
     assert [book.get(letter.origin).state for letter in letters] == ["redriven", "redriven", "discarded"]  # type: ignore[union-attr]
+
+
+async def test_the_operators_user_sends_tickets_through_again(
+    secured: Secured, model_server: ModelServer, tmp_path: Path
+) -> None:
+    settings = settings_of(secured, "operator", model_server, tmp_path)
+    ReviewStore(settings.review.url).add(review("again"))
+    await publish(
+        [dead_letter(topic="well.tickets", original=b"[", original_size=1)],
+        secured.connection("classify"),
+        prefix="well.",
+    )
+    for source, sent in ((Source.REVIEWS, 1), (Source.DEAD_LETTERS, 0)):
+        done = await send_through_again(source, Wanted(), settings, "ann", 1_800_000_000_000, dry_run=False)
+        assert done[0] == sent
 
 
 async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:
