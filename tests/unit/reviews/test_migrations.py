@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from schemas import Review, WireFormat
+from schemas import Review
 from streams.errors import SettingsError
 from streams.reviews import migrations
 from streams.reviews.migrate import HEAD
@@ -21,20 +20,7 @@ from streams.reviews.migrations import versions
 from streams.reviews.store import ReviewStore
 from tests.support.messages import review
 from tests.support.postgres import postgres, programs
-
-STATES = ("waiting", "decided", "sent")
-V1 = (
-    "CREATE TABLE hedgerow_schema (version INTEGER NOT NULL PRIMARY KEY)",
-    "INSERT INTO hedgerow_schema VALUES (1)",
-    """CREATE TABLE hedgerow_reviews (review_id {blob} NOT NULL PRIMARY KEY, ticket_id {blob} NOT NULL,
-        state VARCHAR(8) NOT NULL, uncertainty DOUBLE PRECISION NOT NULL, added_ms BIGINT NOT NULL, review {blob} NOT NULL,
-        label {blob}, decided_by {blob}, note {blob}, decided_ms BIGINT)""",
-    "CREATE INDEX ix_hedgerow_reviews_ticket_id ON hedgerow_reviews (ticket_id)",
-    "CREATE INDEX hedgerow_reviews_queue ON hedgerow_reviews (state, uncertainty DESC, added_ms, review_id)",
-)
-INSERT = """INSERT INTO hedgerow_reviews VALUES
-    (:review_id, :ticket_id, :state, :uncertainty, 5, :review, :label, :decided_by, :note, :decided_ms)"""
-
+from tests.support.store_v1 import INSERT, as_version_1, v1_row
 
 TABLES = ("hedgerow_reviews", "hedgerow_schema", "hedgerow_migrations")
 
@@ -56,28 +42,6 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
         for table in TABLES:
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     engine.dispose()
-
-
-def v1_row(state: str) -> dict[str, Any]:
-    """A row as a release without migrations wrote it."""
-    one = review(f"t-{state}")
-    decided = {"label": b"account", "decided_by": b"ann", "note": b"", "decided_ms": 9}
-    return {
-        "review_id": one.review_id.encode(),
-        "ticket_id": one.ticket_id.encode(),
-        "state": state,
-        "uncertainty": one.uncertainty,
-        "review": WireFormat(1).encode(one),
-        **(dict.fromkeys(decided) if state == "waiting" else decided),
-    }
-
-
-def as_version_1(engine: sa.Engine) -> None:
-    blob = "BLOB" if engine.name == "sqlite" else "BYTEA"
-    with engine.begin() as connection:
-        for statement in V1:
-            connection.execute(sa.text(statement.format(blob=blob)))
-        connection.execute(sa.text(INSERT), [v1_row(state) for state in STATES])
 
 
 def url_of(engine: sa.Engine) -> str:
