@@ -29,7 +29,7 @@ from streams.core.guards import GuardLimits
 from streams.core.guards.availability import OutageRule
 from streams.core.guards.contract import Contracts
 from streams.core.policy.policy import Policy
-from streams.core.signal.instructions import Prompt
+from streams.core.signal.instructions import ExampleRule, Prompt
 from streams.core.signal.labels import LabelSet
 from streams.core.signal.redaction import Redaction
 from streams.delivery.handling import LONGEST_PAUSE_S
@@ -38,6 +38,7 @@ from streams.errors import SettingsError
 from streams.files import one_line, read_yaml, suggestion, unknown_key
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
+from streams.memory.minilm import MODEL
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PromptEndpoint
 from streams.models.probed_endpoint import ProbedEndpoints, load_endpoints
@@ -163,6 +164,20 @@ class ReviewSettings(_Section):
         return self.max_waiting is not None or self.max_per_hour is not None
 
 
+class MemorySettings(_Section):
+    """Labelled tickets, from which models are shown examples (extra ``memory``)."""
+
+    file: Annotated[str, Field(min_length=1)]
+    """JSON lines {text, label?, ticket_id?}, read at a worker's start."""
+    examples: Annotated[int, Field(ge=0, le=32)] = 8
+    """How many of them a prompt holds at most."""
+
+    @property
+    def rule(self) -> ExampleRule | None:
+        """What the prompt says of its examples; None if it holds none."""
+        return ExampleRule(self.examples, MODEL) if self.examples else None
+
+
 class MetricsSettings(_Section):
     """Where /metrics is served; no port, no server."""
 
@@ -242,6 +257,8 @@ class Settings(BaseSettings):
     """Who measures how surprising a text is; without it nothing does. ``policy.perplexity`` says what is too much."""
     messages: MessagesSettings = MessagesSettings()
     routed: RoutedSettings = RoutedSettings()
+    memory: MemorySettings | None = None
+    """The labelled tickets that the prompt of both tiers shows examples of; without it no examples are shown."""
     review: ReviewSettings = ReviewSettings()
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
@@ -297,7 +314,8 @@ class Settings(BaseSettings):
         """What both tiers are asked about a ticket."""
         labels = self.label_set
         descriptions = tuple(self.labels.values()) if isinstance(self.labels, dict) else ()
-        return Prompt(labels.labels, labels.answers, self.redact, descriptions, self.instructions.strip())
+        examples = None if self.memory is None else self.memory.rule
+        return Prompt(labels.labels, labels.answers, self.redact, descriptions, self.instructions.strip(), examples)
 
     @property
     def default_agents(self) -> tuple[AgentName, ...]:
@@ -340,6 +358,8 @@ def load_settings(path: Path) -> Settings:
     if isinstance(endpoints := values.get("endpoints"), str):
         values["endpoints"] = load_endpoints(path.parent / endpoints).model_dump()
     _place_certificates(values.get("broker"), path.parent)
+    if isinstance(memory := values.get("memory"), dict) and isinstance(memory.get("file"), str):
+        memory["file"] = str(path.parent.resolve() / memory["file"])
     return check_settings(values, str(path))
 
 

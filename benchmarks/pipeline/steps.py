@@ -80,11 +80,11 @@ class Steps:
         await asyncio.to_thread(self._store.add, message)
         return ()
 
-    async def _ask_cheap(self, text: str) -> Asked:
-        return Asked(await self._ask("cheap", text))
+    async def _ask_cheap(self, ticket: Ticket) -> Asked:
+        return Asked(await self._ask("cheap", ticket.text))
 
-    async def _ask_big(self, text: str) -> Asked:
-        return Asked(await self._ask("big", text))
+    async def _ask_big(self, ticket: Ticket) -> Asked:
+        return Asked(await self._ask("big", ticket.text))
 
     async def _ask(self, tier: Tier, text: str) -> Call:
         endpoint = self._settings.tiers.of(tier)

@@ -34,7 +34,7 @@ class ClassifyHandler:
         """Handle one ticket."""
         if skips_cheap(self._policy, message.ticket.text):
             return self._straight(message)
-        asked = await self._ask(message.ticket.text)
+        asked = await self._ask(message.ticket)
         if self._outage == "review" and is_unanswered(asked.call):
             calls, reasons = (asked.call,), (DecisionReason.OUTAGE,)
             return (

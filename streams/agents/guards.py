@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from schemas import MAX_NAME, Alert, Call, Reason, Tier, stable_id
+from schemas import MAX_NAME, Alert, Call, Reason, Ticket, Tier, stable_id
 from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, Model
 from streams.core.guards import (
@@ -103,7 +103,7 @@ class GuardedModel:
         self._clock = clock
         self._capped = capped
 
-    async def ask(self, text: str) -> Asked:
+    async def ask(self, ticket: Ticket) -> Asked:
         """Return the call, or one that was never made and says why, with the alerts.
 
         Raises Hold if tickets wait at a limit; the same task is to ask again after it.
@@ -122,7 +122,7 @@ class GuardedModel:
         permit = self._endpoint.permit(clock.now())
         if permit is Permit.REFUSED:
             return Asked(self._model.unasked(Reason.BREAKER_OPEN, _HELD_BACK))
-        call = await self._model.ask(text)
+        call = await self._model.ask(ticket)
         if spend is not None:
             spend[0].spend(call.cost_usd, clock.now())
         return Asked(call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today())))

@@ -1,4 +1,4 @@
-"""A tier's model as the handlers see it: a text in, a call and alerts out."""
+"""A tier's model as the handlers see it: a ticket in, a call and alerts out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas import Alert, Call, Reason, Tier
+from schemas import Alert, Call, Reason, Ticket, Tier
 
 
 class Model(Protocol):
-    """One tier's model without guards; ``ModelClient`` is one."""
+    """One tier's model without guards; ``TierModel`` is one."""
 
     @property
     def tier(self) -> Tier:
@@ -20,8 +20,8 @@ class Model(Protocol):
     def model_asked(self) -> str:
         """The model's name as it is asked for."""
 
-    async def ask(self, text: str) -> Call:
-        """Ask about one ticket's text and return the call, whether or not an answer came back."""
+    async def ask(self, ticket: Ticket) -> Call:
+        """Ask about one ticket and return the call, whether or not an answer came back."""
 
     async def try_out(self) -> Call:
         """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
@@ -64,4 +64,4 @@ class Asked:
 
 
 #: What a handler asks a model with: ``GuardedModel.ask``.
-Ask = Callable[[str], Awaitable[Asked]]
+Ask = Callable[[Ticket], Awaitable[Asked]]

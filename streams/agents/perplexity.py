@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from schemas import Call, TextPerplexity
+from schemas import Call, TextPerplexity, Ticket
 from streams.agents.model import Model, ModelAround
 
 #: Asks how surprising one text is, and returns what came of it.
@@ -19,7 +19,7 @@ class WithPerplexity(ModelAround):
         super().__init__(model)
         self._measure = measure
 
-    async def ask(self, text: str) -> Call:
+    async def ask(self, ticket: Ticket) -> Call:
         """Ask both, and return the call with the perplexity."""
-        call, perplexity = await asyncio.gather(self._model.ask(text), self._measure(text))
+        call, perplexity = await asyncio.gather(self._model.ask(ticket), self._measure(ticket.text))
         return call.model_copy(update={"perplexity": perplexity})

@@ -41,6 +41,9 @@ def demo(
         typer.Option(help="Fault once half of the tickets have their outcome, as NAME=RATE; may be repeated"),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="JSON file to write the figures to")] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Show the models examples from the training tickets")
+    ] = True,
     models: Models = "trained",
     seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
     as_json: AsJson = False,
@@ -70,6 +73,7 @@ def demo(
         faults=tuple(fault or ()),
         then_faults=tuple(then_fault or ()),
         models=models,
+        memory=memory,
         seed=seed,
     )
     console = Console(stderr=as_json)

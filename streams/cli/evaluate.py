@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,11 +21,10 @@ from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from streams.core.policy.policy import Policy
-    from streams.core.signal.redaction import Redaction
     from streams.evaluation import RecordFile, Tickets
     from streams.memory.memory import Memory
     from streams.sandbox.model_kinds import ModelKind
-    from streams.settings import Settings
+    from streams.settings import MemorySettings, Settings
 
 
 def evaluate(
@@ -62,8 +61,9 @@ def evaluate(
     from streams.core.calibration.figures import whatif
     from streams.evaluation import RecordFile, read_tickets
     from streams.kafka.ticket_tables import read_ticket_rows
+    from streams.memory.open_memory import require_memory
     from streams.observability.logs import configure_logging
-    from streams.settings import load_policy
+    from streams.settings import MemorySettings, load_policy
 
     # What failed and was tried again is in the records.
     configure_logging(level="error", libraries=logging.CRITICAL)
@@ -73,7 +73,9 @@ def evaluate(
     rows = read_tickets(row for _, row in read_ticket_rows(tickets, limit))
     if not rows.tickets:
         raise SettingsError(f"tickets file {tickets}: no tickets, {rows.invalid} invalid rows")
-    remembered = None if memory is None else _Remembered(memory, examples)
+    if memory is not None:
+        require_memory()
+    remembered = None if memory is None else MemorySettings(file=str(memory), examples=examples)
     with RecordFile(record) as file:
         before = len(file.records)
         used, unanswered = run(_evaluate(rows, file, config, train, given, models, seed, remembered))
@@ -104,20 +106,18 @@ async def _evaluate(
     policy: Policy | None,
     models: ModelKind,
     seed: int,
-    remembered: _Remembered | None,
+    remembered: MemorySettings | None,
 ) -> tuple[Policy, int]:
     """Ask, and return the policy for the figures with how many tickets got no answer."""
     from streams.evaluation import evaluate as ask_both
     from streams.models.classifier import ModelClient
 
     async with _settings(config, train, models, seed) as settings:
-        memory = None
+        settings = settings.model_copy(update={"memory": remembered or settings.memory})
+        used = _figures_policy(settings, policy)
         prompt, labels = settings.prompt, settings.label_set
         with _progress() as bar:
-            if remembered is not None:
-                memory = await remembered.memory(labels.labels, settings.redact, bar)
-                prompt = memory.prompt(prompt)
-            used = _figures_policy(settings, memory, policy)
+            memory = None if settings.memory is None else await _memory(settings, settings.memory, bar)
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
@@ -128,27 +128,17 @@ async def _evaluate(
     return used, unanswered
 
 
-class _Remembered:
-    """The memory that the command line asks for; made at once, so that a missing extra is said before anything starts."""
+async def _memory(settings: Settings, wanted: MemorySettings, bar: Progress) -> Memory:
+    from streams.memory.open_memory import open_memory
 
-    def __init__(self, path: Path, examples: int) -> None:
-        from streams.memory.embedding_cache import CachedEmbedder
-        from streams.memory.minilm import MiniLM
-        from streams.sandbox.cache import cache_root
+    def begin(texts: int) -> Callable[[int], None]:
+        task = bar.add_task("embedding the memory", total=texts)
+        return lambda count: bar.advance(task, count)
 
-        self._path, self._examples = path, examples
-        self._embedder = CachedEmbedder(MiniLM(threads=0), cache_root())
-
-    async def memory(self, labels: Sequence[str], redactions: Sequence[Redaction], bar: Progress) -> Memory:
-        """Read the file and embed its texts; raises SettingsError for a file that holds anything else."""
-        from streams.memory.labelled_file import read_examples
-        from streams.memory.memory import Memory
-
-        read = read_examples(self._path, labels, redactions)
-        task = bar.add_task("embedding the memory", total=len(read))
-        return await Memory.of(
-            read, self._embedder, self._examples, redactions, progress=lambda count: bar.advance(task, count)
-        )
+    labels = settings.label_set.labels
+    return await open_memory(
+        Path(wanted.file), labels, settings.redact, wanted.examples, tickets_kept=True, threads=0, begin=begin
+    )
 
 
 def _progress() -> Progress:
@@ -160,16 +150,16 @@ def _progress() -> Progress:
     )
 
 
-def _figures_policy(settings: Settings, memory: Memory | None, given: Policy | None) -> Policy:
+def _figures_policy(settings: Settings, given: Policy | None) -> Policy:
     """Return the policy for the figures: the one given, which must fit, or the settings' own if it does."""
     from streams.core.policy.policy import Policy
     from streams.worker.start_checks import check_policy
 
     if given is not None:
-        check_policy(given, settings, memory)
+        check_policy(given, settings)
         return given
     try:
-        check_policy(settings.policy, settings, memory)
+        check_policy(settings.policy, settings)
     except SettingsError:
         # A new model is evaluated in order to be calibrated: the policy of the old one is no reason to refuse that.
         return Policy()

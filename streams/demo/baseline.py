@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas import Call, Ticket, total_usd
+from streams.core.memory.recall import Recalled
 from streams.models.classifier import ModelClient
 
 
@@ -23,13 +24,21 @@ class Baseline:
         return total_usd(self.costs.values())
 
 
-async def baseline(client: ModelClient, tickets: Mapping[str, Ticket], recorded: Mapping[str, Call]) -> Baseline:
-    """Return what the client's tier says about every ticket; ``recorded`` calls that were answered are not asked again."""
+async def baseline(
+    client: ModelClient,
+    tickets: Mapping[str, Ticket],
+    recorded: Mapping[str, Call],
+    recalled: Mapping[str, Recalled],
+) -> Baseline:
+    """Return what the client's tier says about every ticket; ``recorded`` calls that were answered are not asked again.
+
+    ``recalled`` is what the memory says of the tickets, if there is one.
+    """
 
     async def one(key: str, ticket: Ticket) -> tuple[str, str | None, float | None]:
         call = recorded.get(key)
         if call is None or call.signal.label is None:
-            call = await client.ask(ticket.text)
+            call = await client.ask(ticket.text, recalled.get(key, Recalled()))
         last = call.attempts[-1].cost_usd if call.attempts else 0.0
         return key, call.signal.label, last
 

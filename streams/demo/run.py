@@ -36,10 +36,13 @@ from streams.kafka.readers import decode, reader
 from streams.kafka.ticket_rows import Fault
 from streams.kafka.ticket_tables import read_ticket_rows
 from streams.kafka.topics import admin_client, create_topics
+from streams.memory.memory import Memory
+from streams.memory.open_memory import open_memory
 from streams.models.classifier import ModelClient
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
+from streams.sandbox.extras import missing_extra
 from streams.sandbox.model_kinds import ModelKind
 from streams.sandbox.model_server.faults import Faults
 from streams.sandbox.model_server.process import ModelServer
@@ -47,7 +50,7 @@ from streams.sandbox.model_server.served import ALIASES, BIG, CHEAP
 from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import CALIBRATION, DEMO, TRAIN
-from streams.settings import Settings, check_settings
+from streams.settings import MemorySettings, Settings, check_settings
 from streams.worker.start_checks import check_policy
 
 #: Without a new outcome for this long, what is missing counts as lost.
@@ -77,6 +80,8 @@ class DemoOptions:
     then_faults: tuple[str, ...] = ()
     """The faults from the moment on at which the first half of the rows has its outcomes; none: as at the start."""
     models: ModelKind = "trained"
+    memory: bool = True
+    """Whether the models are shown examples from the training tickets."""
     seed: int = 0
 
 
@@ -102,7 +107,8 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         _say(console, "train", f"two models on {taught} labelled tickets of {options.train.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
-        found = await _calibrate(known, settings, folder, options.seed)
+        settings, memory = await _with_memory(settings, options, console)
+        found = await _calibrate(known, settings, memory, folder, options.seed)
         figures = found.figures() if found else None
         _say(console, "calibrate", *calibrated(figures))
         if found:
@@ -125,7 +131,7 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
             seconds = await _flow(account, lines, settings, view, workers, switch)
         await models.set_faults([])
         _say(console, "compare", "each model alone is asked about every ticket")
-        compared = await _compare(account, settings, seconds)
+        compared = await _compare(account, settings, memory, seconds)
         return compared | {"policy_id": settings.policy.id, "calibration": figures}
 
 
@@ -293,22 +299,47 @@ def _check(workers: Sequence[ChildProcess]) -> None:
         raise SandboxError(f"no worker is running any more; the last words of one:\n{workers[0].tail()}")
 
 
-async def _calibrate(known: Tickets | None, settings: Settings, folder: Path, seed: int) -> Calibrated | None:
+async def _with_memory(settings: Settings, options: DemoOptions, console: Console) -> tuple[Settings, Memory | None]:
+    """Return the settings with a memory of the training tickets, and the memory; or say why there is none."""
+    fitted = options.policy.fitted
+    why_not = (
+        "--no-memory"
+        if not options.memory
+        else "the policy was fitted without one"
+        if fitted is not None and fitted.memory is None
+        else "the language model has its own examples"
+        if options.models == "llm"
+        else missing_extra("it", "memory")
+    )
+    if why_not:
+        _say(console, "memory", f"none: {why_not}")
+        return settings, None
+    wanted = MemorySettings(file=str(options.train.resolve()))
+    labels = settings.label_set.labels
+    memory = await open_memory(options.train, labels, settings.redact, wanted.examples, tickets_kept=True, threads=0)
+    _say(console, "memory", f"{len(memory.examples)} of them, {wanted.examples} shown for each ticket")
+    return settings.model_copy(update={"memory": wanted}), memory
+
+
+async def _calibrate(
+    known: Tickets | None, settings: Settings, memory: Memory | None, folder: Path, seed: int
+) -> Calibrated | None:
     if known is None:
         return None
     async with _clients(settings) as (cheap, big):
-        return await calibrate(known.tickets, cheap, big, folder, seed=seed)
+        return await calibrate(known.tickets, cheap, big, memory, folder, seed=seed)
 
 
-async def _compare(account: Account, settings: Settings, seconds: float) -> dict[str, Any]:
+async def _compare(account: Account, settings: Settings, memory: Memory | None, seconds: float) -> dict[str, Any]:
     """Ask each tier alone about every ticket, and report."""
     tickets = {key: ticket for key, ticket in account.tickets.items() if ticket is not None}
     big_calls = {key: call for key in tickets for call in account.calls(key) if call.tier == "big"}
+    recalled = {} if memory is None else dict(zip(tickets, await memory.recall(list(tickets.values())), strict=True))
     async with _clients(settings) as (cheap, big):
         return report(
             account,
-            await baseline(cheap, tickets, account.classified),
-            await baseline(big, tickets, big_calls),
+            await baseline(cheap, tickets, account.classified, recalled),
+            await baseline(big, tickets, big_calls, recalled),
             seconds,
         )
 

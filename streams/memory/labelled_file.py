@@ -33,12 +33,13 @@ def read_examples(path: Path, labels: Collection[str], redactions: Sequence[Reda
             row = _Row.model_validate_json(line)
         except ValidationError as error:
             raise SettingsError(f"line {number} of {path}: {one_line(error, _Row)}") from None
-        if row.label is not None and row.label not in labels:
-            raise SettingsError(f"line {number} of {path}: {row.label!r} is none of the labels")
+        label = None if row.label is None else row.label.strip()
+        if label is not None and label not in labels:
+            raise SettingsError(f"line {number} of {path}: {label!r} is none of the labels")
         if row.text.strip():
             name = row.ticket_id or f"text-{stable_id('example', row.text)[:16]}"
             found.pop(name, None)
-            found[name] = Example(name, row.ticket_id, redact(row.text, redactions), row.label)
+            found[name] = Example(name, row.ticket_id, redact(row.text, redactions), label)
     if not any(example.label for example in found.values()):
         raise SettingsError(f"memory file {path}: no row has a text and a label")
     return list(found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from streams.core.memory.example import Example
 from streams.core.memory.index import ExactIndex
 from streams.core.memory.recall import CANDIDATES, NearExample, Recalled, recall
 from streams.core.policy.fitted import FittedMemory
-from streams.core.signal.instructions import ExampleRule, Prompt
 from streams.core.signal.redaction import Redaction, redact
 from streams.memory.embedder import Embedder
 
@@ -30,11 +29,6 @@ class Memory:
     shown: int
     redactions: Sequence[Redaction] = ()
     """What is taken out of a ticket's text before it is embedded, as it is before a model sees it."""
-
-    def prompt(self, prompt: Prompt) -> Prompt:
-        """Return the prompt that says of its examples what they are; the same one if none are shown."""
-        rule = ExampleRule(self.shown, self.embedder.model)
-        return replace(prompt, examples=rule) if self.shown else prompt
 
     @property
     def fitted(self) -> FittedMemory:

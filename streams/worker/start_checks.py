@@ -10,13 +10,13 @@ from functools import partial
 
 from schemas import Call, Reason, Scored, Tier
 from streams.agents.registry import MESSENGERS, TIERS, USES, AgentName, topics_of
-from streams.core.policy.fitted import refuse_other_memory, refuse_others
+from streams.core.policy.fitted import FittedMemory, refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
-from streams.memory.memory import Memory
+from streams.memory.minilm import MODEL
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT, judge_probe
 from streams.models.perplexity import PerplexityClient
@@ -86,12 +86,12 @@ def start_checks(
     return checks
 
 
-def check_policy(policy: Policy, settings: Settings, memory: Memory | None = None) -> None:
+def check_policy(policy: Policy, settings: Settings) -> None:
     """Raise SettingsError if the policy was fitted for another model, prompt, memory or set of labels than these."""
-    fitted, tiers = policy.fitted, settings.tiers
-    prompt = settings.prompt if memory is None else memory.prompt(settings.prompt)
+    fitted, prompt, tiers, memory = policy.fitted, settings.prompt, settings.tiers, settings.memory
     if fitted is not None:
-        refuse_other_memory(fitted, None if memory is None else memory.fitted)
+        rule = None if memory is None else FittedMemory(embedding_model=MODEL, examples=memory.examples, size=0)
+        refuse_other_memory(fitted, rule)
         refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 

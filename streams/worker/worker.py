@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -25,8 +26,10 @@ from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.settle import SettleHandler
 from streams.agents.spared import SparesReviewers
+from streams.agents.tier_model import Recall, TierModel
 from streams.agents.waiting import WaitingModel
 from streams.core.guards.review_load import ReviewLoad
+from streams.core.policy.fitted import refuse_smaller_memory
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
@@ -35,6 +38,8 @@ from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
+from streams.memory.lookups import Lookups
+from streams.memory.open_memory import open_memory
 from streams.models.classifier import ModelClient
 from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient
@@ -86,6 +91,7 @@ class Worker:
         )
         self._broker = BrokerWatch(settings.broker.connection)
         self.observer.broker(lambda: self._broker.problem is not None)
+        self._recall: Recall | None = None
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -104,6 +110,7 @@ class Worker:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
+            self._recall = await self._memory()
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
             for limit in self._limits():
                 self.observer.limit(limit.name, limit.reached)
@@ -117,6 +124,19 @@ class Worker:
                 await asyncio.gather(*(service.stop(self._settings.worker.stop_wait_s) for service in services))
         if self._error is not None:
             raise self._error
+
+    async def _memory(self) -> Recall | None:
+        """Return what the memory is asked with, once all of it is there; None without a memory, and without a use for it.
+
+        Raises SettingsError for a file that cannot be used, or is much smaller than what the policy was fitted with.
+        """
+        settings, memory = self._settings, self._settings.memory
+        if memory is None or not {"classify", "escalate"} & set(self._agents):
+            return None
+        opened = await open_memory(Path(memory.file), settings.label_set.labels, settings.redact, memory.examples)
+        refuse_smaller_memory(settings.policy.fitted, opened.fitted)
+        log.info("memory read", examples=len(opened.examples), embedding_model=opened.embedder.model)
+        return Lookups(opened).recall
 
     async def stopping(self) -> None:
         """Wait until the worker was asked to stop, or found out that it has to."""
@@ -307,10 +327,10 @@ class Worker:
         client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule, redact=settings.redact))
         return WithPerplexity(model, client.measure)
 
-    async def _client(self, tier: Tier, outlook: Outlook, stack: AsyncExitStack) -> ModelClient:
-        """Return a tier's client."""
+    async def _client(self, tier: Tier, outlook: Outlook, stack: AsyncExitStack) -> Model:
+        """Return a tier's client, which is asked with what the memory says of a ticket."""
         settings = self._settings
         endpoint = settings.tiers.of(tier)
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt, outlook=outlook)
         await stack.enter_async_context(client)
-        return client
+        return TierModel(client, self._recall)

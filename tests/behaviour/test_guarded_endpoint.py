@@ -16,6 +16,7 @@ from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
 from streams.agents.score import ScoreHandler
+from streams.agents.tier_model import TierModel
 from streams.core.guards import GuardLimits
 from streams.core.guards.contract import Contracts
 from streams.core.policy.policy import Policy
@@ -109,10 +110,12 @@ async def pipeline(model_server: ModelServer) -> AsyncIterator[Pipeline]:
         ModelClient("big", endpoints["big"], labels) as big,
     ):
         checks = {tier: guards.decisions(tier, f"sandbox-{tier}").check for tier in TIERS}
-        pipeline.classify = ClassifyHandler(guards.guarded(cheap).ask, guards.escalates, policy, len(labels))
+        pipeline.classify = ClassifyHandler(
+            guards.guarded(TierModel(cheap, None)).ask, guards.escalates, policy, len(labels)
+        )
         pipeline.score = ScoreHandler(policy, len(labels), check=checks["cheap"], stale=lambda: False)
         pipeline.escalate = EscalateHandler(
-            guards.guarded(big).ask, policy, len(labels), check=checks["big"], stale=lambda: False
+            guards.guarded(TierModel(big, None)).ask, policy, len(labels), check=checks["big"], stale=lambda: False
         )
         yield pipeline
     await model_server.set_faults([])

@@ -58,6 +58,7 @@ def test_bundled_tickets(tmp_path: Path) -> None:
     found = figures["calibration"]
     assert found["accepted_error_bound"] <= found["max_error"]
     assert figures["accepted_error"] <= found["accepted_error_bound"]
+    assert figures["out_of_scope"]["routed"] <= 0.2 * figures["out_of_scope"]["tickets"]
 
 
 def test_what_is_printed_fits_a_screen_of_80_columns_and_holds_no_warning(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from schemas import Call, Reason, Tier, Unscorable
+from schemas import Call, Reason, Ticket, Tier, Unscorable
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
@@ -20,10 +20,13 @@ class AskedModel:
     def __init__(self, tier: Tier, answer: Callable[[str], Awaitable[Call]]) -> None:
         self.tier: Tier = tier
         self.model_asked = f"{tier}-model"
-        self.ask = answer
+        self._answer = answer
+
+    async def ask(self, ticket: Ticket) -> Call:
+        return await self._answer(ticket.text)
 
     async def try_out(self) -> Call:
-        return await self.ask("try out")
+        return await self._answer("try out")
 
     def unasked(self, reason: Reason, detail: str) -> Call:
         return call(self.tier, Unscorable(reason=reason, detail=detail), model_returned=None, attempts=())

@@ -17,6 +17,9 @@ another sentence ("I" alongside "invoice") counts for no label."""
 
 _AGAIN = "use its own settings, or run hedgerow evaluate and hedgerow calibrate again"
 
+_ENOUGH = 0.8
+"""The least share of the examples that a policy was fitted with; with fewer a model is a different one."""
+
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -132,3 +135,13 @@ def with_memory(memory: FittedMemory | None) -> str:
     if memory is None:
         return "without a memory"
     return f"with a memory of {memory.embedding_model} that shows {memory.examples} examples"
+
+
+def refuse_smaller_memory(fitted: Fitted | None, memory: FittedMemory) -> None:
+    """Raise SettingsError if a memory has less than 0.8 of the examples that the policy was fitted with."""
+    wanted = None if fitted is None else fitted.memory
+    if wanted is not None and memory.size < _ENOUGH * wanted.size:
+        raise SettingsError(
+            f"the memory has {memory.size} examples, and the policy was fitted with {wanted.size}: less than "
+            f"{_ENOUGH:.0%} of them; {_AGAIN}"
+        )

@@ -16,7 +16,7 @@ from streams.core.guards.availability import FAILURES, Availability, OutageRule,
 from streams.errors import Hold, StopWorker
 from streams.models.outlook import Failure, Outlook
 from tests.support.handlers import AskedModel
-from tests.support.messages import attempt, call, unscorable
+from tests.support.messages import attempt, call, ticket, unscorable
 
 ANSWERED = call("cheap")
 SILENT = call("cheap", unscorable(Reason.NO_ANSWER), model_returned=None, attempts=(attempt(outcome="connection"),))
@@ -56,7 +56,7 @@ async def ask(model: WaitingModel, text: str) -> Call:
     """Ask as delivery does: again after each hold."""
     while True:
         try:
-            return await model.ask(text)
+            return await model.ask(ticket(text=text))
         except Hold as hold:
             await hold.over()
 
@@ -133,11 +133,11 @@ async def test_a_ticket_that_has_waited_long_enough_goes_on_without_an_answer() 
 async def test_without_holding_tickets_pass_an_endpoint_by_that_is_down(mode: str) -> None:
     endpoint = Endpoint()
     model, alerts = waiting_model(endpoint, mode=mode)
-    calls = [await model.ask(f"ticket {n}") for n in range(FAILURES + 3)]
+    calls = [await model.ask(ticket(text=f"ticket {n}")) for n in range(FAILURES + 3)]
     assert all(map(is_unanswered, calls))
     assert len(endpoint.asked) <= FAILURES + 1
     endpoint.answer = lambda: ANSWERED
-    while await model.ask("ticket") != ANSWERED:
+    while await model.ask(ticket(text="ticket")) != ANSWERED:
         await asyncio.sleep(0.001)
     assert [alert.kind for alert in alerts] == ["endpoint_down", "recovered"]
 
@@ -193,9 +193,9 @@ async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
     model = WaitingModel(
         AskedModel("cheap", slow), OutageRule(mode="review"), clock, alerts.append, lambda _: None, Outlook()
     )
-    waiting = [asyncio.create_task(model.ask(f"slow {n}")) for n in range(2 * FAILURES)]
+    waiting = [asyncio.create_task(model.ask(ticket(text=f"slow {n}"))) for n in range(2 * FAILURES)]
     await asyncio.sleep(0.001)
-    assert await model.ask("quick") == ANSWERED
+    assert await model.ask(ticket(text="quick")) == ANSWERED
     release.set()
     assert all(map(is_unanswered, await asyncio.gather(*waiting)))
     assert not model.is_down
@@ -234,8 +234,8 @@ async def test_calls_that_hang_are_noticed_at_their_first_time_outs() -> None:
     assert model.is_down
     assert outlook.is_down
     assert "no answer within 20 s" in alerts[0].summary
-    for ticket in tickets:
-        ticket.cancel()
+    for task in tickets:
+        task.cancel()
 
 
 async def test_a_call_that_was_counted_at_its_time_out_is_not_counted_again() -> None:
@@ -256,9 +256,9 @@ async def test_a_call_that_was_counted_at_its_time_out_is_not_counted_again() ->
         outlook,
     )
     for _ in range(FAILURES - 1):
-        await model.ask("ticket")
+        await model.ask(ticket(text="ticket"))
     assert not model.is_down
-    await model.ask("ticket")
+    await model.ask(ticket(text="ticket"))
     assert model.is_down
 
 
@@ -292,8 +292,8 @@ async def test_a_trial_waits_for_as_long_as_the_endpoint_asks_and_an_answer_to_a
     assert await slow == ANSWERED
     while len(asked) == before:
         await asyncio.sleep(0)
-    for ticket in tickets:
-        ticket.cancel()
+    for task in tickets:
+        task.cancel()
 
 
 async def test_after_a_hold_tickets_go_on_at_a_set_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schemas import Call, Ticket
+from streams.core.memory.recall import Recalled
 from streams.demo.account import Account, Row
 from streams.demo.baseline import Baseline, baseline
 from streams.demo.report import report
@@ -256,7 +257,7 @@ class Client:
         self.answer = answer
         self.asked: list[str] = []
 
-    async def ask(self, text: str) -> Call:
+    async def ask(self, text: str, recalled: Recalled) -> Call:
         self.asked.append(text)
         return self.answer
 
@@ -267,12 +268,12 @@ class TestBaseline:
         tickets: dict[str, Ticket] = {key: ticket(key, f"text {key}") for key in "abc"}
         recorded = {"a": call(signal=scored("shipping"), attempts=paid), "b": call(signal=unscorable(), attempts=paid)}
         client = Client(call(signal=unscorable(label="account"), attempts=paid))
-        figures = await baseline(client, tickets, recorded)  # type: ignore[arg-type]
+        figures = await baseline(client, tickets, recorded, {})  # type: ignore[arg-type]
         assert sorted(client.asked) == ["text b", "text c"]
         assert figures.labels == {"a": "shipping", "b": "account", "c": "account"}
         assert figures.cost_usd == pytest.approx(3.0)
 
     async def test_a_call_without_attempts_costs_nothing(self) -> None:
         client = Client(call(signal=unscorable(), attempts=()))
-        figures = await baseline(client, {"a": ticket("a")}, {})  # type: ignore[arg-type]
+        figures = await baseline(client, {"a": ticket("a")}, {}, {})  # type: ignore[arg-type]
         assert (figures.labels, figures.cost_usd) == ({"a": None}, 0)

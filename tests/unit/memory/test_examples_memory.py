@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from streams.core.memory.example import Example
-from streams.core.signal.instructions import Prompt
 from streams.memory.memory import Memory
 from tests.support.memories import Letters, memory_of
 from tests.support.messages import ticket
@@ -33,11 +32,3 @@ async def test_many_examples_and_tickets_are_embedded_in_steps() -> None:
     found = await memory.recall([ticket(f"t-{number}", f"{number}") for number in range(600)])
     assert len(found) == 600
     assert found[123].novelty is not None
-
-
-async def test_the_prompt_says_what_its_examples_are_only_if_there_are_any() -> None:
-    bare = Prompt(("refund", "account"))
-    assert (await memory_of({"a": "refund"}, shown=0)).prompt(bare) == bare
-    shown = (await memory_of({"a": "refund"}, shown=3)).prompt(bare)
-    assert "up to 3" in shown.system
-    assert (shown.examples and shown.examples.embedding_model) == "letters"

@@ -142,7 +142,7 @@ async def test_a_strange_text_goes_to_a_person_however_sure_the_model_is() -> No
     async def strange(_: str) -> TextPerplexity:
         return (await ask(ok(echo(-9.0))))[0]
 
-    call = await WithPerplexity(AskedModel("cheap", label), strange).ask(TEXT)
+    call = await WithPerplexity(AskedModel("cheap", label), strange).ask(Ticket(ticket_id="t", text=TEXT))
     assert call.cost_usd > CALL.cost_usd, "its cost is the ticket's"
     message = Classification(ticket=Ticket(ticket_id="t", text=TEXT), call=call)
     assert Classification.decode(message.encode()) == message
@@ -161,7 +161,7 @@ async def test_its_attempts_and_cost_are_counted_apart_from_the_tiers() -> None:
     async def usual(_: str) -> TextPerplexity:
         return (await ask(ok(echo())))[0]
 
-    call = await WithPerplexity(AskedModel("cheap", label), usual).ask(TEXT)
+    call = await WithPerplexity(AskedModel("cheap", label), usual).ask(Ticket(ticket_id="t", text=TEXT))
     observer = MetricsObserver()
     observer.handled("classify", [Classification(ticket=Ticket(ticket_id="t", text=TEXT), call=call)], 0.1)
     labels = {"tier": "perplexity", "outcome": "ok"}

@@ -1,0 +1,43 @@
+"""A tier's endpoint, asked about a ticket with what the memory says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from schemas import Call, Reason, Ticket, Tier
+from streams.core.memory.recall import Recalled
+from streams.models.classifier import ModelClient
+
+#: What the memory says of a ticket.
+Recall = Callable[[Ticket], Awaitable[Recalled]]
+
+
+class TierModel:
+    """The model without guards; ``recall`` is None without a memory."""
+
+    def __init__(self, client: ModelClient, recall: Recall | None) -> None:
+        self._client = client
+        self._recall = recall
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that it answers for."""
+        return self._client.tier
+
+    @property
+    def model_asked(self) -> str:
+        """The model's name as it is asked for."""
+        return self._client.model_asked
+
+    async def ask(self, ticket: Ticket) -> Call:
+        """Ask about one ticket and return the call, whether or not an answer came back."""
+        recalled = Recalled() if self._recall is None else await self._recall(ticket)
+        return await self._client.ask(ticket.text, recalled)
+
+    async def try_out(self) -> Call:
+        """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
+        return await self._client.try_out()
+
+    def unasked(self, reason: Reason, detail: str) -> Call:
+        """Return the call of a ticket that the model is not asked about: no attempt, no cost."""
+        return self._client.unasked(reason, detail)

@@ -1,0 +1,70 @@
+"""Workers that show the models examples from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from schemas import Review, Routed, Ticket
+from streams.core.policy.policy import BigRule, CheapRule, Policy
+from streams.errors import SettingsError
+from streams.kafka.send import publish
+from streams.sandbox.brokers.broker import Broker
+from streams.sandbox.model_server.process import ModelServer
+from streams.sandbox.tickets import DEMO
+from streams.settings import MemorySettings, Settings
+from tests.support.pipelines import pipeline
+
+TICKETS = [Ticket.decode(line) for line in DEMO.read_bytes().splitlines() if line.strip()][:40]
+#: Everything that is like the labelled tickets is accepted from the cheap tier.
+POLICY = Policy(
+    min_top_k_mass=0.0,
+    cheap=CheapRule(min_confidence=0.0, min_confidence_two_labels=0.0, max_entropy=9.0, max_novelty=0.9),
+    big=BigRule(min_confidence=0.0, min_confidence_two_labels=0.0, max_entropy=9.0, max_novelty=0.9),
+)
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemorySettings:
+    """A few labelled tickets, one of which is among those that are sent."""
+    monkeypatch.setenv("HEDGEROW_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "labelled.jsonl"
+    known = [Ticket(ticket_id=f"known-{n}", text=f"Where is my parcel {n}?", label="shipping") for n in range(12)]
+    path.write_bytes(b"\n".join(one.encode() for one in (*known, TICKETS[0])))
+    return MemorySettings(file=str(path), examples=3)
+
+
+async def test_calls_of_both_tiers_carry_what_was_shown_and_a_ticket_is_never_its_own_example(
+    broker: Broker, model_server: ModelServer, tmp_path: Path, memory: MemorySettings
+) -> None:
+    def remembering(settings: Settings) -> Settings:
+        return settings.model_copy(update={"memory": memory})
+
+    strange = Ticket(ticket_id="strange", text="qwertz zuiop asdf")
+    async with pipeline(broker, model_server, tmp_path, policy=POLICY, change=remembering) as run:
+        connection = run.settings.broker.connection
+        await publish([*TICKETS, strange], connection, prefix=run.settings.topics.prefix)
+        await run.until(lambda: len(run.results) == len(TICKETS) + 1)
+    for ticket_id, (result,) in run.results.items():
+        assert isinstance(result, Routed | Review)
+        for call in result.calls:
+            assert len(call.shown) == 3
+            assert ticket_id not in {one.id for one in call.shown}
+            assert call.novelty is not None
+            assert call.prompt_hash == run.settings.prompt.hash
+    [novel] = [result for ticket_id, (result,) in run.results.items() if ticket_id == "strange"]
+    assert isinstance(novel, Review)
+    assert novel.reasons == ("novel",)
+    assert len(novel.calls) == 1, "the big model is not paid for it"
+
+
+async def test_a_memory_file_that_cannot_be_used_stops_the_worker_with_one_line(
+    broker: Broker, model_server: ModelServer, tmp_path: Path
+) -> None:
+    missing = MemorySettings(file=str(tmp_path / "nowhere.jsonl"))
+    with pytest.raises(SettingsError, match=r"nowhere\.jsonl: No such file or directory"):
+        async with pipeline(
+            broker, model_server, tmp_path, change=lambda settings: settings.model_copy(update={"memory": missing})
+        ):
+            pass
