@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.core.drift import DETECTORS, Kind, read_row, replay
+from streams.core.drift import DETECTORS, MOVEMENTS, Kind, read_row, replay
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 WITHIN: Final = 72
@@ -52,13 +52,15 @@ TWELVE: Final = (
     Endpoint(sigma=0.05),
     Endpoint(k=5),
 )
-"""Endpoints whose model changes twice. A change is named if an alarm comes within ``SOON`` rows."""
+"""Endpoints whose model changes more than once."""
 
 SOON: Final = 24
-APART: Final = 40
-"""Rows from the first change to the second."""
+"""Rows after a change in which it is to be named."""
 
-TWICE_RMS: Final = 0.1
+APART: Final = 40
+"""Rows from one change to the next."""
+
+AGAIN_RMS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,11 @@ class Effort:
     rows: int
     quiet: int
     changed: int
-    twice: int
+    again: int
 
 
-SMALL: Final = Effort(rows=600, quiet=2, changed=3, twice=1)
-FULL: Final = Effort(rows=1000, quiet=10, changed=20, twice=5)
+SMALL: Final = Effort(rows=600, quiet=2, changed=3, again=1)
+FULL: Final = Effort(rows=1000, quiet=10, changed=20, again=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +96,24 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Series of which every change was named, of so many."""
+    """Series with the wanted alarms and no others, among this many."""
 
     named: int
     series: int
 
 
-def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
-    """By detector, the positions of the alarms that say the model moved, on the same rows for all."""
+def kinds(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[tuple[int, str]]]:
+    """By detector, the positions and kinds of the alarms that say the model moved, on the same rows for all."""
     made = list(map(read_row, probe_rows(endpoint, rows, seed)))
     return {
-        detector: [alarm["index"] for alarm in replay(made, detector) if alarm["kind"] in {Kind.CHANGE, Kind.DRIFT}]
+        detector: [(alarm["index"], alarm["kind"]) for alarm in replay(made, detector) if alarm["kind"] in MOVEMENTS]
         for detector in DETECTORS
     }
+
+
+def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
+    """By detector, the positions of those alarms."""
+    return {detector: [index for index, _ in found] for detector, found in kinds(endpoint, rows, seed).items()}
 
 
 def quietness(endpoint: Endpoint, effort: Effort) -> dict[str, Quietness]:
@@ -130,17 +137,36 @@ def _power(found: list[list[int]]) -> Power:
     return Power(len(delays), len(found), statistics.median(delays) if delays else None)
 
 
-def twice(effort: Effort) -> dict[str, Named]:
-    """Count the series of which both changes were named, each once, without another alarm before."""
-    first, second, series = CHANGE_AT, CHANGE_AT + APART, 0
-    named = dict.fromkeys(DETECTORS, 0)
-    for endpoint in TWELVE:
-        changing = replace(endpoint, change_at=first, change_rms=TWICE_RMS, second_at=second, second_rms=TWICE_RMS)
-        for seed in range(3000, 3000 + effort.twice):
-            series += 1
-            for detector, found in alarms(changing, second + SOON, seed).items():
-                named[detector] += len(found) == 2 and found[0] in range(first, first + SOON) and found[1] >= second
-    return {detector: Named(count, series) for detector, count in named.items()}
+AGAIN: Final = {
+    "two changes": (Endpoint(second_at=CHANGE_AT + APART, second_rms=AGAIN_RMS), 1, [Kind.CHANGE, Kind.CHANGE]),
+    "returned": (Endpoint(swap_every=APART), 1, [Kind.CHANGE, Kind.RETURNED]),
+    "alternating, six swaps": (Endpoint(swap_every=APART), 6, [Kind.CHANGE, Kind.RETURNED, Kind.ALTERNATING]),
+}
+"""What happens after a first change: how the endpoint is simulated, how many times, and the alarms wanted."""
+
+
+def again(effort: Effort) -> dict[str, dict[str, Named]]:
+    """Count the series, by what happens and by detector, with the wanted alarms and no others, each soon enough."""
+    found: dict[str, dict[str, Named]] = {}
+    for what, (changed, times, wanted) in AGAIN.items():
+        named = dict.fromkeys(DETECTORS, 0)
+        rows = CHANGE_AT + times * APART + SOON
+        for endpoint in TWELVE:
+            changing = replace(
+                endpoint,
+                change_at=CHANGE_AT,
+                change_rms=AGAIN_RMS,
+                swap_every=changed.swap_every,
+                second_at=changed.second_at,
+                second_rms=changed.second_rms,
+            )
+            for seed in range(3000, 3000 + effort.again):
+                for detector, alarmed in kinds(changing, rows, seed).items():
+                    late = [index - CHANGE_AT - place * APART for place, (index, _) in enumerate(alarmed)]
+                    as_wanted = [kind for _, kind in alarmed] == wanted
+                    named[detector] += as_wanted and all(0 <= rows_late < SOON for rows_late in late)
+        found[what] = {detector: Named(count, len(TWELVE) * effort.again) for detector, count in named.items()}
+    return found
 
 
 def measure(effort: Effort) -> tuple[dict[str, dict[str, Quietness]], dict[str, dict[str, Power]]]:

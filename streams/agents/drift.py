@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from schemas import Alert, Probe, stable_id
 from streams.agents.replayed import History, Replayed
-from streams.core.drift import Alarm, Span
+from streams.core.drift import Alarm, At, Span
 from streams.core.drift.alert_kinds import OF_ALARM, WatchKind
 from streams.core.drift.series import ProbeWatch, Raised, Seen
 
@@ -53,6 +54,8 @@ def alert_of(probe: Probe, raised: Raised, policy_id: str) -> Alert:
         "moved": [asdict(moved) | {"token": moved.token[:_MAX_TOKEN]} for moved in alarm.moved],
         "was": alarm.was,
         "now": alarm.now,
+        "matched": _span(alarm.matched),
+        "swaps": list(alarm.swaps) or None,
         "model_asked": probe.model_asked,
         "model_returned": probe.model_returned,
         "prompt": probe.prompt,
@@ -89,6 +92,19 @@ def _summary(kind: WatchKind, alarm: Alarm) -> str:
             moved = ", ".join(
                 f"{moved.token[:_MAX_TOKEN]!r} {moved.before:.2f} -> {moved.after:.2f}" for moved in alarm.moved[:3]
             )
-            how = "slowly" if kind is WatchKind.MODEL_DRIFTED else "suddenly"
             passed = f"{alarm.statistic:.3g}, quiet up to {alarm.threshold:.3g}"
-            return f"the probe's logprobs moved {how} ({passed}): {moved}"
+            return f"{_movement(kind, alarm)} ({passed}): {moved}"
+
+
+def _movement(kind: WatchKind, alarm: Alarm) -> str:
+    if alarm.matched is None:
+        return f"the probe's logprobs moved {'slowly' if kind is WatchKind.MODEL_DRIFTED else 'suddenly'}"
+    known = f"of {_date(alarm.matched.first)} to {_date(alarm.matched.last)}"
+    if kind is WatchKind.MODEL_RETURNED:
+        return f"the probe's logprobs are again those {known}"
+    swaps = ", ".join(map(_date, alarm.swaps))
+    return f"two models alternate (swaps on {swaps}), and the probe's logprobs are now those {known}"
+
+
+def _date(at: At) -> str:
+    return str(at) if not isinstance(at, int) else f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -76,6 +76,16 @@ class TestReplay:
         assert jump["at"] == jump["index"] * 3600
         assert (shrink["endpoint"], shrink["kind"], shrink["index"]) == ("shrinks", "k_change", 152)
 
+    def test_a_return_is_dated_and_two_models_that_alternate_too(self, hedgerow: Hedgerow, tmp_path: Path) -> None:
+        rows = probe_rows(Endpoint(change_at=150, change_rms=0.3, swap_every=40), 270, 1, "swaps")
+        said = hedgerow("drift", "replay", lines_of(tmp_path / "rows.jsonl", rows), "--json")
+        assert [alarm["kind"] for alarm in said.rows] == ["change", "returned", "alternating"]
+        _, returned, alternating = said.rows
+        assert returned["matched"]["first"] == 0
+        assert returned["matched"]["last"] < 150 * 3600
+        assert alternating["matched"]["first"] == 150 * 3600
+        assert alternating["swaps"] == [150 * 3600, 190 * 3600, 230 * 3600]
+
     def test_lines_that_are_no_rows_are_counted_and_named(self, hedgerow: Hedgerow, tmp_path: Path) -> None:
         odd = ["nonsense", "[]", '{"endpoint": "jumps", "at": 1, "logprobs": {"a": NaN}}', '{"at": 5}']
         said = hedgerow("drift", "replay", lines_of(tmp_path / "rows.jsonl", [*odd, *self.ROWS]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from streams.core.drift import Kind
+from streams.core.drift import MOVEMENTS, Kind
 
 
 class WatchKind(StrEnum):
@@ -16,6 +16,10 @@ class WatchKind(StrEnum):
     """The probe's distribution moved at once: another model answers, or the same one otherwise."""
     MODEL_DRIFTED = "model_drifted"
     """The probe's distribution moved slowly."""
+    MODEL_RETURNED = "model_returned"
+    """The probe's distribution is again that of an earlier time: a model that answered before is back."""
+    MODEL_ALTERNATING = "model_alternating"
+    """Two models answer by turns; said once, and not at every swap."""
     MODEL_ID_CHANGED = "model_id_changed"
     """Another model id comes back."""
     FINGERPRINT_CHANGED = "fingerprint_changed"
@@ -37,6 +41,8 @@ class WatchKind(StrEnum):
 OF_ALARM: Final[Mapping[Kind, WatchKind]] = {
     Kind.CHANGE: WatchKind.MODEL_CHANGED,
     Kind.DRIFT: WatchKind.MODEL_DRIFTED,
+    Kind.RETURNED: WatchKind.MODEL_RETURNED,
+    Kind.ALTERNATING: WatchKind.MODEL_ALTERNATING,
     Kind.MODEL_CHANGE: WatchKind.MODEL_ID_CHANGED,
     Kind.FINGERPRINT_CHANGE: WatchKind.FINGERPRINT_CHANGED,
     Kind.K_CHANGE: WatchKind.K_CHANGED,
@@ -44,5 +50,8 @@ OF_ALARM: Final[Mapping[Kind, WatchKind]] = {
 }
 """What a detector's alarm is called on the topic."""
 
-MODEL_MOVED: Final = frozenset({WatchKind.MODEL_CHANGED, WatchKind.MODEL_DRIFTED, WatchKind.MODEL_ID_CHANGED})
-"""The model is not the one that the policy was made for. A fingerprint alone says nothing: providers change it weekly."""
+MODEL_MOVED: Final = frozenset({*(OF_ALARM[kind] for kind in MOVEMENTS), WatchKind.MODEL_ID_CHANGED})
+"""The model may not be the one that the policy was made for: one that returned is another than was last acknowledged.
+
+A fingerprint alone says nothing: providers change it weekly.
+"""

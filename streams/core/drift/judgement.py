@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from streams.core.drift.row import At, Unusable
 
@@ -13,10 +14,16 @@ class Kind(StrEnum):
 
     CHANGE = "change"
     DRIFT = "drift"
+    RETURNED = "returned"
+    ALTERNATING = "alternating"
     K_CHANGE = "k_change"
     MISSING = "missing"
     MODEL_CHANGE = "model_change"
     FINGERPRINT_CHANGE = "fingerprint_change"
+
+
+MOVEMENTS: Final = frozenset({Kind.CHANGE, Kind.DRIFT, Kind.RETURNED, Kind.ALTERNATING})
+"""What a detector finds in the logprobs, and no watcher of a contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +66,11 @@ class Moved:
 class Alarm:
     """Something changed.
 
-    For the model's own movement (``change``, ``drift``): the detector's statistic, its score, the value the statistic
-    had to pass, the rows it compared and the tokens that moved most. For a change of the contract (the other kinds):
-    ``was`` and ``now`` name it, ``statistic`` is the new k or the rows in the run, ``score`` the rows that confirmed it.
+    For the model's own movement (``MOVEMENTS``): the detector's statistic, its score, the value the statistic had to pass,
+    the rows it compared and the tokens that moved most. If the rows are like those of an earlier reference, ``matched`` are
+    the rows of that one; ``swaps`` are the times of the first row after each swap between two models that alternate. For
+    a change of the contract (the other kinds): ``was`` and ``now`` name it, ``statistic`` is the new k or the rows in
+    the run, ``score`` the rows that confirmed it.
     """
 
     kind: Kind
@@ -73,6 +82,8 @@ class Alarm:
     moved: tuple[Moved, ...] = ()
     was: str | int | None = None
     now: str | int | None = None
+    matched: Span | None = None
+    swaps: tuple[At, ...] = ()
 
 
 Judgement = NotEnough | Quiet | Unusable | Alarm

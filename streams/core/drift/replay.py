@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from streams.core.drift.detector import detector_type
 from streams.core.drift.lt.permutation_test import permutation_tests
@@ -18,7 +18,11 @@ MAX_WEIGHTS: Final = 20_000_000
 
 
 class AlarmRecord(TypedDict):
-    """One alarm as a JSON object; ``index`` is the row's position among all rows of its endpoint, from 0."""
+    """One alarm as a JSON object; ``index`` is the row's position among all rows of its endpoint, from 0.
+
+    ``matched`` holds the times ``first`` and ``last`` of the earlier reference that the rows are like, if there is one.
+    ``swaps`` are the times of the swaps between two models that alternate.
+    """
 
     endpoint: str
     index: int
@@ -27,6 +31,8 @@ class AlarmRecord(TypedDict):
     kind: str
     statistic: float
     score: float
+    matched: NotRequired[dict[str, At]]
+    swaps: NotRequired[list[At]]
 
 
 class TwoSampleRecord(TypedDict):
@@ -64,7 +70,7 @@ class Replay:
         if observation is None or endpoint is None:
             return
         for alarm in observation.alarms:
-            yield AlarmRecord(
+            record = AlarmRecord(
                 endpoint=endpoint,
                 index=self.rows[endpoint] - 1,
                 at=observation.at,
@@ -73,6 +79,11 @@ class Replay:
                 statistic=alarm.statistic,
                 score=alarm.score,
             )
+            if alarm.matched:
+                record["matched"] = {"first": alarm.matched.first, "last": alarm.matched.last}
+            if alarm.swaps:
+                record["swaps"] = list(alarm.swaps)
+            yield record
 
     def observe(self, row: ProbeRow | Unusable) -> Observation | None:
         """What one row shows; None if it names no endpoint or came before."""

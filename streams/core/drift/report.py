@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from streams.core.drift import Kind, ProbeRow, Replay, Unusable
+from streams.core.drift import MOVEMENTS, Kind, ProbeRow, Replay, Unusable
 
 YEAR_S: Final = 365.25 * 24 * 3600
 
 SAME_EVENT: Final = 24
 """Rows. A change shows in the logprobs, the model id or both; alarms this close to each other are about one change."""
 
-_CHANGES: Final = frozenset({Kind.CHANGE.value, Kind.DRIFT.value, Kind.MODEL_CHANGE.value})
+_CHANGES: Final = MOVEMENTS | {Kind.MODEL_CHANGE}
 
 
 @dataclass(frozen=True, slots=True)

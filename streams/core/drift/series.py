@@ -10,15 +10,12 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas import Probe
-from streams.core.drift import DETECTORS, Alarm, EndpointMonitor, Kind, ProbeRow, Reason, Unusable
+from streams.core.drift import DETECTORS, MOVEMENTS, Alarm, EndpointMonitor, ProbeRow, Reason, Unusable
 from streams.core.drift.recent_ids import RecentIds
 
 MAX_SERIES: Final = 2_000
-"""The number of series that are followed at once, of up to half a megabyte each; the one not heard of for longest is
-forgotten."""
-
-
-_STATISTICAL: Final = frozenset({Kind.CHANGE, Kind.DRIFT})
+"""The number of series that are followed at once; the one not heard of for longest is forgotten. Each takes up to half a
+megabyte for every reference that its detector remembers."""
 
 
 class DriftLimits(BaseModel):
@@ -105,7 +102,7 @@ class _Series:
             for place, (detector, observation) in enumerate(seen)
             for alarm in observation.alarms
             # Every monitor has separate watchers for what is not a statistical matter, and they say the same.
-            if place == 0 or alarm.kind in _STATISTICAL
+            if place == 0 or alarm.kind in MOVEMENTS
         )
         judgement = seen[0][1].judgement
         return Seen(probe, raised, judgement.reason if isinstance(judgement, Unusable) else None)

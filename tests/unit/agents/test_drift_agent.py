@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+import pytest
+
 from schemas import Alert, Message, Probe
 from streams.agents.drift import DriftHandler, alert_of
 from streams.core.drift import Alarm, Kind, Moved, Span
@@ -14,6 +16,7 @@ from tests.support.messages import probe
 from tests.support.probes import probes
 
 PLACE = ("probes", 0)
+DAY_MS = 1_790_467_200_000  # 2026-09-27
 GIVEN = probes(Endpoint(change_at=130, change_rms=1.0), 220, seed=1)
 
 
@@ -71,13 +74,21 @@ class TestAlerts:
         kinds = {
             Kind.CHANGE: ("model_changed", "suddenly"),
             Kind.DRIFT: ("model_drifted", "slowly"),
+            Kind.RETURNED: ("model_returned", "are again those of 2026-09-27 00:00 to 2026-09-28 00:00"),
+            Kind.ALTERNATING: (
+                "model_alternating",
+                "two models alternate (swaps on 2026-09-27 00:00, 2026-09-28 00:00)",
+            ),
             Kind.K_CHANGE: ("k_changed", "5 alternatives come back instead of 20"),
             Kind.MISSING: ("logprobs_missing", "2 answers in a row came back without logprobs"),
             Kind.MODEL_CHANGE: ("model_id_changed", "the model 5 answers instead of 20"),
             Kind.FINGERPRINT_CHANGE: ("fingerprint_changed", "the fingerprint 5 comes back instead of 20"),
         }
         for kind, (name, said) in kinds.items():
-            found = alert_of(probe(), Raised("lt", alarm(kind, was=20, now=5)), "p")
+            known = {"matched": Span(DAY_MS, DAY_MS + 86_400_000, 100), "swaps": (DAY_MS, DAY_MS + 86_400_000)}
+            again = kind in {Kind.RETURNED, Kind.ALTERNATING}
+            found = alert_of(probe(), Raised("lt", alarm(kind, was=20, now=5, **known if again else {})), "p")
+            assert again == ("matched" in found.details) == ("swaps" in found.details)
             assert found.kind == name
             assert said in found.summary
             assert len(found.summary) < 300
@@ -85,16 +96,20 @@ class TestAlerts:
 
 
 class TestMemory:
-    async def test_a_restart_anywhere_leads_to_the_same_alerts(self) -> None:
-        whole = handled(agent(Topic(GIVEN)), GIVEN)
-        assert whole
-        for cut in (1, 99, 100, 110, 131, 135, 160, 219):
-            topic = Topic(GIVEN)
+    @pytest.mark.parametrize(
+        ("given", "alerts"),
+        [(GIVEN, 1), (probes(Endpoint(change_at=130, change_rms=0.3, swap_every=30), 220, seed=1), 3)],
+    )
+    async def test_a_restart_anywhere_leads_to_the_same_alerts(self, given: list[Probe], alerts: int) -> None:
+        whole = handled(agent(Topic(given)), given)
+        assert len(whole) == alerts
+        for cut in (1, 99, 100, 110, 131, 135, 160, 164, 200, 219):
+            topic = Topic(given)
             before, after = agent(topic), agent(topic)
-            outputs = handled(before, GIVEN[:cut])
+            outputs = handled(before, given[:cut])
             after.memory.forget()
             await after.memory.catch_up({PLACE: cut})
-            assert outputs + handled(after, GIVEN[cut:]) == whole, cut
+            assert outputs + handled(after, given[cut:]) == whole, cut
 
     async def test_what_was_handled_and_not_committed_is_told_again(self) -> None:
         topic = Topic(GIVEN)

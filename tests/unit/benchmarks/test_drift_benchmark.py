@@ -22,7 +22,7 @@ def test_every_way_of_the_permutation_test_gives_the_same_p_value(seed: int) -> 
 
 
 def test_tables_count_alarms_before_and_after_the_change() -> None:
-    effort = quality.Effort(rows=250, quiet=1, changed=1, twice=1)
+    effort = quality.Effort(rows=250, quiet=1, changed=1, again=1)
     assert quality.quietness(Endpoint(rho=0.0), effort) == dict.fromkeys(DETECTORS, quality.Quietness(0, 250))
     found = quality.power(Endpoint(rho=0.0, change_rms=3.0), effort)
     assert found.keys() == DETECTORS.keys()
@@ -32,13 +32,14 @@ def test_tables_count_alarms_before_and_after_the_change() -> None:
         assert 0 <= each.median_delay <= 24
 
 
-def test_a_series_counts_if_both_changes_are_named_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_series_counts_if_its_changes_are_named_as_wanted_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality, "TWELVE", (Endpoint(), Endpoint(rho=0.0)))
-    effort = quality.Effort(rows=250, quiet=1, changed=1, twice=1)
-    found = {"lt-ref": [301, 341], "lt": [341], "river-page-hinkley": [290, 301, 341]}
-    monkeypatch.setattr(quality, "alarms", lambda *_: found)
-    assert {name: (each.named, each.series) for name, each in quality.twice(effort).items()} == {
-        "lt-ref": (2, 2),
-        "lt": (0, 2),
-        "river-page-hinkley": (0, 2),
+    effort = quality.Effort(rows=250, quiet=1, changed=1, again=1)
+    found = {
+        "lt-ref": [(301, "change"), (341, "returned")],
+        "lt": [(341, "change"), (381, "returned")],
+        "river-page-hinkley": [(290, "change"), (301, "change"), (341, "change")],
     }
+    monkeypatch.setattr(quality, "kinds", lambda *_: found)
+    named = {what: {name for name, each in row.items() if each.named} for what, row in quality.again(effort).items()}
+    assert named == {"two changes": set(), "returned": {"lt-ref"}, "alternating, six swaps": set()}

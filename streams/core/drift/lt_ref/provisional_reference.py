@@ -27,7 +27,7 @@ from streams.core.drift.judgement import Alarm, Kind
 from streams.core.drift.lt_ref.baseline import Baseline, fit_baseline
 from streams.core.drift.lt_ref.bootstrap import JOINTS
 from streams.core.drift.lt_ref.compared import Compared, common_depth, is_match, reaching, step_variance
-from streams.core.drift.lt_ref.jump import SUPPORT, WINDOW
+from streams.core.drift.lt_ref.jump import WINDOW
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix, moved_tokens, span
 from streams.core.statistics import chi_square_quantile
@@ -43,6 +43,10 @@ LONGEST: Final = 8
 
 FEW: Final = 4.0
 """Rows that are lacking, as it were: what a threshold that no bootstrap has drawn is raised for."""
+
+SUPPORT: Final = 0.5
+"""Share of the step that each of its rows must show by itself. With less, one row of another model and two noisy ones
+would be a step too early, and be like neither model."""
 
 AT_ONCE: Final = 0.7
 """Share of the step that must lie between the three rows before it and its first three."""

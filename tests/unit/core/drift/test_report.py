@@ -44,6 +44,11 @@ def test_one_event_is_one_change_however_it_shows() -> None:
     assert reported(*renamed)["unknown"].changes == 1
 
 
+def test_a_return_is_a_change_and_so_is_the_alternation_once() -> None:
+    rows = probe_rows(Endpoint(change_at=150, change_rms=0.3, swap_every=40), 400, 1, "one")
+    assert reported(*rows)["unknown"].changes == 3
+
+
 @pytest.mark.parametrize(
     "times",
     [

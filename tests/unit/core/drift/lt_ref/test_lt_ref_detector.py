@@ -123,6 +123,50 @@ def test_a_few_rows_after_an_alarm_the_next_change_is_seen() -> None:
     assert [index for index, _ in alarms(twice, 200, seed=1)] == [152, 160]
 
 
+@pytest.mark.parametrize("endpoint", [Endpoint(rho=0.0), Endpoint(), TWO_MODES, Endpoint(k=5)])
+def test_a_return_is_named_with_the_reference_that_it_matches(endpoint: Endpoint) -> None:
+    swapping = replace(endpoint, change_at=150, change_rms=0.1, swap_every=40)
+    (first, change), (at, alarm) = alarms(swapping, 214, seed=1)
+    assert (change.kind, alarm.kind) == (Kind.CHANGE, Kind.RETURNED)
+    assert change.matched is None
+    assert 150 <= first < 160
+    assert 190 <= at < 200
+    assert alarm.matched is not None
+    assert alarm.matched.first == 0
+    assert alarm.matched.last < 150 * 3600
+    assert alarm.before is not None
+    assert alarm.after is not None
+    assert 150 * 3600 <= alarm.before.first < alarm.after.first <= 190 * 3600
+
+
+def test_two_models_that_alternate_are_named_once_with_the_dates() -> None:
+    swapping = Endpoint(change_at=150, change_rms=0.1, swap_every=40)
+    *_, (at, alarm) = found = alarms(swapping, 600, seed=1)
+    assert [each.kind for _, each in found] == [Kind.CHANGE, Kind.RETURNED, Kind.ALTERNATING]
+    assert 230 <= at < 240
+    assert alarm.swaps == (150 * 3600, 190 * 3600, 230 * 3600)
+    assert alarm.matched is not None
+    assert alarm.matched.first == 150 * 3600
+
+
+def test_a_third_model_is_a_change_though_two_alternate() -> None:
+    rows = usable_rows(Endpoint(change_at=150, change_rms=0.1, swap_every=40), 320, seed=1)
+    rows += usable_rows(Endpoint(change_at=0, change_rms=0.5), 40, seed=1)
+    found = [judgement.kind for judgement in judgements(LtRefDetector(), rows) if isinstance(judgement, Alarm)]
+    assert found == [Kind.CHANGE, Kind.RETURNED, Kind.ALTERNATING, Kind.CHANGE]
+
+
+def test_a_swap_within_a_trial_counts_as_a_return_and_is_no_alarm() -> None:
+    swapping = Endpoint(rho=0.0, change_at=150, change_rms=0.3, swap_every=14)
+    found = alarms(swapping, 300, seed=1)
+    assert [(index, each.kind) for index, each in found] == [(152, Kind.CHANGE), (180, Kind.ALTERNATING)]
+
+
+def test_a_return_is_named_after_k_has_changed() -> None:
+    swapping = Endpoint(rho=0.0, change_at=150, change_rms=0.3, swap_every=90, k_at=190)
+    assert [each.kind for _, each in alarms(swapping, 260, seed=1)] == [Kind.CHANGE, Kind.RETURNED]
+
+
 @pytest.mark.parametrize("ramp", [10, 30])
 def test_what_settles_slowly_after_a_change_is_alarmed_once(ramp: int) -> None:
     for seed in range(3):
