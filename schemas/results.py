@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.base import Cost, Count, Message, Millis, Name, Value, stable_id
 from schemas.signal import Nats, Probability, Scored
-from schemas.tickets import Call, Distance, Metadata, Neighbour, Ticket, TicketMessage, Tier, total_usd
+from schemas.tickets import Call, Metadata, Ticket, TicketMessage, Tier, total_usd
 
 DecidedBy = Literal["cheap", "big", "human", "memory"]
 """``memory`` is reserved: the answer of the labelled tickets alone."""
@@ -112,10 +112,6 @@ class Review(TicketMessage):
     suggested: str | None = None
     """The best answer so far; a suggestion, not a decision."""
     policy_id: str
-    novelty: Distance | None = None
-    """Reserved: as in Classification."""
-    neighbours: tuple[Neighbour, ...] = ()
-    """Reserved: as in Classification."""
     purpose: Name | None = None
     """Reserved: ``audit`` if it only checks an answer that was accepted; None if it decides."""
 

@@ -203,16 +203,6 @@ class Call(Value):
         return sum(attempt.latency_ms for attempt in self.attempts)
 
 
-class Neighbour(Value):
-    """A labelled ticket that is like the one in question."""
-
-    example_id: Name
-    label: Name | None
-    """None: a reviewer said that no label fits it."""
-    distance: Distance
-    """0 for the same text."""
-
-
 @dataclass(frozen=True, slots=True)
 class Turn:
     """Which text of a ticket is being handled, and in which run: what all messages on the way have in common."""
@@ -282,10 +272,6 @@ class Classification(TicketMessage):
     call: Call
     policy_id: str | None = None
     """Reserved: the policy that was in force when the ticket was classified, and decides; None: the reader's."""
-    novelty: Distance | None = None
-    """Reserved: how unlike all labelled tickets the text is, 0 to 2."""
-    neighbours: tuple[Neighbour, ...] = ()
-    """Reserved: the labelled tickets that it is most like, the nearest first."""
 
     @property
     def ticket_id(self) -> str:
@@ -301,10 +287,6 @@ class Escalation(TicketMessage):
     """The cheap tier's call; None if it was not asked."""
     reasons: tuple[str, ...]
     policy_id: str
-    novelty: Distance | None = None
-    """Reserved: as in Classification."""
-    neighbours: tuple[Neighbour, ...] = ()
-    """Reserved: as in Classification."""
 
     @property
     def ticket_id(self) -> str:
