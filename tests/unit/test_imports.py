@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,10 @@ def test_no_two_test_files_have_one_name() -> None:
     """pytest imports them by their names alone: the second one would not be collected."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert [name for name in sorted(set(names)) if names.count(name) > 1] == []
+
+
+def test_readme_names_every_room_and_every_module_beside_them() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [reading_map] = re.findall(r"^## Reading map\n(.+?)^## ", readme, re.DOTALL | re.MULTILINE)
+    rooms = {f"{path.name}/" for path in (ROOT / "streams").iterdir() if (path / "__init__.py").exists()}
+    assert [name for name in sorted(rooms | LOOSE - {"__init__.py"}) if name not in reading_map] == []
