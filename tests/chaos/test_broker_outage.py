@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 
 from schemas import Ticket
 from streams.kafka.send import publish
+from streams.models.probed_endpoint import ProbedEndpoint, ProbedEndpoints
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
+from streams.sandbox.process import ChildProcess
 from streams.settings import Settings
 from tests.chaos.test_standstill import COUNT, PATIENCE_S, Supervised, supervised
 from tests.support.brokers import require_kafka
@@ -102,3 +105,51 @@ async def test_a_broker_outage_is_a_few_lines_in_the_log_and_loses_no_ticket(
     text = "\n".join(said)
     assert text.count("the broker is unavailable: work waits") == text.count("the broker answers again") == 1
     assert all(line.startswith("20") for line in said), said
+
+
+@pytest.mark.parametrize(
+    ("kind", "outage"),
+    [
+        (EmbeddedBroker, frozen),
+        pytest.param(LocalKafka, frozen, marks=kafka),
+        pytest.param(LocalKafka, killed, marks=kafka),
+    ],
+)
+async def test_a_prober_waits_for_its_broker_and_probes_on(
+    kind: type[Broker], outage: Callable[[Broker], Awaitable[None]], model_server: ModelServer, tmp_path: Path
+) -> None:
+    if kind is LocalKafka:
+        require_kafka()
+
+    def probed(settings: Settings) -> Settings:
+        cheap = settings.tiers.cheap.model_dump(exclude={"outage", "max_tokens"})
+        endpoint = ProbedEndpoint(**(cheap | {"name": "cheap", "interval_s": 1.0}))
+        return settings.model_copy(update={"endpoints": ProbedEndpoints(endpoints=(endpoint,))})
+
+    async with kind() as broker, supervised(broker, model_server, tmp_path, probed) as pipeline:
+        command = [sys.executable, "-m", "streams.cli", "probe", "run", "--json", "--config", str(pipeline.config)]
+        prober = ChildProcess(command)
+
+        def probes() -> int:
+            return sum('"probe_id"' in line for line in prober.tail(10_000).splitlines())
+
+        async def more_probes() -> None:
+            before = probes()
+            async with asyncio.timeout(PATIENCE_S):
+                while probes() <= before:
+                    assert prober.alive, prober.tail()
+                    await asyncio.sleep(0.05)
+
+        try:
+            await more_probes()
+            before = len(prober.tail(10_000).splitlines())
+            async with outage(broker):
+                await ready(pipeline, lambda status, broker: status == 503 and "Kafka broker" in broker)
+                await asyncio.sleep(OUTAGE_S)  # what is said in this time is looked at
+            await ready(pipeline, lambda status, broker: status == 200 and broker == "answers")
+            await more_probes()
+            said = [line for line in prober.tail(10_000).splitlines()[before:] if '"probe_id"' not in line]
+        finally:
+            await prober.stop(PATIENCE_S)
+    assert len(said) < 10, said
+    assert sum("the broker is unavailable: work waits" in line for line in said) == 1
