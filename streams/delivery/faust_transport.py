@@ -171,7 +171,8 @@ class Consumer(stock.Consumer):
                     await self._restore()
                     break
                 except StopWorker as away:
-                    log.warning("the broker is unavailable, asking again", error=str(away))
+                    # The watch on the broker tells the operator.
+                    log.debug("the broker is unavailable, asking again", error=str(away))
                     await asyncio.sleep(_ASK_AGAIN_S)
         assignment = self._runner.assignment
         if assignment.phase is Phase.STANDS:  # else another rebalance came meanwhile
@@ -259,7 +260,7 @@ class Consumer(stock.Consumer):
             async with asyncio.timeout(self._limits.commit_wait_s):
                 await self._restore()
         except (TimeoutError, KafkaError, StopWorker) as away:
-            log.warning("the broker is unavailable, the next commit tries again", error=repr(away))
+            log.debug("the broker is unavailable, the next commit tries again", error=repr(away))
 
     def _report(self, tp: Any, ledger: Ledger, commit: Commit) -> None:
         highwater = self.highwater(tp)
