@@ -14,7 +14,10 @@ from streams.core.drift.row import ProbeRow, Unusable
 
 
 class Judged(NamedTuple):
-    """One row that the detector judged; ``statistic`` is above ``threshold`` if it alarmed, save in a cool-down."""
+    """One row that the detector judged.
+
+    ``statistic`` is above ``threshold`` if it alarmed, and without an alarm just after one, or at a swap that is known.
+    """
 
     row: int
     statistic: float

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.core.drift.lt_ref.jump import WINDOW, jump_variance, jumps
+from streams.core.drift.lt_ref.jump import carried_over, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import largest_average, mewma_variance
-from streams.core.drift.lt_ref.whitening import whitening
+from streams.core.drift.lt_ref.whitening import shrunk
 from streams.core.drift.window import Matrix
 from streams.core.statistics import chi_square_quantile
 
@@ -25,6 +25,9 @@ BLOCKS: Final = (24, 1)
 show (two rare rows in succession). The larger threshold counts."""
 
 RESAMPLES: Final = 400
+CHUNK: Final = 50
+"""Resamples at a time: fewer cost more calls, more leave the processor's cache."""
+
 STRETCH: Final = 200
 """Rows of resampled traffic per resample; their maximum is what a threshold is a quantile of."""
 
@@ -67,27 +70,48 @@ def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float)
 
 def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.Generator) -> Matrix:
     """The largest average and the largest jump of each resampled stretch, as (2, resamples)."""
-    resampled = reference[_block_indices(len(reference), len(reference), block, rng)]
-    mean = resampled.mean(axis=1, keepdims=True)
-    resampled -= mean
-    roots = whitening(resampled.transpose(0, 2, 1) @ resampled / len(reference))
-    stretch = (reference[_block_indices(len(reference), STRETCH, block, rng)] - mean) @ roots
-    stretch = _without_outliers(stretch)
-    if block == 1:
-        moved = jumps(stretch, 0.0)
-    else:
-        # Jumps are taken between rows that really followed each other, then resampled: a joint is no jump.
-        real = jumps(reference, rho)
-        constant = jumps(np.repeat(mean, WINDOW + 1, axis=1), rho)
-        moved = (real[_block_indices(len(real), STRETCH, block, rng)] - constant) @ roots
-    return np.stack((largest_average(stretch), np.linalg.norm(moved, axis=2).max(axis=1)))
+    rows = len(reference)
+    drawn = _block_indices(rows, rows, block, rng)
+    traffic = _block_indices(rows, STRETCH, block, rng)
+    # Jumps are taken between rows that really followed each other, then resampled: a joint is no jump.
+    real, kept = jumps(reference, rho), 1.0 - carried_over(rho)
+    jumped = None if block == 1 else _block_indices(len(real), STRETCH, block, rng)
+    maxima = np.empty((2, RESAMPLES))
+    for chunk in (slice(start, start + CHUNK) for start in range(0, RESAMPLES, CHUNK)):
+        mean, root = _fits(reference, drawn[chunk])
+        stretch = reference[traffic[chunk]]
+        stretch -= mean
+        stretch = _without_outliers(stretch @ root)
+        moved = jumps(stretch, 0.0) if jumped is None else (real[jumped[chunk]] - kept * mean) @ root
+        maxima[0, chunk] = largest_average(stretch)
+        maxima[1, chunk] = np.sqrt(_squares(moved).max(axis=1))
+    return maxima
+
+
+def _fits(reference: Matrix, drawn: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+    """Mean (resamples, 1, d) and a whitening root (resamples, d, d) of each resample.
+
+    Any root will do, as only norms are compared: this one is the quickest to find.
+    """
+    rows, d = reference.shape
+    middle = reference.mean(axis=0)
+    centred = reference - middle
+    counts = np.stack([np.bincount(each, minlength=rows) for each in drawn]) / rows
+    mean = counts @ centred
+    squares = (counts @ (centred[:, :, None] * centred[:, None, :]).reshape(rows, d * d)).reshape(-1, d, d)
+    factors = np.linalg.cholesky(shrunk(squares - mean[:, :, None] * mean[:, None, :]))
+    return (mean + middle)[:, None], np.swapaxes(np.linalg.inv(factors), -1, -2)
 
 
 def _without_outliers(deviations: Matrix) -> Matrix:
     longest = OUTLIER * deviations.shape[-1] ** 0.5
-    lengths = np.linalg.norm(deviations, axis=-1, keepdims=True)
-    cut: Matrix = deviations * (longest / np.maximum(lengths, longest))
-    return cut
+    deviations *= (longest / np.maximum(np.sqrt(_squares(deviations)), longest))[..., None]
+    return deviations
+
+
+def _squares(vectors: Matrix) -> Matrix:
+    squares: Matrix = np.einsum("...d,...d->...", vectors, vectors)
+    return squares
 
 
 def _block_indices(rows: int, length: int, block: int, rng: np.random.Generator) -> NDArray[np.int64]:

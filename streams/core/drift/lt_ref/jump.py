@@ -48,6 +48,9 @@ def jump(latest: Iterable[Matrix], rho: float) -> Matrix:
 def jumps(rows: Matrix, rho: float) -> Matrix:
     """Every jump in consecutive rows (..., rows, d), as (..., rows - WINDOW, d), supported or not."""
     count = rows.shape[-2] - WINDOW
-    mean = sum(rows[..., lag : lag + count, :] for lag in range(1, WINDOW + 1)) / WINDOW
-    moved: Matrix = mean - carried_over(rho) * rows[..., :count, :]
+    moved = rows[..., 1 : 1 + count, :].copy()
+    for lag in range(2, WINDOW + 1):
+        moved += rows[..., lag : lag + count, :]
+    moved /= WINDOW
+    moved -= carried_over(rho) * rows[..., :count, :]
     return moved

@@ -5,6 +5,7 @@ Source: Lowry, Woodall, Champ and Rigdon (1992), with the rows cut so that outli
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -39,9 +40,8 @@ def next_average(average: Matrix, deviation: Matrix, threshold: float) -> Matrix
 
 def largest_average(deviations: Matrix) -> Matrix:
     """The largest norm that the average reaches on each stretch of rows (stretches, rows, d), starting from rest."""
-    average = np.zeros((deviations.shape[0], deviations.shape[2]))
-    largest = np.zeros(deviations.shape[0])
-    for row in np.moveaxis(deviations, 1, 0):
-        average += RATE * (row - average)
-        np.maximum(largest, np.einsum("sd,sd->s", average, average), out=largest)
-    return np.sqrt(largest)
+    averages = RATE * np.moveaxis(deviations, 1, 0)
+    for before, average in itertools.pairwise(averages):
+        average += (1.0 - RATE) * before
+    largest: Matrix = np.sqrt(np.einsum("rsd,rsd->rs", averages, averages).max(axis=0))
+    return largest

@@ -18,14 +18,19 @@ RESOLUTION: Final = 1e-4
 only matters if the reference is constant, whose covariance is zero."""
 
 
+def shrunk(covariance: Matrix) -> Matrix:
+    """Covariances (..., d, d), each shrunk towards its mean variance."""
+    d = covariance.shape[-1]
+    level = SHRINKAGE * np.trace(covariance, axis1=-2, axis2=-1) / d + RESOLUTION**2
+    result: Matrix = (1.0 - SHRINKAGE) * covariance + level[..., None, None] * np.eye(d)
+    return result
+
+
 def whitening(covariance: Matrix) -> Matrix:
     """The symmetric inverse root of covariances (..., d, d), each shrunk towards its mean variance.
 
     The symmetric root is the only one without a choice of signs or order, so that whitened vectors survive a restart.
     """
-    d = covariance.shape[-1]
-    level = SHRINKAGE * np.trace(covariance, axis1=-2, axis2=-1) / d + RESOLUTION**2
-    shrunk = (1.0 - SHRINKAGE) * covariance + level[..., None, None] * np.eye(d)
-    values, vectors = np.linalg.eigh(shrunk)
+    values, vectors = np.linalg.eigh(shrunk(covariance))
     root: Matrix = (vectors / np.sqrt(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     return root

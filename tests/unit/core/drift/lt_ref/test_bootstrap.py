@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chi2
 
 from streams.core.drift.lt_ref.baseline import fit_baseline
-from streams.core.drift.lt_ref.bootstrap import JOINTS, bootstrap_thresholds
+from streams.core.drift.lt_ref.bootstrap import JOINTS, _fits, bootstrap_thresholds
 from streams.core.drift.lt_ref.jump import carried_over, jump, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import RATE, largest_average, mewma_variance, next_average
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
@@ -85,6 +85,18 @@ def test_whitening_undoes_the_shrunk_covariance_and_survives_a_constant_referenc
     shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / 4 * np.eye(4)
     assert root @ shrunk @ root == pytest.approx(np.eye(4), abs=1e-6)
     assert whitening(np.zeros((2, 3, 3)))[1] == pytest.approx(np.eye(3) / RESOLUTION)
+
+
+def test_the_fits_of_resamples_are_those_of_their_rows() -> None:
+    reference = correlated(0.5, 120, 6, seed=7) * 3.0 - 5.0
+    drawn = np.random.default_rng(1).integers(0, 120, size=(4, 120))
+    means, roots = _fits(reference, drawn)
+    for mean, root, indices in zip(means, roots, drawn, strict=True):
+        rows = reference[indices]
+        assert mean[0] == pytest.approx(rows.mean(axis=0))
+        symmetric = whitening(np.cov(rows.T, bias=True))
+        lengths = np.linalg.norm((reference - mean) @ root, axis=1)
+        assert lengths == pytest.approx(np.linalg.norm((reference - mean) @ symmetric, axis=1))
 
 
 def test_thresholds_rise_with_serial_correlation_and_repeat_themselves() -> None:
