@@ -13,7 +13,7 @@ import numpy as np
 from streams.sandbox.language_model.distribution import LogProbs, choose, likeliest
 from streams.sandbox.language_model.engine import Engine, Logits
 from streams.sandbox.language_model.examples import choose_examples
-from streams.sandbox.language_model.prompting import Example, question
+from streams.sandbox.language_model.prompting import Example, answered, question
 from streams.sandbox.language_model.reader import CONTEXT, Place, Reader, check_room
 from streams.sandbox.language_model.weights import weights_file
 from streams.sandbox.log_softmax import log_softmax
@@ -31,8 +31,9 @@ _NEWLINE = b"\n"
 class LanguageModel:
     """Gemma 3 270M, the base model, as the cheap tier: it goes on from examples and so names a label.
 
-    A chat's system messages and the examples stand before the last user message and stay in the cache; other turns
-    are left out. The answer ends with its line. A legacy completion is a plain text to go on with, without examples.
+    A chat's system messages and the examples stand before the last user message and stay in the cache. If the chat has
+    answered messages, these are the examples, and nothing but the system messages is kept. The answer ends with its
+    line. A legacy completion is a plain text to go on with, without examples.
     Requests are served one after the other on a separate thread, so that the event loop stays free.
     """
 
@@ -84,9 +85,10 @@ class LanguageModel:
 
     def _chat(self, request: ChatRequest) -> Spoken:
         engine = self.reader.engine
-        asked = engine.tokens(question(request.text))
+        examples = [Example(text, answer) for text, answer in request.examples]
+        asked = engine.tokens(answered(examples) + question(request.text))
         system = len(engine.tokens(request.system.strip()))
-        with self.reader.after_prefix(request.system) as place:
+        with self.reader.after_prefix(request.system, own=not examples) as place:
             check_room(place.start + len(asked))
             logits = engine.read(asked, place.sequence, place.start)
             after = Place(place.sequence, place.start + len(asked))

@@ -19,8 +19,12 @@ class Example:
 
 def prefix(system: str, examples: Sequence[Example]) -> str:
     """Return what stands before every ticket: the caller's instructions, then the examples."""
-    shown = "".join(f"{question(example.text)} {example.label}\n\n" for example in examples)
-    return f"{system.strip()}\n\n{shown}" if system.strip() else shown
+    return f"{system.strip()}\n\n{answered(examples)}" if system.strip() else answered(examples)
+
+
+def answered(examples: Sequence[Example]) -> str:
+    """Return messages with their answers, one after the other."""
+    return "".join(f"{question(example.text)} {example.label}\n\n" for example in examples)
 
 
 def question(text: str) -> str:

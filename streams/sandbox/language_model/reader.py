@@ -36,17 +36,18 @@ class Reader:
         self.engine = engine
         self._examples = examples
         self._labels = tuple(sorted({example.label for example in examples}))
-        self._prefixes: dict[str, Place] = {}
+        self._prefixes: dict[tuple[str, bool], Place] = {}
         engine.forget_all()
 
     @contextmanager
-    def after_prefix(self, system: str) -> Iterator[Place]:
-        """Yield the place after these instructions and the examples; what is read there is forgotten afterwards.
+    def after_prefix(self, system: str, *, own: bool = True) -> Iterator[Place]:
+        """Yield the place after these instructions and, with ``own``, the examples; what is read there is forgotten
+        afterwards.
 
         Reads them first if they are not in the cache. Raises RequestRefused if they alone fill the context.
         """
-        cached = system in self._prefixes
-        place = self._prefixes[system] if cached else self._read_prefix(system)
+        cached = (system, own) in self._prefixes
+        place = self._prefixes[system, own] if cached else self._read_prefix(system, own=own)
         try:
             yield Place(place.sequence, place.start, cached)
         finally:
@@ -60,9 +61,9 @@ class Reader:
         finally:
             self.engine.forget(_SCRATCH)
 
-    def _read_prefix(self, system: str) -> Place:
+    def _read_prefix(self, system: str, *, own: bool) -> Place:
         words = dict(zip(self._labels, codes(system, self._labels), strict=True))
-        shown = [Example(example.text, words[example.label]) for example in self._examples]
+        shown = [Example(example.text, words[example.label]) for example in self._examples if own]
         tokens = [self.engine.begin, *self.engine.tokens(prefix(system, shown))]
         check_room(len(tokens))
         taken = sum(place.start for place in self._prefixes.values())
@@ -72,7 +73,7 @@ class Reader:
             self.engine.forget_all()
         place = Place(_SCRATCH + 1 + len(self._prefixes), len(tokens))
         self.engine.read(tokens, place.sequence, 0)
-        self._prefixes[system] = place
+        self._prefixes[system, own] = place
         return place
 
 

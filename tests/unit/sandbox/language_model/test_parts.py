@@ -117,6 +117,12 @@ class TestReader:
         assert (first.sequence, first.start) == (second.sequence, second.start) == (1, length)
         assert engine.calls == [("read", length, 1, 0), ("forget", 1, length), ("forget", 1, length)]
 
+    def test_without_the_examples_it_is_another_prefix(self, reader: Reader) -> None:
+        with reader.after_prefix("one") as own, reader.after_prefix("one", own=False) as bare:
+            assert not bare.cached
+        assert bare.start == 1 + len("one\n\n")
+        assert bare.sequence != own.sequence
+
     def test_several_prefixes_live_side_by_side_until_there_is_no_room(
         self, reader: Reader, engine: FakeEngine
     ) -> None:
