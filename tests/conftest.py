@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from collections.abc import Iterator
 
@@ -54,8 +55,20 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     return chosen
 
 
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Undo what a test, or a command in its process, has set of the log: its level, and the standard error of that test."""
+    root, ours = logging.getLogger(), logging.getLogger("streams")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    structlog.reset_defaults()
+    root.handlers = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
 @pytest.fixture
-def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Hedgerow]:
+def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Hedgerow:
     """Run a command in this process, as the installed script would."""
 
     def run(*arguments: object, stdin: bytes | None = None) -> Said:
@@ -68,6 +81,4 @@ def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixtur
         captured = capsysbinary.readouterr()
         return Said(int(ended.value.code or 0), captured.out.decode(), captured.err.decode())
 
-    yield run
-    # A worker's log goes to standard error, which is this test's own.
-    structlog.reset_defaults()
+    return run

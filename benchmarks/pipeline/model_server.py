@@ -1,7 +1,8 @@
 """A model server that costs next to nothing: honest bodies, made once at the start, after a set latency.
 
 ``python -m benchmarks.pipeline.model_server --port PORT``. The bodies are those of the sandbox's two trained models for
-the bundled tickets. The base URL names the latency: ``http://127.0.0.1:PORT/20/v1`` answers after 20 ms.
+the bundled tickets, and for the text that a worker asks about at its start. The base URL names the latency:
+``http://127.0.0.1:PORT/20/v1`` answers after 20 ms.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import uvloop
 from benchmarks.pipeline.tickets import texts
 from streams.core.signal.instructions import Prompt
 from streams.core.signal.labels import LabelSet
+from streams.models.contract_check import HARMLESS_TEXT
 from streams.sandbox.model_server.requests import ChatRequest
 from streams.sandbox.model_server.served import BIG, CHEAP
 from streams.sandbox.model_server.service import ModelService
@@ -88,7 +90,7 @@ class Connection(asyncio.Protocol):
 
 async def serve(port: int) -> None:
     """Serve until the process is stopped."""
-    answers = await canned(texts())
+    answers = await canned([*texts(), HARMLESS_TEXT])
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(answers), "127.0.0.1", port, reuse_address=True, backlog=1024)
     async with server:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 import yaml
 
 from streams.cli.main import main
@@ -39,7 +38,7 @@ def server(model_server: ModelServer) -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hedgerow", "contract", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "200")
@@ -48,8 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         captured = capsys.readouterr()
         return int(ended.value.code or 0), captured.out, captured.err
 
-    yield command
-    structlog.reset_defaults()
+    return command
 
 
 def values(server: ModelServer, *exceptions: dict[str, Any], **changes: Any) -> dict[str, Any]:

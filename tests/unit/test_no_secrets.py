@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -42,19 +41,15 @@ def assert_clean(*texts: object) -> None:
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log() -> io.StringIO:
     """Everything that is logged, ours and the libraries', at the lowest level."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     root = logging.getLogger()
-    before = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=written))
-    yield written
-    structlog.reset_defaults()
-    root.removeHandler(handler)
-    root.setLevel(before)
+    return written
 
 
 @pytest.fixture
@@ -154,17 +149,12 @@ def test_a_log_is_redacted_where_that_is_asked_for(
     json: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     asked: tuple[Redaction, ...] = ("email", "card", "phone")
-    root = logging.getLogger()
-    before, root.handlers = root.handlers, []
-    try:
-        configure_logging(json=json, redact=asked)
-        structlog.get_logger().warning(
-            "a handler failed", text="from ann@example.com", exc_info=ValueError("4111 1111 1111 1111")
-        )
-        logging.getLogger("faust").error("call %s", "+49 30 1234567")
-    finally:
-        root.handlers = before
-        structlog.reset_defaults()
+    logging.getLogger().handlers = []
+    configure_logging(json=json, redact=asked)
+    structlog.get_logger().warning(
+        "a handler failed", text="from ann@example.com", exc_info=ValueError("4111 1111 1111 1111")
+    )
+    logging.getLogger("faust").error("call %s", "+49 30 1234567")
     written = capsys.readouterr().err
     for part in ("[email]", "[card]", "[phone]"):
         assert part in written

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -84,11 +83,6 @@ def test_the_number_of_kinds_that_are_remembered_is_bounded(clock: Clock) -> Non
 
 
 class TestOurOwnLines:
-    @pytest.fixture(autouse=True)
-    def as_it_was(self) -> Iterator[None]:
-        yield
-        structlog.reset_defaults()
-
     def test_are_one_kind_if_they_say_the_same_of_any_agent(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging()
         log = structlog.get_logger("streams.x")
