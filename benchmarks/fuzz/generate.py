@@ -67,7 +67,9 @@ class Generator:
         if more:
             keys = schema.get("propertyNames", {"minLength": 0})
             for _ in range(random.choice((0, 1, 3))):
-                found[self._string(keys)] = self._value(more if isinstance(more, dict) else {})
+                name, value = self._string(keys), self._value(more if isinstance(more, dict) else {})
+                if name not in schema.get("properties", {}):  # of those the schema says more
+                    found[name] = value
         return found
 
     def _string(self, schema: Schema) -> str:
