@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, stable_id
+from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, digest_of, stable_id
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.rank import Rank, rank
 from schemas.registry import TOPICS, Topic, topic_of
@@ -69,6 +69,7 @@ __all__ = [
     "Unscorable",
     "Verdict",
     "WireFormat",
+    "digest_of",
     "rank",
     "revision_and_run",
     "revision_in",

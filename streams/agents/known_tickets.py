@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from hashlib import blake2b
 
-from schemas import InvalidMessage
+from schemas import InvalidMessage, digest_of
 from streams.agents.arrival import Arrival, TicketRecord
 
 #: Yields the records of each (topic, partition) before an offset, in order: the last ``limit`` of each.
@@ -36,9 +35,8 @@ class KnownTickets:
     def id_of(arrival: Arrival) -> bytes:
         """Return what is remembered of a ticket once it is finished."""
         ticket = arrival.ticket
-        digest = blake2b(ticket.text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         key = ticket.ticket_id.encode("utf-8", "surrogatepass")
-        return _HEAD.pack(arrival.revision, arrival.turn.run, digest) + key
+        return _HEAD.pack(arrival.revision, arrival.turn.run, digest_of(ticket.text)) + key
 
     def group_of(self, message_id: bytes) -> bytes:
         """Return what all texts of one ticket share."""

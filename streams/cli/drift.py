@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 
 from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
-from streams.cli.runtime import run
+from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def acknowledge(
     known = [] if settings.endpoints is None else [each.name for each in settings.endpoints.endpoints]
     if endpoint not in known:
         raise SettingsError(f"{config}: no endpoint {endpoint!r} is probed: there are {', '.join(known) or 'none'}")
-    at_ms, who = time.time_ns() // 1_000_000, by or login_name()
+    at_ms, who = now_ms(), by or login_name()
     alert = Alert(
         alert_id=stable_id("alert", endpoint, WatchKind.ACKNOWLEDGED, str(at_ms)),
         source=endpoint,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,7 @@ from streams.cli.byte_lines import as_text, byte_lines
 from streams.cli.login import login_name
 from streams.cli.message_lines import time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
-from streams.cli.runtime import run
+from streams.cli.runtime import now_ms, run
 from streams.cli.since import since_ms
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
@@ -171,10 +170,10 @@ def redrive(
 
     The command can be run again after whatever ended it: no message is sent twice. Exit 1 if a letter cannot be redriven.
     """
-    who, run_number = by or login_name(), _now_ms()
+    who, run_number = by or login_name(), now_ms()
 
     async def close(desk: LetterDesk, entry: Entry) -> None:
-        await desk.redrive(entry, who, _now_ms(), run=run_number, note=note)
+        await desk.redrive(entry, who, now_ms(), run=run_number, note=note)
 
     chosen = _Choice(letters, reason, topic, since, everything=everything)
     _close("redriven", close, chosen, _load(config), dry_run=dry_run, as_json=as_json, more={"run": run_number})
@@ -197,7 +196,7 @@ def discard(
     who = by or login_name()
 
     async def close(desk: LetterDesk, entry: Entry) -> None:
-        await desk.discard(entry, who, _now_ms(), note=note)
+        await desk.discard(entry, who, now_ms(), note=note)
 
     chosen = _Choice(letters, reason, topic, since, everything=everything)
     _close("discarded", close, chosen, _load(config), dry_run=dry_run, as_json=as_json, more={})
@@ -344,7 +343,3 @@ def _parts(letter: DeadLetter) -> list[str]:
 def _part(name: str, data: bytes, size: int) -> list[str]:
     kept = "" if len(data) == size else f", of which {len(data)} are kept"
     return ["", f"{name}, {size} bytes{kept}:", *byte_lines(data, cut=len(data) < size)]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from schemas import Tier
 from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, Config
-from streams.cli.runtime import run
+from streams.cli.runtime import now_ms, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,7 @@ By = Annotated[str, typer.Option(help="Name of the person who says so (default: 
 
 
 def pause(
-    note: Annotated[str, typer.Option(help="Reason, for whoever finds the workers paused")],
+    note: Annotated[str, typer.Option(help="Reason, shown while the workers are paused")],
     config: Config = DEFAULT_CONFIG,
     tier: OfTier = None,
     by: By = "",
@@ -81,7 +80,7 @@ async def _publish(settings: Settings, kind: AlertKind, scopes: Sequence[Tier | 
     from streams.core.guards.pauses import pause_alert
     from streams.kafka.send import publish
 
-    who, at_ms = by or login_name(), time.time_ns() // 1_000_000
+    who, at_ms = by or login_name(), now_ms()
     alerts = [pause_alert(kind, scope, who, note, at_ms) for scope in scopes]
     await publish(alerts, settings.broker.connection, prefix=settings.topics.prefix)
     for alert in alerts:

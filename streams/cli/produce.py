@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.topics import create_all
 
 if TYPE_CHECKING:
     from streams.kafka.produce import Sent
@@ -64,7 +65,9 @@ def produce(
         held = good if refusals.count and not skip_bad else 0
         if good and not held:
             if create:
-                _create_topics(settings)
+                created = create_all(settings)
+                if created:
+                    print(f"created {len(created)} topics", file=sys.stderr)
             sent, refusals = _send(rows, good, settings)
     if as_json:
         refused = [asdict(each) for each in refusals.lines]
@@ -78,22 +81,6 @@ def produce(
         _show(refusals, held)
     if refusals.count:
         raise typer.Exit(1)
-
-
-def _create_topics(settings: Settings) -> None:
-    from streams.kafka.topics import create_topics
-
-    topics = settings.topics
-    created = run(
-        create_topics(
-            settings.broker.connection,
-            prefix=topics.prefix,
-            partitions=topics.partitions,
-            replication=topics.replication,
-        )
-    )
-    if created:
-        print(f"created {len(created)} topics", file=sys.stderr)
 
 
 def _send(rows: Iterable[tuple[int, bytes | Fault]], good: int, settings: Settings) -> tuple[int, Refusals]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from rich.progress import Progress
 from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.rerun_sources import Candidates, Source, Wanted, candidates
+from streams.cli.runtime import now_ms
 from streams.cli.runtime import run as run_to_the_end
 from streams.cli.since import since_ms
 from streams.cli.terminal import plain
@@ -63,7 +63,7 @@ def rerun(
         raise SettingsError(
             "--from routed needs --reason, --ticket or --since: all results again would be a whole bill"
         )
-    number = run or _now_ms()
+    number = run or now_ms()
     done = run_to_the_end(send_through_again(source, wanted, settings, by or login_name(), number, dry_run=dry_run))
     sent, to_send, absent, skipped = done
     if as_json:
@@ -104,7 +104,7 @@ async def send_through_again(
 
             def claim(ticket_ids: Sequence[str]) -> Collection[str]:
                 # Reviews are closed before their tickets are sent: the run's result outranks a decision that came later.
-                decided = store.send_again(ticket_ids, Again(run, by, _now_ms())) if store.is_there else set()
+                decided = store.send_again(ticket_ids, Again(run, by, now_ms())) if store.is_there else set()
                 refused = set() if wanted.include_decided else decided
                 known.skipped["decided"] += len(refused)
                 return set(ticket_ids) - refused
@@ -144,7 +144,3 @@ def _sorted(
         else:
             places[ticket_id] = found.latest[ticket_id]
     return places, gone, again
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from streams.cli.runtime import now_ms
 
 if TYPE_CHECKING:
     from schemas import Rank, Ticket
@@ -89,7 +90,7 @@ async def candidates(
 
             async def sent(ticket_ids: Sequence[str]) -> None:
                 for entry in (entry for ticket_id in ticket_ids for entry in entries[ticket_id]):
-                    await desk.rerun(entry, by, time.time_ns() // 1_000_000, run=run)
+                    await desk.rerun(entry, by, now_ms(), run=run)
 
             known.sent = sent
             yield known
@@ -124,8 +125,7 @@ def _from_letters(book: LetterBook, wanted: Wanted, settings: Settings) -> tuple
 
 
 def _from_reviews(wanted: Wanted, store: ReviewStore) -> Candidates:
-    from schemas import rank
-    from streams.kafka.rerun import digest_of
+    from schemas import digest_of, rank
 
     known, latest = Candidates(), dict[str, tuple[int, int]]()
     for item in store.each() if store.is_there else ():

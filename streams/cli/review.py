@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from schemas import Call, Routed, Scored, rank
 from streams.cli.login import login_name
 from streams.cli.message_lines import label_text, time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
-from streams.cli.runtime import run
+from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
 
@@ -139,7 +138,7 @@ def _decide(
     settings, store = _open(config)
     item = _get(store, ticket)
     store_decision = store.correct if correct else store.decide
-    decision = store_decision(item.review.review_id, label, by or login_name(), note, time.time_ns() // 1_000_000)
+    decision = store_decision(item.review.review_id, label, by or login_name(), note, now_ms())
     sent = send_decisions(settings, store)
     if as_json:
         print(

@@ -1,8 +1,9 @@
-"""Runs a coroutine on uvloop if there is one; for commands with a log, its end is a line of that log."""
+"""What commands run with: uvloop if there is one, a line of the log at the end for those that have one, and the time."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,6 +12,11 @@ import typer
 from streams.errors import StopWorker
 
 Result = TypeVar("Result")
+
+
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

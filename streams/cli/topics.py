@@ -17,6 +17,7 @@ from streams.errors import StopWorker
 
 if TYPE_CHECKING:
     from streams.kafka.connection import Connection
+    from streams.settings import Settings
 
 _BETWEEN_TRIES_S = 0.2
 
@@ -35,21 +36,13 @@ def create(
     """Create the topics that are not there yet; with --acls give users their rights on them, too."""
     from streams.kafka.acls import grant
     from streams.kafka.rights import acls_of, load_rights
-    from streams.kafka.topics import create_topics
     from streams.settings import load_settings
 
     settings = load_settings(config)
     topics, users = settings.topics, load_rights(acls) if acls else ()
     if wait:
         run(_wait_for_broker(settings.broker.connection, wait))
-    created = run(
-        create_topics(
-            settings.broker.connection,
-            prefix=topics.prefix,
-            partitions=topics.partitions,
-            replication=topics.replication,
-        )
-    )
+    created = create_all(settings)
     given = run(grant(acls_of(users, topics.prefix), settings.broker.connection)) if users else 0
     if as_json:
         print(orjson.dumps({"created": created} | ({"rights": given} if users else {})).decode())
@@ -57,6 +50,21 @@ def create(
         print("\n".join(f"created {name}" for name in created) or "all topics are there")
         if users:
             print(f"{given} rights given to {len(users)} users")
+
+
+def create_all(settings: Settings) -> list[str]:
+    """Create the topics that are not there yet, as the settings size them, and return their names."""
+    from streams.kafka.topics import create_topics
+
+    topics = settings.topics
+    return run(
+        create_topics(
+            settings.broker.connection,
+            prefix=topics.prefix,
+            partitions=topics.partitions,
+            replication=topics.replication,
+        )
+    )
 
 
 @app.command("acls")

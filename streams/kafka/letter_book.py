@@ -9,13 +9,12 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from schemas import TOPICS, Classification, DeadLetter, Escalation, InvalidMessage, Review, Ticket
+from schemas import TOPICS, Classification, DeadLetter, Escalation, InvalidMessage, Review, Ticket, digest_of
 from schemas.headers import Closing, Header
 from streams.kafka.connection import Connection
 from streams.kafka.history import start_consumer
 from streams.kafka.readers import reader, to_the_end
 from streams.kafka.records import record_at
-from streams.kafka.rerun import digest_of
 
 #: How much of each letter's original is kept: a topic of large letters would not fit into memory.
 PREVIEW_BYTES = 256

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +17,7 @@ from schemas import (
     InvalidMessage,
     Ticket,
     WireFormat,
+    digest_of,
     revision_and_run,
 )
 from schemas.headers import Header
@@ -30,11 +30,6 @@ from streams.kafka.readers import reader, to_the_end
 _TICKETS = TOPICS["tickets"]
 #: How many records are on their way at once.
 _CHUNK = 500
-
-
-def digest_of(text: str) -> bytes:
-    """Return a digest by which two texts are told apart."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(slots=True)

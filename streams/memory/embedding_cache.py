@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from schemas import digest_of
 from streams.core.memory.index import Vectors
 from streams.errors import SettingsError
 from streams.memory.embedder import Embedder
@@ -38,7 +38,7 @@ class CachedEmbedder:
 
         Raises SettingsError if the file cannot be used.
         """
-        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+        keys = [digest_of(text) for text in texts]
         known = await asyncio.to_thread(self._read, keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
