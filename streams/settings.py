@@ -263,7 +263,7 @@ class Settings(BaseSettings):
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
     webhooks: tuple[Webhook, ...] = ()
-    """Who is told of alerts and of new reviews, by HTTP (``docs/webhooks.md``)."""
+    """Where alerts and new reviews are sent by HTTP (``docs/webhooks.md``)."""
     metrics: MetricsSettings = MetricsSettings()
     worker: WorkerSettings = WorkerSettings()
 

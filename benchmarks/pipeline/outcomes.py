@@ -16,7 +16,7 @@ from streams.kafka.readers import reader
 
 _WATCHED = ("routed", "reviews", "dead-letters")
 _LOOK_S = 0.5
-#: Outcomes carry the broker's time, so they may be read seldom: fetches by whoever measures are load that no arm has made.
+#: Outcomes carry the broker's time, so they may be read seldom: fetches for a measurement are load that no arm has made.
 _PAUSE_S = 0.1
 
 

@@ -39,7 +39,7 @@ PARTITIONS = 8
 _PATIENCE_S = 60.0
 _WARM_UP = 100
 _CHUNK = 2000
-#: Arrivals are stamped by the broker, in whole milliseconds: when a message is there for whoever reads it next.
+#: Arrivals are stamped by the broker, in whole milliseconds: when a message is there for the next reader.
 _BROKER_TIME = {"log.message.timestamp.type": "LogAppendTime"}
 
 

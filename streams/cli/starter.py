@@ -217,7 +217,7 @@ def _settings(provider: Provider, labels: Mapping[str, str], *, aliases: bool) -
         "review:",
         "  url: sqlite:///hedgerow-reviews.db",
         "",
-        "# Who is told of alerts and new reviews: docs/webhooks.md.",
+        "# Where alerts and new reviews are sent: docs/webhooks.md.",
         "webhooks: [] # - {name: oncall, url: https://..., secret_env: WEBHOOK_SECRET, about: [alerts, reviews]}",
         "",
         "metrics: {} # host: 127.0.0.1, port: 9100 serves /metrics, /health and /ready; if it is in use, the next free port does",

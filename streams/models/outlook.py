@@ -23,7 +23,7 @@ class Failure:
 class Outlook:
     """Hears of failed attempts, and ends the calls that pause between two attempts once the endpoint is down.
 
-    Without a follower no failure is told, and no call is cut short.
+    Without a follower no failure is reported, and no call is cut short.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Folds log lines that repeat: the first of a kind is written, then one a minute that says how many were left out.
 
 An unavailable broker makes its clients log hundreds of lines a second, in a dozen wordings. Everything that is logged
-passes here, whoever logs it.
+passes here, from any logger.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 def configure_logging(
     *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
 ) -> None:
-    """One line an event on standard error, with its time in UTC, whoever logs it; what repeats is folded.
+    """One line an event on standard error, with its time in UTC, from any logger; what repeats is folded.
 
     The Kafka libraries speak up from the level ``libraries`` on. What ``redact`` names is taken out of every line.
     """
