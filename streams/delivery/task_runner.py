@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.dispatch import Result, Sender
@@ -38,7 +39,8 @@ class TaskRunner(Runner):
         super().__init__(stage, sender, stop=stop, observer=observer, finished=finished, wall_ms=wall_ms)
         self._queue: deque[Record] = deque()
         self._tasks = InProgress(self.stage.in_flight, self._ended)
-        self._ids_in_progress: dict[bytes, asyncio.Event] = {}
+        # A lock goes with the last task that holds it or waits for it.
+        self._one_at_a_time: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._reported: tuple[int, int] | None = None  # the counts that the observer knows
 
     @property
@@ -115,19 +117,14 @@ class TaskRunner(Runner):
         if message_id is None:
             await self._handle(record, message, None, began)
             return
-        group = self._finished.group_of(message_id)
-        while (first := self._ids_in_progress.get(group)) is not None:
-            await first.wait()  # the same ticket is in progress: one call answers both
-        if (why := self._finished.why_known(message_id)) is not None:
-            self._observer.skipped(self.stage.agent, why, 1)
-            await self._deliver(Result(record, ()), began)
-            return
-        mark = self._ids_in_progress[group] = asyncio.Event()
-        try:
-            await self._handle(record, message, message_id, began)
-        finally:
-            del self._ids_in_progress[group]
-            mark.set()
+        # One call answers all that are the same; of several texts of a ticket the earlier one comes first.
+        async with self._one_at_a_time.setdefault(self._finished.group_of(message_id), asyncio.Lock()):
+            why = self._finished.why_known(message_id)
+            if why is None:
+                await self._handle(record, message, message_id, began)
+                return
+        self._observer.skipped(self.stage.agent, why, 1)
+        await self._deliver(Result(record, ()), began)
 
     async def _handle(self, record: Record, message: Any, message_id: bytes | None, began: float) -> None:
         outputs = await self._handling.call(record, message, partial(self._still_ours, record))

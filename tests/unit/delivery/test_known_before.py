@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+
+import pytest
 
 from schemas import Message
 from streams.agents.arrival import Arrival
@@ -11,7 +14,7 @@ from streams.delivery.ledger import Ledger
 from streams.delivery.stage import Record
 from streams.errors import StopWorker
 from tests.support.messages import ticket
-from tests.support.records import P0, Bench, FakeRecord, verdict
+from tests.support.records import P0, Bench, FakeRecord, loop_turns, verdict
 
 
 def record(offset: int, ticket_id: str, text: str = "x") -> FakeRecord:
@@ -86,3 +89,21 @@ async def test_a_worker_that_cannot_read_what_was_before_ends() -> None:
     topic.fails = StopWorker("no broker")
     await made.feed([record(5, "a")])
     assert (made.stops, texts.seen) == ([topic.fails], [])
+
+
+@pytest.mark.parametrize("turns", range(20))
+async def test_texts_of_a_ticket_are_handled_in_their_order_whenever_the_next_one_comes(turns: int) -> None:
+    made, texts = bench(Topic())
+    release = asyncio.Event()
+
+    async def waits(arrival: Arrival) -> Sequence[Message]:
+        await release.wait()
+        return await texts(arrival)
+
+    object.__setattr__(made.runner.stage, "handler", waits)
+    await made.feed([record(0, "a", "first"), record(1, "a", "second"), record(2, "a", "third")])
+    await loop_turns()
+    release.set()
+    await loop_turns(turns)
+    await made.run([record(3, "a", "fourth")])
+    assert texts.seen == ["a first", "a second", "a third", "a fourth"]
