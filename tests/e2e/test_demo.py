@@ -46,12 +46,17 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_bundled_tickets(tmp_path: Path) -> None:
-    figures = run_demo(tmp_path)
+@pytest.mark.parametrize("options", [(), ("--no-memory",)], ids=["memory", "no_memory"])
+def test_bundled_tickets(tmp_path: Path, options: tuple[str, ...]) -> None:
+    figures = run_demo(tmp_path, *options)
     assert figures["tickets"] == len(DEMO.read_bytes().splitlines())
     assert figures["dead_letters"] == 0
     assert figures["policy_id"].startswith("calibrated-")
-    assert figures["accuracy"] > figures["accuracy_all_cheap"]
+    if options:
+        assert figures["accuracy"] > figures["accuracy_all_cheap"]
+    else:
+        # With examples the cheap model alone is as often right on what is routed; without them, less often than this.
+        assert figures["accuracy_cheap_alone"] > 0.85
     assert figures["saving"] >= 0.6
     assert figures["accuracy"] >= 0.98 * figures["accuracy_all_big"]
     # The bound was tested on other tickets; these are the ones to come.
@@ -109,7 +114,8 @@ def test_faults_and_two_workers_on_apache_kafka(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not BANKING77.is_dir(), reason="the Banking77 messages are not beside this checkout")
-def test_real_messages(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--no-memory",)], ids=["memory", "no_memory"])
+def test_real_messages(tmp_path: Path, options: tuple[str, ...]) -> None:
     queues = json.loads((BANKING77 / "queues.json").read_text())
 
     def rows(split: str) -> list[dict[str, Any]]:
@@ -124,9 +130,12 @@ def test_real_messages(tmp_path: Path) -> None:
     tickets += [{"ticket_id": f"other-{n}", "text": f"tell me a story about a dragon number {n}"} for n in range(40)]
     train = write_rows(tmp_path / "train.jsonl", rows("train"))
     figures = run_demo(
-        tmp_path, "--train", str(train), "--tickets", str(write_rows(tmp_path / "tickets.jsonl", tickets))
+        tmp_path, "--train", str(train), "--tickets", str(write_rows(tmp_path / "tickets.jsonl", tickets)), *options
     )
     assert figures["tickets"] == 1200
-    assert figures["accuracy"] > figures["accuracy_all_cheap"]
+    if options:
+        assert figures["accuracy"] > figures["accuracy_all_cheap"]
+    else:
+        assert figures["accuracy"] >= 0.98 * figures["accuracy_all_big"]
     assert figures["saving"] > 0.3
     assert figures["out_of_scope"]["in_review"] >= 30
