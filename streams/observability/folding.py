@@ -58,7 +58,9 @@ class Folding(logging.Filter):
 
 def _abandoned(record: logging.LogRecord) -> bool:
     """Return whether asyncio reports a request whose caller has given it up, and has said so."""
-    return record.name == "asyncio" and record.exc_info is not None and isinstance(record.exc_info[1], KafkaError)
+    # Not always a tuple: asyncio logs an error without an exception with exc_info=False.
+    raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return record.name == "asyncio" and isinstance(raised, KafkaError)
 
 
 def _kind(record: logging.LogRecord) -> Hashable:

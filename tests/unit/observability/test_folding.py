@@ -70,6 +70,12 @@ def test_the_late_error_of_a_request_that_was_given_up_is_not_written(clock: Clo
         assert folding.filter(line) is written
 
 
+def test_an_error_of_asyncio_without_an_exception_is_written(clock: Clock) -> None:
+    line = record("Task was destroyed but it is pending!", name="asyncio")
+    line.exc_info = False  # type: ignore[assignment]
+    assert Folding(clock).filter(line)
+
+
 def test_information_is_never_left_out(clock: Clock) -> None:
     folding = Folding(clock)
     assert all(folding.filter(record("last minute", level=logging.INFO)) for _ in range(3))
