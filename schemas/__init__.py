@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, digest_of, stable_id
+from schemas.memory import MAX_DIMENSIONS, MAX_EXAMPLE_TEXT, Example, ExampleSource
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.rank import Rank, rank
 from schemas.registry import TOPICS, Topic, topic_of
@@ -31,6 +32,8 @@ from schemas.watch import Alert, Probe
 from schemas.wire import NEWEST, WireFormat
 
 __all__ = [
+    "MAX_DIMENSIONS",
+    "MAX_EXAMPLE_TEXT",
     "MAX_NAME",
     "MAX_TEXT",
     "NEWEST",
@@ -46,6 +49,8 @@ __all__ = [
     "DeadLetter",
     "DecidedBy",
     "Escalation",
+    "Example",
+    "ExampleSource",
     "InvalidMessage",
     "Measured",
     "Message",

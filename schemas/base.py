@@ -26,6 +26,13 @@ Millis = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
+def not_blank(text: str) -> str:
+    """Return the text; raises ValueError for one of nothing but white space."""
+    if not text.strip():
+        raise ValueError("the text is empty")
+    return text
+
+
 class InvalidMessage(ValueError):
     """Bytes that are not a valid message; ``reason`` is a short name, the text says where and why."""
 

@@ -1,4 +1,4 @@
-"""What the records of dead letters carry in Kafka's headers, alongside letters of any version."""
+"""What records carry in Kafka's headers, alongside messages of any version."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from schemas.tickets import Run
 LETTER_HEADER = "hedgerow-letter"
 #: On a dead letter that is written again: a `Closing` as JSON.
 CLOSING_HEADER = "hedgerow-closing"
+
+#: On a record without a value on ``memory``: who forgot the example.
+FORGOTTEN_BY_HEADER = "hedgerow-forgotten-by"
 
 Header = tuple[str, bytes]
 ClosingState = Literal["redriving", "redriven", "rerun", "discarded"]

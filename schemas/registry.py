@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.base import Message
+from schemas.memory import Example
 from schemas.results import DeadLetter, Review, Routed, Verdict
 from schemas.tickets import Classification, Escalation, Ticket
 from schemas.watch import Alert, Probe
@@ -47,6 +48,7 @@ TOPICS: dict[str, Topic] = {
         Topic("dead-letters", DeadLetter, "origin", {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
         Topic("probes", Probe, "endpoint", {"retention.ms": str(WATCHED_MS)}),
         Topic("alerts", Alert, "source", {"retention.ms": str(WATCHED_MS)}),
+        Topic("memory", Example, "example_id", {"cleanup.policy": "compact"}),
     )
 }
 

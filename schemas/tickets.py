@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
     TypeAdapter,
     ValidationError,
-    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -29,6 +29,7 @@ from schemas.base import (
     Millis,
     Name,
     Value,
+    not_blank,
 )
 from schemas.perplexity import Perplexity
 from schemas.signal import Probability, Signal
@@ -81,20 +82,13 @@ class Ticket(Message):
     model_config = ConfigDict(extra="allow")
 
     ticket_id: Name
-    text: Annotated[str, Field(max_length=MAX_TEXT)]
+    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(not_blank)]
     label: Name | None = None
     """The gold label if it is known; used for measuring only, never for deciding."""
     slice: Name | None = None
     """A named part of a golden set."""
     metadata: Metadata = Field(default_factory=dict)
     """Whatever else the producer knows; it travels with the ticket and decides nothing."""
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("the text is empty")
-        return text
 
     @model_validator(mode="after")
     def _keep_unknown_fields(self) -> Self:

@@ -167,10 +167,17 @@ class ReviewSettings(_Section):
 class MemorySettings(_Section):
     """Labelled tickets, from which models are shown examples (extra ``memory``)."""
 
-    file: Annotated[str, Field(min_length=1)]
-    """JSON lines {text, label?, ticket_id?}, read at a worker's start."""
+    file: Annotated[str, Field(min_length=1)] | None = None
+    """JSON lines {text, label?, ticket_id?}, read at a worker's start; without a file they are on the topic ``memory``."""
     examples: Annotated[int, Field(ge=0, le=32)] = 8
     """How many of them a prompt holds at most."""
+    max_examples: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
+    """How many of the topic's a worker keeps. Beyond that the oldest of the most crowded are dropped."""
+
+    @property
+    def on_topic(self) -> bool:
+        """Whether they are on the topic ``memory``, and in no file."""
+        return self.file is None
 
     @property
     def rule(self) -> ExampleRule | None:

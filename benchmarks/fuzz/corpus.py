@@ -22,6 +22,8 @@ _SPECIAL: tuple[bytes | None, ...] = (
     b'{"ticket_id": "a", "text": "\\ud800"}', b'{"v": 1e999, "ticket_id": "a", "text": "b"}', b'{"v": 9}',
     b'{"ticket_id": "a", "ticket_id": "b", "text": "twice"}', b'{"ticket_id": "a", "text": "b"} trailing',
 )  # fmt: skip
+#: Vectors of length one, which no schema can tell from other bytes.
+_VECTORS = ("ADw=", "ALw=", "ZjrNuA==", "AAAAAAA8AAA=")
 #: Longer than any text may be, and shorter than what the broker takes.
 _LONG = 150_000
 
@@ -67,9 +69,11 @@ class Corpus:
         for holder in (value, value.get("ticket")):
             if isinstance(holder, dict) and "ticket_id" in holder:
                 holder["ticket_id"] = f"{self._topic.name}-{number}"
-        for name in ("probe_id", "alert_id"):
+        for name in ("probe_id", "alert_id", "example_id"):
             if name in value:
                 value[name] = f"{name}-{number}"
+        if "vector" in value:
+            value["vector"] = self._random.choice(_VECTORS)
         if self._topic.message is Review:
             value["review_id"] = Review.id_for(
                 value["ticket"]["ticket_id"], value.get("revision", 0), value.get("run", 0)

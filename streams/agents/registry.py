@@ -44,12 +44,16 @@ def _use(reads: str, *writes: str, follows: Iterable[str] = ()) -> TopicUse:
 
 #: The tier that an agent asks, if it asks one.
 TIERS: dict[AgentName, Tier] = {"classify": "cheap", "escalate": "big"}
+#: What is only used if the settings have a memory on it.
+MEMORY_TOPIC = "memory"
 #: The one table of who uses which topic. The agents of tickets follow the alerts to know what is paused, and score and
-#: escalate whether their policy is stale.
+#: escalate whether their policy is stale. Those that ask a model follow the memory for examples.
 USES: dict[AgentName, TopicUse] = {
-    "classify": _use("tickets", "classifications", "escalations", "reviews", "alerts", follows=["alerts"]),
+    "classify": _use(
+        "tickets", "classifications", "escalations", "reviews", "alerts", follows=["alerts", MEMORY_TOPIC]
+    ),
     "score": _use("classifications", "routed", "escalations", "reviews", "alerts", follows=["alerts"]),
-    "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts"]),
+    "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts", MEMORY_TOPIC]),
     "review": _use("reviews", "alerts", follows=["alerts"]),
     "settle": _use("routed", "routed"),
     "drift": _use("probes", "alerts"),

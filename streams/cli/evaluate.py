@@ -131,6 +131,9 @@ async def _evaluate(
 async def _memory(settings: Settings, wanted: MemorySettings, bar: Progress) -> Memory:
     from streams.memory.open_memory import open_memory
 
+    if wanted.file is None:
+        raise SettingsError("the memory is on its topic: give one in a file, with --memory")
+
     def begin(texts: int) -> Callable[[int], None]:
         task = bar.add_task("embedding the memory", total=texts)
         return lambda count: bar.advance(task, count)

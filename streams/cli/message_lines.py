@@ -15,6 +15,7 @@ from schemas import (
     Classification,
     DeadLetter,
     Escalation,
+    Example,
     Message,
     Probe,
     Review,
@@ -24,7 +25,7 @@ from schemas import (
     Verdict,
     total_usd,
 )
-from schemas.headers import Closing
+from schemas.headers import FORGOTTEN_BY_HEADER, Closing
 from streams.cli.terminal import cut, one_line
 
 if TYPE_CHECKING:
@@ -61,15 +62,22 @@ def line_of_record(record: ConsumerRecord, prefix: str, width: int) -> str:
     """Return a record's line: its time, then what its message says, or where it is if it holds an invalid one."""
     from streams.kafka.readers import decode
 
-    message = decode(record, prefix)
-    if message is None:
-        topic, value = record.topic.removeprefix(prefix), (record.value or b"").decode("utf-8", "replace")
+    message, topic = decode(record, prefix), record.topic.removeprefix(prefix)
+    if message is None and record.value is None and topic == "memory":
+        by = next((f" by {_as_text(name)}" for header, name in record.headers if header == FORGOTTEN_BY_HEADER), "")
+        line = Line((_as_text(record.key), f"forgotten{by}"))
+    elif message is None:
+        value = _as_text(record.value)
         line = Line((f"{topic}/{record.partition}/{record.offset}", "invalid message"), value)
     else:
         line = line_of(message)
         if closing := Closing.of(record.headers):
             line = replace(line, facts=(*line.facts, f"{closing.state} by {closing.by}"))
     return shown(replace(line, facts=(time_of(record.timestamp), *line.facts)), width)
+
+
+def _as_text(data: bytes | None) -> str:
+    return (data or b"").decode("utf-8", "replace")
 
 
 def time_of(at_ms: int | None) -> str:
@@ -159,6 +167,12 @@ def _alert(alert: Alert) -> Line:
     return Line((alert.source, alert.kind), alert.summary)
 
 
+def _example(example: Example) -> Line:
+    return Line(
+        (example.example_id, label_text(example.label), f"from a {example.source}", f"by {example.by}"), example.text
+    )
+
+
 _LINES: dict[type[Message], Callable[[Any], Line]] = {
     Ticket: _ticket,
     Classification: _classification,
@@ -169,4 +183,5 @@ _LINES: dict[type[Message], Callable[[Any], Line]] = {
     DeadLetter: _dead_letter,
     Probe: _probe,
     Alert: _alert,
+    Example: _example,
 }

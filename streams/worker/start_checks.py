@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from schemas import Call, Reason, Scored, Tier
-from streams.agents.registry import MESSENGERS, TIERS, USES, AgentName, topics_of
+from streams.agents.registry import MEMORY_TOPIC, MESSENGERS, TIERS, USES, AgentName, topics_of
 from streams.core.policy.fitted import FittedMemory, refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
@@ -66,7 +66,9 @@ def start_checks(
     checks = [
         StartCheck("policy", partial(_policy, settings)),
         StartCheck("prices", partial(_prices, settings)),
-        StartCheck("topics", partial(_topics, settings, topics or topics_of(agents)), needs_broker=True),
+        StartCheck(
+            "topics", partial(_topics, settings, _needed(settings, topics or topics_of(agents))), needs_broker=True
+        ),
     ]
     if settings.delivery == "exactly_once":
         checks.append(StartCheck("delivery", partial(_delivery, settings, user or agents[0]), needs_broker=True))
@@ -84,6 +86,12 @@ def start_checks(
     if "review" in agents:
         checks.append(StartCheck("review store", partial(_store, settings)))
     return checks
+
+
+def _needed(settings: Settings, topics: Collection[str]) -> set[str]:
+    """Return the topics without that of the memory, if the settings have none on it."""
+    on_topic = settings.memory is not None and settings.memory.on_topic
+    return set(topics) - (set() if on_topic else {MEMORY_TOPIC})
 
 
 def check_policy(policy: Policy, settings: Settings) -> None:

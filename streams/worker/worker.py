@@ -33,7 +33,7 @@ from streams.core.policy.fitted import refuse_smaller_memory
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
-from streams.errors import StopWorker
+from streams.errors import SettingsError, StopWorker
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
@@ -133,6 +133,8 @@ class Worker:
         settings, memory = self._settings, self._settings.memory
         if memory is None or not {"classify", "escalate"} & set(self._agents):
             return None
+        if memory.file is None:
+            raise SettingsError("memory: workers read it from a file only: set memory.file")
         opened = await open_memory(Path(memory.file), settings.label_set.labels, settings.redact, memory.examples)
         refuse_smaller_memory(settings.policy.fitted, opened.fitted)
         log.info("memory read", examples=len(opened.examples), embedding_model=opened.embedder.model)

@@ -11,6 +11,7 @@ from schemas import (
     Classification,
     DeadLetter,
     Escalation,
+    Example,
     Message,
     Probe,
     Reason,
@@ -185,6 +186,21 @@ def alert(**changes: Any) -> Alert:
     return Alert(**(fields | changes))
 
 
+def example(example_id: str = "t-1", **changes: Any) -> Example:
+    fields = {
+        "example_id": example_id,
+        "ticket_id": example_id,
+        "text": "Where is my money?",
+        "label": "refund",
+        "source": "file",
+        "by": "ada",
+        "at_ms": 1_700_000_000_000,
+        "embedding_model": "letters",
+        "vector": b"\x00\x3c\x00\x00",
+    }
+    return Example(**(fields | changes))
+
+
 def one_of_each() -> dict[str, Message]:
     """Return topic name to a full message of it."""
     return {
@@ -197,4 +213,5 @@ def one_of_each() -> dict[str, Message]:
         "dead-letters": dead_letter(),
         "probes": probe(error="timeout", fingerprint="fp_1", model_returned="cheap-model-1"),
         "alerts": alert(),
+        "memory": example(slice="plain"),
     }

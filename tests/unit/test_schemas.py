@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 
 import schemas
 from schemas import (
+    MAX_EXAMPLE_TEXT,
     MAX_NAME,
     MAX_TEXT,
     RUN_HEADER,
@@ -21,6 +24,7 @@ from schemas import (
     Classification,
     DeadLetter,
     Escalation,
+    Example,
     InvalidMessage,
     Message,
     Probe,
@@ -46,6 +50,7 @@ from tests.support.messages import (
     call,
     classification,
     dead_letter,
+    example,
     one_of_each,
     probe,
     review,
@@ -71,7 +76,10 @@ DESIGN: dict[str, tuple[type[Message], str]] = {
     "dead-letters": (DeadLetter, "origin"),
     "probes": (Probe, "endpoint"),
     "alerts": (Alert, "source"),
+    "memory": (Example, "example_id"),
 }
+#: Those that version 1 had.
+FIRST = [name for name in DESIGN if name != "memory"]
 
 
 def refused(model: type[Message], data: bytes | None) -> InvalidMessage:
@@ -103,8 +111,8 @@ class TestRegistry:
     def test_key(self, name: str, key: bytes) -> None:
         assert TOPICS[name].key_of(EACH[name]) == key
 
-    def test_results_are_compacted_and_large_topics_take_large_messages(self) -> None:
-        assert TOPICS["routed"].config == {"cleanup.policy": "compact"}
+    def test_results_and_the_memory_are_compacted_and_large_topics_take_large_messages(self) -> None:
+        assert TOPICS["routed"].config == TOPICS["memory"].config == {"cleanup.policy": "compact"}
         assert TOPICS["tickets"].config["max.message.bytes"] == str(TICKET_BYTES)
         # A ticket of the largest size must fit into its dead letter: base64 takes four bytes for three.
         assert DEAD_LETTER_BYTES > TICKET_BYTES * 4 / 3
@@ -374,6 +382,69 @@ class TestRefusals:
             assert "call.signal" in str(error)
 
 
+class TestExample:
+    def test_has_the_id_of_its_ticket_or_of_its_text(self) -> None:
+        assert Example.id_for("t-1", "Money back!") == "t-1"
+        assert Example.id_for(None, "Money back!") == Example.id_for("", "Money back!") == "text-02737df593750718"
+        assert Example.id_for(None, "Money back?") != Example.id_for(None, "Money back!")
+
+    @pytest.mark.parametrize(
+        ("vector", "words"),
+        [
+            ("", "not 1 to 8192 numbers"),
+            ("AA==", "not 1 to 8192 numbers"),
+            (base64.b64encode(struct.pack("<8193e", 1.0, *[0.0] * 8192)).decode(), "not 1 to 8192 numbers"),
+            ("AAA=", "not have length one"),
+            ("AEA=", "not have length one"),
+            ("AHw=", "not have length one"),
+            ("AH4=", "not have length one"),
+            ("no base64!", "base64"),
+            ([1.0], "vector"),
+        ],
+        ids=["empty", "half", "too long", "zero", "two", "infinity", "nan", "text", "list"],
+    )
+    def test_takes_no_vector_that_cannot_be_compared(self, vector: object, words: str) -> None:
+        row = json.loads(example().encode()) | {"vector": vector}
+        error = refused(Example, json.dumps(row).encode())
+        assert error.reason == "wrong_schema"
+        assert words in str(error)
+
+    def test_takes_both_alphabets_of_base64_and_writes_the_one_for_urls(self) -> None:
+        vector = struct.pack("<2e", 0.0, -1.0) + b"\xff\x03\xff\x03"
+        for written in (base64.b64encode(vector), base64.urlsafe_b64encode(vector)):
+            row = json.loads(example().encode()) | {"vector": written.decode()}
+            assert Example.decode(json.dumps(row).encode()).vector == vector
+        assert json.loads(example(vector=vector).encode())["vector"] == base64.urlsafe_b64encode(vector).decode()
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"text": "x" * (MAX_EXAMPLE_TEXT + 1)}, "at most 4000"),
+            ({"text": " \n"}, "the text is empty"),
+            ({"label": ""}, "label"),
+            ({"source": "rumour"}, "source"),
+            ({"by": ""}, "by"),
+        ],
+    )
+    def test_limits(self, changes: dict[str, str], words: str) -> None:
+        row = json.loads(example().encode()) | changes
+        assert words in str(refused(Example, json.dumps(row).encode()))
+
+    def test_says_whether_it_fits_a_label(self) -> None:
+        row = json.loads(example(label=None).encode())
+        assert Example.decode(json.dumps(row).encode()).label is None
+        del row["label"]
+        assert "label: Field required" in str(refused(Example, json.dumps(row).encode()))
+
+    @pytest.mark.parametrize("character", ["\x01", "\U0001f600", "\\"])
+    def test_the_largest_fits_into_kafkas_default(self, character: str) -> None:
+        name = character * MAX_NAME
+        vector = struct.pack("<8192e", 1.0, *[0.0] * 8191)
+        names = dict.fromkeys(("ticket_id", "label", "slice", "by", "embedding_model"), name)
+        largest = example(name, text=character * MAX_EXAMPLE_TEXT, vector=vector, **names)
+        assert len(largest.encode()) < KAFKA_DEFAULT_BYTES / 10
+
+
 class TestStableId:
     def test_values_never_change(self) -> None:
         """Ids stand in stores and topics: another value would be a second result for every ticket."""
@@ -397,9 +468,11 @@ class TestStoredForms:
         assert "renormalised" in fields["label_probs"]["description"]
         assert "not renormalised" in fields["confidence"]["description"]
 
-    @pytest.mark.parametrize("name", DESIGN)
+    @pytest.mark.parametrize(
+        ("name", "version"),
+        [(name, version) for name in DESIGN for version in VERSIONS if version > 1 or name in FIRST],
+    )
     @pytest.mark.parametrize("form", ["full", "minimal"])
-    @pytest.mark.parametrize("version", VERSIONS)
     def test_messages_of_every_version_parse(self, name: str, form: str, version: int) -> None:
         row = stored(name, version)[form]
         assert form == "minimal" or row["v"] == version
@@ -411,7 +484,7 @@ class TestStoredForms:
     def test_the_full_fixture_names_every_field_of_the_newest_version(self, name: str) -> None:
         assert set(stored(name, VERSIONS[-1])["full"]) == set(TOPICS[name].message.model_fields)
 
-    @pytest.mark.parametrize("name", DESIGN)
+    @pytest.mark.parametrize("name", FIRST)
     @pytest.mark.parametrize("form", ["full", "minimal"])
     def test_what_is_read_in_version_1_is_written_in_it_again(self, name: str, form: str) -> None:
         row = stored(name, 1)[form]
@@ -428,7 +501,7 @@ class TestStoredForms:
 
 
 class TestWireFormat:
-    @pytest.mark.parametrize("name", DESIGN)
+    @pytest.mark.parametrize("name", FIRST)
     def test_version_1_is_what_its_json_schema_says_and_loses_nothing(self, name: str) -> None:
         data = WireFormat(1).encode(EACH[name])
         row = json.loads(data)
@@ -453,6 +526,7 @@ class TestWireFormat:
             review(calls=(call(attempts=(attempt(), attempt(cost_usd=None))),)),
             Classification(ticket=ticket(), call=call(attempts=(attempt(cost_usd=None),))),
             probe(cost_usd=None),
+            example(),
         ],
     )
     def test_what_version_1_has_no_words_for_is_version_2(self, message: Message) -> None:

@@ -17,7 +17,17 @@ from streams.agents.classify import ClassifyHandler
 from streams.agents.drift import DriftHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.notify import NotifyHandler
-from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, USES, WATCHERS, AgentName, topics_of
+from streams.agents.registry import (
+    AGENTS,
+    KEEPERS,
+    MEMORY_TOPIC,
+    MESSENGERS,
+    TIERS,
+    USES,
+    WATCHERS,
+    AgentName,
+    topics_of,
+)
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.agents.settle import SettleHandler
@@ -65,9 +75,13 @@ def test_an_agent_reads_what_its_handler_takes(agent: AgentName) -> None:
 
 @pytest.mark.parametrize("agent", USES)
 def test_the_agents_of_tickets_follow_the_alerts(agent: AgentName) -> None:
-    assert USES[agent].follows == ({"alerts"} if agent in AGENTS else set())
+    assert USES[agent].follows - {MEMORY_TOPIC} == ({"alerts"} if agent in AGENTS else set())
     if "stale" in inspect.signature(HANDLERS[agent]).parameters:
         assert "alerts" in USES[agent].follows
+
+
+def test_the_agents_that_ask_a_model_follow_the_memory() -> None:
+    assert {agent for agent, use in USES.items() if MEMORY_TOPIC in use.readable} == TIERS.keys()
 
 
 def table(section: str) -> list[list[str]]:

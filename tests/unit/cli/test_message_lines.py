@@ -9,12 +9,14 @@ import pytest
 from rich.cells import cell_len
 
 from schemas import TOPICS, Message
+from schemas.headers import FORGOTTEN_BY_HEADER
 from streams.cli.message_lines import Line, line_of, line_of_record, shown, time_of
 from tests.support.messages import (
     alert,
     classification,
     dead_letter,
     escalation,
+    example,
     probe,
     review,
     routed,
@@ -42,6 +44,8 @@ MESSAGES: list[tuple[Message, Sequence[str]]] = [
     (dead_letter(), ("tickets/", "by classify")),
     (probe(), ("k = ", "likeliest", "$0.")),
     (probe(logprobs=None, error="http_500"), ("no logprobs", "http_500")),
+    (example(), ("t-1", "refund", "from a file", "by ada", "Where is my money?")),
+    (example(label=None), ("t-1", "none of the labels")),
     (alert(), (alert().source, alert().kind, alert().summary)),
 ]
 
@@ -56,6 +60,7 @@ class Record:
     partition: int = 1
     offset: int = 42
     headers: tuple[tuple[str, bytes], ...] = ()
+    key: bytes = b"t-1"
 
 
 @pytest.mark.parametrize(("message", "words"), MESSAGES)
@@ -91,6 +96,12 @@ def test_a_time_is_in_utc_and_a_missing_one_is_a_dash() -> None:
 def test_a_record_has_its_time_first() -> None:
     line = line_of_record(Record("p.routed", routed().encode()), "p.", 160)
     assert line == "2023-11-14 22:13:20Z  t-1  refund  by cheap  confidence 0.90  $0.000016"
+
+
+def test_an_example_that_is_forgotten_says_by_whom() -> None:
+    record = Record("p.memory", None, headers=((FORGOTTEN_BY_HEADER, b"ada"),))
+    assert line_of_record(record, "p.", 160) == "2023-11-14 22:13:20Z  t-1  forgotten by ada"
+    assert line_of_record(Record("p.memory", None), "p.", 160).endswith("  t-1  forgotten")
 
 
 @pytest.mark.parametrize("value", [b"no JSON \xff\x1b[31m", b"{}", None])
