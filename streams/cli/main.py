@@ -19,6 +19,7 @@ from streams.cli import (
     evaluate,
     init,
     letters,
+    memory,
     pause,
     probe,
     produce,
@@ -72,6 +73,7 @@ app.command("whatif")(whatif.whatif)
 app.add_typer(contract.app, name="contract")
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(drift.app, name="drift")
+app.add_typer(memory.app, name="memory")
 app.add_typer(probe.app, name="probe")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(review.app, name="review")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
+from streams.cli.refused_rows import refused_json, show_refused
 from streams.cli.runtime import run
 from streams.cli.topics import create_all
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from streams.kafka.produce import Sent
     from streams.kafka.ticket_rows import Fault, Refusals
     from streams.settings import Settings
-
-#: How many refused lines are printed; --json has more of them.
-_SHOWN = 20
 
 
 def produce(
@@ -70,15 +67,10 @@ def produce(
                     print(f"created {len(created)} topics", file=sys.stderr)
             sent, refusals = _send(rows, good, settings)
     if as_json:
-        refused = [asdict(each) for each in refusals.lines]
-        print(
-            orjson.dumps(
-                {"sent": sent, "refused": refusals.count, "reasons": dict(refusals.reasons), "lines": refused}
-            ).decode()
-        )
+        print(orjson.dumps({"sent": sent, **refused_json(refusals)}).decode())
     else:
         print(f"{sent} tickets sent")
-        _show(refusals, held)
+        show_refused(refusals, held, "sent", "sends")
     if refusals.count:
         raise typer.Exit(1)
 
@@ -108,18 +100,3 @@ def _send(rows: Iterable[tuple[int, bytes | Fault]], good: int, settings: Settin
         run(produce_rows(checked, settings.broker.connection, prefix=settings.topics.prefix, done=done))
     refusals.lines.sort(key=lambda refused: refused.line)
     return sent, refusals
-
-
-def _show(refusals: Refusals, held: int) -> None:
-    """Print what was refused, to standard error; ``held`` valid rows were not sent because of it."""
-    if not refusals.count:
-        return
-    from streams.cli.terminal import plain
-
-    counts = ", ".join(f"{reason} {count}" for reason, count in refusals.reasons.most_common())
-    kept_back = f"; {held} valid rows were not sent, --skip-bad sends them" if held else ""
-    print(f"{refusals.count} rows refused ({counts}){kept_back}", file=sys.stderr)
-    for refused in refusals.lines[:_SHOWN]:
-        print(plain(f"line {refused.line}: {refused.reason}: {refused.detail}"), file=sys.stderr)
-    if refusals.count > _SHOWN:
-        print(f"and {refusals.count - _SHOWN} more", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -41,38 +41,48 @@ def read_ticket_rows(file: Path, limit: int | None = None) -> list[tuple[int, by
 
 
 class TicketTable:
-    """The rows of a table as tickets in JSON; ``text`` and ``ticket_id`` (or ``id``) are required columns.
+    """The rows of a table as tickets in JSON; ``required`` are the columns without which it is none.
 
-    Columns are found in any case, other empty cells count as absent, and columns that a ticket does not have become metadata.
+    Columns are found in any case (``id`` is ``ticket_id``), an empty cell counts as absent unless its column has to be
+    ``filled``, and columns that a ticket does not have become metadata.
     """
 
-    def __init__(self, lines: LineFile, delimiter: str) -> None:
+    def __init__(
+        self,
+        lines: LineFile,
+        delimiter: str,
+        *,
+        required: Sequence[str] = _REQUIRED,
+        filled: Collection[str] = _REQUIRED,
+    ) -> None:
         self._lines = lines
         self._delimiter = delimiter
+        self._required = required
+        self._filled = filled
 
     def __iter__(self) -> Iterator[tuple[int, bytes | Fault]]:
         records = self._lines.records(self._delimiter)
         header = next(records, None)
         if header is None:
             return
-        fields = _fields(header[1], self._lines.name)
+        fields = _fields(header[1], self._lines.name, self._required)
         for line, cells in records:
             if len(cells) != len(fields):
                 yield line, Fault("wrong_columns", f"{len(cells)} columns, and the header names {len(fields)}")
                 continue
             try:
-                yield line, orjson.dumps(_ticket(fields, cells))
+                yield line, orjson.dumps(_ticket(fields, cells, self._filled))
             except orjson.JSONEncodeError:
                 yield line, Fault("not_utf8", "the row is not UTF-8")
 
 
-def _fields(columns: list[str], name: str) -> list[str]:
+def _fields(columns: list[str], name: str, required: Sequence[str]) -> list[str]:
     """Return the ticket's field for each column; an empty one for a column without a name."""
     names = [column.strip() for column in columns]
     known = [_FIELDS.get(each.lower(), each) for each in names]
     if "ticket_id" in [each.lower() for each in names]:
         known = [each if own.lower() == "id" else field for each, own, field in zip(names, names, known, strict=True)]
-    for needed in _REQUIRED:
+    for needed in required:
         if needed not in known:
             found = ", ".join(f"{each[:40]!r}" for each in names[:_SHOWN])
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -84,11 +94,11 @@ def _fields(columns: list[str], name: str) -> list[str]:
     return known
 
 
-def _ticket(fields: list[str], cells: list[str]) -> dict[str, object]:
+def _ticket(fields: list[str], cells: list[str], filled: Collection[str]) -> dict[str, object]:
     ticket: dict[str, object] = {}
     metadata: dict[str, str] = {}
     for field, cell in zip(fields, cells, strict=True):
-        if field and (cell or field in _REQUIRED):
+        if field and (cell or field in filled):
             clash = field in Ticket.model_fields and field not in _FIELDS
             (metadata if clash else ticket)[field] = cell
     return ticket | {"metadata": metadata} if metadata else ticket

@@ -5,41 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
-
-from schemas import stable_id
-from schemas.base import MAX_TEXT, Name
 from streams.core.memory.example import Example
-from streams.core.signal.redaction import Redaction, redact
+from streams.core.signal.redaction import Redaction
 from streams.errors import SettingsError
-from streams.files import numbered_file_lines, one_line
-
-
-class _Row(BaseModel):
-    text: str = Field(max_length=MAX_TEXT)
-    label: Name | None = None
-    ticket_id: Name | None = None
+from streams.files import line_file
+from streams.kafka.ticket_rows import Fault
+from streams.memory.labelled_rows import NO_TEXT, labelled_rows, read_row
 
 
 def read_examples(path: Path, labels: Collection[str], redactions: Sequence[Redaction]) -> list[Example]:
-    """Read JSON lines {text, label?, ticket_id?}; a row without a label is out of scope.
+    """Read rows {text, label?, ticket_id?}, JSON lines or a .csv or .tsv table; one without a label is out of scope.
 
-    Texts are redacted. A row without a ticket_id has an id that is a function of its text; of rows with one id the last
-    counts. Raises SettingsError for a file that cannot be read, a row that is none, or a label that is not in ``labels``.
+    Texts are redacted, and rows without a text are left out. Of rows with one id the last counts. Raises SettingsError for
+    a file that cannot be read, a row that is none, or a label that is not in ``labels``.
     """
     found: dict[str, Example] = {}
-    for number, line in numbered_file_lines(path, "memory"):
-        try:
-            row = _Row.model_validate_json(line)
-        except ValidationError as error:
-            raise SettingsError(f"line {number} of {path}: {one_line(error, _Row)}") from None
-        label = None if row.label is None else row.label.strip()
-        if label is not None and label not in labels:
-            raise SettingsError(f"line {number} of {path}: {label!r} is none of the labels")
-        if row.text.strip():
-            name = row.ticket_id or f"text-{stable_id('example', row.text)[:16]}"
-            found.pop(name, None)
-            found[name] = Example(name, row.ticket_id, redact(row.text, redactions), label)
+    with line_file(path, "memory") as lines:
+        for number, line in labelled_rows(path, lines):
+            row = read_row(line, labels, redactions)
+            if isinstance(row, Fault):
+                if row.reason != NO_TEXT:
+                    raise SettingsError(f"line {number} of {path}: {row.detail}")
+                continue
+            found.pop(row.example_id, None)
+            found[row.example_id] = Example(row.example_id, row.ticket_id, row.text, row.label)
     if not any(example.label for example in found.values()):
         raise SettingsError(f"memory file {path}: no row has a text and a label")
     return list(found.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streams.core.signal.redaction import Redaction
 from streams.errors import SettingsError
+from streams.memory.embedder import Embedder
 from streams.memory.embedding_cache import CachedEmbedder
 from streams.memory.labelled_file import read_examples
 from streams.memory.memory import Memory
@@ -20,6 +21,15 @@ def require_memory() -> None:
     """Return if the extra is installed; raises SettingsError with one line that says how to install it."""
     if missing := missing_extra("the memory", "memory"):
         raise SettingsError(missing)
+
+
+def open_embedder(*, threads: int = 1) -> Embedder:
+    """Return what embeds texts that stay, such as those of examples: it keeps their vectors on disk by content.
+
+    ``threads`` are those of one computation, 0: one a core. Raises SettingsError without the extra.
+    """
+    require_memory()
+    return CachedEmbedder(MiniLM(threads=threads), cache_root())
 
 
 async def open_memory(

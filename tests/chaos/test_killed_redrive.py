@@ -47,7 +47,7 @@ def test_nothing_is_sent_twice_and_every_letter_once(
 
 def killed(step: int, letter: str, box: LetterBox) -> int:
     """Run a redrive that dies before this step, and return its exit status."""
-    command = [sys.executable, "-m", "tests.chaos.killed_redrive", str(step), "dead-letters", "redrive", letter]
+    command = [sys.executable, "-m", "tests.chaos.killed_command", str(step), "dead-letters", "redrive", letter]
     return subprocess.run(
         [*command, "-c", box.config, "--by", "ada"], check=False, capture_output=True, timeout=60
     ).returncode

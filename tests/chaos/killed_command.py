@@ -10,7 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from streams.cli.main import main
-from streams.kafka import redrive
+from streams.kafka import example_book, redrive
+from streams.memory import loading, open_memory
+from tests.support.memories import open_letters
 
 _left = int(sys.argv.pop(1))
 
@@ -33,5 +35,8 @@ def _die_in_time() -> None:
 if __name__ == "__main__":
     for name in ("send_and_wait", "commit_transaction"):
         setattr(AIOKafkaProducer, name, _counted(getattr(AIOKafkaProducer, name)))
-    redrive.stop_producer = _counted(redrive.stop_producer)
+    for module in (redrive, example_book):
+        module.stop_producer = _counted(module.stop_producer)  # type: ignore[attr-defined]
+    loading._CHUNK = 2
+    open_memory.open_embedder = open_letters
     main()

@@ -1,0 +1,126 @@
+"""The examples on the topic ``memory``, as its records say, and how a command changes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from schemas import TOPICS, Example, InvalidMessage
+from schemas.headers import FORGOTTEN_BY_HEADER
+from streams.errors import StopWorker
+from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import refusal
+from streams.kafka.producers import start_producer, stop_producer
+from streams.kafka.readers import reader, to_the_end
+from streams.kafka.records import PATIENCE_S
+from streams.kafka.topics import require_topics
+
+_MEMORY = TOPICS["memory"]
+
+
+class ExampleRecord(Protocol):
+    """One record of the topic; aiokafka's ConsumerRecord is one."""
+
+    @property
+    def key(self) -> bytes | None:
+        """The example's id."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The example; None forgets it."""
+
+
+class ExampleBook:
+    """Every example by its id, made of the topic's records in their order: the latest record of a key counts.
+
+    It is the same whether or not the broker has compacted the topic.
+    """
+
+    def __init__(self) -> None:
+        self._examples: dict[bytes | None, Example] = {}
+        self._invalid: set[bytes | None] = set()
+
+    @property
+    def examples(self) -> Collection[Example]:
+        """The examples."""
+        return self._examples.values()
+
+    @property
+    def invalid(self) -> int:
+        """How many keys have a latest record that is no example under its own key."""
+        return len(self._invalid)
+
+    def add(self, record: ExampleRecord) -> None:
+        """Take the next record. One that is no example leaves nothing of what its key said before."""
+        example = None if record.value is None else _example(record)
+        self._invalid.discard(record.key)
+        if example is not None:
+            self._examples[record.key] = example
+            return
+        self._examples.pop(record.key, None)
+        if record.value is not None:
+            self._invalid.add(record.key)
+
+
+def _example(record: ExampleRecord) -> Example | None:
+    try:
+        example = Example.decode(record.value)
+    except InvalidMessage:
+        return None
+    return example if _MEMORY.key_of(example) == record.key else None
+
+
+async def read_memory(connection: Connection, *, prefix: str) -> ExampleBook:
+    """Read the topic to its end; raises StopWorker if the broker cannot be reached or has no such topic."""
+    book = ExampleBook()
+    async with reader([_MEMORY.name], connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            book.add(record)
+    return book
+
+
+class ExampleSender:
+    """Writes examples to the topic, and takes them back."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    async def put(self, examples: Iterable[Example]) -> None:
+        """Return as the broker has all of them."""
+        await self._send((_MEMORY.key_of(each), each.encode(), ()) for each in examples)
+
+    async def forget(self, ids: Collection[str], by: str) -> None:
+        """Return as the broker has a tombstone for each of them, which names who did it."""
+        named = ((FORGOTTEN_BY_HEADER, by.encode("utf-8", "surrogatepass")),)
+        await self._send((each.encode("utf-8", "surrogatepass"), None, named) for each in ids)
+
+    async def _send(self, records: Iterable[tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            sending = [
+                self._producer.send_and_wait(self._topic, value, key, headers=list(headers))
+                for key, value, headers in records
+            ]
+            await asyncio.gather(*sending)
+
+
+@asynccontextmanager
+async def example_sender(connection: Connection, *, prefix: str) -> AsyncIterator[ExampleSender]:
+    """Yield a sender; raises StopWorker if the broker is unavailable, has no such topic, or refuses.
+
+    Whatever it raises, the command can be run again: what the broker has is found there.
+    """
+    await require_topics(connection, prefix, [_MEMORY.name])
+    producer = await start_producer(connection)
+    try:
+        yield ExampleSender(producer, prefix + _MEMORY.name)
+    except (KafkaError, TimeoutError) as error:
+        refused = refusal(error, connection.security)
+        raise StopWorker(refused or f"the broker did not take it: {error!r}; run the command again") from error
+    finally:
+        await stop_producer(producer)
