@@ -35,6 +35,8 @@ DEAD_LETTER_BYTES = 4 * 1024 * 1024
 #: A year. The drift agent rebuilds what it knows from old probes, and a stale policy is stale until somebody says
 #: otherwise: Kafka's default of a week would make both forget.
 WATCHED_MS = 365 * 24 * 3600 * 1000
+#: A day. What was forgotten is text of customers: without this it stays on the disk until a segment is full.
+FORGOTTEN_MS = 24 * 3600 * 1000
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
@@ -48,7 +50,9 @@ TOPICS: dict[str, Topic] = {
         Topic("dead-letters", DeadLetter, "origin", {"max.message.bytes": str(DEAD_LETTER_BYTES)}),
         Topic("probes", Probe, "endpoint", {"retention.ms": str(WATCHED_MS)}),
         Topic("alerts", Alert, "source", {"retention.ms": str(WATCHED_MS)}),
-        Topic("memory", Example, "example_id", {"cleanup.policy": "compact"}),
+        Topic(
+            "memory", Example, "example_id", {"cleanup.policy": "compact", "max.compaction.lag.ms": str(FORGOTTEN_MS)}
+        ),
     )
 }
 

@@ -25,7 +25,7 @@ from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from schemas import Example
     from streams.kafka.example_book import ExampleBook
@@ -192,7 +192,7 @@ async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) 
     return done
 
 
-async def _send_all(chunks: AsyncIterator[list[Example | None]], count: int, settings: Settings) -> list[int]:
+async def _send_all(chunks: AsyncGenerator[list[Example | None], None], count: int, settings: Settings) -> list[int]:
     """Send the examples as they come; return the places of those that have no embedding."""
     from streams.kafka.example_book import example_sender
 

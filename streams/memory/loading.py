@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -89,7 +89,7 @@ def _says(example: Example) -> tuple[str | None, ...]:
 
 async def embedded(
     rows: Sequence[LabelledRow], embedder: Embedder, *, by: str, at_ms: int
-) -> AsyncIterator[list[Example | None]]:
+) -> AsyncGenerator[list[Example | None], None]:
     """Yield the examples of these rows in their order, some hundred at a time; None for a text without an embedding.
 
     ``by`` loads them, at ``at_ms`` (Unix time in milliseconds).
@@ -114,7 +114,7 @@ async def embedded(
         yield some
 
 
-async def embedded_again(examples: Sequence[Example], embedder: Embedder) -> AsyncIterator[list[Example | None]]:
+async def embedded_again(examples: Sequence[Example], embedder: Embedder) -> AsyncGenerator[list[Example | None], None]:
     """Yield these examples with the vectors of this embedder, as ``embedded`` does."""
 
     def again(example: Example, vector: bytes) -> Example:
@@ -126,7 +126,7 @@ async def embedded_again(examples: Sequence[Example], embedder: Embedder) -> Asy
 
 async def _in_chunks(
     items: Sequence[T], text_of: Callable[[T], str], example: Callable[[T, bytes], Example], embedder: Embedder
-) -> AsyncIterator[list[Example | None]]:
+) -> AsyncGenerator[list[Example | None], None]:
     for start in range(0, len(items), _CHUNK):
         some = items[start : start + _CHUNK]
         vectors = packed(await embedder.embed([text_of(item) for item in some]))
