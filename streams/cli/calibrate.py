@@ -13,6 +13,7 @@ from rich.console import Console
 
 from streams.cli.calibration_tables import show_calibration
 from streams.cli.options import AsJson
+from streams.cli.terminal import hanging
 from streams.errors import SettingsError
 
 _HEADER = (
@@ -127,12 +128,17 @@ def calibrate(
     if as_json:
         print(orjson.dumps({"policy_id": policy.id, "records": len(rows), **found}).decode())
     else:
-        show_calibration(found, Console())
+        console = Console()
+        show_calibration(found, console)
         print(f"policy {policy.id} written to {out}")
-        print(
-            f"next: see what it does with other records (hedgerow whatif RECORDS --policy {out}), then name the file in "
-            f"the settings, relative to them (policy: {out.name}), and start the workers again"
+        steps = (
+            f"see what it does with other records: hedgerow whatif RECORDS --policy {out}",
+            f"name the file in the settings, relative to them: policy: {out.name}",
+            "start the workers again",
         )
+        print("next:")
+        for step in steps:
+            print(hanging("  ", step, console))
 
 
 def _bound(max_error: float | None, min_accuracy: float | None) -> float:

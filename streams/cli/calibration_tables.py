@@ -8,6 +8,7 @@ from rich.console import Console
 
 from streams.cli.policy_figures import show_labels, show_slices
 from streams.cli.tables import Column, show_table
+from streams.cli.terminal import hanging
 
 
 def show_calibration(found: dict[str, Any], console: Console) -> None:
@@ -21,19 +22,22 @@ def show_calibration(found: dict[str, Any], console: Console) -> None:
     print()
     _show_trade(found, console)
     if made["saving"] is not None and made["saving"] < promise["min_saving"]:
-        print(f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept")
+        text = f"the saving of {promise['min_saving']:.0%} is out of reach with the rest of the promise kept"
+        print(hanging("", text, console))
     if made["review_rate"] > promise["max_review"]:
-        print(
+        text = (
             f"in review on the tested half: {made['review_rate']:.1%}, more than the {promise['max_review']:.0%} that "
             "the thresholds were chosen for; with more records the two come closer"
         )
+        print(hanging("", text, console))
     print()
     _show_thresholds(found, console)
     print()
-    print(
+    text = (
         f"accepted error {made['accepted_error'] or 0.0:.2%}, under {made['accepted_error_bound']:.2%} with "
         f"{promise['level']:.0%} confidence (promised: {promise['max_error']:.2%})"
     )
+    print(hanging("", text, console))
 
 
 def _show_tiers(found: dict[str, Any], console: Console) -> None:

@@ -44,7 +44,8 @@ def consume(
 ) -> None:
     """Print the messages of a topic from the beginning, one readable line each, and wait for more until Ctrl-C.
 
-    --max, --wait, --for and --unique end it earlier. Times are in UTC. --json prints each message as it was sent.
+    Reasons for which a terminal is too narrow go on in the next line. --max, --wait, --for and --unique end it earlier.
+    Times are in UTC. --json prints each message as it was sent.
     """
     if follow and not unique:
         raise typer.BadParameter("--follow goes with --unique; without it consume follows a topic anyway")

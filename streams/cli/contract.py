@@ -15,6 +15,7 @@ import typer
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.tables import Column, show_table
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.core.guards.contract import Contract, Contracts
@@ -70,14 +71,14 @@ def scan(
             "yes" if result.logprobs else "no",
             result.shape,
             None if result.k is None else str(result.k),
-            None if result.min_output_tokens is None else f"{result.min_output_tokens} tokens",
+            None if result.min_output_tokens is None else counted(result.min_output_tokens, "token"),
             "; ".join([*result.adapted, *(filter(None, [result.reason, result.detail]))]),
         )
         for result in results
     ]
     names = ("endpoint", "model", "logprobs", "shape", "k", "least output")
     columns = [*(Column(name) for name in names), Column("remarks", "wrap")]
-    show_table(columns, rows, title=f"{len(results)} endpoints")
+    show_table(columns, rows, title=counted(len(results), "endpoint"))
 
 
 async def _check(settings: Settings, contracts: Contracts) -> list[dict[str, Any]]:

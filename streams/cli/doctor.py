@@ -6,9 +6,11 @@ import logging
 
 import orjson
 import typer
+from rich.console import Console
 
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
+from streams.cli.terminal import hanging
 
 
 def doctor(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
@@ -23,11 +25,12 @@ def doctor(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 async def _doctor(config: Config, *, as_json: bool) -> bool:
     from streams.worker.doctor import examine
 
-    well = True
+    well, console = True, Console()
     async for finding in examine(config):
         well = well and finding.ok
         if as_json:
             print(orjson.dumps({"name": finding.name, "ok": finding.ok, "text": finding.text}).decode())
         else:
-            print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.name:<13} {finding.text}", flush=True)
+            head = f"{'ok  ' if finding.ok else 'FAIL'} {finding.name:<13} "
+            print(hanging(head, finding.text, console), flush=True)
     return well

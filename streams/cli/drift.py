@@ -16,6 +16,7 @@ from streams.cli.login import login_name
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.core.drift.report import DriftReport
@@ -43,13 +44,14 @@ def replay(file: Rows, detector: Detector = "lt-ref", as_json: AsJson = False) -
     if as_json:
         return
     rows = replayed.rows
-    print(f"{alarms} alarms in {rows.total()} probes of {len(rows)} endpoints", file=sys.stderr)
+    read = f"{counted(rows.total(), 'probe')} of {counted(len(rows), 'endpoint')}"
+    print(f"{counted(alarms, 'alarm')} in {read}", file=sys.stderr)
     for reason, count in replayed.unusable.most_common():
-        print(f"{count} probes are no samples: {reason}", file=sys.stderr)
+        print(f"{counted(count, 'probe is no sample', 'probes are no samples')}: {reason}", file=sys.stderr)
     if replayed.repeated:
-        print(f"{replayed.repeated} probes came again and do not count", file=sys.stderr)
+        print(f"{counted(replayed.repeated, 'probe')} came again: not counted twice", file=sys.stderr)
     if replayed.unnamed:
-        print(f"{replayed.unnamed} lines name no endpoint", file=sys.stderr)
+        print(f"{counted(replayed.unnamed, 'line names', 'lines name')} no endpoint", file=sys.stderr)
 
 
 @app.command("test")
@@ -75,7 +77,7 @@ def two_samples(
         print(orjson.dumps(result).decode())
     else:
         print(
-            f"statistic {result['statistic']:.6g} nats over {result['tokens']} tokens, p = {result['p_value']:.4g} "
+            f"statistic {result['statistic']:.6g} nats over {counted(result['tokens'], 'token')}, p = {result['p_value']:.4g} "
             f"({result['n_a']} and {result['n_b']} probes)"
         )
 
@@ -175,7 +177,8 @@ def acknowledge(
     print(alert.summary)
     if waiting := _waiting_for_it(settings):
         reason = DecisionReason.POLICY_STALE
-        print(f"{waiting} reviews wait for that reason: hedgerow rerun --from reviews --reason {reason}")
+        reviews = counted(waiting, "review waits", "reviews wait")
+        print(f"{reviews} for that reason: hedgerow rerun --from reviews --reason {reason}")
 
 
 def _waiting_for_it(settings: Settings) -> int:

@@ -17,6 +17,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from streams.cli.options import AsJson, Models
 from streams.cli.policy_figures import show_slices
 from streams.cli.runtime import run
+from streams.core.wording import counted
 from streams.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def evaluate(
     given = load_policy(policy) if policy else None
     rows = read_tickets(row for _, row in read_ticket_rows(tickets, limit))
     if not rows.tickets:
-        raise SettingsError(f"tickets file {tickets}: no tickets, {rows.invalid} invalid rows")
+        raise SettingsError(f"tickets file {tickets}: no tickets, {counted(rows.invalid, 'invalid row')}")
     if memory is not None:
         require_memory()
     remembered = None if memory is None else MemorySettings(file=str(memory), examples=examples)
@@ -191,13 +192,14 @@ async def _settings(config: Path | None, train: Path | None, models: ModelKind, 
 def _show(figures: dict[str, Any], record: Path) -> None:
     console = Console()
     left_out = ", ".join(
-        f"{figures[name]} {text}"
-        for name, text in (
-            ("invalid_rows", "rows were invalid"),
-            ("repeated_rows", "rows repeated a ticket id"),
-            ("unanswered", "tickets got no answer: run it again"),
+        counted(figures[name], one, several)
+        for name, one, several in (
+            ("invalid_rows", "row was invalid", "rows were invalid"),
+            ("repeated_rows", "row repeated a ticket id", "rows repeated a ticket id"),
+            ("unanswered", "ticket got no answer: run it again", "tickets got no answer: run it again"),
         )
         if figures[name]
     )
-    print(f"{figures['recorded']} tickets in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}")
+    recorded = counted(figures["recorded"], "ticket")
+    print(f"{recorded} in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}")
     show_slices(figures, f"under the policy {figures['policy_id']}", console)

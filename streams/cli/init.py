@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from streams.cli.starter import KNOWN_LABELS, ProviderName, placeholder, starter_files
+from streams.cli.starter import KNOWN_LABELS, PROVIDERS, ProviderName, placeholder, starter_files
+from streams.cli.terminal import hanging
 from streams.errors import SettingsError
 
 
@@ -27,7 +29,7 @@ def init(
         _write(folder, files, force=force)
     except OSError as error:
         raise SettingsError(f"{error.filename or folder}: {error.strerror}") from None
-    print(f"wrote {', '.join(files)} in {folder.resolve()}")
+    print(hanging("", f"wrote {', '.join(files)} in {folder.resolve()}", Console()))
     print("next:" + "".join(f"\n  {step}" for step in _next(provider, folder)))
 
 
@@ -75,7 +77,17 @@ def _write(folder: Path, files: dict[str, str], *, force: bool) -> None:
 
 def _next(provider: ProviderName, folder: Path) -> list[str]:
     steps = [] if folder.resolve() == Path.cwd() else [f"cd {folder}"]
+    key = PROVIDERS[provider].key
     if provider == "sandbox":
         steps.append("hedgerow sandbox up &")
+    elif key is None:
+        steps.append("start the models, as the comments in hedgerow.yaml show")
+    else:
+        steps += [
+            f"cp .env.example .env         # and write your {key} into .env",
+            "set -a; . ./.env; set +a      # loads it",
+        ]
+    if provider != "sandbox":
+        steps.append("hedgerow sandbox broker &     # or name your Kafka in hedgerow.yaml")
     steps += ["hedgerow topics create --wait 60", "hedgerow doctor", "hedgerow worker &"]
     return [*steps, "hedgerow produce tickets.jsonl", "hedgerow consume routed --wait 20", "hedgerow review list"]

@@ -20,6 +20,7 @@ from streams.cli.runtime import now_ms, run
 from streams.cli.since import since_ms
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from schemas import DeadLetter
@@ -125,7 +126,7 @@ def list_letters(
         for row, entry in zip(rows, shown, strict=True):
             row.insert(3, entry.state)
     more = f", the first {limit} of them" if len(found) > limit else ""
-    show_table(columns, rows, title=f"{len(found)} dead letters{more}")
+    show_table(columns, rows, title=f"{counted(len(found), 'dead letter')}{more}")
 
 
 @app.command()
@@ -229,7 +230,7 @@ def _close(
     else:
         for name in names if dry_run else ():
             print(name)
-        print(f"{len(closed)} letters would be {done}" if dry_run else f"{len(closed)} letters {done}")
+        print(f"{counted(len(closed), 'letter')} {'would be ' if dry_run else ''}{done}")
         for each in refused:
             print(plain(f"{each['letter']} is not {done}: {each['detail']}"), file=sys.stderr)
     if refused:
@@ -318,7 +319,7 @@ def _in_json(data: bytes | None) -> dict[str, str] | None:
 
 def _about(entry: Entry, prefix: str) -> list[str]:
     letter = entry.letter
-    attempts = "1 attempt" if letter.attempts == 1 else f"{letter.attempts} attempts"
+    attempts = counted(letter.attempts, "attempt")
     ticket = [] if entry.ticket is None else [f"ticket {entry.ticket[0]}"]
     return [
         f"{_name(entry, prefix)}: {letter.reason}, by {letter.agent} at {time_of(letter.at_ms)}, {attempts}",
@@ -342,4 +343,4 @@ def _parts(letter: DeadLetter) -> list[str]:
 
 def _part(name: str, data: bytes, size: int) -> list[str]:
     kept = "" if len(data) == size else f", of which {len(data)} are kept"
-    return ["", f"{name}, {size} bytes{kept}:", *byte_lines(data, cut=len(data) < size)]
+    return ["", f"{name}, {counted(size, 'byte')}{kept}:", *byte_lines(data, cut=len(data) < size)]

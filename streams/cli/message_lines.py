@@ -27,21 +27,24 @@ from schemas import (
 )
 from schemas.headers import FORGOTTEN_BY_HEADER, Closing
 from streams.cli.terminal import cut, one_line
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
 _GAP = "  "
+_INDENT = "    "
 #: Free text keeps at least this many cells.
 _LEAST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is said about a message: facts, which stay whole, and free text, which may be cut."""
+    """What is said about a message: facts and reasons, which stay whole, and free text, which may be cut."""
 
     facts: tuple[str, ...]
     text: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 def line_of(message: Message) -> Line:
@@ -50,12 +53,19 @@ def line_of(message: Message) -> Line:
 
 
 def shown(line: Line, width: int) -> str:
-    """Return the line as plain text in at most ``width`` cells, if its facts leave room for that."""
-    facts = _GAP.join(one_line(fact) for fact in line.facts if fact)
-    text = one_line(line.text)
-    if not text:
-        return facts
-    return f"{facts}{_GAP}{cut(text, max(_LEAST, width - cell_len(facts) - len(_GAP)))}"
+    """Return the line as plain text in at most ``width`` cells, if its facts leave room for that.
+
+    Reasons for which there is no room go on in lines below, indented.
+    """
+    shown = _GAP.join(one_line(fact) for fact in line.facts if fact)
+    for number, reason in enumerate(map(one_line, line.reasons), 1):
+        text = reason if number == len(line.reasons) else f"{reason},"
+        gap = _GAP if number == 1 else " "
+        fits = cell_len(shown.rpartition("\n")[2]) + len(gap) + cell_len(text) <= width
+        shown += f"{gap}{text}" if fits else f"\n{_INDENT}{text}"
+    if not (text := one_line(line.text)):
+        return shown
+    return f"{shown}{_GAP}{cut(text, max(_LEAST, width - cell_len(shown) - len(_GAP)))}"
 
 
 def line_of_record(record: ConsumerRecord, prefix: str, width: int) -> str:
@@ -108,10 +118,6 @@ def _said(call: Call) -> tuple[str, ...]:
     return call.signal.label or "no label", f"by {call.tier}", sure
 
 
-def _why(reasons: tuple[str, ...]) -> str:
-    return ", ".join(reasons)
-
-
 def _ticket(ticket: Ticket) -> Line:
     return Line((ticket.ticket_id, "" if ticket.label is None else f"gold label {ticket.label}"), ticket.text)
 
@@ -122,7 +128,7 @@ def _classification(message: Classification) -> Line:
 
 def _escalation(message: Escalation) -> Line:
     said = ("cheap not asked",) if message.call is None else (*_said(message.call), _cost(message.call.cost_usd))
-    return Line((message.ticket_id, *said, "escalated"), _why(message.reasons))
+    return Line((message.ticket_id, *said, "escalated"), reasons=message.reasons)
 
 
 def _routed(message: Routed) -> Line:
@@ -132,13 +138,13 @@ def _routed(message: Routed) -> Line:
         _confidence(message.confidence),
         _cost(message.cost_usd),
     )
-    return Line((message.ticket_id, *facts), _why(message.reasons))
+    return Line((message.ticket_id, *facts), reasons=message.reasons)
 
 
 def _review(message: Review) -> Line:
     suggested = "no suggestion" if message.suggested is None else f"suggested {message.suggested}"
     cost = _cost(total_usd(call.cost_usd for call in message.calls))
-    return Line((message.ticket_id, suggested, f"{message.uncertainty:.2f} nats", cost), _why(message.reasons))
+    return Line((message.ticket_id, suggested, f"{message.uncertainty:.2f} nats", cost), reasons=message.reasons)
 
 
 def _verdict(message: Verdict) -> Line:
@@ -147,7 +153,7 @@ def _verdict(message: Verdict) -> Line:
 
 
 def _dead_letter(letter: DeadLetter) -> Line:
-    attempts = "1 attempt" if letter.attempts == 1 else f"{letter.attempts} attempts"
+    attempts = counted(letter.attempts, "attempt")
     return Line((letter.origin, f"by {letter.agent}", letter.reason, attempts), letter.detail)
 
 

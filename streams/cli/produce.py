@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +16,17 @@ from rich.progress import Progress
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.refused_rows import refused_json, show_refused
 from streams.cli.runtime import run
+from streams.cli.terminal import plain
 from streams.cli.topics import create_all
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.kafka.produce import Sent
     from streams.kafka.ticket_rows import Fault, Refusals
     from streams.settings import Settings
+
+#: How many labels that the settings do not have are named.
+_NAMED = 20
 
 
 def produce(
@@ -43,7 +49,8 @@ def produce(
     """Check every row, then send them all to the tickets topic; exit 1 if any row is refused.
 
     The whole input is checked before the first row is sent. A row that is not a valid ticket is refused, and then
-    nothing is sent without --skip-bad. The file may be UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    nothing is sent without --skip-bad. A label that the settings do not have is named, and sent all the same: it is only
+    measured against. The file may be UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     The first row of a .csv or .tsv file names its columns: ticket_id (or id) and text, label if there is one; others become
     metadata.
@@ -57,19 +64,21 @@ def produce(
     sent = 0
     with line_file(file, "tickets") as lines:
         rows = ticket_rows(file, lines)
-        refusals = Refusals()
-        good = sum(1 for _ in good_rows(rows, refusals))
+        refusals, labels = Refusals(), Counter[str]()
+        good = sum(1 for _ in good_rows(rows, refusals, labels))
         held = good if refusals.count and not skip_bad else 0
         if good and not held:
             if create:
                 created = create_all(settings)
                 if created:
-                    print(f"created {len(created)} topics", file=sys.stderr)
+                    print(f"created {counted(len(created), 'topic')}", file=sys.stderr)
             sent, refusals = _send(rows, good, settings)
+    unknown = Counter({label: count for label, count in labels.items() if label not in settings.labels})
     if as_json:
-        print(orjson.dumps({"sent": sent, **refused_json(refusals)}).decode())
+        print(orjson.dumps({"sent": sent, "unknown_labels": dict(unknown), **refused_json(refusals)}).decode())
     else:
-        print(f"{sent} tickets sent")
+        print(f"{counted(sent, 'ticket')} sent")
+        _warn(unknown, config)
         show_refused(refusals, held, "sent", "sends")
     if refusals.count:
         raise typer.Exit(1)
@@ -100,3 +109,15 @@ def _send(rows: Iterable[tuple[int, bytes | Fault]], good: int, settings: Settin
         run(produce_rows(checked, settings.broker.connection, prefix=settings.topics.prefix, done=done))
     refusals.lines.sort(key=lambda refused: refused.line)
     return sent, refusals
+
+
+def _warn(unknown: Counter[str], config: Path) -> None:
+    """Say on standard error which gold labels no answer can have."""
+    if unknown:
+        named = ", ".join(f"{label} {count}" for label, count in unknown.most_common(_NAMED))
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        rows = counted(unknown.total(), "row has a label", "rows have labels")
+        print(
+            plain(f"warning: {rows} that {config} does not name ({named}{more}): no answer to them can be right"),
+            file=sys.stderr,
+        )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from streams.cli.terminal import plain
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.kafka.ticket_rows import Refusals
@@ -20,8 +21,9 @@ def show_refused(refusals: Refusals, held: int, done: str, does: str) -> None:
     if not refusals.count:
         return
     counts = ", ".join(f"{reason} {count}" for reason, count in refusals.reasons.most_common())
-    kept_back = f"; {held} valid rows were not {done}, --skip-bad {does} them" if held else ""
-    print(f"{refusals.count} rows refused ({counts}){kept_back}", file=sys.stderr)
+    rows = counted(held, "valid row was", "valid rows were")
+    kept_back = f"; {rows} not {done}, --skip-bad {does} {'it' if held == 1 else 'them'}" if held else ""
+    print(f"{counted(refusals.count, 'row')} refused ({counts}){kept_back}", file=sys.stderr)
     for refused in refusals.lines[:_SHOWN]:
         print(plain(f"line {refused.line}: {refused.reason}: {refused.detail}"), file=sys.stderr)
     if refusals.count > _SHOWN:

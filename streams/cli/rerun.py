@@ -19,6 +19,7 @@ from streams.cli.runtime import now_ms
 from streams.cli.runtime import run as run_to_the_end
 from streams.cli.since import since_ms
 from streams.cli.terminal import plain
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.kafka.rerun import Found
@@ -70,13 +71,15 @@ def rerun(
         counts = {"sent": sent, "not_found": len(absent), "skipped": skipped.total()}
         print(orjson.dumps(counts | {"to_send": to_send, "reasons": dict(skipped), "run": number}).decode())
         return
-    print(f"{to_send} tickets would be sent" if dry_run else f"{sent} tickets sent in run {number}")
+    print(
+        f"{counted(to_send, 'ticket')} would be sent" if dry_run else f"{counted(sent, 'ticket')} sent in run {number}"
+    )
     for why, count in skipped.most_common():
         print(f"{count} skipped: {why}")
     for ticket_id in absent[:_SHOWN]:
         print(plain(f"not found: {ticket_id}"), file=sys.stderr)
     if len(absent) > _SHOWN:
-        print(f"and {len(absent) - _SHOWN} more are not found", file=sys.stderr)
+        print(f"and {len(absent) - _SHOWN} more", file=sys.stderr)
 
 
 async def send_through_again(

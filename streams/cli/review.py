@@ -16,6 +16,7 @@ from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.reviews.store import QueueItem, ReviewStore
@@ -151,7 +152,7 @@ def _decide(
 @app.command()
 def resend(config: Config = DEFAULT_CONFIG) -> None:
     """Send decisions that were stored while the broker was unavailable."""
-    print(f"{send_decisions(*_open(config))} decisions sent")
+    print(f"{counted(send_decisions(*_open(config)), 'decision')} sent")
 
 
 def send_decisions(settings: Settings, store: ReviewStore) -> int:

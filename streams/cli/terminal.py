@@ -34,8 +34,30 @@ def cut(text: str, width: int) -> str:
     return shown.plain
 
 
+def hanging(head: str, text: str, console: Console) -> str:
+    """Return text after its head, continued under its own beginning if the terminal is too narrow; one line in a pipe.
+
+    Words stay whole, so that a path or a command can be copied.
+    """
+    if console.is_terminal or _columns_are_set():
+        indent, room = cell_len(head), console.width
+        lines = [head]
+        for number, word in enumerate(text.split(" ")):
+            longer = f"{lines[-1]}{' ' if number else ''}{word}"
+            if number and cell_len(longer) > room:
+                lines.append(" " * indent + word)
+            else:
+                lines[-1] = longer
+        return "\n".join(lines)
+    return head + text
+
+
 def width_of(console: Console) -> int:
     """Return the terminal's width in cells; in a pipe that of COLUMNS, else 160."""
-    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+    if console.is_terminal or _columns_are_set():
         return console.width
     return _PIPE_WIDTH
+
+
+def _columns_are_set() -> bool:
+    return os.environ.get("COLUMNS", "").isdigit()

@@ -13,6 +13,7 @@ import typer
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.tables import Column, show_table
+from streams.core.wording import counted
 from streams.errors import StopWorker
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def create(
     else:
         print("\n".join(f"created {name}" for name in created) or "all topics are there")
         if users:
-            print(f"{given} rights given to {len(users)} users")
+            print(f"{counted(given, 'right')} given to {counted(len(users), 'user')}")
 
 
 def create_all(settings: Settings) -> list[str]:

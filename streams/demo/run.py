@@ -21,6 +21,7 @@ from rich.console import Console
 from streams.agents.registry import AGENTS
 from streams.core.policy.policy import Policy
 from streams.core.signal.labels import LabelSet
+from streams.core.wording import counted
 from streams.demo.account import Account, Row
 from streams.demo.baseline import baseline
 from streams.demo.calibration import Calibrated, calibrate
@@ -104,13 +105,15 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         connection, _ = await asyncio.gather(
             stack.enter_async_context(_broker(options.broker)), stack.enter_async_context(models)
         )
-        _say(console, "train", f"two models on {taught} labelled tickets of {options.train.name}")
+        _say(console, "train", f"two models on {counted(taught, 'labelled ticket')} of {options.train.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
         settings, memory = await _with_memory(settings, options, console)
+        if known is not None:
+            _say(console, "calibrate", f"both models are asked about {counted(len(known.tickets), 'labelled ticket')}")
         found = await _calibrate(known, settings, memory, folder, options.seed)
         figures = found.figures() if found else None
-        _say(console, "calibrate", *calibrated(figures))
+        _say(console, "" if found else "calibrate", *calibrated(figures))
         if found:
             settings = settings.model_copy(update={"policy": found.policy})
         await models.set_faults(options.faults)
@@ -123,7 +126,7 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         _say(
             console,
             "run",
-            f"{len(lines)} rows of {options.tickets.name}, worker processes: {options.workers}",
+            f"{counted(len(lines), 'row')} of {options.tickets.name}, worker processes: {options.workers}",
             f"policy: {settings.policy.id}",
         )
         with View(account, settings.tiers.big.price, console) as view:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.core.wording import counted
+
 #: Any of these being more than 0 is a defect, and the demo's exit code says so.
 DEFECTS = ("lost", "duplicates", "unscored_accepts")
 
@@ -42,11 +44,11 @@ def summary(figures: dict[str, Any]) -> list[str]:
             *(_usd(figures[name]) for name in ("cost_usd", "cost_all_cheap_usd", "cost_all_big_usd")),
         ),
         _row(
-            f"right, {routed} routed tickets",
+            f"right, {counted(routed, 'routed ticket')}",
             *(_percent(figures[name]) for name in ("accuracy", "accuracy_all_cheap", "accuracy_all_big")),
         ),
         _row(
-            f"right, {figures['labelled']} labelled tickets",
+            f"right, {counted(figures['labelled'], 'labelled ticket')}",
             "-",
             *(_percent(figures[name]) for name in ("accuracy_cheap_alone", "accuracy_big_alone")),
         ),
@@ -63,8 +65,8 @@ def summary(figures: dict[str, Any]) -> list[str]:
     scope = figures["out_of_scope"]
     return [
         *lines,
-        f"{figures['tickets']} tickets: {figures['routed']} routed, {figures['in_review']} in review, "
-        f"{figures['dead_letters']} dead letters; {_percent(figures['escalation_rate'])} escalated",
+        f"{counted(figures['tickets'], 'ticket')}: {figures['routed']} routed, {figures['in_review']} in review, "
+        f"{counted(figures['dead_letters'], 'dead letter')}; {_percent(figures['escalation_rate'])} escalated",
         f"out of scope {scope['tickets']}: {scope['in_review']} in review, {scope['routed']} routed",
         f"alerts: {_counts(figures['alerts'])}",
     ]

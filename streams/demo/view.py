@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas import Scored, total_usd
+from streams.core.wording import counted
 from streams.demo.account import Account
 from streams.models.prices import Price, cost_of
 
@@ -60,7 +61,7 @@ class View:
     def _line(self) -> str:
         a = self._account
         return (
-            f"{a.settled}/{len(a.tickets)} tickets: routed {len(a.routed)}, in review {len(a.in_review)}, "
+            f"{a.settled}/{counted(len(a.tickets), 'ticket')}: routed {len(a.routed)}, in review {len(a.in_review)}, "
             f"dead letters {len(a.dead)}, escalated {len(a.escalated)}"
         )
 
@@ -92,7 +93,8 @@ class View:
         )
         done = Table.grid()  # a bar alone does not end its line
         done.add_row(ProgressBar(max(1, len(a.tickets)), a.settled, width=60))
-        title = f"hedgerow: {a.settled} of {len(a.tickets)} tickets have their outcome"
+        rows = counted(len(a.tickets), "ticket has its outcome", "tickets have their outcome")
+        title = f"hedgerow: {a.settled} of {rows}"
         lines = [f"{alert.kind}: {alert.summary}" for alert in [*a.alerts.values()][-_LAST_ALERTS:]]
         return Panel(
             Group(done, routes, numbers, *(Text(line, "red") for line in lines)), title=title, title_align="left"

@@ -13,6 +13,9 @@ from schemas.registry import TICKET_BYTES
 
 #: How many refused lines are kept with their details; all are counted.
 MAX_KEPT = 100_000
+#: How many labels are counted by name; no pipeline has as many.
+MAX_LABELS = 10_000
+_OTHERS = "(others)"
 TOO_LARGE = "too_large"
 TOO_LARGE_DETAIL = f"larger than the {TICKET_BYTES} bytes that the tickets topic takes"
 #: A name in the metadata comes from outside, and pydantic's message quotes it.
@@ -60,30 +63,32 @@ class Refusals:
             self.lines.append(Refused(line, reason, detail))
 
 
-def fault_of(row: bytes) -> Fault | None:
-    """Return why a row cannot be sent as a ticket, or None."""
+def judge(row: bytes) -> Ticket | Fault:
+    """Return a row's ticket, or why it cannot be sent as one."""
     if len(row) > TICKET_BYTES:
         return Fault(TOO_LARGE, TOO_LARGE_DETAIL)
     try:
-        Ticket.decode(row)
+        return Ticket.decode(row)
     except InvalidMessage as invalid:
         detail = str(invalid)
         if detail.startswith("metadata."):
             detail = _METADATA
         # The parser counts lines from the row: its first line is the file's line, which is named with it.
         return Fault(invalid.reason, detail.replace(" at line 1 column ", " at column "))
-    return None
 
 
-def good_rows(rows: Iterable[tuple[int, bytes | Fault]], refusals: Refusals) -> Iterator[tuple[int, bytes]]:
+def good_rows(
+    rows: Iterable[tuple[int, bytes | Fault]], refusals: Refusals, labels: Counter[str] | None = None
+) -> Iterator[tuple[int, bytes]]:
     """Yield the rows that can be sent, each with its line number; the others are added to ``refusals``.
 
-    A row that could not be read comes as its fault.
+    A row that could not be read comes as its fault. The gold labels of the rows that can be sent are counted in ``labels``.
     """
     for line, row in rows:
-        if isinstance(row, Fault):
-            refusals.add(line, row)
-        elif (fault := fault_of(row)) is not None:
-            refusals.add(line, fault)
-        else:
-            yield line, row
+        judged = row if isinstance(row, Fault) else judge(row)
+        if isinstance(row, Fault) or isinstance(judged, Fault):
+            refusals.add(line, judged)
+            continue
+        if labels is not None and judged.label is not None:
+            labels[judged.label if judged.label in labels or len(labels) < MAX_LABELS else _OTHERS] += 1
+        yield line, row

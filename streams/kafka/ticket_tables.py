@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from schemas import Ticket
+from streams.core.wording import counted
 from streams.errors import SettingsError
 from streams.files import LineFile, line_file
 from streams.kafka.ticket_rows import Fault
@@ -68,7 +69,10 @@ class TicketTable:
         fields = _fields(header[1], self._lines.name, self._required)
         for line, cells in records:
             if len(cells) != len(fields):
-                yield line, Fault("wrong_columns", f"{len(cells)} columns, and the header names {len(fields)}")
+                yield (
+                    line,
+                    Fault("wrong_columns", f"{counted(len(cells), 'column')}, and the header names {len(fields)}"),
+                )
                 continue
             try:
                 yield line, orjson.dumps(_ticket(fields, cells, self._filled))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
+from streams.core.wording import counted
 from streams.models.endpoint import Endpoint
 
 Api = Literal["chat", "responses", "completions"]
@@ -85,5 +86,5 @@ def difference(before: Asked, after: Asked) -> str:
     if before.length_field != after.length_field:
         return f"{after.length_field} instead of {before.length_field}"
     if before.length != after.length:
-        return f"{after.length} output tokens instead of {before.length}"
-    return f"{after.k} alternatives instead of {before.k}"
+        return f"{counted(after.length, 'output token')} instead of {before.length}"
+    return f"{counted(after.k, 'alternative')} instead of {before.k}"

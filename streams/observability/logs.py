@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 from collections.abc import Collection, MutableMapping
 from typing import Any, TextIO
 
 import stamina.instrumentation
 import structlog
+from rich.console import Console
 
 from streams.core.signal.redaction import Redaction, redact
 from streams.observability.folding import KAFKA_LIBRARIES, Folding
@@ -32,6 +34,23 @@ class RedactedLines:
         return value if redacted == text else redacted
 
 
+class PlainLines:
+    """The structlog processor that makes text of an event, broken between words where a terminal is too narrow."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._render = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False)
+
+    def __call__(self, logger: Any, method: str, line: MutableMapping[str, Any]) -> str:
+        """Return the event's text, without a line end after it."""
+        text, *traceback = self._render(logger, method, line).split("\n")
+        if self._console.is_terminal:
+            text = textwrap.fill(
+                text, self._console.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+        return "\n".join([text, *traceback])
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """The one way out of every line."""
 
@@ -40,6 +59,8 @@ def configure_logging(
     *, json: bool = False, level: str = "info", libraries: int = logging.ERROR, redact: Collection[Redaction] = ()
 ) -> None:
     """One line an event on standard error, with its time in UTC, from any logger; what repeats is folded.
+
+    A terminal gets an event that is wider than it is as several lines, a file or a pipe never.
 
     The Kafka libraries speak up from the level ``libraries`` on. What ``redact`` names is taken out of every line.
     """
@@ -54,9 +75,7 @@ def configure_logging(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 RedactedLines(redact),
-                structlog.processors.JSONRenderer()
-                if json
-                else structlog.dev.ConsoleRenderer(colors=False, sort_keys=False),
+                structlog.processors.JSONRenderer() if json else PlainLines(Console(file=sys.stderr)),
             ],
         )
     )

@@ -116,6 +116,8 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def _by_agent(shown: Mapping[str, str]) -> str:
+    if len(shown) > 1 and len(numbers := set(shown.values())) == 1:
+        return f"{numbers.pop()} of every agent"
     return "; ".join(f"{agent} {numbers}" for agent, numbers in shown.items())
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from schemas import TOPICS
+from streams.core.wording import counted
 from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
 from streams.kafka.diagnosis import dial
@@ -22,7 +23,7 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
     except HedgerowError as error:
         yield Finding("settings", False, str(error))
         return
-    yield Finding("settings", True, f"{config}: {len(settings.labels)} labels, policy {settings.policy.id}")
+    yield Finding("settings", True, f"{config}: {counted(len(settings.labels), 'label')}, policy {settings.policy.id}")
     yield _compressions()
     broker = await _broker(settings)
     yield broker

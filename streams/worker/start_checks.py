@@ -13,6 +13,7 @@ from streams.agents.registry import MEMORY_TOPIC, MESSENGERS, TIERS, USES, Agent
 from streams.core.policy.fitted import FittedMemory, refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
+from streams.core.wording import counted
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
@@ -126,7 +127,9 @@ async def _topics(settings: Settings, names: Collection[str]) -> Finding:
     if few := [name for name, partitions in sizes.items() if partitions < settings.topics.partitions]:
         text = f"fewer than the {settings.topics.partitions} partitions of the settings: {', '.join(few)}"
         return Finding("topics", False, f"{text}; add partitions with your Kafka's tools")
-    return Finding("topics", True, f"{len(sizes)} topics, {min(sizes.values())} partitions or more")
+    return Finding(
+        "topics", True, f"{counted(len(sizes), 'topic')}, {counted(min(sizes.values()), 'partition')} or more"
+    )
 
 
 async def _delivery(settings: Settings, user: str) -> Finding:

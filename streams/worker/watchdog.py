@@ -11,6 +11,7 @@ import structlog
 
 from schemas import Message
 from streams.aio import Changes
+from streams.core.wording import counted
 from streams.delivery.service import StageService
 from streams.errors import StopWorker
 from streams.observability.liveness import Progress, Sample, Standing, State
@@ -105,7 +106,7 @@ class Watchdog:
         if standing.state is State.STALLED:
             self._services[agent].give_up(
                 StopWorker(
-                    f"the {agent} agent has stalled: {sample.unfinished} messages in progress, {sample.lag} or more "
+                    f"the {agent} agent has stalled: {counted(sample.unfinished, 'message')} in progress, {sample.lag} or more "
                     f"waiting, and no sign of life for {standing.quiet_s:.0f} s; start the worker again"
                 )
             )

@@ -470,7 +470,7 @@ class TestReview:
         assert len(said.err.splitlines()) == 1
         nowhere.write_text(yaml.safe_dump(there | {"broker": {"bootstrap": self.bootstrap}}), encoding="utf-8")
         hedgerow("topics", "create", "-c", nowhere)
-        assert hedgerow("review", "resend", "-c", nowhere).out == "1 decisions sent\n"
+        assert hedgerow("review", "resend", "-c", nowhere).out == "1 decision sent\n"
         assert hedgerow("review", "resend", "-c", nowhere).out == "0 decisions sent\n"
         assert len(hedgerow("consume", "routed", "--max", 1, "-c", nowhere).out.splitlines()) == 1
 

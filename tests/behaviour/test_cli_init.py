@@ -32,6 +32,28 @@ def test_a_folder_is_made_and_filled(hedgerow: Hedgerow, tmp_path: Path) -> None
     assert f"cd {tmp_path / 'new' / 'one'}" in said.out
 
 
+@pytest.mark.parametrize(
+    ("provider", "steps"),
+    [
+        (
+            "openai",
+            ["cp .env.example .env", "OPENAI_API_KEY into .env", "set -a; . ./.env; set +a", "sandbox broker &"],
+        ),
+        ("vllm", ["start the models, as the comments in hedgerow.yaml show", "sandbox broker &", "topics create"]),
+        ("sandbox", ["sandbox up &", "topics create", "doctor", "worker &", "produce tickets.jsonl", "consume routed"]),
+    ],
+)
+def test_what_to_type_next_is_said_in_order(
+    hedgerow: Hedgerow, tmp_path: Path, provider: str, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = hedgerow("init", tmp_path, "--labels", "a,b", "--provider", provider)
+    places = [said.out.index(step) for step in steps]
+    assert places == sorted(places)
+    assert [line for line in said.out.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
+    assert (".env" in said.out.partition("next:")[2]) is (provider == "openai")
+
+
 def test_nothing_is_overwritten_unless_forced(hedgerow: Hedgerow, tmp_path: Path) -> None:
     (tmp_path / "contracts.yaml").write_text("mine")
     (tmp_path / "tickets.jsonl").write_text("mine")

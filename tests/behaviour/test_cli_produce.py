@@ -81,6 +81,28 @@ def nothing_on_the_topic(hedgerow: Hedgerow, config: Path) -> bool:
     return hedgerow("consume", "tickets", "--wait", 0, "-c", config) == Said(0, "", "")
 
 
+def test_labels_that_the_settings_do_not_have_are_named_and_sent(
+    hedgerow: Hedgerow, config: Path, tmp_path: Path
+) -> None:
+    labels = ("refund", "returns", "returns", "post\x1b[2J", None)
+    rows: list[dict[str, object]] = [
+        {"ticket_id": str(at), "text": "x", "label": label} for at, label in enumerate(labels)
+    ]
+    said = hedgerow("produce", rows_of(tmp_path, *rows), "-c", config)
+    assert (said.code, said.out) == (0, "5 tickets sent\n")
+    assert said.err == (
+        f"warning: 3 rows have labels that {config} does not name (returns 2, post\ufffd[2J 1): "
+        "no answer to them can be right\n"
+    )
+    assert hedgerow("produce", rows_of(tmp_path, *rows), "--json", "-c", config).json["unknown_labels"] == {
+        "returns": 2,
+        "post\x1b[2J": 1,
+    }
+    table = tmp_path / "t.csv"
+    table.write_text("id,text,label\n1,x,refunds\n", encoding="utf-8")
+    assert "1 row has a label that" in hedgerow("produce", table, "-c", config).err
+
+
 class TestAFileAsProgramsSaveIt:
     @pytest.mark.parametrize("name", MARKED)
     def test_is_read_with_a_byte_order_mark(self, hedgerow: Hedgerow, config: Path, tmp_path: Path, name: str) -> None:
@@ -147,9 +169,9 @@ class TestBeforeTheTopicsAreCreated:
         file = rows_of(tmp_path, GOOD[0])
         said = hedgerow("produce", file, "--create-topics", "-c", early)
         sizes = hedgerow("topics", "list", "--json", "-c", early).json
-        assert said == Said(0, "1 tickets sent\n", f"created {len(sizes)} topics\n")
+        assert said == Said(0, "1 ticket sent\n", f"created {len(sizes)} topics\n")
         assert set(sizes.values()) == {2}
-        assert hedgerow("produce", file, "--create-topics", "-c", early) == Said(0, "1 tickets sent\n", "")
+        assert hedgerow("produce", file, "--create-topics", "-c", early) == Said(0, "1 ticket sent\n", "")
 
     def test_a_file_that_is_refused_creates_none(self, hedgerow: Hedgerow, early: Path, tmp_path: Path) -> None:
         assert hedgerow("produce", rows_of(tmp_path, BLANK), "--create-topics", "-c", early).code == 1

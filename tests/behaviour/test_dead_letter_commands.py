@@ -112,7 +112,7 @@ def test_what_was_cut_is_fetched_from_where_it_came_from(box: LetterBox, hedgero
 
 def test_what_is_gone_from_its_topic_is_sent_from_the_letter(box: LetterBox, hedgerow: Hedgerow) -> None:
     letter = box.put(b"[1", b"a", kept=False, headers=[("trace", b"of another message")])
-    assert hedgerow("dead-letters", "redrive", letter, "-c", box.config).out == "1 letters redriven\n"
+    assert hedgerow("dead-letters", "redrive", letter, "-c", box.config).out == "1 letter redriven\n"
     [sent] = box.redriven()
     names = [name for name, _ in sent.headers]
     assert (sent.value, sent.key, names) == (b"[1", b"a", [REVISION_HEADER, RUN_HEADER, LETTER_HEADER])
@@ -203,7 +203,7 @@ def test_filters_choose_by_reason_topic_and_time(plain_box: LetterBox, hedgerow:
     assert listed("--since", "2021-01-01", "--reason", "not_json") == [new]
     assert listed("--since", "1h") == []
     dry = hedgerow("dead-letters", "redrive", "--topic", "reviews", "--dry-run", "-c", box.config)
-    assert dry.out == f"{new}\n1 letters would be redriven\n"
+    assert dry.out == f"{new}\n1 letter would be redriven\n"
     assert box.redriven("reviews") == []
 
 

@@ -193,7 +193,7 @@ def test_all_results_at_once_are_refused_and_people_read_plain_lines(plain: Desk
     assert item is not None
     plain.store.decide(item.review.review_id, "refund", "ada", "", 1)
     said = hedgerow("rerun", "--from", "reviews", "--run", "9", "-c", plain.box.config)
-    assert said.out.splitlines() == ["1 tickets sent in run 9", "1 skipped: decided"]
+    assert said.out.splitlines() == ["1 ticket sent in run 9", "1 skipped: decided"]
     results = [routed("nowhere")]
     plain.box.run(publish(results, plain.box.connection, prefix=plain.box.prefix))
     said = hedgerow("rerun", "--from", "routed", "--ticket", "nowhere", "--dry-run", "-c", plain.box.config)

@@ -1,4 +1,4 @@
-"""A broker that freezes or dies under a worker process: few lines in the log, /ready says why, and every ticket ends after."""
+"""A broker that freezes or dies under workers and a prober: few lines in each log, /ready says why, and every ticket ends after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -58,98 +59,110 @@ async def ready(pipeline: Supervised, holds: Callable[[int, str], bool]) -> None
             await asyncio.sleep(0.05)
 
 
-kafka = pytest.mark.kafka
+@dataclass
+class Process:
+    """A worker or a prober, which says things, and its pipeline."""
+
+    pipeline: Supervised
+    child: ChildProcess
+    before: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        return self.child.tail(10_000).splitlines()
+
+    def remember(self) -> None:
+        self.before = self.lines()
+
+    def said(self) -> list[str]:
+        """Return its lines since then, without the probes."""
+        return [line for line in self.lines()[len(self.before) :] if '"probe_id"' not in line]
+
+    async def more_probes(self) -> None:
+        before = self._probes()
+        async with asyncio.timeout(PATIENCE_S):
+            while self._probes() <= before:
+                assert self.child.alive, self.child.tail()
+                await asyncio.sleep(0.05)
+
+    def _probes(self) -> int:
+        return sum('"probe_id"' in line for line in self.lines())
 
 
-@pytest.mark.parametrize(
-    ("kind", "outage", "delivery"),
-    [
-        (EmbeddedBroker, frozen, "at_least_once"),
-        pytest.param(LocalKafka, frozen, "at_least_once", marks=kafka),
-        pytest.param(LocalKafka, killed, "at_least_once", marks=kafka),
-        pytest.param(LocalKafka, frozen, "exactly_once", marks=kafka),
-        pytest.param(LocalKafka, killed, "exactly_once", marks=kafka),
-    ],
-)
-async def test_a_broker_outage_is_a_few_lines_in_the_log_and_loses_no_ticket(
-    kind: type[Broker],
-    outage: Callable[[Broker], Awaitable[None]],
-    delivery: str,
-    model_server: ModelServer,
-    tmp_path: Path,
-) -> None:
-    if kind is LocalKafka:
-        require_kafka()
+def probed(settings: Settings) -> Settings:
+    cheap = settings.tiers.cheap.model_dump(exclude={"outage", "max_tokens"})
+    endpoint = ProbedEndpoint(**(cheap | {"name": "cheap", "interval_s": 1.0}))
+    return settings.model_copy(update={"endpoints": ProbedEndpoints(endpoints=(endpoint,))})
 
+
+@asynccontextmanager
+async def worker(broker: Broker, models: ModelServer, folder: Path, delivery: str) -> AsyncIterator[Process]:
     def delivered(settings: Settings) -> Settings:
         return settings.model_copy(update={"delivery": delivery})
 
-    async with kind() as broker, supervised(broker, model_server, tmp_path, delivered) as pipeline:
-        worker = pipeline.well()
-        try:
-            await pipeline.until_ready(worker)
-            connection, prefix = pipeline.settings.broker.connection, pipeline.settings.topics.prefix
-            await publish(MORE, connection, prefix=prefix)
-            before = len(worker.tail(10_000).splitlines())
-            async with outage(broker):
-                await ready(pipeline, lambda status, broker: status == 503 and "Kafka broker" in broker)
-                assert (await pipeline.page("/health"))[0] == 200
-                await asyncio.sleep(OUTAGE_S)  # what is said in this time is looked at
-            await ready(pipeline, lambda status, broker: status == 200 and broker == "answers")
-            ends = await pipeline.outcomes(2 * COUNT)
-            assert len({end.ticket_id for end in ends}) == 2 * COUNT
-            said = worker.tail(10_000).splitlines()[before:]
-        finally:
-            await worker.stop(PATIENCE_S)
-    assert len(said) < 10, said
-    text = "\n".join(said)
-    assert text.count("the broker is unavailable: work waits") == text.count("the broker answers again") == 1
-    assert all(line.startswith("20") for line in said), said
+    async with supervised(broker, models, folder, delivered) as pipeline, stopped(pipeline.well()) as child:
+        await pipeline.until_ready(child)
+        yield Process(pipeline, child)
+
+
+@asynccontextmanager
+async def prober(broker: Broker, models: ModelServer, folder: Path) -> AsyncIterator[Process]:
+    async with supervised(broker, models, folder, probed) as pipeline:
+        command = [sys.executable, "-m", "streams.cli", "probe", "run", "--json", "--config", str(pipeline.config)]
+        async with stopped(ChildProcess(command)) as child:
+            made = Process(pipeline, child)
+            await made.more_probes()
+            yield made
+
+
+@asynccontextmanager
+async def stopped(child: ChildProcess) -> AsyncIterator[ChildProcess]:
+    try:
+        yield child
+    finally:
+        await child.stop(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
     ("kind", "outage"),
     [
         (EmbeddedBroker, frozen),
-        pytest.param(LocalKafka, frozen, marks=kafka),
-        pytest.param(LocalKafka, killed, marks=kafka),
+        pytest.param(LocalKafka, frozen, marks=pytest.mark.kafka),
+        pytest.param(LocalKafka, killed, marks=pytest.mark.kafka),
     ],
 )
-async def test_a_prober_waits_for_its_broker_and_probes_on(
+async def test_a_broker_outage_is_a_few_lines_in_each_log_loses_no_ticket_and_probes_go_on(
     kind: type[Broker], outage: Callable[[Broker], Awaitable[None]], model_server: ModelServer, tmp_path: Path
 ) -> None:
+    """Workers in both modes of delivery and a prober go through the same outage."""
     if kind is LocalKafka:
         require_kafka()
-
-    def probed(settings: Settings) -> Settings:
-        cheap = settings.tiers.cheap.model_dump(exclude={"outage", "max_tokens"})
-        endpoint = ProbedEndpoint(**(cheap | {"name": "cheap", "interval_s": 1.0}))
-        return settings.model_copy(update={"endpoints": ProbedEndpoints(endpoints=(endpoint,))})
-
-    async with kind() as broker, supervised(broker, model_server, tmp_path, probed) as pipeline:
-        command = [sys.executable, "-m", "streams.cli", "probe", "run", "--json", "--config", str(pipeline.config)]
-        prober = ChildProcess(command)
-
-        def probes() -> int:
-            return sum('"probe_id"' in line for line in prober.tail(10_000).splitlines())
-
-        async def more_probes() -> None:
-            before = probes()
-            async with asyncio.timeout(PATIENCE_S):
-                while probes() <= before:
-                    assert prober.alive, prober.tail()
-                    await asyncio.sleep(0.05)
-
-        try:
-            await more_probes()
-            before = len(prober.tail(10_000).splitlines())
-            async with outage(broker):
-                await ready(pipeline, lambda status, broker: status == 503 and "Kafka broker" in broker)
-                await asyncio.sleep(OUTAGE_S)  # what is said in this time is looked at
-            await ready(pipeline, lambda status, broker: status == 200 and broker == "answers")
-            await more_probes()
-            said = [line for line in prober.tail(10_000).splitlines()[before:] if '"probe_id"' not in line]
-        finally:
-            await prober.stop(PATIENCE_S)
-    assert len(said) < 10, said
-    assert sum("the broker is unavailable: work waits" in line for line in said) == 1
+    modes = ("at_least_once", "exactly_once") if kind is LocalKafka else ("at_least_once",)
+    for name in (*modes, "prober"):
+        (tmp_path / name).mkdir()
+    async with kind() as broker, AsyncExitStack() as stack:
+        starts = [worker(broker, model_server, tmp_path / mode, mode) for mode in modes]
+        workers = [await stack.enter_async_context(start) for start in starts]
+        probing = await stack.enter_async_context(prober(broker, model_server, tmp_path / "prober"))
+        for each in workers:
+            settings = each.pipeline.settings
+            await publish(MORE, settings.broker.connection, prefix=settings.topics.prefix)
+        for each in (*workers, probing):
+            each.remember()
+        async with outage(broker):
+            for each in (*workers, probing):
+                await ready(each.pipeline, lambda status, broker: status == 503 and "Kafka broker" in broker)
+                assert (await each.pipeline.page("/health"))[0] == 200
+            await asyncio.sleep(OUTAGE_S)  # what is said in this time is looked at
+        for each in (*workers, probing):
+            await ready(each.pipeline, lambda status, broker: status == 200 and broker == "answers")
+        for each in workers:
+            ends = await each.pipeline.outcomes(2 * COUNT)
+            assert len({end.ticket_id for end in ends}) == 2 * COUNT
+        await probing.more_probes()
+        for each in (*workers, probing):
+            assert len(each.said()) < 10, each.said()
+            text = "\n".join(each.said())
+            assert text.count("the broker is unavailable: work waits") == 1
+        for each in workers:
+            assert "\n".join(each.said()).count("the broker answers again") == 1
+            assert all(line.startswith("20") for line in each.said()), each.said()

@@ -26,6 +26,7 @@ from streams.core.calibration.records import Record
 from streams.core.calibration.threshold_sweep import Sweep, sweep
 from streams.core.policy.fitted import Promise
 from streams.core.policy.policy import Calibration, Policy, numbers
+from streams.core.wording import counted
 from streams.errors import HedgerowError
 
 Floats = NDArray[np.float64]
@@ -109,7 +110,9 @@ def select(records: Sequence[Record], promise: Promise, *, base: Policy | None =
     """
     labelled = sum(record.gold is not None for record in records)
     if labelled < MIN_LABELLED:
-        raise NoPolicy(f"{labelled} records have a gold label: at least {MIN_LABELLED} are needed, better thousands")
+        raise NoPolicy(
+            f"{counted(labelled, 'record has', 'records have')} a gold label: at least {MIN_LABELLED} are needed, better thousands"
+        )
     base = base or Policy()
     explored, tested = halves(records, seed)
     maps: dict[Tier, Choice] = {

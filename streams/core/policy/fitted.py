@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streams.core.wording import counted
 from streams.errors import SettingsError
 
 READING: Final = 3
@@ -134,7 +135,7 @@ def with_memory(memory: FittedMemory | None) -> str:
     """Say what answers were recorded with."""
     if memory is None:
         return "without a memory"
-    return f"with a memory of {memory.embedding_model} that shows {memory.examples} examples"
+    return f"with a memory of {memory.embedding_model} that shows {counted(memory.examples, 'example')}"
 
 
 def refuse_smaller_memory(fitted: Fitted | None, memory: FittedMemory) -> None:
@@ -142,6 +143,6 @@ def refuse_smaller_memory(fitted: Fitted | None, memory: FittedMemory) -> None:
     wanted = None if fitted is None else fitted.memory
     if wanted is not None and memory.size < _ENOUGH * wanted.size:
         raise SettingsError(
-            f"the memory has {memory.size} examples, and the policy was fitted with {wanted.size}: less than "
+            f"the memory has {counted(memory.size, 'example')}, and the policy was fitted with {wanted.size}: less than "
             f"{_ENOUGH:.0%} of them; {_AGAIN}"
         )

@@ -84,6 +84,17 @@ def test_only_free_text_is_cut(width: int) -> None:
     assert shown(line_of(routed("顧客" * 50)), width).startswith("顧客" * 50 + "  refund  by cheap")
 
 
+def test_reasons_without_room_go_on_below_and_stay_whole() -> None:
+    reasons = ("cheap:low_confidence", "cheap:high_entropy", "big:low_confidence", "big:tiers_disagree")
+    message = review(reasons=reasons)
+    assert shown(line_of(message), 200).endswith("  " + ", ".join(reasons))
+    lines = shown(line_of(message), 80).splitlines()
+    assert len(lines) > 1
+    assert max(map(cell_len, lines)) <= 80
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()).endswith(" " + ", ".join(reasons))
+
+
 def test_what_a_terminal_obeys_is_left_out_of_ids_too() -> None:
     assert shown(Line(("a\x1b[2J\nb",), "c\r\nd\x07"), 80) == "a\ufffd[2J b  c d\ufffd"
 

@@ -34,7 +34,7 @@ class TestLines:
     def test_a_table_with_a_row_of_other_columns_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "t.tsv"
         path.write_text("id\ttext\n1\tMy card is lost\n2\n")
-        with pytest.raises(SettingsError, match=r"t\.tsv, line 3: 1 columns, and the header names 2"):
+        with pytest.raises(SettingsError, match=r"t\.tsv, line 3: 1 column, and the header names 2"):
             read_lines(path, None)
 
     @pytest.mark.parametrize("data", [b"", b"\n \n"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from schemas import InvalidMessage, Ticket
 from schemas.registry import TICKET_BYTES
 from streams.kafka import ticket_rows
-from streams.kafka.ticket_rows import TOO_LARGE, Fault, Refusals, Refused, fault_of, good_rows
+from streams.kafka.ticket_rows import TOO_LARGE, Fault, Refusals, Refused, good_rows, judge
 
 SECRET = "s3cr3t"
 
@@ -40,8 +41,8 @@ def row(**values: object) -> bytes:
     ],
 )
 def test_a_fault_has_a_reason_without_the_rows_text(content: bytes, reason: str, words: str) -> None:
-    fault = fault_of(content)
-    assert fault is not None
+    fault = judge(content)
+    assert isinstance(fault, Fault)
     assert fault.reason == reason
     assert words in fault.detail
     assert SECRET not in fault.detail
@@ -69,8 +70,8 @@ JSON = st.recursive(
 )
 def test_what_has_no_fault_is_what_an_agent_takes(values: dict[str, object]) -> None:
     content = json.dumps(values).encode()
-    fault = fault_of(content)
-    assert (fault and fault.reason) == refusal_of(content)
+    judged = judge(content)
+    assert (judged.reason if isinstance(judged, Fault) else None) == refusal_of(content)
 
 
 def test_good_rows_keep_their_lines_and_order() -> None:
@@ -79,6 +80,13 @@ def test_good_rows_keep_their_lines_and_order() -> None:
     assert list(good_rows(rows, refusals)) == [rows[0], rows[2]]
     assert [refused.line for refused in refusals.lines] == [5, 9]
     assert (refusals.count, refusals.reasons) == (2, {"not_json": 2})
+
+
+def test_the_gold_labels_of_good_rows_are_counted() -> None:
+    labels = Counter[str]()
+    rows = [(1, row(label="refund")), (2, row(label="refund", text=" ")), (3, row(label="refunds")), (4, row())]
+    assert len(list(good_rows(rows, Refusals(), labels))) == 3
+    assert labels == {"refund": 1, "refunds": 1}
 
 
 def test_all_are_counted_and_the_first_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:

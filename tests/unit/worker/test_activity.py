@@ -99,6 +99,15 @@ async def test_a_worker_is_ready_once_every_agent_has_its_partitions() -> None:
         ]
 
 
+async def test_partitions_that_every_agent_has_are_said_once() -> None:
+    stand = Stand("classify", "score")
+    async with stand.running():
+        await stand.rebalance("classify", [0, 1, 2])
+        await stand.rebalance("score", [2, 1, 0])
+        [line] = stand.said()
+    assert line["partitions"] == "0-2 of every agent"
+
+
 async def test_a_rebalance_says_the_new_partitions_once_and_an_unchanged_one_nothing() -> None:
     stand = Stand("classify", "score")
     async with stand.running():
