@@ -240,7 +240,7 @@ class TestProduceAndConsume:
         piped = hedgerow(
             "produce", "-", "--json", "-c", config, stdin=b"\n".join(json.dumps(r).encode() for r in rows[5:])
         )
-        assert piped.rows == [{"sent": 2, "refused": 0, "reasons": {}, "lines": []}]
+        assert piped.rows == [{"sent": 2, "refused": 0, "reasons": {}, "unknown_labels": {}, "lines": []}]
         run_apart(unchecked(load_settings(config), b"no JSON \xff\x1b[31m"))
         got = hedgerow("consume", "tickets", "--json", "--max", 8, "--wait", 20, "-c", config)
         assert got.code == 0
@@ -594,7 +594,7 @@ class TestWorker:
         assert (process.returncode, out) == (0, b"")
         assert before == ["metrics served"]
         assert ready["agents"] == "score, review"
-        assert ready["partitions"] == "score 0-1; review 0-1"
+        assert ready["partitions"] == "0-1 of every agent"
         assert ready["metrics"].endswith("/metrics")
         assert ready["health"] == ready["metrics"].replace("/metrics", "/health")
 

@@ -162,7 +162,7 @@ def test_tables_for_people(
         assert asked.endswith("%")
         assert (confidence, entropy) == (f"{rule.min_confidence:.4f}", f"{rule.max_entropy:.4f}")
     assert f"policy {policy.id} written to {out}" in said.out
-    assert f"policy: {out.name}" in lines["next:"]
+    assert f"policy: {out.name}\n" in said.out.partition("next:\n")[2]
     table = hedgerow("whatif", simulated, "--policy", out).out
     assert "accepted error" in table
     assert "saving" in table

@@ -92,7 +92,7 @@ class TestReplay:
         assert said.code == 0
         assert [row["kind"] for row in said.rows] == ["change", "k_change"]
         assert "2 alarms in 501 probes of 2 endpoints" in said.err
-        assert "1 probes are no samples: not_finite" in said.err
+        assert "1 probe is no sample: not_finite" in said.err
         assert "3 lines name no endpoint" in said.err
 
     def test_what_the_topic_holds_can_be_replayed(self, hedgerow: Hedgerow, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ class TestAcknowledge:
         self, hedgerow: Hedgerow, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HEDGEROW_REVIEW__URL", f"sqlite:///{tmp_path / 'reviews.db'}")
-        assert "reviews wait" not in hedgerow("drift", "acknowledge", "cheap", "--config", config, "--by", "ada").out
+        assert "for that reason" not in hedgerow("drift", "acknowledge", "cheap", "--config", config, "--by", "ada").out
         assert not (tmp_path / "reviews.db").exists()
         store = ReviewStore(load_settings(config).review.url)
         store.add(review("a", reasons=("cheap:low_confidence", "big:policy_stale")))
@@ -277,7 +277,7 @@ class TestAcknowledge:
         store.decide(Review.id_for("b"), "refund", "ada", "", 1)
         said = hedgerow("drift", "acknowledge", "cheap", "--config", config, "--by", "ada")
         assert said.out.splitlines()[1:] == [
-            "1 reviews wait for that reason: hedgerow rerun --from reviews --reason policy_stale"
+            "1 review waits for that reason: hedgerow rerun --from reviews --reason policy_stale"
         ]
 
     def test_of_nobody_is_refused(self, hedgerow: Hedgerow, config: Path) -> None:

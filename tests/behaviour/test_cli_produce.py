@@ -186,7 +186,7 @@ class TestBadRows:
         first, *lines = said.err.splitlines()
         assert first == (
             "4 rows refused (wrong_schema 2, not_json 1, unknown_schema_version 1);"
-            " 1 valid rows were not sent, --skip-bad sends them"
+            " 1 valid row was not sent, --skip-bad sends them"
         )
         assert [line.split(": ")[:2] for line in lines] == [
             ["line 3", "not_json"],
@@ -208,6 +208,7 @@ class TestBadRows:
             "sent": 3,
             "refused": 2,
             "reasons": {"not_json": 1, "wrong_schema": 1},
+            "unknown_labels": {},
             "lines": [
                 {"line": 3, "reason": "not_json", "detail": said.json["lines"][0]["detail"]},
                 {"line": 5, "reason": "wrong_schema", "detail": "text: Value error, the text is empty"},
@@ -313,6 +314,7 @@ def test_a_row_that_only_the_broker_finds_too_large(
             "sent": 2,
             "refused": 1,
             "reasons": {"too_large": 1},
+            "unknown_labels": {},
             "lines": [{"line": 3, "reason": "too_large", "detail": "larger than the broker takes"}],
         },
     )

@@ -181,7 +181,7 @@ def test_a_table_keeps_the_names_of_letters_whole_at_80_columns(
     letter = plain_box.put(b'{"ticket_id": "a", "text": 5, "more": "' + b"x" * 200, topic="classifications")
     said = hedgerow("dead-letters", "list", "-c", plain_box.config)
     title, header, row = said.out.splitlines()
-    assert title == "1 dead letters"
+    assert title == "1 dead letter"
     assert header.split() == ["letter", "when", "reason", "message"]
     assert row.startswith(f"{letter}  2023-11-14 22:13:20Z  not_json  ")
     assert len(row) <= 80
