@@ -85,10 +85,11 @@ def good_rows(
     A row that could not be read comes as its fault. The gold labels of the rows that can be sent are counted in ``labels``.
     """
     for line, row in rows:
-        judged = row if isinstance(row, Fault) else judge(row)
-        if isinstance(row, Fault) or isinstance(judged, Fault):
+        if isinstance(row, Fault):
+            refusals.add(line, row)
+        elif isinstance(judged := judge(row), Fault):
             refusals.add(line, judged)
-            continue
-        if labels is not None and judged.label is not None:
-            labels[judged.label if judged.label in labels or len(labels) < MAX_LABELS else _OTHERS] += 1
-        yield line, row
+        else:
+            if labels is not None and judged.label is not None:
+                labels[judged.label if judged.label in labels or len(labels) < MAX_LABELS else _OTHERS] += 1
+            yield line, row
