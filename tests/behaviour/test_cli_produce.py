@@ -186,7 +186,7 @@ class TestBadRows:
         first, *lines = said.err.splitlines()
         assert first == (
             "4 rows refused (wrong_schema 2, not_json 1, unknown_schema_version 1);"
-            " 1 valid row was not sent, --skip-bad sends them"
+            " 1 valid row was not sent, --skip-bad sends it"
         )
         assert [line.split(": ")[:2] for line in lines] == [
             ["line 3", "not_json"],
