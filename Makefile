@@ -69,8 +69,8 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 EXTRAS = $(PYTHON) -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*(line for name in sys.argv[1:] for line in extras[name]), sep="\n")'
 
 lock:
-	$(LOCK) pyproject.toml --group dev --group docs --extra memory --extra pictures --extra postgres --extra river --extra sandbox --output-file requirements.lock
-	$(LOCK) pyproject.toml --group build --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
+	$(LOCK) pyproject.toml --group dev --group docs --extra desk --extra memory --extra pictures --extra postgres --extra river --extra sandbox --output-file requirements.lock
+	$(LOCK) pyproject.toml --group build --extra desk --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
 	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
 	$(EXTRAS) llm tinychange | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -48,6 +50,12 @@ _MAX_DESCRIPTION = 1_000
 _LABELS_VARIABLE = "HEDGEROW_LABELS"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _network(text: str) -> str:
+    """Refuse what is neither an IP address nor a network of them."""
+    ip_network(text, strict=False)
+    return text
 
 
 def _check_labels(value: object) -> tuple[str, ...] | dict[str, str]:
@@ -164,6 +172,38 @@ class ReviewSettings(_Section):
         return self.max_waiting is not None or self.max_per_hour is not None
 
 
+class DeskSettings(_Section):
+    """The web pages on which a team decides tickets (extra ``desk``)."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    users: str | None = None
+    """File of names, roles and password hashes, which ``hedgerow desk user add`` writes."""
+    undo_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """How long a decision can be undone, seconds; it is sent after that."""
+    claim_minutes: Annotated[float, Field(gt=0, le=1440)] = 5.0
+    """How long a ticket that somebody has opened is theirs."""
+    skip_minutes: Annotated[float, Field(gt=0, le=10_080)] = 60.0
+    """For how long a ticket that somebody has skipped does not come to them by itself."""
+    deadline_hours: Annotated[float, Field(gt=0, le=8760)] | None = None
+    """Within how many hours a ticket is to be decided; later ones are shown as late. Default: no deadline."""
+    session_hours: Annotated[float, Field(gt=0, le=720)] = 12.0
+    """How long a login lasts."""
+    secure_cookie: bool | None = None
+    """Whether cookies travel by HTTPS only; default: unless the desk listens on this machine alone."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Addresses or networks of the proxies whose word on who a user is counts."""
+    proxy_user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Forwarded-User"
+    """The header in which a trusted proxy names the user."""
+    default_role: Literal["reviewer", "lead", "operator"] | None = None
+    """What somebody is whom a proxy names and the users file does not; default: nobody, who is refused."""
+
+    @property
+    def has_login(self) -> bool:
+        """Whether whoever uses the desk has to say who they are."""
+        return self.users is not None or bool(self.trusted_proxies)
+
+
 class MemorySettings(_Section):
     """Labelled tickets, from which models are shown examples (extra ``memory``)."""
 
@@ -267,6 +307,7 @@ class Settings(BaseSettings):
     memory: MemorySettings | None = None
     """The labelled tickets that the prompt of both tiers shows examples of; without it no examples are shown."""
     review: ReviewSettings = ReviewSettings()
+    desk: DeskSettings = DeskSettings()
     redact: tuple[Redaction, ...] = ()
     """What is taken out of a ticket's text before a model sees it, and out of log lines: email, card, phone."""
     webhooks: tuple[Webhook, ...] = ()
@@ -367,6 +408,8 @@ def load_settings(path: Path) -> Settings:
     _place_certificates(values.get("broker"), path.parent)
     if isinstance(memory := values.get("memory"), dict) and isinstance(memory.get("file"), str):
         memory["file"] = str(path.parent.resolve() / memory["file"])
+    if isinstance(desk := values.get("desk"), dict) and isinstance(desk.get("users"), str):
+        desk["users"] = str(path.parent.resolve() / desk["users"])
     return check_settings(values, str(path))
 
 

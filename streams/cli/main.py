@@ -14,6 +14,7 @@ from streams.cli import (
     consume,
     contract,
     demo,
+    desk,
     doctor,
     drift,
     evaluate,
@@ -71,6 +72,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("whatif")(whatif.whatif)
 app.add_typer(contract.app, name="contract")
+app.add_typer(desk.app, name="desk")
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(drift.app, name="drift")
 app.add_typer(memory.app, name="memory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,8 @@ def show(
     if item.decision is not None:
         verdict = item.decision.verdict
         unsent = "" if item.decision.sent else "; not sent yet: hedgerow review resend"
+        if item.undo_until_ms is not None:
+            unsent = f"; it can be undone at the desk until {time_of(item.undo_until_ms)}, and is sent then"
         lines.append(
             f"decided: {label_text(verdict.label)} by {verdict.decided_by} at {time_of(verdict.at_ms)}{unsent}"
         )
@@ -158,22 +161,19 @@ def resend(config: Config = DEFAULT_CONFIG) -> None:
 def send_decisions(settings: Settings, store: ReviewStore) -> int:
     """Send every stored decision that the topics do not have yet, and return how many there were.
 
-    The store is first and Kafka second: a crash between the two sends a decision twice, under the same ids, never not at all.
     Raises StopWorker if the broker takes none.
     """
-    from streams.errors import StopWorker
+    from streams.desk.sending import send_unsent
+    from streams.errors import SettingsError, StopWorker
     from streams.kafka.send import publish
 
-    decisions = store.unsent()
-    messages = [message for decision in decisions for message in (decision.verdict, decision.routed)]
-    if messages:
-        try:
-            run(publish(messages, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire))
-        except StopWorker as error:
-            raise StopWorker(f"{error}; the decision is stored: send it with hedgerow review resend") from error
-    for decision in decisions:
-        store.mark_sent(decision.verdict.review_id)
-    return len(decisions)
+    connection, prefix, wire = settings.broker.connection, settings.topics.prefix, settings.wire
+    try:
+        return run(send_unsent(store, partial(publish, connection=connection, prefix=prefix, wire=wire)))
+    except SettingsError:
+        raise
+    except StopWorker as error:
+        raise StopWorker(f"{error}; the decision is stored: send it with hedgerow review resend") from error
 
 
 def _open(config: Config) -> tuple[Settings, ReviewStore]:

@@ -2,32 +2,33 @@
 
 One row per review walks through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one conditional
 UPDATE, so of two reviewers the database lets one win. A decision that is stored is not yet sent: it stays in ``unsent``
-until its messages are marked as sent, so a crash repeats the sending, harmless by their ids. A correction takes a review
+until its messages are marked as sent, so a crash repeats the sending, harmless by their ids. One that can be undone until
+some moment is no part of ``unsent`` before it; the first reading after that moment ends the undoing. A correction takes a review
 from *sent* back to *decided*. A waiting review whose ticket has come again with another text is *closed*.
 One whose ticket is sent through again goes from *waiting* to *again*; if the run doubts it too, its review waits in another row.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas import NEWEST, InvalidMessage, Review, WireFormat
-from streams.errors import SettingsError, TryAgain
+from schemas import NEWEST, InvalidMessage, Review, Verdict, WireFormat
+from streams.errors import SettingsError
+from streams.reviews import claims, journal
+from streams.reviews.claims import Claim
+from streams.reviews.database import Database
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
-from streams.reviews.migrate import NewerStore, upgrade
+from streams.reviews.facets import facets, index_texts
+from streams.reviews.journal import Action, Entry
+from streams.reviews.tables import CLAIMS, REVIEWS
 
 _PAGE = 500
-_URLS = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,13 @@ class QueueItem:
     """Set once the ticket was sent through again: the review is closed, and the run may bring another one."""
     closed_by: str | None = None
     """Why nobody has to decide any more: ``superseded`` by a later text of the ticket, or a later run."""
+    undo_until_ms: int | None = None
+    """Until when the decision can be undone; None once it may be sent."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits for a decision."""
+        return self.decision is None and self.again is None and self.closed_by is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,104 +82,18 @@ class Counts:
     """How many ended without a decision, because their ticket came again."""
 
 
-class _Utf8(sa.TypeDecorator[str]):
-    """Any text that a message may hold, as bytes: PostgreSQL's own text refuses the NUL character."""
+class Claimed(DecisionRefused):
+    """Somebody else has the review open; ``claim`` says who, and until when."""
 
-    impl = sa.LargeBinary
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, _dialect: sa.Dialect) -> bytes | None:
-        # surrogatepass: what a shell hands over may be no Unicode; it is then found nowhere, which is the right answer.
-        return None if value is None else value.encode("utf-8", "surrogatepass")
-
-    def process_result_value(self, value: bytes | None, _dialect: sa.Dialect) -> str | None:
-        return None if value is None else value.decode("utf-8", "surrogatepass")
+    def __init__(self, ticket_id: str, claim: Claim) -> None:
+        super().__init__(f"{claim.name!r} has ticket {ticket_id!r} open")
+        self.claim = claim
 
 
-_WAITING, _DECIDED, _SENT, _AGAIN, _CLOSED = "waiting", "decided", "sent", "again", "closed"
+WAITING, _DECIDED, _SENT, _AGAIN, _CLOSED = "waiting", "decided", "sent", "again", "closed"
 SUPERSEDED = "superseded"
-#: As the migrations make it.
-_REVIEWS = sa.Table(
-    "hedgerow_reviews",
-    sa.MetaData(),
-    sa.Column("review_id", _Utf8, primary_key=True),
-    sa.Column("ticket_id", _Utf8, nullable=False),
-    sa.Column("state", sa.String(8), nullable=False),
-    sa.Column("uncertainty", sa.Double, nullable=False),
-    sa.Column("added_ms", sa.BigInteger, nullable=False),
-    sa.Column("review", sa.LargeBinary, nullable=False),
-    sa.Column("label", _Utf8),
-    sa.Column("decided_by", _Utf8),
-    sa.Column("note", _Utf8),
-    sa.Column("decided_ms", sa.BigInteger),
-    sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("run", sa.BigInteger, nullable=False),
-    sa.Column("decisions", sa.BigInteger, nullable=False),
-    sa.Column("closed_by", _Utf8),
-)
-_C = _REVIEWS.c
-_QUEUE_ORDER = (_C.uncertainty.desc(), _C.added_ms, _C.review_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Backend:
-    """What differs between the databases."""
-
-    driver: str
-    patience: dict[str, str]
-    """The connection option that bounds a wait, in seconds, unless the URL has its own."""
-    lock_schema: str
-    """Makes other processes wait until this transaction ends; PostgreSQL's number is any that no other program locks."""
-    insert: Callable[[sa.Table], Any]
-    """The dialect's INSERT, which knows ON CONFLICT DO NOTHING."""
-
-
-_BACKENDS = {
-    "sqlite": _Backend("sqlite+pysqlite", {"timeout": "10"}, "BEGIN IMMEDIATE", sqlite.insert),
-    "postgresql": _Backend(
-        "postgresql+psycopg", {"connect_timeout": "10"}, "SELECT pg_advisory_xact_lock(48372)", postgresql.insert
-    ),
-}
-
-
-def _open(url: str) -> tuple[sa.Engine, _Backend]:
-    """Return the engine, which connects at first use; raises SettingsError for a URL that cannot work."""
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        # The text itself stays out of the message: it may hold a password.
-        raise SettingsError(f"the review store's URL cannot be read: {_URLS}") from None
-    name = parsed.get_backend_name()
-    if name not in _BACKENDS:
-        raise SettingsError(f"the review store cannot be kept in {name!r}: {_URLS}")
-    if name == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise SettingsError("a review store in memory would forget its reviews: write sqlite:///PATH")
-    backend = _BACKENDS[name]
-    parsed = parsed.set(drivername=backend.driver, query={**backend.patience, **parsed.query})
-    try:
-        # hide_parameters: a ticket's text belongs in no error.
-        engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
-    except ModuleNotFoundError:
-        raise SettingsError("a review store in PostgreSQL needs psycopg: pip install 'hedgerow[postgres]'") from None
-    if name == "sqlite":
-        sa.event.listen(engine, "connect", _configure_sqlite)
-    return engine, backend
-
-
-def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # WAL: readers and the one writer do not wait for each other. SQLite refuses the switch, without waiting, while another
-    # process makes it too, and then it needs no second one; any other trouble comes back at the first statement.
-    with suppress(sqlite3.OperationalError):
-        connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # a review is on the disk before its offset is finished
-
-
-def _passes(error: sa.exc.DBAPIError) -> bool:
-    """Return whether the next attempt may succeed: the database is locked or unavailable, not wrong."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # the low byte is the primary code
-    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+_C = REVIEWS.c
+QUEUE_ORDER = (_C.uncertainty.desc(), _C.added_ms, _C.review_id)
 
 
 def _ended(item: QueueItem) -> DecisionRefused:
@@ -201,19 +123,20 @@ class ReviewStore:
         wire: WireFormat = NEWEST,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._engine, self._backend = _open(url)
+        self._database = Database(url)
         self._labels = labels
         self._wire = wire
         self._wall_ms = wall_ms
-        # Without the query, which may hold a password too.
-        self._name = f"review store {self._engine.url.set(drivername=self._engine.name, query={})!r}"
-        self._prepared = False
+
+    @property
+    def database(self) -> Database:
+        """The database, which holds claims and journal too."""
+        return self._database
 
     @property
     def is_there(self) -> bool:
         """Whether there is a database to read, which SQLite would else create."""
-        url = self._engine.url
-        return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+        return self._database.is_there
 
     def add(self, review: Review) -> bool:
         """Store one review durably; return False if it was there before, waiting or decided."""
@@ -229,13 +152,14 @@ class ReviewStore:
             {
                 "review_id": review.review_id,
                 "ticket_id": review.ticket_id,
-                "state": _WAITING,
+                "state": WAITING,
                 "uncertainty": review.uncertainty,
                 "added_ms": now,
                 "review": self._wire.encode(review),
                 "revision": review.revision,
                 "run": review.run,
                 "decisions": 0,
+                **facets(review),
             }
             # In one order everywhere: two workers with the same reviews cannot wait for each other's rows.
             for review in sorted(reviews, key=lambda review: review.review_id)
@@ -243,39 +167,40 @@ class ReviewStore:
         if not rows:
             return 0
         tickets = {review.ticket_id for review in reviews}
-        insert = self._backend.insert(_REVIEWS).on_conflict_do_nothing().returning(_C.review_id)
-        with self._transaction() as connection:
-            added = len(connection.execute(insert, rows).all())
+        insert = self._database.insert(REVIEWS).on_conflict_do_nothing().returning(_C.review_id)
+        with self._database.transaction() as connection:
+            added = {row.review_id for row in connection.execute(insert, rows)}
             if added:
+                index_texts(connection, {one.review_id: one for one in reviews if one.review_id in added})
                 self._close_earlier(connection, tickets)
-            return added
+            return len(added)
 
     def close_superseded(self, turn_of: Callable[[str], tuple[int, int] | None]) -> int:
         """Close the waiting reviews whose ticket has a result of a later text or run, and return how many.
 
         ``turn_of`` returns the revision and the run of a ticket's result; None if there is none.
         """
-        query = sa.select(_C.review_id, _C.ticket_id, _C.revision, _C.run).where(_C.state == _WAITING)
-        with self._transaction() as connection:
+        query = sa.select(_C.review_id, _C.ticket_id, _C.revision, _C.run).where(_C.state == WAITING)
+        with self._database.transaction() as connection:
             rows = connection.execute(query).all()
         earlier = [row.review_id for row in rows if (turn := turn_of(row.ticket_id)) and turn > (row.revision, row.run)]
         closed = 0
         for start in range(0, len(earlier), _PAGE):
             these = _C.review_id.in_(earlier[start : start + _PAGE])
-            update = sa.update(_REVIEWS).where(these, _C.state == _WAITING)
-            with self._transaction() as connection:
+            update = sa.update(REVIEWS).where(these, _C.state == WAITING)
+            with self._database.transaction() as connection:
                 closed += connection.execute(update.values(state=_CLOSED, closed_by=SUPERSEDED)).rowcount
         return closed
 
     def waiting(self, limit: int, offset: int = 0) -> list[QueueItem]:
         """Return undecided reviews, the most uncertain first, of equals the oldest."""
-        queue = sa.select(_REVIEWS).where(_C.state == _WAITING).order_by(*_QUEUE_ORDER)
-        return self._items(queue.limit(limit).offset(offset))
+        queue = sa.select(REVIEWS).where(_C.state == WAITING).order_by(*QUEUE_ORDER)
+        return self.items(queue.limit(limit).offset(offset))
 
     def each(self) -> Iterator[QueueItem]:
         """Yield every review, waiting or decided, a page at a time."""
         last = ""
-        while page := self._items(sa.select(_REVIEWS).where(_C.review_id > last).order_by(_C.review_id).limit(_PAGE)):
+        while page := self.items(sa.select(REVIEWS).where(_C.review_id > last).order_by(_C.review_id).limit(_PAGE)):
             yield from page
             last = page[-1].review.review_id
 
@@ -283,19 +208,19 @@ class ReviewStore:
         """Return the review with this id, else the latest one of the ticket with this id, else None."""
         is_review, is_ticket = _C.review_id == ticket_id_or_review_id, _C.ticket_id == ticket_id_or_review_id
         latest = (_C.revision.desc(), _C.run.desc(), _C.added_ms.desc())
-        found = sa.select(_REVIEWS).where(is_review | is_ticket).order_by(is_review.desc(), *latest)
-        return next(iter(self._items(found.limit(1))), None)
+        found = sa.select(REVIEWS).where(is_review | is_ticket).order_by(is_review.desc(), *latest)
+        return next(iter(self.items(found.limit(1))), None)
 
     def counts(self) -> Counts:
         """Return how many reviews wait, since when, and how many are decided."""
         query = sa.select(_C.state, sa.func.count(), sa.func.count(_C.label), sa.func.min(_C.added_ms)).group_by(
             _C.state
         )
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = {
                 state: (int(count), int(labelled), first) for state, count, labelled, first in connection.execute(query)
             }
-        waiting, _, oldest_ms = rows.get(_WAITING, (0, 0, None))
+        waiting, _, oldest_ms = rows.get(WAITING, (0, 0, None))
         ended = [rows[state] for state in (_DECIDED, _SENT) if state in rows]
         decided = sum(count for count, _, _ in ended)
         none_of_these = decided - sum(labelled for _, labelled, _ in ended)
@@ -305,20 +230,24 @@ class ReviewStore:
     def hour(self, since_ms: int) -> Hour:
         """Return how many reviews came and how many were decided since then (Unix time, milliseconds)."""
         ended = _C.state.in_([_DECIDED, _SENT]) & (_C.decided_ms >= since_ms)
-        count = sa.select(sa.func.count()).select_from(_REVIEWS)
-        with self._transaction() as connection:
+        count = sa.select(sa.func.count()).select_from(REVIEWS)
+        with self._database.transaction() as connection:
             added = connection.execute(count.where(_C.added_ms >= since_ms)).scalar_one()
             decided = connection.execute(count.where(ended)).scalar_one()
         return Hour(int(added), int(decided))
 
-    def decide(self, review_id: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
+    def decide(
+        self, review_id: str, label: str | None, by: str, note: str, at_ms: int, *, undo_ms: int = 0
+    ) -> Decision:
         """Store what ``by`` decided at ``at_ms`` (Unix time, milliseconds) and return it, to be sent; None: no label fits.
 
-        The same label by the same reviewer again returns the first decision. Raises AlreadyDecided if another one
-        stands, and DecisionRefused for a review that is not here, an unknown label or an impossible value.
+        For ``undo_ms`` it can be undone, and is not sent. The same label by the same reviewer again returns the first
+        decision. Raises AlreadyDecided if another one stands, Claimed if somebody else has the review open, and
+        DecisionRefused for a review that is not here, an unknown label or an impossible value.
         """
         self._check_label(label)
-        verdict, routed = outcome_of(self._review(review_id).review, label, by, note, at_ms)
+        review = self._review(review_id).review
+        verdict, routed = outcome_of(review, label, by, note, at_ms)
         values = {
             "state": _DECIDED,
             "label": label,
@@ -326,16 +255,52 @@ class ReviewStore:
             "note": note,
             "decided_ms": at_ms,
             "decisions": 1,
+            "due_ms": at_ms + undo_ms if undo_ms else None,
         }
-        if self._advance(review_id, _C.state == _WAITING, values):
-            return Decision(verdict, routed, sent=False)
+        free = (_C.state == WAITING) & ~claims.held_by_other(by, at_ms)
+        with self._database.transaction() as connection:
+            if advance(connection, review_id, free, values):
+                _note(connection, Action.DECIDE, verdict)
+                claims.release(connection, review_id)
+                return Decision(verdict, routed, sent=False)
+            claim = claims.held(connection, [review_id], at_ms).get(review_id)
         item = self._review(review_id)
         if item.decision is None:
+            if claim is not None and claim.name != by and item.is_open:
+                raise Claimed(review.ticket_id, claim)
             raise _ended(item)
         standing = item.decision
         if (standing.verdict.label, standing.verdict.decided_by) != (label, by):
             raise AlreadyDecided(standing)
         return standing
+
+    def undo(self, review_id: str, by: str, at_ms: int) -> QueueItem:
+        """Take back what ``by`` decided and return the review, which waits again.
+
+        Raises DecisionRefused for a decision that is not theirs, or that can no longer be undone.
+        """
+        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & (_C.due_ms > at_ms)
+        nothing = dict.fromkeys(("label", "decided_by", "note", "decided_ms", "due_ms"))
+        with self._database.transaction() as connection:
+            undone = advance(connection, review_id, mine, {"state": WAITING, "decisions": 0, **nothing})
+            if undone:
+                [row] = connection.execute(sa.select(_C.ticket_id).where(_C.review_id == review_id)).all()
+                journal.write(connection, Entry(at_ms, by, Action.UNDO, review_id, row.ticket_id))
+                self._close_earlier(connection, [row.ticket_id])
+        if not undone:
+            raise DecisionRefused("there is nothing to undo: the decision is on its way, or it is not yours")
+        return self._review(review_id)
+
+    def undoable(self, by: str, at_ms: int) -> QueueItem | None:
+        """Return the latest of the decisions that ``by`` can still undo; None if there is none."""
+        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & (_C.due_ms > at_ms)
+        query = sa.select(REVIEWS).where(mine).order_by(_C.decided_ms.desc(), _C.review_id).limit(1)
+        return next(iter(self.items(query)), None)
+
+    def next_due_ms(self) -> int | None:
+        """Return when the next decision that can be undone now is to be sent, Unix time in milliseconds."""
+        with self._database.transaction() as connection:
+            return connection.execute(sa.select(sa.func.min(_C.due_ms)).where(_C.state == _DECIDED)).scalar()
 
     def send_again(self, ticket_ids: Collection[str], again: Again) -> set[str]:
         """Close the reviews of tickets that are about to be sent through again, and return those that a reviewer decided.
@@ -344,8 +309,8 @@ class ReviewStore:
         """
         mine = _C.ticket_id.in_(list(ticket_ids))
         values = {"state": _AGAIN, "decided_by": again.by, "note": str(again.run), "decided_ms": again.at_ms}
-        with self._transaction() as connection:
-            connection.execute(sa.update(_REVIEWS).where(mine, _C.state.in_([_WAITING, _AGAIN])).values(values))
+        with self._database.transaction() as connection:
+            connection.execute(sa.update(REVIEWS).where(mine, _C.state.in_([WAITING, _AGAIN])).values(values))
             return _decided(connection, ticket_ids)
 
     def decided(self, ticket_ids: Iterable[str]) -> set[str]:
@@ -353,7 +318,7 @@ class ReviewStore:
         found: set[str] = set()
         left = iter(ticket_ids)
         while page := list(islice(left, _PAGE)):
-            with self._transaction() as connection:
+            with self._database.transaction() as connection:
                 found |= _decided(connection, page)
         return found
 
@@ -372,31 +337,45 @@ class ReviewStore:
         number = item.decision.verdict.decision
         verdict, routed = outcome_of(item.review, label, by, note, at_ms, number + 1)
         values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
-        # A decision from before decisions were numbered is number 0 there.
-        standing = (_C.state == _SENT) & (_C.decisions.in_((0, 1)) if number == 1 else _C.decisions == number)
-        if not self._advance(review_id, standing, values | {"decisions": number + 1}):
-            raise DecisionRefused(f"ticket {item.review.ticket_id!r} was corrected by somebody else just now")
+        standing = (_C.state == _SENT) & _is_number(number)
+        with self._database.transaction() as connection:
+            if not advance(connection, review_id, standing, values | {"decisions": number + 1}):
+                raise DecisionRefused(f"ticket {item.review.ticket_id!r} was corrected by somebody else just now")
+            _note(connection, Action.CORRECT, verdict)
         return Decision(verdict, routed, sent=False)
 
     def unsent(self) -> list[Decision]:
-        """Return the decisions whose messages may not have been sent, the oldest first."""
-        items = self._items(sa.select(_REVIEWS).where(_C.state == _DECIDED).order_by(_C.decided_ms, _C.review_id))
+        """Return the decisions whose messages may not have been sent, the oldest first; from here on none can be undone.
+
+        Those that can be undone now are left out.
+        """
+        over = sa.update(REVIEWS).where(_C.state == _DECIDED, _C.due_ms <= self._wall_ms())
+        with self._database.transaction() as connection:
+            connection.execute(over.values(due_ms=None))
+        items = self.items(
+            sa.select(REVIEWS).where(_C.state == _DECIDED, _C.due_ms.is_(None)).order_by(_C.decided_ms, _C.review_id)
+        )
         return [item.decision for item in items if item.decision is not None]
 
-    def mark_sent(self, review_id: str) -> bool:
-        """Note that the broker has acknowledged both messages; return False if nothing was left to note."""
-        return self._advance(review_id, _C.state == _DECIDED, {"state": _SENT})
+    def mark_sent(self, review_id: str, number: int = 1) -> bool:
+        """Note that the broker has acknowledged both messages of a decision; return False if nothing was left to note.
+
+        ``number`` says which decision on the review: a correction of it is not sent by that.
+        """
+        here = (_C.state == _DECIDED) & _C.due_ms.is_(None) & _is_number(number)
+        with self._database.transaction() as connection:
+            return advance(connection, review_id, here, {"state": _SENT})
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
-        self._engine.dispose()
+        self._database.close()
 
     def _close_earlier(self, connection: sa.Connection, tickets: Collection[str]) -> None:
         """Close the reviews of these tickets that wait although a later one is here."""
-        later = _REVIEWS.alias("later")
+        later = REVIEWS.alias("later")
         is_later = (later.c.revision > _C.revision) | (later.c.revision == _C.revision) & (later.c.run > _C.run)
         known = sa.exists().where(later.c.ticket_id == _C.ticket_id, is_later)
-        waiting = sa.update(_REVIEWS).where(_C.state == _WAITING, _C.ticket_id.in_(tickets), known)
+        waiting = sa.update(REVIEWS).where(_C.state == WAITING, _C.ticket_id.in_(tickets), known)
         connection.execute(waiting.values(state=_CLOSED, closed_by=SUPERSEDED))
 
     def _check_label(self, label: str | None) -> None:
@@ -406,17 +385,13 @@ class ReviewStore:
         if self._labels is not None and label is not None and label not in self._labels:
             raise DecisionRefused(f"there is no label {label!r}; there are: {', '.join(sorted(self._labels))}")
 
-    def _advance(self, review_id: str, state: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
-        """Write ``values`` if the review is in ``state``, and return whether it was: of two callers one receives True."""
-        here = (_C.review_id == review_id) & state
-        with self._transaction() as connection:
-            return connection.execute(sa.update(_REVIEWS).where(here).values(values)).rowcount == 1
-
     def _decoded(self, stored: bytes) -> Review:
         try:
             return Review.decode(stored)
         except InvalidMessage as error:
-            raise SettingsError(f"{self._name} holds a review that this release cannot read: {error}") from None
+            raise SettingsError(
+                f"{self._database.name} holds a review that this release cannot read: {error}"
+            ) from None
 
     def _review(self, review_id: str) -> QueueItem:
         item = self.get(review_id)
@@ -424,48 +399,50 @@ class ReviewStore:
             raise DecisionRefused(f"there is no review {review_id!r}")
         return item
 
-    def _items(self, query: sa.Select[Any]) -> list[QueueItem]:
-        with self._transaction() as connection:
+    def items(self, query: sa.Select[Any]) -> list[QueueItem]:
+        """Return the reviews of a query over whole rows of the table."""
+        with self._database.transaction() as connection:
             return [self._item(row) for row in connection.execute(query)]
 
     def _item(self, row: sa.Row[Any]) -> QueueItem:
         review = self._decoded(row.review)
-        if row.state in (_WAITING, _CLOSED):
+        if row.state in (WAITING, _CLOSED):
             return QueueItem(review, row.added_ms, decision=None, closed_by=row.closed_by)
         if row.state == _AGAIN:
             return QueueItem(review, row.added_ms, None, Again(int(row.note), row.decided_by, row.decided_ms))
         outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms, max(1, row.decisions))
-        return QueueItem(review, row.added_ms, Decision(*outcome, sent=row.state == _SENT))
+        decision = Decision(*outcome, sent=row.state == _SENT)
+        return QueueItem(review, row.added_ms, decision, undo_until_ms=row.due_ms)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        """Open one transaction on prepared tables; what the database raises comes out as one of our errors.
 
-        A transaction that writes begins with its write: SQLite then waits for its turn, whereas a reader that turns
-        writer would be refused at once.
-        """
-        try:
-            if not self._prepared:
-                self._prepare()
-                self._prepared = True
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.TimeoutError as error:
-            raise TryAgain(f"{self._name} has no connection free") from error
-        except sa.exc.DBAPIError as error:
-            reason = str(error.orig).partition("\n")[0]
-            if _passes(error):
-                raise TryAgain(f"{self._name} is busy or unavailable: {reason}") from error
-            raise SettingsError(f"{self._name} cannot be used: {reason}") from error
+def advance(connection: sa.Connection, review_id: str, state: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
+    """Write ``values`` if the review is in ``state``, and return whether it was: of two callers one receives True."""
+    here = (_C.review_id == review_id) & state
+    return connection.execute(sa.update(REVIEWS).where(here).values(values)).rowcount == 1
 
-    def _prepare(self) -> None:
-        """Create the tables in an empty database, and bring older ones up to date; refuse those of a later release."""
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql(self._backend.lock_schema)
-            try:
-                upgrade(connection)
-            except NewerStore as error:
-                raise SettingsError(f"{self._name}: {error}: use the release that wrote it, or another store") from None
+
+def _is_number(number: int) -> sa.ColumnElement[bool]:
+    """Return the condition that the decision is this one; one from before decisions were numbered has number 0 there."""
+    return _C.decisions.in_((0, 1)) if number == 1 else _C.decisions == number
+
+
+def _note(connection: sa.Connection, action: Action, verdict: Verdict) -> None:
+    """Write a decision into the journal, with how long its reviewer had the ticket open."""
+    open_since = sa.select(CLAIMS.c.since_ms).where(
+        CLAIMS.c.review_id == verdict.review_id, CLAIMS.c.name == verdict.decided_by
+    )
+    since_ms = connection.execute(open_since).scalar()
+    entry = Entry(
+        verdict.at_ms,
+        verdict.decided_by,
+        action,
+        verdict.review_id,
+        verdict.ticket_id,
+        verdict.label,
+        verdict.note,
+        None if since_ms is None else max(0, verdict.at_ms - since_ms),
+    )
+    journal.write(connection, entry)
 
 
 def _decided(connection: sa.Connection, ticket_ids: Collection[str]) -> set[str]:

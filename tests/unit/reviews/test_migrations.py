@@ -22,7 +22,10 @@ from tests.support.messages import review
 from tests.support.postgres import postgres, programs
 from tests.support.store_v1 import INSERT, as_version_1, v1_row
 
-TABLES = ("hedgerow_reviews", "hedgerow_schema", "hedgerow_migrations")
+TABLES = (
+    *("hedgerow_reviews", "hedgerow_schema", "hedgerow_migrations", "hedgerow_texts", "hedgerow_claims"),
+    *("hedgerow_marks", "hedgerow_journal", "hedgerow_sessions"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,8 @@ def test_a_store_that_was_migrated_has_the_tables_of_a_new_one(engine: sa.Engine
         new = sa.create_engine(f"sqlite:///{tmp_path / 'new.db'}")
         assert columns(new).keys() == columns(engine).keys()
         indexes = [{each["name"] for each in sa.inspect(one).get_indexes("hedgerow_reviews")} for one in (new, engine)]
-        assert indexes[0] == indexes[1] == {"ix_hedgerow_reviews_ticket_id", "hedgerow_reviews_queue"}
+        names = {"ix_hedgerow_reviews_ticket_id"} | {f"hedgerow_reviews_{of}" for of in ("queue", "label", "text")}
+        assert indexes[0] == indexes[1] == names
         new.dispose()
     with engine.connect() as connection:
         at = MigrationContext.configure(connection, opts={"version_table": "hedgerow_migrations"})

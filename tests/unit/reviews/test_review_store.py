@@ -6,13 +6,12 @@ import multiprocessing
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -21,9 +20,7 @@ from schemas import Call, Reason, Review, Ticket, Unscorable, WireFormat, rank
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.reviews.store import Again, Counts, ReviewStore
-from tests.support.postgres import postgres, programs
 
-POSTGRES = "HEDGEROW_TEST_POSTGRES"
 ODD_IDS = [
     "a b",
     "'; DROP TABLE hedgerow_reviews; --",
@@ -51,51 +48,6 @@ def doubt(ticket_id: str, uncertainty: float = 1.0, text: str = "where is my mon
         uncertainty=uncertainty,
         policy_id="policy-1",
     )
-
-
-def postgres_schema(base: str) -> Iterator[str]:
-    """A URL with a schema of its own, dropped afterwards."""
-    name = f"hedgerow_{uuid4().hex}"
-    engine = sa.create_engine(base)
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.text(f"CREATE SCHEMA {name}"))
-        yield sa.make_url(base).update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(False)
-        with engine.begin() as connection:
-            connection.execute(sa.text(f"DROP SCHEMA {name} CASCADE"))
-    finally:
-        engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """Name another server in HEDGEROW_TEST_POSTGRES to use that."""
-    if POSTGRES in os.environ:
-        yield os.environ[POSTGRES]
-    elif (folder := programs()) is None:
-        pytest.skip("PostgreSQL is not installed")
-    else:
-        with postgres(folder) as url:
-            yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/reviews.db"
-    else:
-        yield from postgres_schema(request.getfixturevalue("postgresql"))
-
-
-@pytest.fixture
-def open_store() -> Iterator[Open]:
-    with ExitStack() as stack:
-        yield lambda url, **options: stack.enter_context(closing(ReviewStore(url, **options)))
-
-
-@pytest.fixture
-def store(url: str, open_store: Open) -> ReviewStore:
-    return open_store(url)
 
 
 def ids(store: ReviewStore, limit: int = 100, offset: int = 0) -> list[str]:
@@ -290,7 +242,7 @@ def test_a_correction_counts_more_than_what_it_corrects(store: ReviewStore) -> N
         store.correct(review.review_id, "refund", "bob", "", 6)
     decisions = [first]
     for number, label in enumerate(["refund", None, "refund"], start=2):
-        assert store.mark_sent(review.review_id)
+        assert store.mark_sent(review.review_id, number - 1)
         decisions.append(store.correct(review.review_id, label, "bob", "looked again", 6))
         assert decisions[-1].verdict.decision == decisions[-1].routed.decision == number
         assert store.unsent() == [decisions[-1]]
@@ -309,7 +261,7 @@ def test_of_two_corrections_at_once_one_wins(store: ReviewStore, monkeypatch: py
     stale = store.get(review.review_id)
     assert stale is not None
     store.correct(review.review_id, "refund", "bob", "", 6)
-    store.mark_sent(review.review_id)
+    assert store.mark_sent(review.review_id, 2)
     monkeypatch.setattr(store, "get", lambda _id: stale)
     with pytest.raises(DecisionRefused, match="corrected by somebody else"):
         store.correct(review.review_id, "refund", "eve", "", 7)

@@ -1,0 +1,352 @@
+"""The web application: every page of the table behind one gate that knows who asks, what they may do, and their form's token."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import structlog
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from streams.desk import openapi
+from streams.desk.access import WINDOW_S, Person, TooMany, same
+from streams.desk.desk import Desk
+from streams.desk.gate import Gate
+from streams.desk.page import Ask, Done, Page, Refused, View
+from streams.desk.pulse import MAX_LISTENERS
+from streams.desk.rendering import STATIC, Rendering
+from streams.desk.reviewing import PAGES as REVIEWING
+from streams.desk.roles import Role
+from streams.errors import GiveUp, HedgerowError, TryAgain
+from streams.reviews.decision import DecisionRefused
+from streams.reviews.journal import Action
+
+log = structlog.get_logger(__name__)
+
+#: The table of pages: the only way to a handler is through a row of it.
+PAGES: tuple[Page, ...] = REVIEWING
+_API = "/api"
+_LOGIN_COOKIE = "hedgerow_login"
+
+
+class Application:
+    """Serves a desk. ``secure`` says whether cookies travel by HTTPS only, ``hosts`` the only names it answers to, if any."""
+
+    def __init__(self, desk: Desk, *, secure: bool, hosts: Sequence[str] = ()) -> None:
+        self._desk = desk
+        self._secure = secure
+        # A browser gives a cookie of this name to nobody but the host that set it, by HTTPS.
+        self._cookie = "__Host-hedgerow" if secure else "hedgerow_desk"
+        self._rendering = Rendering()
+        routes: list[BaseRoute] = [
+            Route("/", self._home, methods=["GET"]),
+            Route("/login", self._login, methods=["GET", "POST"]),
+            Route("/logout", self._logout, methods=["POST"]),
+            Route("/events", self._events, methods=["GET"]),
+            Route("/health", self._health, methods=["GET"]),
+            Route(f"{_API}/openapi.json", self._openapi, methods=["GET"]),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ]
+        for page in PAGES:
+            routes.append(Route(page.path, partial(self._html, page), methods=[page.method]))
+            if page.json:
+                routes.append(Route(_API + page.path, partial(self._json, page), methods=[page.method]))
+        starlette = Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            exception_handlers={HTTPException: self._http_error, Exception: self._defect},
+        )
+        self.asgi = Gate(starlette, secure=secure, hosts=hosts)
+        """What a server runs."""
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        desk = self._desk
+        tasks = [asyncio.create_task(each()) for each in (desk.sender.run, desk.pulse.run, desk.keep_house)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            desk.store.close()
+
+    # Pages of the table.
+
+    async def _html(self, page: Page, request: Request) -> Response:
+        try:
+            person = await self._desk.access.person(request, self._cookie)
+            if person is None:
+                return self._to_login(request)
+            values = dict(request.query_params) if page.method == "GET" else await self._form(request, person)
+            answer = await self._carry_out(page, request, person, values)
+        except Exception as error:  # noqa: BLE001 - each becomes a page
+            return await self._error(request, *self._problem(error))
+        if isinstance(answer, View):
+            return await self._view(request, person, answer)
+        if isinstance(answer, Done):
+            return self._remember(RedirectResponse(answer.to, 303), person)
+        return self._remember(answer, person)
+
+    async def _json(self, page: Page, request: Request) -> Response:
+        try:
+            person = await self._desk.access.person(request, self._cookie)
+            if person is None:
+                return _json_error(401, "Log in, or send a token: Authorization: Bearer TOKEN.")
+            values = dict(request.query_params) if page.method == "GET" else await self._body(request, person)
+            answer = await self._carry_out(page, request, person, values)
+        except Exception as error:  # noqa: BLE001 - each becomes an answer
+            return _json_error(*self._problem(error))
+        if isinstance(answer, View):
+            return self._remember(_as_json(answer.facts, answer.status), person)
+        if isinstance(answer, Done):
+            return self._remember(_as_json({**answer.facts, "next": answer.to}), person)
+        return self._remember(answer, person)
+
+    async def _carry_out(
+        self, page: Page, request: Request, person: Person, values: Mapping[str, Any]
+    ) -> View | Done | Response:
+        if not person.role.may(page.role):
+            await self._desk.access.note(Action.REFUSED, person.name, f"{page.method} {page.path}: needs {page.role}")
+            raise Refused(403, f"This needs the role {page.role}; you are {person.role}.")
+        fields = page.fields.model_validate(dict(values))
+        ask = Ask(
+            self._desk,
+            person,
+            {name: str(value) for name, value in request.path_params.items()},
+            request.url.query,
+            self._desk.now_ms(),
+            "prefetch" in request.headers.get("sec-purpose", ""),
+        )
+        return await page.handler(ask, fields)
+
+    async def _form(self, request: Request, person: Person) -> dict[str, Any]:
+        form = await _read_form(request)
+        await self._check_token(request, person, form.get("csrf", ""))
+        return form
+
+    async def _body(self, request: Request, person: Person) -> dict[str, Any]:
+        try:
+            body = orjson.loads(await request.body())
+        except orjson.JSONDecodeError:
+            raise Refused(400, "The body is not JSON.") from None
+        if not isinstance(body, dict):
+            raise Refused(400, "The body is not a JSON object.")
+        await self._check_token(request, person, request.headers.get("x-csrf-token", ""))
+        return body
+
+    async def _check_token(self, request: Request, person: Person, token: str) -> None:
+        """Raise Refused for a form that another site may have sent. A tool's own token is no cookie: nobody else sends it."""
+        if person.csrf is None:
+            return
+        if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"} or not same(
+            token, person.csrf
+        ):
+            await self._desk.access.note(Action.REFUSED, person.name, f"{request.method} {request.url.path}: no token")
+            raise Refused(403, "The form is not of this session any more: load the page again.")
+
+    def _problem(self, error: Exception) -> tuple[int, str]:
+        """Return the status and the sentence for what a page raised."""
+        if isinstance(error, Refused):
+            return error.status, str(error)
+        if isinstance(error, ValidationError):
+            problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            return 400, f"{'.'.join(map(str, problem['loc'])) or 'form'}: {problem['msg']}"
+        if isinstance(error, HTTPException):
+            return error.status_code, error.detail
+        if isinstance(error, DecisionRefused | GiveUp):
+            return 409, f"{str(error)[:1].upper()}{str(error)[1:]}."
+        if isinstance(error, TryAgain):
+            log.warning("the review store is unavailable", problem=str(error))
+            return 503, "The review store does not answer just now. Nothing was changed; try again."
+        if isinstance(error, HedgerowError):
+            log.error("a page cannot be served", problem=str(error))
+            return 503, f"This cannot be done just now: {error}"
+        log.error("a page failed", exc_info=error)
+        return 500, "This page has failed. Nothing was changed; the log says why."
+
+    # Login, and what everybody may have.
+
+    async def _home(self, _: Request) -> Response:
+        return RedirectResponse("/queue", 303)
+
+    async def _login(self, request: Request) -> Response:
+        try:
+            if request.method == "POST":
+                return await self._log_in(request)
+            if await self._desk.access.person(request, self._cookie) is not None:
+                return RedirectResponse(_inside(request.query_params.get("next", "")), 303)
+            return self._login_page(request, request.query_params.get("next", ""))
+        except Exception as error:  # noqa: BLE001 - each becomes a page
+            return await self._error(request, *self._problem(error))
+
+    async def _log_in(self, request: Request) -> Response:
+        form = await _read_form(request)
+        token = request.cookies.get(_LOGIN_COOKIE, "")
+        name, to = form.get("name", ""), form.get("next", "")
+        if not token or not same(token, form.get("csrf", "")):
+            return self._login_page(request, to, 403, "The page was open for too long. Try again.")
+        access = self._desk.access
+        if not name or len(name) > 256 or not name.isprintable():
+            return self._login_page(request, to, 401, "Wrong name or password.")
+        try:
+            session = await access.log_in(name, form.get("password", ""), access.address(request))
+        except TooMany:
+            minutes = WINDOW_S // 60
+            response = self._login_page(
+                request, to, 429, f"Too many wrong passwords. The login is closed for up to {minutes} minutes."
+            )
+            response.headers["retry-after"] = str(WINDOW_S)
+            return response
+        if session is None:
+            return self._login_page(request, to, 401, "Wrong name or password.")
+        done = RedirectResponse(_inside(to), 303)
+        self._set_cookie(done, self._cookie, session)
+        done.delete_cookie(_LOGIN_COOKIE, path="/login")
+        return done
+
+    async def _logout(self, request: Request) -> Response:
+        try:
+            person = await self._desk.access.person(request, self._cookie)
+            if person is not None:
+                await self._form(request, person)
+                await asyncio.to_thread(self._desk.claims.release_all, person.name)
+                await self._desk.access.log_out(request.cookies.get(self._cookie, ""))
+                await self._desk.access.note(Action.LOGOUT, person.name, self._desk.access.address(request))
+        except Exception as error:  # noqa: BLE001 - each becomes a page
+            return await self._error(request, *self._problem(error))
+        done = RedirectResponse("/login", 303)
+        done.delete_cookie(self._cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
+        return done
+
+    async def _events(self, request: Request) -> Response:
+        try:
+            person = await self._desk.access.person(request, self._cookie)
+        except HedgerowError as error:
+            return _json_error(*self._problem(error))
+        if person is None:
+            return _json_error(401, "Log in first.")
+        if self._desk.pulse.listeners >= MAX_LISTENERS:
+            return _json_error(503, "Too many pages are open.")
+        return StreamingResponse(
+            self._desk.pulse.events(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+        )
+
+    async def _openapi(self, request: Request) -> Response:
+        try:
+            person = await self._desk.access.person(request, self._cookie)
+        except HedgerowError as error:
+            return _json_error(*self._problem(error))
+        return _json_error(401, "Log in first.") if person is None else _as_json(openapi.document(PAGES, _API))
+
+    async def _health(self, _: Request) -> Response:
+        """Say whether the store answers; a broker that does not is told, and does not make the desk useless."""
+        try:
+            await asyncio.to_thread(self._desk.journal.last_id)
+        except HedgerowError as error:
+            return _as_json({"ok": False, "store": str(error)}, 503)
+        return _as_json({"ok": True, "store": "answers", "broker": self._desk.sender.problem or "answers"})
+
+    # Answers.
+
+    def _to_login(self, request: Request) -> Response:
+        if not self._desk.access.has_login:
+            return Response("Only a user whom the proxy names may come in.", 403, media_type="text/plain")
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        wanted = f"?next={quote(path, safe='')}" if request.method == "GET" and path != "/queue" else ""
+        return RedirectResponse(f"/login{wanted}", 303)
+
+    def _login_page(self, request: Request, to: str, status: int = 200, problem: str = "") -> Response:
+        token = request.cookies.get(_LOGIN_COOKIE, "") or secrets.token_urlsafe(24)
+        facts = {
+            "csrf": token,
+            "next": _inside(to),
+            "problem": problem,
+            "has_login": self._desk.access.has_login,
+            "oidc": None,
+            "me": None,
+        }
+        response = self._rendering.response("login.html", facts, status)
+        self._set_cookie(response, _LOGIN_COOKIE, token, path="/login")
+        return response
+
+    async def _view(self, request: Request, person: Person, view: View) -> Response:
+        desk = self._desk
+        pending = await asyncio.to_thread(desk.store.undoable, person.name, desk.now_ms())
+        stuck = desk.sender.problem or ("the broker does not answer" if desk.sender.stuck_s() > 5 else None)
+        context = {
+            **view.facts,
+            "me": person,
+            "path": request.url.path,
+            "is_local": desk.access.is_local,
+            "may": {str(role): person.role.may(role) for role in Role},
+            "pending": pending,
+            "now_ms": desk.now_ms(),
+            "sending_problem": stuck,
+        }
+        return self._remember(self._rendering.response(view.template, context, view.status), person)
+
+    async def _error(self, request: Request, status: int, message: str) -> Response:
+        try:
+            person = await self._desk.access.person(request, self._cookie)
+        except Exception:  # noqa: BLE001 - the store may be what has failed
+            person = None
+        facts = {"status": status, "message": message, "me": person, "path": "", "csrf": ""}
+        return self._rendering.response("error.html", facts, status)
+
+    async def _http_error(self, request: Request, error: Exception) -> Response:
+        status, message = self._problem(error)
+        if status == 404:
+            message = "There is no such page."
+        if request.url.path.startswith(_API):
+            return _json_error(status, message)
+        return await self._error(request, status, message)
+
+    async def _defect(self, _: Request, error: Exception) -> Response:
+        status, message = self._problem(error)
+        return self._rendering.response("error.html", {"status": status, "message": message, "me": None}, status)
+
+    def _remember(self, response: Response, person: Person) -> Response:
+        """Give the browser the token of a session that was started just now."""
+        if person.new_token is not None:
+            self._set_cookie(response, self._cookie, person.new_token)
+        return response
+
+    def _set_cookie(self, response: Response, name: str, value: str, path: str = "/") -> None:
+        age = round(self._desk.settings.desk.session_hours * 3600)
+        response.set_cookie(name, value, max_age=age, path=path, secure=self._secure, httponly=True, samesite="lax")
+
+
+async def _read_form(request: Request) -> dict[str, Any]:
+    """Return the form's texts; of several under one name the last counts. Raises Refused for what is no form."""
+    try:
+        form = await request.form(max_files=0, max_fields=500)
+        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    except (ValueError, AssertionError):
+        raise Refused(400, "This is not a form.") from None
+
+
+def _inside(path: str) -> str:
+    """Return a path of this desk: the given one, or the queue for anything that could lead elsewhere."""
+    safe = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isascii() and path.isprintable()
+    return path if safe and " " not in path else "/queue"
+
+
+def _as_json(facts: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(facts, option=orjson.OPT_NON_STR_KEYS), status, media_type="application/json")
+
+
+def _json_error(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status)

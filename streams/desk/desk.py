@@ -1,0 +1,91 @@
+"""What every page of a desk works with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+
+from streams.core.memory.example import Example
+from streams.desk.access import Access
+from streams.desk.facts import Sight
+from streams.desk.pulse import Pulse
+from streams.desk.sending import Sender
+from streams.desk.users import UsersFile
+from streams.errors import HedgerowError
+from streams.memory.labelled_file import read_examples
+from streams.reviews.claims import Claims
+from streams.reviews.facets import fill
+from streams.reviews.journal import Journal
+from streams.reviews.queue import MAX_COUNT, Filter, Queue
+from streams.reviews.sessions import Sessions
+from streams.reviews.store import ReviewStore
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_COUNT_FOR_S = 5.0
+_KEEP_HOUSE_S = 60.0
+
+
+class Desk:
+    """The review store and the topics as the pages use them. ``local`` is who everybody is without a login."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        local: str | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.settings = settings
+        self.now_ms = now_ms
+        self.store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire, wall_ms=now_ms)
+        database = self.store.database
+        self.queue = Queue(self.store)
+        self.claims = Claims(database)
+        self.journal = Journal(database)
+        users = None if settings.desk.users is None else UsersFile(Path(settings.desk.users))
+        self.access = Access(settings.desk, users, Sessions(database), self.journal, local=local, now_ms=now_ms)
+        self.sender = Sender(self.store, settings)
+        self.pulse = Pulse(self._pulse)
+        self.sight = _sight(settings)
+        self._counted: tuple[float, int] | None = None
+
+    async def count(self, chosen: Filter) -> tuple[int, bool]:
+        """Return how many reviews a filter keeps, and whether that is exact: beyond 10,000 filtered ones it is not."""
+        found = await asyncio.to_thread(self.queue.count, chosen, self.now_ms())
+        if found <= MAX_COUNT:
+            return found, True
+        if chosen != Filter():
+            return MAX_COUNT, False
+        if self._counted is None or time.monotonic() - self._counted[0] > _COUNT_FOR_S:
+            self._counted = time.monotonic(), await asyncio.to_thread(self.queue.count_all)
+        return self._counted[1], True
+
+    async def keep_house(self) -> None:
+        """Fill in what another release left out of reviews, and drop claims that have ended, until it is cancelled."""
+        while True:
+            try:
+                while await asyncio.to_thread(fill, self.store.database):
+                    pass
+                await asyncio.to_thread(self.claims.forget_ended, self.now_ms())
+            except HedgerowError as error:
+                log.warning("the review store cannot be tidied up", problem=str(error))
+            await asyncio.sleep(_KEEP_HOUSE_S)
+
+    def _pulse(self) -> tuple[int, int]:
+        return self.queue.count(Filter(), self.now_ms()), self.journal.last_id()
+
+
+def _sight(settings: Settings) -> Sight:
+    labels = settings.labels if isinstance(settings.labels, dict) else dict.fromkeys(settings.labels, "")
+    hours = settings.desk.deadline_hours
+    examples: Mapping[str, Example] = {}
+    if settings.memory is not None and settings.memory.file is not None:
+        found = read_examples(Path(settings.memory.file), tuple(labels), settings.redact)
+        examples = {each.id: each for each in found}
+    return Sight(labels, settings.redact, None if hours is None else round(hours * 3_600_000), examples)

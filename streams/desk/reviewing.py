@@ -1,0 +1,327 @@
+"""The pages of reviewers: the queue, a ticket, and what can be done with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from urllib.parse import parse_qsl, quote, urlencode
+
+from pydantic import Field, ValidationError
+
+from schemas import Review, digest_of
+from schemas.base import Name
+from schemas.results import Note
+from streams.core.policy.reasons import DecisionReason
+from streams.desk.facts import row_facts, ticket_facts
+from streams.desk.page import Ask, Done, Fields, Page, Refused, View
+from streams.desk.roles import Role
+from streams.reviews.claims import Claim
+from streams.reviews.decision import DecisionRefused
+from streams.reviews.journal import Action, Entry
+from streams.reviews.queue import Filter, Place
+from streams.reviews.store import QueueItem
+
+_Text = Annotated[str, Field(max_length=200)]
+_MAX_EQUAL = 100
+
+
+class QueueFields(Fields):
+    """The filters of the queue."""
+
+    label: _Text = ""
+    reason: _Text = ""
+    slice: _Text = ""
+    text: _Text = ""
+    older_min: Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)] = 0.0
+    flagged: bool = False
+    after: Annotated[str, Field(max_length=1000)] = ""
+    """Where the page begins, as ``next`` of the page before says."""
+    live: bool = False
+    """Whether an open page reads itself again: that is no leaving of a ticket."""
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+    @property
+    def filter(self) -> Filter:
+        """What the store looks for."""
+        return Filter(self.label, self.reason, self.slice, self.text, self.older_min * 60, self.flagged)
+
+    @property
+    def query(self) -> str:
+        """The filters as the query of a link; empty if there are none."""
+        chosen = self.model_dump(exclude={"after", "live", "limit"}, exclude_defaults=True)
+        return urlencode({name: "1" if value is True else value for name, value in chosen.items()})
+
+
+class TicketFields(QueueFields):
+    """The filters of the queue that the reviewer works through, and how much of the text to show."""
+
+    whole: bool = False
+
+
+class OneReview(Fields):
+    """Which review, and the filters of the queue that the reviewer works through."""
+
+    review_id: Name
+    filter: Annotated[str, Field(max_length=2000)] = ""
+
+    @property
+    def queue(self) -> QueueFields:
+        """The filters; none if they cannot be read."""
+        try:
+            return QueueFields.model_validate(dict(parse_qsl(self.filter)))
+        except (ValidationError, ValueError):
+            return QueueFields()
+
+
+class DecideFields(OneReview):
+    """A decision: a label, or that none fits."""
+
+    label: Name | None = None
+    none: bool = False
+    note: Note = ""
+
+
+class NoteFields(OneReview):
+    """Something about a review, and why."""
+
+    note: Note = ""
+
+
+class ReleaseFields(OneReview):
+    """The end of a claim that ends then; one that was prolonged since goes on."""
+
+    until_ms: int
+
+
+def ticket_path(review: Review, query: str = "") -> str:
+    """Return the address of a ticket's page."""
+    # A browser takes the names of folders out of an address.
+    name = review.review_id if review.ticket_id in {".", ".."} else review.ticket_id
+    return f"/tickets/{quote(name, safe='')}{f'?{query}' if query else ''}"
+
+
+async def show_queue(ask: Ask, fields: QueueFields) -> View:
+    """List the reviews that wait."""
+    desk, chosen = ask.desk, fields.filter
+    after = Place.of(fields.after) if fields.after else None
+    if fields.after and after is None:
+        raise Refused(400, "The link names no page of the queue.")
+    if not fields.live:
+        await asyncio.to_thread(desk.claims.release_all, ask.person.name)
+    page = await asyncio.to_thread(desk.queue.page, chosen, ask.at_ms, limit=fields.limit, after=after)
+    count, exact = await desk.count(chosen)
+    rows = []
+    for item in page.items:
+        review_id = item.review.review_id
+        facts = row_facts(
+            item,
+            desk.sight,
+            ask.at_ms,
+            page.claims.get(review_id),
+            flagged=review_id in page.flags,
+            blind=False,
+        )
+        rows.append(facts | {"href": ticket_path(item.review, fields.query)})
+    return View(
+        "queue.html",
+        {
+            "count": count,
+            "exact": exact,
+            "rows": rows,
+            "next": None if page.after is None else page.after.token(),
+            "filter": fields.model_dump(exclude={"after", "live", "limit"}),
+            "query": fields.query,
+            "labels": list(desk.sight.labels),
+            "reasons": list(DecisionReason),
+        },
+    )
+
+
+async def show_next(ask: Ask, fields: QueueFields) -> Done:
+    """Go to the first ticket that nobody has open."""
+    return Done(await _next(ask, fields))
+
+
+async def show_ticket(ask: Ask, fields: TicketFields) -> View:
+    """Show a ticket, and claim it if it waits."""
+    desk, me = ask.desk, ask.person.name
+    item = await asyncio.to_thread(desk.store.get, ask.path["ticket_id"])
+    if item is None:
+        raise Refused(404, "This ticket is not in the review store: it was never in doubt, or its id is another one.")
+    review_id = item.review.review_id
+    claim = None
+    if item.is_open:
+        if ask.ahead:
+            claim = (await asyncio.to_thread(desk.claims.held, [review_id], ask.at_ms)).get(review_id)
+        else:
+            claim = await _claim(ask, review_id)
+    facts = ticket_facts(
+        item,
+        desk.sight,
+        ask.at_ms,
+        claim=claim,
+        history=await asyncio.to_thread(desk.journal.of_review, review_id),
+        flags=await asyncio.to_thread(desk.queue.flags, review_id),
+        blind=False,
+        whole=fields.whole,
+    )
+    equal = await asyncio.to_thread(desk.queue.equal_texts, digest_of(item.review.ticket.text), _MAX_EQUAL)
+    return View(
+        "ticket.html",
+        {
+            **facts,
+            "mine": claim is not None and claim.name == me,
+            "equal": [each.review.ticket_id for each in equal if each.review.review_id != review_id],
+            "query": fields.query,
+            "href": ticket_path(item.review, fields.query),
+            "may_correct": _may_correct(ask, item),
+            "undo_s": desk.settings.desk.undo_s,
+        },
+    )
+
+
+async def decide(ask: Ask, fields: DecideFields) -> Done:
+    """Decide a ticket; it is sent once it can no longer be undone."""
+    if (fields.label is None) is not fields.none:
+        raise Refused(400, "Choose a label, or that none of these fits.")
+    desk = ask.desk
+    undo_ms = round(desk.settings.desk.undo_s * 1000)
+    decision = await asyncio.to_thread(
+        desk.store.decide,
+        fields.review_id,
+        None if fields.none else fields.label,
+        ask.person.name,
+        fields.note,
+        ask.at_ms,
+        undo_ms=undo_ms,
+    )
+    desk.sender.wake()
+    return Done(
+        await _next(ask, fields.queue),
+        {
+            "ticket_id": decision.verdict.ticket_id,
+            "review_id": fields.review_id,
+            "label": decision.verdict.label,
+            "undo_until_ms": decision.verdict.at_ms + undo_ms,
+        },
+    )
+
+
+async def undo(ask: Ask, fields: OneReview) -> Done:
+    """Take a decision back before it is sent."""
+    item = await asyncio.to_thread(ask.desk.store.undo, fields.review_id, ask.person.name, ask.at_ms)
+    return Done(ticket_path(item.review, fields.queue.query), {"ticket_id": item.review.ticket_id})
+
+
+async def correct(ask: Ask, fields: DecideFields) -> Done:
+    """Replace a decision that was sent: the new result counts more than the one before."""
+    if (fields.label is None) is not fields.none:
+        raise Refused(400, "Choose a label, or that none of these fits.")
+    desk = ask.desk
+    item = await asyncio.to_thread(desk.store.get, fields.review_id)
+    if item is None or not _may_correct(ask, item):
+        raise Refused(403, "Only a lead corrects what somebody else has decided.")
+    label = None if fields.none else fields.label
+    decision = await asyncio.to_thread(
+        desk.store.correct, item.review.review_id, label, ask.person.name, fields.note, ask.at_ms
+    )
+    desk.sender.wake()
+    return Done(
+        ticket_path(item.review, fields.queue.query),
+        {"ticket_id": decision.verdict.ticket_id, "label": label, "decision": decision.verdict.decision},
+    )
+
+
+async def skip(ask: Ask, fields: NoteFields) -> Done:
+    """Leave a ticket to others for some time, and go to the next."""
+    item = await _waiting(ask, fields.review_id)
+    desk, me = ask.desk, ask.person.name
+    until = ask.at_ms + round(desk.settings.desk.skip_minutes * 60_000)
+    await asyncio.to_thread(desk.queue.mark, fields.review_id, "skip", me, until)
+    await asyncio.to_thread(desk.claims.release, fields.review_id, me)
+    await _note(ask, Action.SKIP, item)
+    return Done(await _next(ask, fields.queue), {"ticket_id": item.review.ticket_id})
+
+
+async def flag(ask: Ask, fields: NoteFields) -> Done:
+    """Mark a ticket for a lead to look at."""
+    item = await _waiting(ask, fields.review_id)
+    await asyncio.to_thread(ask.desk.queue.mark, fields.review_id, "flag", ask.person.name, ask.at_ms, fields.note)
+    await _note(ask, Action.FLAG, item, fields.note)
+    return Done(ticket_path(item.review, fields.queue.query), {"ticket_id": item.review.ticket_id})
+
+
+async def unflag(ask: Ask, fields: NoteFields) -> Done:
+    """Take the flags off a ticket."""
+    item = await _waiting(ask, fields.review_id)
+    await asyncio.to_thread(ask.desk.queue.unmark, fields.review_id, "flag")
+    await _note(ask, Action.UNFLAG, item)
+    return Done(ticket_path(item.review, fields.queue.query), {"ticket_id": item.review.ticket_id})
+
+
+async def claim(ask: Ask, fields: OneReview) -> Done:
+    """Prolong the claim on a ticket that is open in a browser."""
+    item = await _waiting(ask, fields.review_id)
+    held = await _claim(ask, fields.review_id)
+    return Done(ticket_path(item.review), {"by": held.name, "until_ms": held.until_ms})
+
+
+async def release(ask: Ask, fields: ReleaseFields) -> Done:
+    """End the claim on a ticket whose page was left."""
+    await asyncio.to_thread(ask.desk.claims.release, fields.review_id, ask.person.name, until_ms=fields.until_ms)
+    return Done("/queue", {})
+
+
+async def _claim(ask: Ask, review_id: str) -> Claim:
+    until = ask.at_ms + round(ask.desk.settings.desk.claim_minutes * 60_000)
+    return await asyncio.to_thread(ask.desk.claims.take, review_id, ask.person.name, ask.at_ms, until)
+
+
+async def _waiting(ask: Ask, review_id: str) -> QueueItem:
+    item = await asyncio.to_thread(ask.desk.store.get, review_id)
+    if item is None or item.review.review_id != review_id:
+        raise Refused(404, "There is no such review.")
+    if not item.is_open:
+        raise DecisionRefused("nobody has to decide this ticket any more")
+    return item
+
+
+async def _next(ask: Ask, fields: QueueFields) -> str:
+    """Return the address of the next ticket; of the queue if there is none."""
+    item = await asyncio.to_thread(ask.desk.queue.next_for, ask.person.name, fields.filter, ask.at_ms)
+    query = fields.query
+    return f"/queue{f'?{query}' if query else ''}" if item is None else ticket_path(item.review, query)
+
+
+async def _note(ask: Ask, action: Action, item: QueueItem, detail: str = "") -> None:
+    review = item.review
+    entry = Entry(ask.at_ms, ask.person.name, action, review.review_id, review.ticket_id, detail=detail)
+    await asyncio.to_thread(ask.desk.journal.add, entry)
+
+
+def _may_correct(ask: Ask, item: QueueItem) -> bool:
+    if item.decision is None or not item.decision.sent:
+        return False
+    return item.decision.verdict.decided_by == ask.person.name or ask.person.role.may(Role.LEAD)
+
+
+PAGES = (
+    Page("GET", "/queue", Role.REVIEWER, show_queue, "The reviews that wait, the most uncertain first", QueueFields),
+    Page("GET", "/next", Role.REVIEWER, show_next, "The next ticket that nobody has open", QueueFields),
+    Page(
+        "GET",
+        "/tickets/{ticket_id:path}",
+        Role.REVIEWER,
+        show_ticket,
+        "A ticket, which is claimed by that",
+        TicketFields,
+    ),
+    Page("POST", "/decide", Role.REVIEWER, decide, "Decide a ticket", DecideFields),
+    Page("POST", "/undo", Role.REVIEWER, undo, "Take a decision back before it is sent", OneReview),
+    Page("POST", "/correct", Role.REVIEWER, correct, "Replace a decision: your own, or as a lead any", DecideFields),
+    Page("POST", "/skip", Role.REVIEWER, skip, "Leave a ticket to others for some time", NoteFields),
+    Page("POST", "/flag", Role.REVIEWER, flag, "Mark a ticket for a lead", NoteFields),
+    Page("POST", "/unflag", Role.LEAD, unflag, "Take the flags off a ticket", NoteFields),
+    Page("POST", "/claim", Role.REVIEWER, claim, "Prolong the claim on a ticket", OneReview),
+    Page("POST", "/release", Role.REVIEWER, release, "End the claim on a ticket", ReleaseFields),
+)

@@ -1,0 +1,200 @@
+"""The queue as a team looks at it: filtered, searched, a page at a time, and who is at what."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+import sqlalchemy as sa
+
+from schemas import MAX_NAME
+from streams.reviews import claims
+from streams.reviews.claims import Claim
+from streams.reviews.database import Database
+from streams.reviews.store import QUEUE_ORDER, WAITING, QueueItem, ReviewStore
+from streams.reviews.tables import MARKS, REVIEWS, TEXTS
+
+Mark = Literal["skip", "flag"]
+#: Beyond this many, what a filter keeps is no longer counted.
+MAX_COUNT = 10_000
+#: FTS5's trigrams, and PostgreSQL's, find no shorter text by their index.
+_TRIGRAM = 3
+_C = REVIEWS.c
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which of the waiting reviews somebody wants to see; an empty one keeps all."""
+
+    label: str = ""
+    """The suggested label."""
+    reason: str = ""
+    """A part of a reason, such as ``low_confidence``."""
+    slice: str = ""
+    text: str = ""
+    """Words that the text has, all of them, in any order and case."""
+    older_than_s: float = 0.0
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the queue: of the last review on a page."""
+
+    uncertainty: float
+    added_ms: int
+    review_id: str
+
+    def token(self) -> str:
+        """Return the place as a text for a link."""
+        return base64.urlsafe_b64encode(orjson.dumps([self.uncertainty, self.added_ms, self.review_id])).decode()
+
+    @classmethod
+    def of(cls, token: str) -> Place | None:
+        """Return the place that a link names; None if it names none."""
+        try:
+            uncertainty, added_ms, review_id = orjson.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+        except (binascii.Error, ValueError, TypeError):
+            return None
+        valid = (
+            isinstance(uncertainty, float | int)
+            and isinstance(added_ms, int)
+            and abs(added_ms) < 2**63
+            and isinstance(review_id, str)
+            and len(review_id) <= MAX_NAME
+        )
+        return cls(float(uncertainty), added_ms, review_id) if valid else None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some reviews of the queue in its order, and where the next page goes on; None on the last one."""
+
+    items: Sequence[QueueItem]
+    claims: dict[str, Claim]
+    """Who has which of them open."""
+    flags: frozenset[str]
+    """Which of them are flagged."""
+    after: Place | None
+
+
+class Queue:
+    """Reads the waiting reviews by filters; skips and flags them."""
+
+    def __init__(self, store: ReviewStore) -> None:
+        self._store = store
+        self._database: Database = store.database
+
+    def page(self, chosen: Filter, at_ms: int, *, limit: int = 50, after: Place | None = None) -> Page:
+        """Return up to ``limit`` reviews that follow a place, as they are at that moment (Unix time, milliseconds)."""
+        query = sa.select(REVIEWS).where(*self._conditions(chosen, at_ms)).order_by(*QUEUE_ORDER)
+        wanted = limit + 1
+        if after is None:
+            found = self._store.items(query.limit(wanted))
+        else:
+            # Two ranges of the index; one condition with OR would read all that is before them.
+            later = sa.tuple_(_C.added_ms, _C.review_id) > sa.tuple_(
+                sa.literal(after.added_ms, _C.added_ms.type), sa.literal(after.review_id, _C.review_id.type)
+            )
+            found = self._store.items(query.where(_C.uncertainty == after.uncertainty, later).limit(wanted))
+            if len(found) < wanted:
+                found += self._store.items(query.where(_C.uncertainty < after.uncertainty).limit(wanted - len(found)))
+        shown = found[:limit]
+        ids = [item.review.review_id for item in shown]
+        with self._database.transaction() as connection:
+            held = claims.held(connection, ids, at_ms)
+            flags = _marked(connection, ids, "flag")
+        last = shown[-1] if len(found) > limit else None
+        place = None if last is None else Place(last.review.uncertainty, last.added_ms, last.review.review_id)
+        return Page(shown, held, frozenset(flags), place)
+
+    def next_for(self, name: str, chosen: Filter, at_ms: int) -> QueueItem | None:
+        """Return the first review that nobody else has open and that ``name`` has not skipped; None if there is none."""
+        skipped = sa.exists().where(
+            MARKS.c.review_id == _C.review_id, MARKS.c.kind == "skip", MARKS.c.name == name, MARKS.c.at_ms > at_ms
+        )
+        query = sa.select(REVIEWS).where(*self._conditions(chosen, at_ms), ~claims.held_by_other(name, at_ms), ~skipped)
+        return next(iter(self._store.items(query.order_by(*QUEUE_ORDER).limit(1))), None)
+
+    def count(self, chosen: Filter, at_ms: int) -> int:
+        """Return how many reviews the filter keeps, ``MAX_COUNT`` + 1 at most."""
+        some = sa.select(sa.literal(1)).where(*self._conditions(chosen, at_ms)).limit(MAX_COUNT + 1).subquery()
+        with self._database.transaction() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
+
+    def count_all(self) -> int:
+        """Return how many reviews wait, however many they are."""
+        query = sa.select(sa.func.count()).select_from(REVIEWS).where(_C.state == WAITING)
+        with self._database.transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def equal_texts(self, text_digest: bytes, limit: int) -> list[QueueItem]:
+        """Return the waiting reviews of tickets with this very text (its digest), the most uncertain first."""
+        same = sa.select(REVIEWS).where(_C.text_digest == text_digest, _C.state == WAITING)
+        return self._store.items(same.order_by(*QUEUE_ORDER).limit(limit))
+
+    def mark(self, review_id: str, kind: Mark, name: str, at_ms: int, note: str = "") -> None:
+        """Put a mark on a review; a skip ends at ``at_ms`` (Unix time, milliseconds), a flag was set then."""
+        values = {"review_id": review_id, "kind": kind, "name": name, "at_ms": at_ms, "note": note}
+        insert = self._database.insert(MARKS).values(values)
+        upsert = insert.on_conflict_do_update(
+            index_elements=[MARKS.c.review_id, MARKS.c.kind, MARKS.c.name],
+            set_={"at_ms": insert.excluded.at_ms, "note": insert.excluded.note},
+        )
+        with self._database.transaction() as connection:
+            connection.execute(upsert)
+
+    def unmark(self, review_id: str, kind: Mark) -> None:
+        """Take everybody's mark of this kind off a review."""
+        with self._database.transaction() as connection:
+            connection.execute(sa.delete(MARKS).where(MARKS.c.review_id == review_id, MARKS.c.kind == kind))
+
+    def flags(self, review_id: str) -> list[tuple[str, str, int]]:
+        """Return who has flagged a review, with which note, and when (Unix time, milliseconds)."""
+        query = sa.select(MARKS).where(MARKS.c.review_id == review_id, MARKS.c.kind == "flag").order_by(MARKS.c.at_ms)
+        with self._database.transaction() as connection:
+            return [(row.name, row.note, row.at_ms) for row in connection.execute(query)]
+
+    def _conditions(self, chosen: Filter, at_ms: int) -> list[sa.ColumnElement[bool]]:
+        conditions: list[sa.ColumnElement[bool]] = [_C.state == WAITING]
+        if chosen.label:
+            conditions.append(_C.suggested == chosen.label)
+        if chosen.reason:
+            conditions.append(_C.reasons.contains(_plain(chosen.reason), autoescape=True))
+        if chosen.slice:
+            conditions.append(_C.slice == chosen.slice)
+        if chosen.older_than_s:
+            conditions.append(_C.added_ms <= at_ms - round(chosen.older_than_s * 1000))
+        if chosen.flagged:
+            conditions.append(sa.exists().where(MARKS.c.review_id == _C.review_id, MARKS.c.kind == "flag"))
+        if words := _plain(chosen.text).split():
+            conditions.append(_C.review_id.in_(sa.select(TEXTS.c.review_id).where(*self._have(words))))
+        return conditions
+
+    def _have(self, words: Collection[str]) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions that a text has all of these words, or parts of words."""
+        if not self._database.is_sqlite:
+            return [TEXTS.c.text.icontains(word, autoescape=True) for word in words]
+        indexed = [word for word in words if len(word) >= _TRIGRAM]
+        conditions: list[sa.ColumnElement[bool]] = []
+        if indexed:
+            phrases = " AND ".join('"' + word.replace('"', '""') + '"' for word in indexed)
+            conditions.append(sa.literal_column("hedgerow_texts").op("MATCH")(phrases))
+        rest = [word for word in words if len(word) < _TRIGRAM]
+        return conditions + [TEXTS.c.text.icontains(word, autoescape=True) for word in rest]
+
+
+def _plain(text: str) -> str:
+    """Return a text from outside as both databases can compare it."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _marked(connection: sa.Connection, review_ids: Collection[str], kind: Mark) -> set[str]:
+    query: sa.Select[Any] = sa.select(MARKS.c.review_id).where(
+        MARKS.c.review_id.in_(list(review_ids)), MARKS.c.kind == kind
+    )
+    return {row.review_id for row in connection.execute(query)}
