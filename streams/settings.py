@@ -36,18 +36,20 @@ from streams.core.signal.labels import LabelSet
 from streams.core.signal.redaction import Redaction
 from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.stage import Delivery, Limits
+from streams.embedding.minilm import MODEL
 from streams.errors import SettingsError
 from streams.files import one_line, read_yaml, suggestion, unknown_key
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
-from streams.memory.minilm import MODEL
-from streams.models.endpoint import Endpoint
+from streams.models.embeddings import EmbeddingEndpoint
+from streams.models.endpoint import Endpoint, HttpEndpoint
 from streams.models.perplexity import PromptEndpoint
 from streams.models.probed_endpoint import ProbedEndpoints, load_endpoints
 from streams.webhooks.webhook import Webhook
 
 _MAX_DESCRIPTION = 1_000
 _LABELS_VARIABLE = "HEDGEROW_LABELS"
+_EMBEDDING = "memory.embedding"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -211,6 +213,8 @@ class MemorySettings(_Section):
     """JSON lines {text, label?, ticket_id?}, read at a worker's start; without a file they are on the topic ``memory``."""
     examples: Annotated[int, Field(ge=0, le=32)] = 8
     """How many of them a prompt holds at most."""
+    embedding: EmbeddingEndpoint | None = None
+    """Who makes the embeddings; without it all-MiniLM-L6-v2 on this machine, which knows English."""
     max_examples: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
     """How many of the topic's a worker keeps. Beyond that the oldest of the most crowded are dropped."""
 
@@ -220,9 +224,14 @@ class MemorySettings(_Section):
         return self.file is None
 
     @property
+    def embedding_model(self) -> str:
+        """The id of what makes the embeddings."""
+        return MODEL if self.embedding is None else self.embedding.id
+
+    @property
     def rule(self) -> ExampleRule | None:
         """What the prompt says of its examples; None if it holds none."""
-        return ExampleRule(self.examples, MODEL) if self.examples else None
+        return ExampleRule(self.examples, self.embedding_model) if self.examples else None
 
 
 class MetricsSettings(_Section):
@@ -345,9 +354,11 @@ class Settings(BaseSettings):
     @property
     def unpriced(self) -> dict[str, str]:
         """The endpoints whose calls have an unknown cost: where each is in the settings, and its model."""
-        endpoints: dict[str, Endpoint] = {"tiers.cheap": self.tiers.cheap, "tiers.big": self.tiers.big}
+        endpoints: dict[str, HttpEndpoint] = {"tiers.cheap": self.tiers.cheap, "tiers.big": self.tiers.big}
         if self.perplexity is not None:
             endpoints["perplexity.endpoint"] = self.perplexity.endpoint
+        if self.memory is not None and self.memory.embedding is not None:
+            endpoints[_EMBEDDING] = self.memory.embedding
         if self.endpoints is not None:
             endpoints |= {f"endpoints.{each.name}": each for each in self.endpoints.endpoints}
         return {place: endpoint.model for place, endpoint in endpoints.items() if endpoint.price is None}
@@ -449,7 +460,7 @@ def _check_prices(settings: Settings) -> None:
     keys = "set input_usd_per_million and output_usd_per_million there"
     if settings.guards.max_usd_per_hour is not None and not all(place.startswith("endpoints.") for place in unpriced):
         raise SettingsError(f"guards.max_usd_per_hour needs the price of every model, and has none of {models}: {keys}")
-    if settings.messages.write == 1:
+    if settings.messages.write == 1 and unpriced.keys() != {_EMBEDDING}:  # no message holds the cost of an embedding
         raise SettingsError(f"no price is known of {models}: {keys}, or messages.write: 2, which has unknown costs")
 
 
@@ -470,6 +481,13 @@ def _check_patience(settings: Settings) -> None:
         )
     for tier, endpoint in (("cheap", settings.tiers.cheap), ("big", settings.tiers.big)):
         _check_deadline(f"tiers.{tier}", endpoint, worker)
+    embedding = None if settings.memory is None else settings.memory.embedding
+    slowest = max(settings.tiers.cheap.deadline_s, settings.tiers.big.deadline_s)
+    if embedding is not None and embedding.deadline_s + slowest >= worker.handler_deadline_s:
+        raise SettingsError(
+            f"memory.embedding.deadline_s ({embedding.deadline_s:g}) and the longest of the tiers' ({slowest:g}) must "
+            f"together be less than worker.handler_deadline_s ({worker.handler_deadline_s:g})"
+        )
 
 
 def _check_perplexity(settings: Settings) -> None:

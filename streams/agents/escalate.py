@@ -29,7 +29,7 @@ class EscalateHandler:
     async def __call__(self, message: Escalation) -> Sequence[Routed | Review | Alert]:
         """Ask about one ticket, and decide."""
         ticket, cheap, policy = message.ticket, message.call, self._policy
-        asked = await self._ask(ticket)
+        asked = await self._ask(ticket, cheap)
         big = asked.call
         cheap_label = None if cheap is None else cheap.signal.label
         decision = decide_big(policy, cheap_label, big)

@@ -103,7 +103,7 @@ class GuardedModel:
         self._clock = clock
         self._capped = capped
 
-    async def ask(self, ticket: Ticket) -> Asked:
+    async def ask(self, ticket: Ticket, before: Call | None = None) -> Asked:
         """Return the call, or one that was never made and says why, with the alerts.
 
         Raises Hold if tickets wait at a limit; the same task is to ask again after it.
@@ -122,7 +122,7 @@ class GuardedModel:
         permit = self._endpoint.permit(clock.now())
         if permit is Permit.REFUSED:
             return Asked(self._model.unasked(Reason.BREAKER_OPEN, _HELD_BACK))
-        call = await self._model.ask(ticket)
+        call = await self._model.ask(ticket, before)
         if spend is not None:
             spend[0].spend(call.cost_usd, clock.now())
         return Asked(call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today())))
@@ -218,10 +218,10 @@ class Guards:
         self.limits.append(guarded.contract)
         return guarded
 
-    def spent(self, call: Call) -> None:
-        """Count what a call cost that no guarded model made: a trial."""
+    def spent(self, cost_usd: float | None) -> None:
+        """Count what a request cost that no guarded model made, USD: a trial, or an embedding."""
         if self._spend is not None:
-            self._spend[0].spend(call.cost_usd, self._clock.now())
+            self._spend[0].spend(cost_usd, self._clock.now())
 
     def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
         """Return whether one more ticket may go straight to the big tier, counting it if so, and the alerts.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,11 @@ class Model(Protocol):
     def model_asked(self) -> str:
         """The model's name as it is asked for."""
 
-    async def ask(self, ticket: Ticket) -> Call:
-        """Ask about one ticket and return the call, whether or not an answer came back."""
+    async def ask(self, ticket: Ticket, before: Call | None = None) -> Call:
+        """Ask about one ticket and return the call, whether or not an answer came back.
+
+        ``before`` is the call of the tier that was asked about it before, if one was.
+        """
 
     async def try_out(self) -> Call:
         """Ask once, with a fixed text and without further attempts, to see whether the endpoint answers."""
@@ -63,5 +66,8 @@ class Asked:
     alerts: tuple[Alert, ...] = ()
 
 
-#: What a handler asks a model with: ``GuardedModel.ask``.
-Ask = Callable[[Ticket], Awaitable[Asked]]
+class Ask(Protocol):
+    """What a handler asks a model with: ``GuardedModel.ask``."""
+
+    def __call__(self, ticket: Ticket, before: Call | None = None, /) -> Awaitable[Asked]:
+        """Ask about one ticket; ``before`` is the call of the tier that was asked before."""

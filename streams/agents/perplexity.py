@@ -19,7 +19,7 @@ class WithPerplexity(ModelAround):
         super().__init__(model)
         self._measure = measure
 
-    async def ask(self, ticket: Ticket) -> Call:
+    async def ask(self, ticket: Ticket, before: Call | None = None) -> Call:
         """Ask both, and return the call with the perplexity."""
-        call, perplexity = await asyncio.gather(self._model.ask(ticket), self._measure(ticket.text))
+        call, perplexity = await asyncio.gather(self._model.ask(ticket, before), self._measure(ticket.text))
         return call.model_copy(update={"perplexity": perplexity})

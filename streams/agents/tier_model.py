@@ -8,8 +8,8 @@ from schemas import Call, Reason, Ticket, Tier
 from streams.core.memory.recall import Recalled
 from streams.models.classifier import ModelClient
 
-#: What the memory says of a ticket.
-Recall = Callable[[Ticket], Awaitable[Recalled]]
+#: What the memory says of a ticket, which an earlier call about it may know already.
+Recall = Callable[[Ticket, Call | None], Awaitable[Recalled]]
 
 
 class TierModel:
@@ -29,9 +29,15 @@ class TierModel:
         """The model's name as it is asked for."""
         return self._client.model_asked
 
-    async def ask(self, ticket: Ticket) -> Call:
-        """Ask about one ticket and return the call, whether or not an answer came back."""
-        recalled = Recalled() if self._recall is None else await self._recall(ticket)
+    async def ask(self, ticket: Ticket, before: Call | None = None) -> Call:
+        """Ask about one ticket and return the call, whether or not an answer came back.
+
+        What the memory said for the call ``before`` is not looked up again, if that call was made to the same prompt: one
+        with another embedding model has other neighbours.
+        """
+        if before is not None and before.prompt_hash != self._client.prompt_hash:
+            before = None
+        recalled = Recalled() if self._recall is None else await self._recall(ticket, before)
         return await self._client.ask(ticket.text, recalled)
 
     async def try_out(self) -> Call:

@@ -84,19 +84,19 @@ class WaitingModel(ModelAround):
         """Whether the endpoint is taken to be unavailable."""
         return self._availability.is_down
 
-    async def ask(self, ticket: Ticket) -> Call:
+    async def ask(self, ticket: Ticket, before: Call | None = None) -> Call:
         """Ask about one ticket; return the call, which is without an answer only if the rule says so.
 
         Raises Hold while the endpoint does not answer; the same task is to ask again after it.
         """
         if self._rule.mode != "hold":
-            return await self._ask_or_pass_by(ticket)
+            return await self._ask_or_pass_by(ticket, before)
         task = asyncio.current_task()
         assert task is not None
         waiting = self._waiting.pop(task, None) or _Waiting(self._now())
         if self.is_down and not self._is_over(waiting):
             raise self._hold(task, waiting)
-        call = await self._counted(self._model.ask(ticket))
+        call = await self._counted(self._model.ask(ticket, before))
         if not is_unanswered(call):
             return call
         waiting = replace(waiting, failures=waiting.failures + 1)
@@ -121,7 +121,7 @@ class WaitingModel(ModelAround):
 
         return Hold(f"{self.source} does not answer", over)
 
-    async def _ask_or_pass_by(self, ticket: Ticket) -> Call:
+    async def _ask_or_pass_by(self, ticket: Ticket, before: Call | None) -> Call:
         """Ask unless the endpoint is down; then the first call after a pause is a trial, and the others are not made."""
         if self.is_down:
             if self._trial.locked() or self._now() < self._next_trial:
@@ -130,7 +130,7 @@ class WaitingModel(ModelAround):
                 await self._try_out()
             if self.is_down:
                 return self.unasked(Reason.NO_ANSWER, _DOWN)
-        return await self._counted(self._model.ask(ticket))
+        return await self._counted(self._model.ask(ticket, before))
 
     async def _answers_again(self, since: float) -> None:
         """Wait until the endpoint has answered any call after ``since``; the holder of the lock sends the trials."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,7 +74,7 @@ def evaluate(
     rows = read_tickets(row for _, row in read_ticket_rows(tickets, limit))
     if not rows.tickets:
         raise SettingsError(f"tickets file {tickets}: no tickets, {counted(rows.invalid, 'invalid row')}")
-    if memory is not None:
+    if memory is not None and config is None:
         require_memory()
     remembered = None if memory is None else MemorySettings(file=str(memory), examples=examples)
     with RecordFile(record) as file:
@@ -114,11 +114,15 @@ async def _evaluate(
     from streams.models.classifier import ModelClient
 
     async with _settings(config, train, models, seed) as settings:
+        if remembered is not None:
+            embedding = None if settings.memory is None else settings.memory.embedding
+            remembered = remembered.model_copy(update={"embedding": embedding})
         settings = settings.model_copy(update={"memory": remembered or settings.memory})
         used = _figures_policy(settings, policy)
         prompt, labels = settings.prompt, settings.label_set
-        with _progress() as bar:
-            memory = None if settings.memory is None else await _memory(settings, settings.memory, bar)
+        async with AsyncExitStack() as stack:
+            bar = stack.enter_context(_progress())
+            memory = None if settings.memory is None else await _memory(settings, settings.memory, stack, bar)
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
@@ -129,8 +133,8 @@ async def _evaluate(
     return used, unanswered
 
 
-async def _memory(settings: Settings, wanted: MemorySettings, bar: Progress) -> Memory:
-    from streams.memory.open_memory import open_memory
+async def _memory(settings: Settings, wanted: MemorySettings, stack: AsyncExitStack, bar: Progress) -> Memory:
+    from streams.memory.open_memory import open_embedder, open_memory
 
     if wanted.file is None:
         raise SettingsError("the memory is on its topic: give one in a file, with --memory")
@@ -140,8 +144,9 @@ async def _memory(settings: Settings, wanted: MemorySettings, bar: Progress) -> 
         return lambda count: bar.advance(task, count)
 
     labels = settings.label_set.labels
+    embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0))
     return await open_memory(
-        Path(wanted.file), labels, settings.redact, wanted.examples, tickets_kept=True, threads=0, begin=begin
+        Path(wanted.file), embedder, labels, settings.redact, wanted.examples, tickets_kept=True, begin=begin
     )
 
 

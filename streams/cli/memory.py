@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from schemas import Example
     from streams.kafka.example_book import ExampleBook
     from streams.memory.loading import Rows
+    from streams.models.embeddings import EmbeddingEndpoint
     from streams.settings import MemorySettings, Settings
 
 app = typer.Typer(
@@ -173,16 +174,16 @@ async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) 
     from streams.memory.loading import changes, embedded, require_model
     from streams.memory.open_memory import open_embedder
 
-    embedder = open_embedder(threads=0)
-    book = await _read(settings)
-    require_model(book.examples, embedder.model)
-    found = changes(rows.by_id.values(), {example.example_id: example for example in book.examples})
-    done = _Loaded(len(found.added), len(found.replaced), found.same, found.verdicts)
-    done.cut = sum(row.cut for row in found.all)
-    done.total = len(book.examples) + done.added
-    if dry_run:
-        return done
-    refused = await _send_all(embedded(found.all, embedder, by=who, at_ms=now_ms()), len(found.all), settings)
+    async with open_embedder(_embedding(settings), threads=0, kept=True) as embedder:
+        book = await _read(settings)
+        require_model(book.examples, embedder.model)
+        found = changes(rows.by_id.values(), {example.example_id: example for example in book.examples})
+        done = _Loaded(len(found.added), len(found.replaced), found.same, found.verdicts)
+        done.cut = sum(row.cut for row in found.all)
+        done.total = len(book.examples) + done.added
+        if dry_run:
+            return done
+        refused = await _send_all(embedded(found.all, embedder, by=who, at_ms=now_ms()), len(found.all), settings)
     for place in refused:
         if place < len(found.added):
             done.added, done.total = done.added - 1, done.total - 1
@@ -373,10 +374,10 @@ async def _rebuild(settings: Settings) -> tuple[int, int, int]:
     from streams.memory.loading import embedded_again
     from streams.memory.open_memory import open_embedder
 
-    embedder = open_embedder(threads=0)
-    examples = (await _read(settings)).examples
-    others = [example for example in examples if example.embedding_model != embedder.model]
-    refused = await _send_all(embedded_again(others, embedder), len(others), settings) if others else []
+    async with open_embedder(_embedding(settings), threads=0, kept=True) as embedder:
+        examples = (await _read(settings)).examples
+        others = [example for example in examples if example.embedding_model != embedder.model]
+        refused = await _send_all(embedded_again(others, embedder), len(others), settings) if others else []
     return len(others) - len(refused), len(examples) - len(others), len(refused)
 
 
@@ -384,6 +385,10 @@ def _load(config: Config) -> Settings:
     from streams.settings import load_settings
 
     return load_settings(config)
+
+
+def _embedding(settings: Settings) -> EmbeddingEndpoint | None:
+    return None if settings.memory is None else settings.memory.embedding
 
 
 async def _read(settings: Settings) -> ExampleBook:

@@ -38,7 +38,7 @@ from streams.kafka.ticket_rows import Fault
 from streams.kafka.ticket_tables import read_ticket_rows
 from streams.kafka.topics import admin_client, create_topics
 from streams.memory.memory import Memory
-from streams.memory.open_memory import open_memory
+from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.classifier import ModelClient
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
@@ -108,7 +108,7 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         _say(console, "train", f"two models on {counted(taught, 'labelled ticket')} of {options.train.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
-        settings, memory = await _with_memory(settings, options, console)
+        settings, memory = await _with_memory(settings, options, stack, console)
         if known is not None:
             _say(console, "calibrate", f"both models are asked about {counted(len(known.tickets), 'labelled ticket')}")
         found = await _calibrate(known, settings, memory, folder, options.seed)
@@ -302,7 +302,9 @@ def _check(workers: Sequence[ChildProcess]) -> None:
         raise SandboxError(f"no worker is running any more; the last words of one:\n{workers[0].tail()}")
 
 
-async def _with_memory(settings: Settings, options: DemoOptions, console: Console) -> tuple[Settings, Memory | None]:
+async def _with_memory(
+    settings: Settings, options: DemoOptions, stack: AsyncExitStack, console: Console
+) -> tuple[Settings, Memory | None]:
     """Return the settings with a memory of the training tickets, and the memory; or say why there is none."""
     fitted = options.policy.fitted
     why_not = (
@@ -319,8 +321,9 @@ async def _with_memory(settings: Settings, options: DemoOptions, console: Consol
         return settings, None
     wanted = MemorySettings(file=str(options.train.resolve()))
     labels = settings.label_set.labels
-    memory = await open_memory(options.train, labels, settings.redact, wanted.examples, tickets_kept=True, threads=0)
-    _say(console, "memory", f"{len(memory.examples)} of them, {wanted.examples} shown for each ticket")
+    embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0))
+    memory = await open_memory(options.train, embedder, labels, settings.redact, wanted.examples, tickets_kept=True)
+    _say(console, "memory", f"{len(memory)} of them, {wanted.examples} shown for each ticket")
     return settings.model_copy(update={"memory": wanted}), memory
 
 

@@ -52,12 +52,20 @@ async def reader(
 
 async def to_the_end(consumer: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:
     """Yield every record that is there when the reading begins, and what comes in the same fetch."""
+    async for records in batches_to_the_end(consumer):
+        for record in records:
+            yield record
+
+
+async def batches_to_the_end(
+    consumer: AIOKafkaConsumer, max_records: int | None = None
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """Yield what ``to_the_end`` does in batches, ``max_records`` at most in each."""
     # The embedded broker names the last batch's first offset + 1 as the end; a batch is always read whole.
     ends = await consumer.end_offsets(list(consumer.assignment()))
     while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-        for records in (await consumer.getmany(timeout_ms=100)).values():
-            for record in records:
-                yield record
+        for records in (await consumer.getmany(timeout_ms=100, max_records=max_records)).values():
+            yield records
 
 
 def decode(record: ConsumerRecord, prefix: str) -> Message | None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from schemas import digest_of
 from streams.core.memory.index import Vectors
+from streams.embedding.embedder import Embedder
 from streams.errors import SettingsError
-from streams.memory.embedder import Embedder
 
 _KEPT = np.float16
 _VARIABLES = 500
@@ -32,6 +32,11 @@ class CachedEmbedder:
     def model(self) -> str:
         """The model's id."""
         return self._embedder.model
+
+    @property
+    def dimensions(self) -> int | None:
+        """The length of its vectors."""
+        return self._embedder.dimensions
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return a vector for each text, computed or kept: the same either way, since both are rounded as kept ones.

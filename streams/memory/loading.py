@@ -9,9 +9,9 @@ from typing import TypeVar
 from schemas import Example
 from streams.core.memory.vector_bytes import packed
 from streams.core.signal.redaction import Redaction
+from streams.embedding.embedder import Embedder
 from streams.errors import SettingsError
 from streams.kafka.ticket_rows import Fault, Refusals
-from streams.memory.embedder import Embedder
 from streams.memory.labelled_rows import LabelledRow, read_row
 
 #: The most labelled tickets that a file may have: more than a worker may keep.

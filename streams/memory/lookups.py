@@ -12,19 +12,23 @@ _BATCH = 16
 
 
 class Lookups:
-    """Asks a memory about tickets; what comes in while it is busy is the next batch."""
+    """Asks a memory about tickets, in ``at_once`` batches at a time; what comes in meanwhile is the next batch."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, *, at_once: int = 1) -> None:
         self._memory = memory
+        self._at_once = at_once
         self._waiting: list[tuple[Ticket, asyncio.Future[Recalled]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def recall(self, ticket: Ticket) -> Recalled:
-        """Return what the memory says of one ticket."""
+        """Return what the memory says of one ticket. Raises what the embedder does."""
         future: asyncio.Future[Recalled] = asyncio.get_running_loop().create_future()
         self._waiting.append((ticket, future))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
+        # A task that is done may still be in the set: its callback has its turn later.
+        if sum(not task.done() for task in self._tasks) < self._at_once:
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await future
 
     async def _work(self) -> None:

@@ -1,18 +1,20 @@
-"""The memory that the settings or a command line ask for."""
+"""The memory that the settings or a command line ask for, and what makes its embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from schemas import Attempt
 from streams.core.signal.redaction import Redaction
+from streams.embedding.embedder import Embedder
+from streams.embedding.minilm import MiniLM
 from streams.errors import SettingsError
-from streams.memory.embedder import Embedder
 from streams.memory.embedding_cache import CachedEmbedder
 from streams.memory.labelled_file import read_examples
 from streams.memory.memory import Memory
-from streams.memory.minilm import MiniLM
+from streams.models.embeddings import EmbeddingClient, EmbeddingEndpoint
 from streams.sandbox.cache import cache_root
 from streams.sandbox.extras import missing_extra
 
@@ -23,34 +25,47 @@ def require_memory() -> None:
         raise SettingsError(missing)
 
 
-def open_embedder(*, threads: int = 1) -> Embedder:
-    """Return what embeds texts that stay, such as those of examples: it keeps their vectors on disk by content.
+@asynccontextmanager
+async def open_embedder(
+    endpoint: EmbeddingEndpoint | None,
+    *,
+    threads: int = 1,
+    kept: bool = False,
+    spent: Callable[[Sequence[Attempt]], None] = lambda _: None,
+) -> AsyncIterator[Embedder]:
+    """Yield what makes embeddings: an endpoint, of whose requests ``spent`` hears, or without one the local model.
 
-    ``threads`` are those of one computation, 0: one a core. Raises SettingsError without the extra.
+    ``threads`` are those of one computation of the local model, 0: one a core. With ``kept`` vectors are kept on disk by
+    content, as is worth it for texts that stay. Raises SettingsError without the extra, and for a key that is not there.
     """
-    require_memory()
-    return CachedEmbedder(MiniLM(threads=threads), cache_root())
+    async with AsyncExitStack() as stack:
+        embedder: Embedder
+        if endpoint is None:
+            require_memory()
+            embedder = MiniLM(threads=threads)
+        else:
+            embedder = await stack.enter_async_context(EmbeddingClient(endpoint, spent=spent))
+        yield CachedEmbedder(embedder, cache_root()) if kept else embedder
 
 
 async def open_memory(
     path: Path,
+    embedder: Embedder,
     labels: Collection[str],
     redactions: Sequence[Redaction],
     shown: int,
     *,
     tickets_kept: bool = False,
-    threads: int = 1,
     begin: Callable[[int], Callable[[int], None]] = lambda _: lambda _: None,
 ) -> Memory:
     """Read a file of labelled tickets and embed them; the embeddings of its texts are kept on disk by content.
 
     With ``tickets_kept`` so are those of the tickets that it is asked about. ``begin`` is called with the number of
-    texts, and what it returns with how many more are done. Raises SettingsError for a file that cannot be used and
-    without the extra.
+    texts, and what it returns with how many more are done. Raises SettingsError for a file that cannot be used.
     """
-    require_memory()
     examples = read_examples(path, labels, redactions)
-    model = MiniLM(threads=threads)
-    kept = CachedEmbedder(model, cache_root())
+    kept = CachedEmbedder(embedder, cache_root())
     memory = await Memory.of(examples, kept, shown, redactions, progress=begin(len(examples)))
-    return memory if tickets_kept else replace(memory, embedder=model)
+    if not tickets_kept:
+        memory.embedder = embedder
+    return memory

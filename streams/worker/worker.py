@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from schemas import TOPICS, Call, Tier
+from schemas import TOPICS, Attempt, Call, Tier
 from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
@@ -22,11 +22,12 @@ from streams.agents.limit import Limit
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, MESSENGERS, TIERS, USES, WATCHERS, AgentName
+from streams.agents.remembering import Remembering
 from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.settle import SettleHandler
 from streams.agents.spared import SparesReviewers
-from streams.agents.tier_model import Recall, TierModel
+from streams.agents.tier_model import TierModel
 from streams.agents.waiting import WaitingModel
 from streams.core.guards.review_load import ReviewLoad
 from streams.core.policy.fitted import refuse_smaller_memory
@@ -39,8 +40,9 @@ from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
 from streams.memory.lookups import Lookups
-from streams.memory.open_memory import open_memory
+from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.classifier import ModelClient
+from streams.models.contract_check import HARMLESS_TEXT
 from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient
 from streams.observability.http import Answer, health, readiness, serve_metrics
@@ -91,7 +93,7 @@ class Worker:
         )
         self._broker = BrokerWatch(settings.broker.connection)
         self.observer.broker(lambda: self._broker.problem is not None)
-        self._recall: Recall | None = None
+        self._memory: Remembering | None = None
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -110,7 +112,7 @@ class Worker:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
-            self._recall = await self._memory()
+            self._memory = await self._remembering(stack)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
             for limit in self._limits():
                 self.observer.limit(limit.name, limit.reached)
@@ -125,20 +127,35 @@ class Worker:
         if self._error is not None:
             raise self._error
 
-    async def _memory(self) -> Recall | None:
+    async def _remembering(self, stack: AsyncExitStack) -> Remembering | None:
         """Return what the memory is asked with, once all of it is there; None without a memory, and without a use for it.
 
         Raises SettingsError for a file that cannot be used, or is much smaller than what the policy was fitted with.
         """
-        settings, memory = self._settings, self._settings.memory
-        if memory is None or not {"classify", "escalate"} & set(self._agents):
+        settings, wanted = self._settings, self._settings.memory
+        if wanted is None or not TIERS.keys() & set(self._agents):
             return None
-        if memory.file is None:
+        if wanted.file is None:
             raise SettingsError("memory: workers read it from a file only: set memory.file")
-        opened = await open_memory(Path(memory.file), settings.label_set.labels, settings.redact, memory.examples)
-        refuse_smaller_memory(settings.policy.fitted, opened.fitted)
-        log.info("memory read", examples=len(opened.examples), embedding_model=opened.embedder.model)
-        return Lookups(opened).recall
+        embedder = await stack.enter_async_context(open_embedder(wanted.embedding, spent=self._embedded))
+        labels = settings.label_set.labels
+        memory = await open_memory(Path(wanted.file), embedder, labels, settings.redact, wanted.examples)
+        refuse_smaller_memory(settings.policy.fitted, memory.fitted)
+        log.info("memory read", examples=len(memory), embedding_model=embedder.model)
+        self.observer.memory(embedder.model, memory.__len__)
+        at_once = 1 if wanted.embedding is None else wanted.embedding.concurrency
+        return Remembering(
+            memory.before,
+            Lookups(memory, at_once=at_once).recall,
+            partial(embedder.embed, [HARMLESS_TEXT]),
+            looked_up=self.observer.looked_up,
+        )
+
+    def _embedded(self, attempts: Sequence[Attempt]) -> None:
+        """Count requests for embeddings, which belong to several tickets at once."""
+        self.observer.embedded(attempts)
+        for attempt in attempts:
+            self._guards.spent(attempt.cost_usd)
 
     async def stopping(self) -> None:
         """Wait until the worker was asked to stop, or found out that it has to."""
@@ -182,7 +199,8 @@ class Worker:
 
     def _limits(self) -> list[Limit]:
         """Return every limit that the settings have."""
-        return [*self._guards.limits, *([self._reviews] if self._settings.review.is_limited else [])]
+        reviews = [self._reviews] if self._settings.review.is_limited else []
+        return [*self._guards.limits, *reviews, *([] if self._memory is None else self._memory.limits)]
 
     def _paused(self) -> dict[str, str]:
         """Return the agents that are paused, by whom and why."""
@@ -317,7 +335,7 @@ class Worker:
 
     def _tried(self, call: Call) -> None:
         """Count a trial of an endpoint, which belongs to no ticket."""
-        self._guards.spent(call)
+        self._guards.spent(call.cost_usd)
         self.observer.tried(call)
 
     async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
@@ -335,4 +353,4 @@ class Worker:
         endpoint = settings.tiers.of(tier)
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt, outlook=outlook)
         await stack.enter_async_context(client)
-        return TierModel(client, self._recall)
+        return TierModel(client, None if self._memory is None else self._memory.recall)

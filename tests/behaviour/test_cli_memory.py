@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from streams.embedding.minilm import MODEL
 from streams.evaluation import read_records
-from streams.memory.minilm import MODEL
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import CALIBRATION, TRAIN
 from streams.settings import load_policy

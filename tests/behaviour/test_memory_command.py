@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def embed_with(monkeypatch: pytest.MonkeyPatch, embedder: Letters) -> None:
-    monkeypatch.setattr(open_memory, "open_embedder", lambda *, threads: embedder)
+    monkeypatch.setattr(open_memory, "open_embedder", lambda *_, **__: nullcontext(embedder))
 
 
 def settings_file(broker: Broker, folder: Path, hedgerow: Hedgerow, **more: object) -> Path:

@@ -22,7 +22,7 @@ from streams.sandbox.model_server import ModelServer
 from streams.sandbox.model_server.damage import OTHER_MODEL
 from streams.sandbox.model_server.faults import FaultName
 from streams.sandbox.model_server.latency import Latency
-from streams.sandbox.model_server.served import BIG, CHEAP
+from streams.sandbox.model_server.served import BIG, CHEAP, EMBEDDING
 from streams.sandbox.model_server.server import ServerOptions, create_app, serving
 from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
 from streams.sandbox.tickets import TRAIN
@@ -192,7 +192,8 @@ async def test_legacy_completions_answer_after_the_prompt(http: httpx.AsyncClien
 
 async def test_models_are_listed_and_dated_ids_are_taken(http: httpx.AsyncClient) -> None:
     listed = (await http.get("/models")).json()
-    assert {model["id"] for model in listed["data"]} == {CHEAP, BIG, f"{CHEAP}-2026-08-01", f"{BIG}-2026-08-01"}
+    dated = {f"{CHEAP}-2026-08-01", f"{BIG}-2026-08-01"}
+    assert {model["id"] for model in listed["data"]} == {CHEAP, BIG, EMBEDDING, *dated}
     assert (await ask(http, model=f"{BIG}-2026-08-01"))["model"] == f"{BIG}-2026-08-01"
 
 

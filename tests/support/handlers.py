@@ -22,7 +22,7 @@ class AskedModel:
         self.model_asked = f"{tier}-model"
         self._answer = answer
 
-    async def ask(self, ticket: Ticket) -> Call:
+    async def ask(self, ticket: Ticket, before: Call | None = None) -> Call:
         return await self._answer(ticket.text)
 
     async def try_out(self) -> Call:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class Letters:
     """Embeds a text as the counts of its characters: texts of the same characters are the same."""
 
     model = "letters"
+    dimensions: int | None = 128
 
     def __init__(self) -> None:
         self.embedded: list[str] = []
@@ -28,10 +30,10 @@ class Letters:
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-def open_letters(*, threads: int) -> Letters:
+@asynccontextmanager
+async def open_letters(*_: object, **__: object) -> AsyncIterator[Letters]:
     """What stands in for ``open_embedder``."""
-    del threads
-    return Letters()
+    yield Letters()
 
 
 async def memory_of(labelled: Mapping[str, str | None], shown: int = 8) -> Memory:

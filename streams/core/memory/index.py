@@ -1,8 +1,8 @@
-"""Exact search for the nearest vectors."""
+"""Exact search for the nearest vectors, which may come and go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,31 +10,104 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 """Embeddings of length one, a row each: (texts, dimensions)."""
 
+Keys = NDArray[np.int64]
+
 #: Queries searched at once: with 50,000 vectors their similarities take 13 MB.
 _AT_ONCE = 64
+_FIRST_ROWS = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ExactIndex:
-    """Compares a query with every vector: up to some 20,000 of them faster than an approximate index is worth."""
+class Index(Protocol):
+    """Vectors by their keys, and which of them are nearest to others."""
 
-    vectors: Vectors
+    def __len__(self) -> int: ...
 
-    def nearest(self, queries: Vectors, count: int) -> tuple[NDArray[np.intp], Vectors]:
-        """Return (places, cosine similarities), a row for each query, the nearest first; equals in their order.
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors under keys that are not there yet."""
+
+    def remove(self, key: int) -> None:
+        """Remove one that is there."""
+
+    def nearest(self, queries: Vectors, count: int) -> tuple[Keys, Vectors]:
+        """Return (keys, cosine similarities), a row for each query, the nearest first.
 
         Each row has ``count`` columns, or as many as there are vectors.
         """
-        count = min(count, len(self.vectors))
-        places = np.empty((len(queries), count), dtype=np.intp)
+
+    def vectors(self, keys: Keys) -> Vectors:
+        """Return the vectors of keys that are there."""
+
+
+class ExactIndex:
+    """Compares a query with every vector: up to some 20,000 of them faster than an approximate index is worth.
+
+    Of vectors that are equally near, the one that was added first comes first, as long as none was removed.
+    """
+
+    def __init__(self, vectors: Vectors | None = None) -> None:
+        """``vectors`` have the keys 0, 1, 2 ..."""
+        self._rows: Vectors = np.empty((0, 0), dtype=np.float32)
+        self._keys: Keys = np.empty(0, dtype=np.int64)
+        self._row_of: dict[int, int] = {}
+        if vectors is not None and len(vectors):
+            self.add(np.arange(len(vectors)), vectors)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._row_of
+
+    @property
+    def keys(self) -> Keys:
+        """Every key."""
+        return self._keys[: len(self)]
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors under keys that are not there yet."""
+        begin, end = len(self), len(self) + len(keys)
+        if end > len(self._keys):
+            self._grow(end, vectors.shape[1])
+        self._rows[begin:end] = vectors
+        self._keys[begin:end] = keys
+        self._row_of.update(zip(keys.tolist(), range(begin, end), strict=True))
+
+    def remove(self, key: int) -> None:
+        """Remove one that is there; the last one takes its place."""
+        row = self._row_of.pop(key)
+        last = len(self)
+        if row != last:
+            moved = int(self._keys[last])
+            self._rows[row], self._keys[row], self._row_of[moved] = self._rows[last], moved, row
+
+    def nearest(self, queries: Vectors, count: int) -> tuple[Keys, Vectors]:
+        """Return (keys, cosine similarities), a row for each query, the nearest first; equals in their order.
+
+        Each row has ``count`` columns, or as many as there are vectors.
+        """
+        count = min(count, len(self))
+        rows = self._rows[: len(self)]
+        places = np.empty((len(queries), count), dtype=np.int64)
         similarities = np.empty((len(queries), count), dtype=np.float32)
-        for start in range(0, len(queries), _AT_ONCE):
+        for start in range(0, len(queries) if count else 0, _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            found = queries[part] @ self.vectors.T
+            found = queries[part] @ rows.T
             # The few nearest are picked before they are sorted: sorting all would take most of the time.
-            some = np.argpartition(-found, count - 1, axis=1)[:, :count] if count else places[part]
+            some = np.argpartition(-found, count - 1, axis=1)[:, :count]
             some.sort(axis=1)
             order = np.argsort(-np.take_along_axis(found, some, axis=1), axis=1, kind="stable")
             places[part] = np.take_along_axis(some, order, axis=1)
             similarities[part] = np.take_along_axis(found, places[part], axis=1)
-        return places, similarities
+        return self._keys[places], similarities
+
+    def vectors(self, keys: Keys) -> Vectors:
+        """Return the vectors of keys that are there."""
+        found: Vectors = self._rows[[self._row_of[key] for key in keys.tolist()]]
+        return found
+
+    def _grow(self, needed: int, dimensions: int) -> None:
+        size = max(_FIRST_ROWS, needed, 2 * len(self._keys) if len(self) else 0)
+        rows, keys = np.empty((size, dimensions), dtype=np.float32), np.empty(size, dtype=np.int64)
+        if len(self):
+            rows[: len(self)], keys[: len(self)] = self._rows[: len(self)], self._keys[: len(self)]
+        self._rows, self._keys = rows, keys

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from schemas import Call
 from streams.core.memory.example import Example
 from streams.core.memory.index import Vectors
 
@@ -63,6 +64,26 @@ def recall(near: Sequence[NearExample], vectors: Vectors, ticket_id: str, exampl
         neighbour_label=label,
         neighbour_share=count / len(votes) if votes else None,
         shown=tuple(near[place] for place in reversed(chosen)),
+    )
+
+
+def recalled_before(call: Call, ticket_id: str, known: Callable[[str], Example | None]) -> Recalled | None:
+    """Return what an earlier call about the same ticket says that the memory said; None if it says nothing.
+
+    ``known`` returns an example by its id: one that was forgotten since, or that comes from this ticket, is not shown.
+    """
+    if call.novelty is None and call.neighbour_share is None:
+        return None
+    found = ((known(one.id), one.similarity) for one in call.shown)
+    return Recalled(
+        novelty=call.novelty,
+        neighbour_label=call.neighbour_label,
+        neighbour_share=call.neighbour_share,
+        shown=tuple(
+            NearExample(example, similarity)
+            for example, similarity in found
+            if example is not None and example.ticket_id != ticket_id
+        ),
     )
 
 

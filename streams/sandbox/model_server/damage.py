@@ -16,12 +16,12 @@ OTHER_MODEL = "sandbox-other-2026-09-15"
 def spoil(body: Body, fault: Fault) -> None:
     """Change ``body`` in place as ``fault`` does; faults that leave the body alone change nothing.
 
-    Choices without logprobs stay as they are, but for the model's id.
+    Choices without logprobs stay as they are, but for the model's id; so do embeddings.
     """
     if fault.name is FaultName.WRONG_MODEL:
         body["model"] = OTHER_MODEL
     elif fault.name in _DAMAGE:
-        for choice in body["choices"]:
+        for choice in body.get("choices", ()):
             if choice["logprobs"] is not None:
                 _DAMAGE[fault.name](choice, fault.amount)
 

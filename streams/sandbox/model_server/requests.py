@@ -10,6 +10,7 @@ from typing import Any
 from streams.sandbox.model_server.tokens import Decoding
 
 _MOST_ALTERNATIVES = 20
+_MOST_TEXTS = 2_048
 _DEFAULT_MAX_TOKENS = 16
 _INSTRUCTING = ("system", "developer")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -76,6 +77,28 @@ class ChatRequest:
             system="\n".join(text for role, text in contents if role in _INSTRUCTING),
             examples=_examples(contents),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """A request to ``/v1/embeddings``."""
+
+    model: str
+    texts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, body: object) -> EmbeddingRequest:
+        """Read a decoded JSON body; ``input`` is a text or an array of texts, never tokens. Raises RequestRefused."""
+        fields = _object(body)
+        given = fields.get("input")
+        texts = [given] if isinstance(given, str) else given
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+            raise RequestRefused(400, "'input' must be a text or a non-empty array of texts.", param="input")
+        if len(texts) > _MOST_TEXTS:
+            raise RequestRefused(400, f"'input' may hold at most {_MOST_TEXTS} texts.", param="input")
+        if fields.get("encoding_format", "float") != "float":
+            raise RequestRefused(400, "'encoding_format' must be 'float'.", param="encoding_format")
+        return cls(_model(fields), tuple(texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ BIG = "sandbox-big"
 ALIASES = (CHEAP, BIG)
 """The names under which the models are asked for; a body names the dated id instead."""
 
+EMBEDDING = "sandbox-embedding"
+"""The name under which embeddings are asked for, and the id in their bodies."""
+
 DATE = "2026-08-01"
 DRIFT_SEED = 7
 

@@ -17,21 +17,29 @@ from aiohttp import web
 
 from streams.errors import SettingsError
 from streams.sandbox.model_server.damage import spoil
+from streams.sandbox.model_server.embeddings import SandboxEmbedder
 from streams.sandbox.model_server.faults import Fault, FaultName, Faults
 from streams.sandbox.model_server.latency import Latency
-from streams.sandbox.model_server.requests import ChatRequest, CompletionRequest, RequestRefused
-from streams.sandbox.model_server.served import ALIASES, ServedModel
+from streams.sandbox.model_server.requests import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    RequestRefused,
+)
+from streams.sandbox.model_server.served import ALIASES, EMBEDDING, ServedModel
 from streams.sandbox.model_server.service import ModelService
 from streams.sandbox.model_server.stats import ServerStats
 from streams.sandbox.model_server.trained import trained_models
 from streams.sandbox.model_server.training import TrainedModels
-from streams.sandbox.model_server.wire import Body, error_body, models_body
+from streams.sandbox.model_server.wire import Body, embeddings_body, error_body, models_body
 
 _CREATED = 1_785_542_400
 """When the models were "made", seconds since 1970: the date in their ids."""
 
 _GARBAGE = b"<html><body>upstream connect error or disconnect/reset before headers</body></html>"
 _SHUTDOWN_SECONDS = 1.0
+
+_NAMES = (*ALIASES, EMBEDDING)
 
 _Asked = TypeVar("_Asked", ChatRequest, CompletionRequest)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -63,7 +71,7 @@ def create_app(
     ``cheap`` takes the place of the trained cheap model; the application closes it when it ends.
     """
     options = options or ServerOptions()
-    parsed = Faults.parse(faults, ALIASES)
+    parsed = Faults.parse(faults, _NAMES)
     trained_cheap, big = trained_models(models, seed=options.seed, jitter=options.jitter)
     service = ModelService((cheap or trained_cheap, big), models.labels)
     server = _Server(service, options, parsed)
@@ -72,6 +80,7 @@ def create_app(
         [
             web.post("/v1/chat/completions", server.chat),
             web.post("/v1/completions", server.complete),
+            web.post("/v1/embeddings", server.embed),
             web.get("/v1/models", server.list_models),
             web.post("/sandbox/faults", server.switch_faults),
             web.get("/sandbox/stats", server.report),
@@ -104,7 +113,8 @@ class _Server:
         self._api_key = options.api_key
         self._chance = random.Random(options.seed)  # noqa: S311 (nothing secret is drawn from it)
         self._faults = faults
-        self._stats = ServerStats.of(ALIASES)
+        self._stats = ServerStats.of(_NAMES)
+        self._embedder = SandboxEmbedder()
         self._stopping = asyncio.Event()
 
     async def stop(self, _: web.Application) -> None:
@@ -119,9 +129,23 @@ class _Server:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, CompletionRequest.parse, self._service.complete)
 
+    async def embed(self, request: web.Request) -> web.StreamResponse:
+        self._authorise(request)
+        asked = EmbeddingRequest.parse(await _read(request))
+        if asked.model != EMBEDDING:
+            self._service.model(asked.model)  # refuses a name that nobody has
+            raise RequestRefused(400, f"The model '{asked.model}' makes no embeddings.", param="model")
+
+        async def answer(fault: Fault | None) -> Body:
+            del fault  # none changes what the embeddings are
+            vectors = await self._embedder.embed(asked.texts)
+            return embeddings_body(EMBEDDING, vectors.tolist(), sum(len(text.split()) for text in asked.texts))
+
+        return await self._counted(request, EMBEDDING, answer)
+
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         self._authorise(request)
-        return _json(models_body(self._service.model_names, _CREATED))
+        return _json(models_body((*self._service.model_names, EMBEDDING), _CREATED))
 
     async def switch_faults(self, request: web.Request) -> web.StreamResponse:
         body = await _read(request)
@@ -129,7 +153,7 @@ class _Server:
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise RequestRefused(400, "'faults' must be an array of strings like 'NAME=RATE'.", param="faults")
         try:
-            self._faults = Faults.parse(texts, ALIASES)
+            self._faults = Faults.parse(texts, _NAMES)
         except SettingsError as error:
             raise RequestRefused(400, str(error), param="faults") from error
         return _json({"faults": self._active()})
@@ -160,21 +184,31 @@ class _Server:
         self._authorise(request)
         asked = parse(await _read(request))
         model = self._service.model(asked.model)
-        counts = self._stats.models[model.alias]
+
+        async def answered(fault: Fault | None) -> Body:
+            if fault is not None and fault.name is FaultName.DRIFT:
+                return await answer(asked, model.drifted(fault.amount))
+            return await answer(asked, model)
+
+        return await self._counted(request, model.alias, answered)
+
+    async def _counted(
+        self, request: web.Request, alias: str, answer: Callable[[Fault | None], Awaitable[Body]]
+    ) -> web.StreamResponse:
+        """Answer with a body, or as the fault has it that strikes the call, and count both."""
+        counts = self._stats.models[alias]
         counts.requests += 1
-        fault = self._faults.draw(self._chance, model.alias)
+        fault = self._faults.draw(self._chance, alias)
         if fault is not None:
             self._stats.faults[fault.name.value] += 1
-        if fault is not None and fault.name is FaultName.DRIFT:
-            model = model.drifted(fault.amount)
         try:
             await self._refuse_or_delay(fault)
-            body = await answer(asked, model)
+            body = await answer(fault)
         except asyncio.CancelledError:
             counts.abandoned += 1
             raise
         counts.prompt_tokens += body["usage"]["prompt_tokens"]
-        counts.completion_tokens += body["usage"]["completion_tokens"]
+        counts.completion_tokens += body["usage"].get("completion_tokens", 0)
         if fault is not None:
             spoil(body, fault)
             if fault.name is FaultName.CUT:

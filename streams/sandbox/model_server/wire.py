@@ -98,6 +98,13 @@ def by_text(tokens: Sequence[tuple[str, float]]) -> dict[str, float]:
     return found
 
 
+def embeddings_body(model: str, vectors: Sequence[Sequence[float]], prompt_tokens: int) -> Body:
+    """Return the body of an embeddings answer."""
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    usage = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens}
+    return {"object": "list", "model": model, "data": data, "usage": usage}
+
+
 def models_body(ids: Sequence[str], created: int) -> Body:
     """Return the list of models."""
     models = [{"id": name, "object": "model", "created": created, "owned_by": "hedgerow"} for name in ids]

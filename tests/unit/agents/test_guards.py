@@ -225,7 +225,7 @@ class TestEscalate:
 
     async def test_trials_count_into_the_money(self, time: Time) -> None:
         all_guards, big = guards(time, max_usd_per_hour=0.01), Model(call("big"))
-        all_guards.spent(call("big", attempts=(attempt(cost_usd=0.02),)))
+        all_guards.spent(0.02)
         await escalate(all_guards, big)(escalation())
         assert big.asked == 0
 

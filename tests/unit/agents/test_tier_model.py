@@ -13,7 +13,7 @@ from tests.support.messages import call, ticket
 class Client:
     """Keeps what it is asked."""
 
-    tier, model_asked = "cheap", "cheap-model"
+    tier, model_asked, prompt_hash = "cheap", "cheap-model", "hash-1"
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -31,7 +31,10 @@ class Client:
 
 
 async def test_a_ticket_is_asked_about_with_what_the_memory_says_of_it() -> None:
-    async def recall(one: Ticket) -> Recalled:
+    known: list[Call | None] = []
+
+    async def recall(one: Ticket, before: Call | None) -> Recalled:
+        known.append(before)
         return Recalled(neighbour_label=one.ticket_id)
 
     client = Client()
@@ -39,6 +42,10 @@ async def test_a_ticket_is_asked_about_with_what_the_memory_says_of_it() -> None
     assert await model.ask(ticket("t-9", "Where?")) == call()
     assert client.asked == [("Where?", Recalled(neighbour_label="t-9"))]
     assert (model.tier, model.model_asked) == ("cheap", "cheap-model")
+    same, other = call(prompt_hash="hash-1"), call(prompt_hash="hash-2")
+    await model.ask(ticket(), same)
+    await model.ask(ticket(), other)
+    assert known == [None, same, None], "a call to another prompt may have had other neighbours"
 
 
 async def test_without_a_memory_and_in_a_trial_nothing_is_looked_up() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.core.memory.index import ExactIndex, Vectors
@@ -15,6 +15,7 @@ def vectors(count: int, seed: int) -> Vectors:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(0, 130), st.integers(1, 40), st.integers(0, 5))
 def test_finds_what_sorting_everything_finds(size: int, queries: int, count: int, seed: int) -> None:
     known, asked = vectors(size, seed), vectors(queries, seed + 1)
@@ -29,6 +30,26 @@ def test_equals_come_in_their_order() -> None:
     known = np.ones((5, 1), dtype=np.float32)
     places, _ = ExactIndex(known).nearest(known[:1], 5)
     assert places.tolist() == [[0, 1, 2, 3, 4]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=80), st.integers(1, 10))
+def test_after_any_changes_it_finds_what_a_new_one_finds(steps: list[tuple[int, bool]], count: int) -> None:
+    index, rows = ExactIndex(), vectors(31, 3)
+    there: list[int] = []
+    for key, gone in steps:
+        if key in there:
+            index.remove(key)
+            there.remove(key)
+        if not gone:
+            index.add(np.array([key]), rows[[key]])
+            there.append(key)
+    assert sorted(index.keys.tolist()) == sorted(there)
+    assert all(key in index for key in there)
+    assert not there or (index.vectors(np.array(there)) == rows[there]).all()
+    asked = vectors(3, 4)
+    wanted = -np.sort(-(asked @ rows[there].T), axis=1)[:, :count]
+    assert index.nearest(asked, count)[1] == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_empty_index_finds_nothing() -> None:

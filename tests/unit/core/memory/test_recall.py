@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from schemas import ShownExample
 from streams.core.memory.example import Example
 from streams.core.memory.index import Vectors
-from streams.core.memory.recall import NEIGHBOURS, NearExample, Recalled, excerpt, recall
+from streams.core.memory.recall import NEIGHBOURS, NearExample, Recalled, excerpt, recall, recalled_before
+from tests.support.messages import call
 
 
 def near(*examples: tuple[str, str | None, float]) -> list[NearExample]:
@@ -79,3 +81,18 @@ def test_a_long_example_is_cut_in_the_prompt() -> None:
     assert excerpt("short") == "short"
     assert len(excerpt("x" * 10_000)) == 500
     assert excerpt("x" * 10_000).endswith("…")
+
+
+def test_what_was_recalled_for_an_earlier_call_is_recalled_again_without_what_was_forgotten_since() -> None:
+    known = {one.example.id: one.example for one in near(("a", "refund", 0.9), ("t", "refund", 0.8))}
+    earlier = call(
+        novelty=0.2,
+        neighbour_label="refund",
+        neighbour_share=0.75,
+        shown=tuple(ShownExample(id=name, similarity=0.5) for name in ("gone", "t", "a")),
+    )
+    found = recalled_before(earlier, "t", known.get)
+    assert found == Recalled(0.2, "refund", 0.75, (NearExample(known["a"], 0.5),))
+    assert recalled_before(call(), "t", known.get) is None
+    outside = recalled_before(call(neighbour_share=0.0), "t", known.get)
+    assert outside == Recalled(neighbour_share=0.0), "its neighbours fit no label, and that is known"

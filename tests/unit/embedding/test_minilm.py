@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from streams.embedding import minilm
+from streams.embedding.minilm import DIMENSIONS, MiniLM
 from streams.errors import SettingsError
-from streams.memory import minilm
-from streams.memory.minilm import DIMENSIONS, MiniLM
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,10 @@ async def test_no_text_is_too_strange(model: MiniLM) -> None:
 
 
 def test_a_missing_extra_is_one_line_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.sandbox.extras.find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match=r"^the memory needs onnxruntime and .*: pip install 'hedgerow\[memory\]'$"):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        SettingsError, match=r"^the local embedding model needs onnxruntime: pip install 'hedgerow\[memory\]'$"
+    ):
         MiniLM()
 
 
