@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from pydantic import Field
 
-from schemas import MAX_NAME, Attempt, Reason
+from schemas import MAX_DIMENSIONS, MAX_NAME, Attempt, Reason
 from streams.core.memory.index import Vectors
 from streams.errors import StopWorker, TryAgain
 from streams.models.endpoint import HttpEndpoint
@@ -29,7 +29,7 @@ class EmbeddingEndpoint(HttpEndpoint):
 
     returned_model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """The id that every answer must name, if it names one; default: ``model``."""
-    dimensions: Annotated[int, Field(ge=1, le=4_096)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
     """The length that every vector must have; default: that of the first one."""
     prefix: Annotated[str, Field(max_length=50)] = ""
     """What the model wants before every text, such as "query: "."""
