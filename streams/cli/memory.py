@@ -23,6 +23,7 @@ from streams.cli.refused_rows import refused_json, show_refused
 from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import plain
+from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -147,12 +148,12 @@ class _Loaded:
         counts = (
             (self.same, "there already"),
             (self.verdicts, "not replaced, for a verdict is there"),
-            (rows.repeated, "rows repeated by a later one"),
-            (self.cut, "texts cut"),
+            (rows.repeated, "row repeated by a later one" if rows.repeated == 1 else "rows repeated by a later one"),
+            (self.cut, "text cut" if self.cut == 1 else "texts cut"),
             (self.without_vector, "without an embedding, and not loaded"),
         )
         others = "".join(f", {count} {what}" for count, what in counts if count)
-        return f"{self.added} examples{would} added, {self.replaced}{would} replaced{others}"
+        return f"{counted(self.added, 'example')}{would} added, {self.replaced}{would} replaced{others}"
 
     def warn(self, memory: MemorySettings | None) -> None:
         """Say, to standard error, what workers will not do with it."""
@@ -235,7 +236,7 @@ def list_examples(
         for each in shown
     ]
     more = f", the newest {limit} of them" if len(found) > limit else ""
-    show_table(columns, rows, title=f"{len(found)} of {len(examples)} examples{more}")
+    show_table(columns, rows, title=f"{len(found)} of {counted(len(examples), 'example')}{more}")
 
 
 @app.command()
@@ -263,7 +264,7 @@ def forget(
     else:
         for each in there if dry_run else ():
             print(plain(each))
-        print(f"{len(there)} examples{' would be' if dry_run else ''} forgotten")
+        print(f"{counted(len(there), 'example')}{' would be' if dry_run else ''} forgotten")
         for each in absent:
             print(plain(f"no example {each!r}: hedgerow memory list shows what there is"), file=sys.stderr)
     if absent:
@@ -294,7 +295,7 @@ def stats(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     show_table(
         (Column("label"), Column("examples", right=True)),
         labels,
-        title=f"{figures['examples']} examples: {', '.join(facts)}",
+        title=f"{counted(figures['examples'], 'example')}: {', '.join(facts)}",
     )
     for line in _worries(figures):
         print(plain(line), file=sys.stderr)
@@ -331,7 +332,10 @@ def _worries(figures: dict[str, Any]) -> list[str]:
     if figures["examples"] > figures["max_examples"]:
         found.append("more than memory.max_examples: a worker drops the oldest of the most crowded labels")
     if figures["invalid"]:
-        found.append(f"{figures['invalid']} records of the topic are no examples: hedgerow consume memory shows them")
+        invalid = counted(
+            figures["invalid"], "record of the topic is no example", "records of the topic are no examples"
+        )
+        found.append(f"{invalid}: hedgerow consume memory shows them")
     return found
 
 
@@ -350,7 +354,7 @@ def export(
 
     found = _Filter(label, none, source, part, words).of(run(_read(_load(config))).examples)
     write_rows(file, list(reversed(found)))
-    print(f"{len(found)} examples written", file=sys.stderr)
+    print(f"{counted(len(found), 'example')} written", file=sys.stderr)
 
 
 @app.command()
@@ -364,7 +368,7 @@ def rebuild(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
         print(orjson.dumps({"rebuilt": rebuilt, "kept": kept, "without_embedding": refused}).decode())
     else:
         left = f", {refused} without an embedding, and left as they are" if refused else ""
-        print(f"{rebuilt} examples embedded again, {kept} had such a vector already{left}")
+        print(f"{counted(rebuilt, 'example')} embedded again, {kept} had such a vector already{left}")
     if refused:
         raise typer.Exit(1)
 

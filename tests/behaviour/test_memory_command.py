@@ -109,7 +109,7 @@ def test_from_a_file_to_the_memory_and_back(hedgerow: Hedgerow, config: Path, tm
     # What is there counts for the rest of a file, too: a killed command is gone on with.
     more = rows_in(tmp_path / "more.jsonl", *ROWS, ROWS[0] | {"label": "shipping"}, {"text": "new", "label": "refund"})
     assert hedgerow("memory", "load", more, "--dry-run", "-c", config).out == (
-        "1 examples would be added, 1 would be replaced, 2 there already, 1 rows repeated by a later one\n"
+        "1 example would be added, 1 would be replaced, 2 there already, 1 row repeated by a later one\n"
     )
     assert hedgerow("memory", "load", more, "-c", config).code == 0
 
@@ -184,7 +184,7 @@ def test_nothing_is_loaded_if_a_row_is_refused_and_that_needs_no_broker(
     said = hedgerow("memory", "load", file, "-c", nowhere)
     assert (said.code, said.out) == (1, "0 examples added, 0 replaced\n")
     assert said.err == (
-        "1 rows refused (unknown_label 1); 3 valid rows were not loaded, --skip-bad loads them\n"
+        "1 row refused (unknown_label 1); 3 valid rows were not loaded, --skip-bad loads them\n"
         "line 4: unknown_label: 'fees\\x1b[31m' is none of the labels\n"
     )
     said = hedgerow("memory", "load", file, "--skip-bad", "--json", "-c", embedded)
@@ -211,7 +211,7 @@ def test_a_poisoned_example_is_data(hedgerow: Hedgerow, embedded: Path, tmp_path
     [row] = hedgerow("memory", "list", "--source", "file", "--json", "-c", embedded).rows
     assert row["text"] == POISON
     said = hedgerow("memory", "forget", "p\x1b[1m", "gone\x1b[1m", "-c", embedded)
-    assert (said.code, said.out) == (1, "1 examples forgotten\n")
+    assert (said.code, said.out) == (1, "1 example forgotten\n")
     assert "\x1b" not in said.err
 
 
@@ -250,7 +250,7 @@ def test_what_is_no_example_is_counted_and_what_workers_drop_is_said(
     run_apart(break_one())
     send(config, example("t-9", label="fees"))
     said = hedgerow("memory", "stats", "-c", config)
-    assert "1 records of the topic are no examples" in said.err
+    assert "1 record of the topic is no example:" in said.err
     assert "not among the labels of the settings, and not shown: fees" in said.err
     assert "more than memory.max_examples" in said.err
     stats = hedgerow("memory", "stats", "--json", "-c", config).json
