@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -42,6 +43,31 @@ class Quiet:
     score: float
     threshold: float
     """The value that the statistic would have to pass."""
+
+
+class QuietUnmeasured(Quiet):
+    """As ``Quiet``, known before anything was measured: that is done when it is asked for, and may cost a fit."""
+
+    __slots__ = ("_measure",)
+    _measure: Callable[[], Quiet]
+
+    def __init__(self, measure: Callable[[], Quiet]) -> None:
+        object.__setattr__(self, "_measure", measure)
+
+    @property
+    def statistic(self) -> float:
+        """The statistic."""
+        return self._measure().statistic
+
+    @property
+    def score(self) -> float:
+        """On the detector's own scale."""
+        return self._measure().score
+
+    @property
+    def threshold(self) -> float:
+        """The value that the statistic would have to pass."""
+        return self._measure().threshold
 
 
 @dataclass(frozen=True, slots=True)

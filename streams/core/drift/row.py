@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from schemas import Probe, stable_id
@@ -127,8 +128,13 @@ def read_row(raw: object) -> ProbeRow | Unusable:
 
 
 def _asked(model: object, prompt: object, k: object, temperature: object) -> str:
+    return _digest_of_asked(_text(model), _text(prompt), _number(k), _number(temperature))
+
+
+@lru_cache(maxsize=2_000)
+def _digest_of_asked(model: str | None, prompt: str | None, k: float | None, temperature: float | None) -> str:
     # A digest, because detectors keep hundreds of rows, and a prompt is long.
-    return stable_id(str(_text(model)), str(_text(prompt)), str(_number(k)), str(_number(temperature)))
+    return stable_id(str(model), str(prompt), str(k), str(temperature))
 
 
 def _row(facts: ProbeFacts, error: object, logprobs: object, model: object, fingerprint: object) -> ProbeRow | Unusable:
@@ -137,26 +143,27 @@ def _row(facts: ProbeFacts, error: object, logprobs: object, model: object, fing
     if isinstance(listed, Reason):
         return Unusable(listed, facts)
     # Ties are broken by the token, so that a cut at k keeps the same ones whatever order the row came in.
-    listed.sort(key=lambda entry: (-entry[1], entry[0]))
+    listed.sort()
     return ProbeRow(
-        tokens=tuple(token for token, _ in listed),
-        logprobs=tuple(logprob for _, logprob in listed),
+        tokens=tuple([token for _, token in listed]),
+        logprobs=tuple([-less for less, _ in listed]),
         facts=facts,
         model=_text(model),
         fingerprint=_text(fingerprint),
     )
 
 
-def _read_logprobs(value: object) -> list[tuple[str, float]] | Reason:
+def _read_logprobs(value: object) -> list[tuple[float, str]] | Reason:
+    """The entries of a sample as (minus the logprob, token), or why there is none."""
     if value is None:
         return Reason.MISSING
     if not isinstance(value, Mapping):
         return Reason.MALFORMED
     if len(value) > MAX_TOKENS:
         return Reason.TOO_MANY_TOKENS
-    listed: list[tuple[str, float]] = []
+    listed: list[tuple[float, str]] = []
     for token, entry in value.items():
-        logprob = _number(entry)
+        logprob = entry if type(entry) is float else _number(entry)
         if logprob is None or not isinstance(token, str):
             return Reason.MALFORMED
         if math.isnan(logprob):
@@ -164,8 +171,8 @@ def _read_logprobs(value: object) -> list[tuple[str, float]] | Reason:
         if logprob > NOISE:
             return Reason.NOT_FINITE if math.isinf(logprob) else Reason.POSITIVE
         if logprob > FLOOR:
-            listed.append((token, logprob))
-    if len(listed) == 1 and listed[0][1] >= ALMOST_CERTAIN:
+            listed.append((-logprob, token))
+    if len(listed) == 1 and -listed[0][0] >= ALMOST_CERTAIN:
         return Reason.ONE_HOT
     return listed or Reason.EMPTY
 

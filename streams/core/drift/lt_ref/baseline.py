@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
+from streams.core.drift.lt_ref.features import Features
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
 from streams.core.drift.lt_ref.whitening import whitening
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.window import Matrix, censored, same_k
+from streams.core.drift.window import Matrix, same_k
 
 REPEAT: Final = 1e6
 """Rows that agree to a millionth of a nat are the same row."""
@@ -23,13 +24,10 @@ REPEAT: Final = 1e6
 class Baseline:
     """Mean and whitening of a reference at its k, over the tokens that at least half of its rows list.
 
-    One more coordinate holds how far the likeliest other token stands above the row's minimum: a token that the
-    reference does not know is news, too. ``known`` are the reference's rows themselves, ``rho`` their serial
-    correlation.
+    ``known`` are the reference's rows themselves, ``rho`` their serial correlation.
     """
 
-    k: int
-    tokens: tuple[str, ...]
+    features: Features
     mean: Matrix
     whitening: Matrix
     known: frozenset[bytes]
@@ -37,11 +35,17 @@ class Baseline:
 
     def comparable(self, row: ProbeRow) -> bool:
         """Whether the row lists enough tokens; censoring a much shorter one would invent a change."""
-        return row.k >= self.k or same_k(row.k, self.k)
+        k = self.features.k
+        return row.k >= k or same_k(row.k, k)
 
     def whitened(self, rows: Sequence[ProbeRow]) -> Matrix:
         """Whitened distances of rows from the reference's mean, as (rows, d)."""
-        return self._whiten(_features(rows, self.tokens, self.k))
+        return self._whiten(self.features.matrix(rows))
+
+    def deviation(self, row: ProbeRow) -> Matrix:
+        """The whitened distance (d,) of one row, zero for one that the reference holds to the last digit."""
+        features = self.features.vector(row)
+        return np.zeros_like(self.mean) if _digits(features) in self.known else self._whiten(features)
 
     def deviations(self, rows: Sequence[ProbeRow]) -> Matrix:
         """As ``whitened``, but zero for a row that the reference holds to the last digit.
@@ -49,7 +53,7 @@ class Baseline:
         Such a row is no news: a server with a few discrete states (prompt cached or not) repeats itself exactly, a changed
         model does not.
         """
-        features = _features(rows, self.tokens, self.k)
+        features = self.features.matrix(rows)
         deviations = self._whiten(features)
         deviations[[_digits(row) in self.known for row in features]] = 0.0
         return deviations
@@ -64,24 +68,13 @@ def fit_baseline(rows: Sequence[ProbeRow], k: int, noise: Sequence[ProbeRow] = (
     Covariance and serial correlation are those of ``noise`` if there are such rows: too few rows do not show them.
     """
     listed = Counter(token for row in rows for token in islice(row.tokens, k))
-    tokens = tuple(token for token, count in listed.items() if 2 * count >= len(rows))
-    features = _features(rows, tokens, k)
-    spread = _features(noise, tokens, k) if noise else features
+    features = Features([token for token, count in listed.items() if 2 * count >= len(rows)], k)
+    matrix = features.matrix(rows)
+    spread = features.matrix(noise) if noise else matrix
     centred = spread - spread.mean(axis=0)
     root = whitening(centred.T @ centred / len(spread))
-    known = frozenset(map(_digits, features))
-    return Baseline(k, tokens, features.mean(axis=0), root, known, serial_correlation(centred @ root)), features
-
-
-def _features(rows: Sequence[ProbeRow], tokens: Sequence[str], k: int) -> Matrix:
-    inside = set(tokens)
-    others = np.zeros((len(rows), 1))
-    for line, row in enumerate(rows):
-        top = zip(islice(row.tokens, k), row.logprobs, strict=False)
-        likeliest = next((logprob for token, logprob in top if token not in inside), None)
-        if likeliest is not None:
-            others[line] = likeliest - row.logprobs[min(k, row.k) - 1]
-    return np.hstack((censored(rows, tokens, k), others))
+    known = frozenset(map(_digits, matrix))
+    return Baseline(features, matrix.mean(axis=0), root, known, serial_correlation(centred @ root)), matrix
 
 
 def _digits(features: Matrix) -> bytes:

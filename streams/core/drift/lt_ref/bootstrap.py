@@ -9,6 +9,7 @@ statistics rarely pass on a stretch of other resampled rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from streams.core.drift.lt_ref.jump import carried_over, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import largest_average, mewma_variance
 from streams.core.drift.lt_ref.whitening import shrunk
-from streams.core.drift.window import Matrix
+from streams.core.drift.window import Floats, Matrix
 from streams.core.statistics import chi_square_quantile
 
 BLOCKS: Final = (24, 1)
@@ -25,7 +26,7 @@ BLOCKS: Final = (24, 1)
 show (two rare rows in succession). The larger threshold counts."""
 
 RESAMPLES: Final = 400
-CHUNK: Final = 50
+CHUNK: Final = 100
 """Resamples at a time: fewer cost more calls, more leave the processor's cache."""
 
 STRETCH: Final = 200
@@ -50,15 +51,43 @@ class Thresholds:
     jump: float
 
 
+class EndpointThresholds:
+    """The thresholds of one endpoint: their lower bounds at once, themselves when they are first needed.
+
+    What a quiet endpoint shows seldom passes the bounds, so that most references never pay for their bootstrap.
+    ``reference`` is (rows, d), with more than 24 rows, ``rho`` its serial correlation.
+    """
+
+    def __init__(self, reference: Matrix, rho: float, false_alarm_rate: float) -> None:
+        self.floor = gaussian_thresholds(reference, rho, false_alarm_rate)
+        self._reference = reference
+        self._rho = rho
+        self._false_alarm_rate = false_alarm_rate
+
+    @cached_property
+    def exact(self) -> Thresholds:
+        """The thresholds of the bootstrap."""
+        return bootstrap_thresholds(self._reference, self._rho, self._false_alarm_rate)
+
+
+def gaussian_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) -> Thresholds:
+    """The thresholds of Gaussian noise with this serial correlation, below which those of the bootstrap never are.
+
+    A constant reference, or one with a single rare mode, would undercut them.
+    """
+    variances = np.array([mewma_variance(rho) + (1 + rho) / (1 - rho) / len(reference), jump_variance(rho)])
+    thresholds = JOINTS * np.sqrt(variances * chi_square_quantile(false_alarm_rate, reference.shape[1]))
+    return Thresholds(float(thresholds[0]), float(thresholds[1]))
+
+
 def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) -> Thresholds:
     """The thresholds that quiet rows pass about ``false_alarm_rate`` times a row, both statistics together.
 
-    ``reference`` is (rows, d), with more than 24 rows, ``rho`` its serial correlation. Never below the thresholds of
-    independent Gaussian noise, which a constant reference, or one with a single rare mode, would undercut.
+    ``reference`` and ``rho`` are as in ``EndpointThresholds``.
     """
     rng = np.random.default_rng(SEED)
-    variances = np.array([mewma_variance(rho) + (1 + rho) / (1 - rho) / len(reference), jump_variance(rho)])
-    thresholds = JOINTS * np.sqrt(variances * chi_square_quantile(false_alarm_rate, reference.shape[1]))
+    floor = gaussian_thresholds(reference, rho, false_alarm_rate)
+    thresholds = np.array([floor.average, floor.jump])
     quantile = 1.0 - false_alarm_rate * STRETCH
     for block in BLOCKS:
         maxima = _resampled_maxima(reference, rho, block, rng)
@@ -69,17 +98,22 @@ def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float)
 
 
 def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.Generator) -> Matrix:
-    """The largest average and the largest jump of each resampled stretch, as (2, resamples)."""
+    """The largest average and the largest jump of each resampled stretch, as (2, resamples).
+
+    In single precision, measured from the reference's mean: the quantile of so few resamples is no more exact than that.
+    """
     rows = len(reference)
     drawn = _block_indices(rows, rows, block, rng)
     traffic = _block_indices(rows, STRETCH, block, rng)
     # Jumps are taken between rows that really followed each other, then resampled: a joint is no jump.
-    real, kept = jumps(reference, rho), 1.0 - carried_over(rho)
+    centred = reference - reference.mean(axis=0)
+    real, kept = jumps(centred, rho).astype(np.float32), np.float32(1.0 - carried_over(rho))
     jumped = None if block == 1 else _block_indices(len(real), STRETCH, block, rng)
+    single = centred.astype(np.float32)
     maxima = np.empty((2, RESAMPLES))
     for chunk in (slice(start, start + CHUNK) for start in range(0, RESAMPLES, CHUNK)):
-        mean, root = _fits(reference, drawn[chunk])
-        stretch = reference[traffic[chunk]]
+        mean, root = (fitted.astype(np.float32) for fitted in _fits(centred, drawn[chunk]))
+        stretch = single[traffic[chunk]]
         stretch -= mean
         stretch = _without_outliers(stretch @ root)
         moved = jumps(stretch, 0.0) if jumped is None else (real[jumped[chunk]] - kept * mean) @ root
@@ -88,29 +122,27 @@ def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.
     return maxima
 
 
-def _fits(reference: Matrix, drawn: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
-    """Mean (resamples, 1, d) and a whitening root (resamples, d, d) of each resample.
+def _fits(rows: Matrix, drawn: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+    """Mean (resamples, 1, d) and a whitening root (resamples, d, d) of each resample of rows (n, d) with a mean of zero.
 
     Any root will do, as only norms are compared: this one is the quickest to find.
     """
-    rows, d = reference.shape
-    middle = reference.mean(axis=0)
-    centred = reference - middle
-    counts = np.stack([np.bincount(each, minlength=rows) for each in drawn]) / rows
-    mean = counts @ centred
-    squares = (counts @ (centred[:, :, None] * centred[:, None, :]).reshape(rows, d * d)).reshape(-1, d, d)
+    n, d = rows.shape
+    counts = np.stack([np.bincount(each, minlength=n) for each in drawn]) / n
+    mean = counts @ rows
+    squares = (counts @ (rows[:, :, None] * rows[:, None, :]).reshape(n, d * d)).reshape(-1, d, d)
     factors = np.linalg.cholesky(shrunk(squares - mean[:, :, None] * mean[:, None, :]))
-    return (mean + middle)[:, None], np.swapaxes(np.linalg.inv(factors), -1, -2)
+    return mean[:, None], np.swapaxes(np.linalg.inv(factors), -1, -2)
 
 
-def _without_outliers(deviations: Matrix) -> Matrix:
-    longest = OUTLIER * deviations.shape[-1] ** 0.5
+def _without_outliers(deviations: Floats) -> Floats:
+    longest = np.float32(OUTLIER * deviations.shape[-1] ** 0.5)
     deviations *= (longest / np.maximum(np.sqrt(_squares(deviations)), longest))[..., None]
     return deviations
 
 
-def _squares(vectors: Matrix) -> Matrix:
-    squares: Matrix = np.einsum("...d,...d->...", vectors, vectors)
+def _squares(vectors: Floats) -> Floats:
+    squares: Floats = np.einsum("...d,...d->...", vectors, vectors)
     return squares
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from streams.core.drift.judgement import Alarm, Kind, Moved, Quiet, Span
+from streams.core.drift.judgement import Alarm, Kind, Moved, Quiet, QuietUnmeasured, Span
 from streams.core.drift.lt_ref.bootstrap import JOINTS
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.window import Matrix, same_k
+from streams.core.drift.window import Matrix, length, same_k
 from streams.core.statistics import chi_square_quantile
 
 REACHED_BY: Final = 0.9
@@ -36,9 +37,25 @@ class Compared(NamedTuple):
         """The judgement that this row is no alarm."""
         return Quiet(self.statistic, self.score, self.threshold)
 
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A row compared with a reference: whether a statistic passes its threshold, and by what measure.
+
+    That none does is mostly known before either is computed to the end, which is done when it is asked for.
+    """
+
+    passes: bool
+    measure: Callable[[], Compared]
+
+    def quiet(self) -> Quiet:
+        """The judgement that this row is no alarm."""
+        return QuietUnmeasured(lambda: self.measure().quiet())
+
     def alarm(self, kind: Kind, before: Span, after: Span, moved: tuple[Moved, ...]) -> Alarm:
         """The judgement that it is one."""
-        return Alarm(kind, self.statistic, self.score, self.threshold, before, after, moved)
+        compared = self.measure()
+        return Alarm(kind, compared.statistic, compared.score, compared.threshold, before, after, moved)
 
 
 def common_depth(rows: Sequence[ProbeRow], k: int | None) -> int:
@@ -70,4 +87,4 @@ def is_match(deviations: Matrix, reference: int, rho: float, false_alarm_rate: f
     rows, d = deviations.shape
     variance = step_variance(reference, rows, rho)
     farthest = JOINTS * math.sqrt(variance * chi_square_quantile(false_alarm_rate, d))
-    return float(np.linalg.norm(deviations.mean(axis=0))) <= farthest
+    return length(deviations.mean(axis=0)) <= farthest

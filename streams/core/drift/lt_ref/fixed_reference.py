@@ -23,13 +23,13 @@ import numpy as np
 
 from streams.core.drift.judgement import Alarm
 from streams.core.drift.lt_ref.baseline import fit_baseline
-from streams.core.drift.lt_ref.bootstrap import bootstrap_thresholds
-from streams.core.drift.lt_ref.compared import Compared, common_depth, is_match, reaching
-from streams.core.drift.lt_ref.jump import WINDOW, jump
-from streams.core.drift.lt_ref.mewma import next_average
+from streams.core.drift.lt_ref.bootstrap import EndpointThresholds
+from streams.core.drift.lt_ref.compared import Compared, Comparison, common_depth, is_match, reaching
+from streams.core.drift.lt_ref.jump import WINDOW, jump, unsupported_jump
+from streams.core.drift.lt_ref.mewma import longest_row, next_average
 from streams.core.drift.lt_ref.movement import name_movement
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.window import Matrix, moved_tokens, span
+from streams.core.drift.window import Matrix, length, moved_tokens, span
 
 FIRST_FIT: Final = 100
 REFITS: Final = (150, 200)
@@ -59,7 +59,7 @@ class FixedReference:
         self._k = k
         depth = common_depth(self.rows, k)
         self._baseline, features = fit_baseline(reaching(self.rows, depth), depth)
-        self._thresholds = bootstrap_thresholds(features, self._baseline.rho, self._false_alarm_rate)
+        self._thresholds = EndpointThresholds(features, self._baseline.rho, self._false_alarm_rate)
         self._begin(features.shape[1], list(self.recent)[1 - GUARD :])
 
     def _begin(self, features: int, rows: Iterable[ProbeRow]) -> None:
@@ -72,20 +72,20 @@ class FixedReference:
         """Whether the row lists enough tokens to be compared."""
         return self._baseline.comparable(row)
 
-    def update(self, row: ProbeRow) -> Compared:
+    def update(self, row: ProbeRow) -> Comparison:
         """Compare the next row, which is comparable."""
         self._grow()
         self.recent.append(row)
         self._take(row)
-        full = len(self._latest) > WINDOW
-        moved = jump(self._latest, self._baseline.rho) if full else np.zeros_like(self._average)
-        threshold, direction = max(
-            (self._thresholds.average, self._average),
-            (self._thresholds.jump, moved),
-            key=lambda pair: float(np.linalg.norm(pair[1])) / pair[0],
+        average, latest, rho, thresholds = self._average, tuple(self._latest), self._baseline.rho, self._thresholds
+        before, *window = latest
+        is_quiet = length(average) <= thresholds.floor.average and (
+            len(window) < WINDOW or length(unsupported_jump(before, window, rho)) <= thresholds.floor.jump
         )
-        self._direction = direction
-        return Compared(float(np.linalg.norm(direction)), threshold)
+        if is_quiet:
+            return Comparison(False, lambda: _nearest(average, latest, rho, thresholds)[0])
+        compared, self._direction = _nearest(average, latest, rho, thresholds)
+        return Comparison(compared.score > 1.0, lambda: compared)
 
     def _grow(self) -> None:
         if len(self.rows) < REFITS[-1] and len(self.recent) >= GUARD:
@@ -96,9 +96,11 @@ class FixedReference:
     def _take(self, row: ProbeRow) -> None:
         deviation = self._baseline.deviations([row])[0]
         self._latest.append(deviation)
-        self._average = next_average(self._average, deviation, self._thresholds.average)
+        floor = self._thresholds.floor.average
+        is_cut = length(deviation) > longest_row(floor)
+        self._average = next_average(self._average, deviation, self._thresholds.exact.average if is_cut else floor)
 
-    def alarm(self, compared: Compared) -> tuple[Alarm, list[ProbeRow]]:
+    def alarm(self, comparison: Comparison) -> tuple[Alarm, list[ProbeRow]]:
         """The alarm of the latest row, and the rows since the change; the movement's rows are then forgotten."""
         recent, reference = self._comparable(self.recent), self._comparable(self.rows)
         deviations = self._baseline.deviations(recent)
@@ -106,12 +108,12 @@ class FixedReference:
         after = recent[-movement.rows :]
         self.recent.clear()
         moved = moved_tokens(reference, after)
-        return compared.alarm(movement.kind, span(reference), span(after), moved), after
+        return comparison.alarm(movement.kind, span(reference), span(after), moved), after
 
     def is_back(self, rows: Sequence[ProbeRow]) -> bool:
         """Whether the average has come back from beyond its threshold by the end of a trial."""
         del rows
-        return float(np.linalg.norm(self._average)) <= RETURNED * self._thresholds.average
+        return length(self._average) <= RETURNED * self._thresholds.exact.average
 
     def matches(self, rows: Sequence[ProbeRow]) -> bool:
         """Whether rows in succession look like the reference's own."""
@@ -126,3 +128,16 @@ class FixedReference:
 
     def _comparable(self, rows: Iterable[ProbeRow]) -> list[ProbeRow]:
         return [row for row in rows if self._baseline.comparable(row)]
+
+
+def _nearest(
+    average: Matrix, latest: Sequence[Matrix], rho: float, thresholds: EndpointThresholds
+) -> tuple[Compared, Matrix]:
+    """Of average and jump the one that is nearer to its threshold, and its direction."""
+    moved = jump(latest, rho) if len(latest) > WINDOW else np.zeros_like(average)
+    threshold, direction = max(
+        (thresholds.exact.average, average),
+        (thresholds.exact.jump, moved),
+        key=lambda pair: length(pair[1]) / pair[0],
+    )
+    return Compared(length(direction), threshold), direction

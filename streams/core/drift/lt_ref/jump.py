@@ -7,12 +7,12 @@ their prediction have a variance of 0.41, their mean alone 0.83.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 
-from streams.core.drift.window import Matrix
+from streams.core.drift.window import Floats, Matrix
 
 WINDOW: Final = 3
 """Rows that must agree. A serving mode that a reference of 100 rows never showed has most likely less than 3 % of the
@@ -39,18 +39,23 @@ def jump(latest: Iterable[Matrix], rho: float) -> Matrix:
     What counts is where a row stands, not that it left: the return from an outlier is no jump.
     """
     before, *window = latest
-    rows = np.stack(window)
-    moved: Matrix = rows.mean(axis=0) - carried_over(rho) * before
-    supported = float((rows @ moved).min()) >= SUPPORT * float(moved @ moved)
+    moved = unsupported_jump(before, window, rho)
+    supported = min(float(row @ moved) for row in window) >= SUPPORT * float(moved @ moved)
     return moved if supported else np.zeros_like(moved)
 
 
-def jumps(rows: Matrix, rho: float) -> Matrix:
+def unsupported_jump(before: Matrix, window: Sequence[Matrix], rho: float) -> Matrix:
+    """The jump, whether or not each row of the window supports it."""
+    moved: Matrix = sum(window) / WINDOW - carried_over(rho) * before
+    return moved
+
+
+def jumps(rows: Floats, rho: float) -> Floats:
     """Every jump in consecutive rows (..., rows, d), as (..., rows - WINDOW, d), supported or not."""
     count = rows.shape[-2] - WINDOW
     moved = rows[..., 1 : 1 + count, :].copy()
     for lag in range(2, WINDOW + 1):
         moved += rows[..., lag : lag + count, :]
     moved /= WINDOW
-    moved -= carried_over(rho) * rows[..., :count, :]
+    moved -= rows.dtype.type(carried_over(rho)) * rows[..., :count, :]
     return moved

@@ -23,7 +23,7 @@ from typing import Final
 
 from streams.core.drift.judgement import Alarm, Judgement, Kind, NotEnough
 from streams.core.drift.lt_ref.alternation import Alternation
-from streams.core.drift.lt_ref.compared import Compared
+from streams.core.drift.lt_ref.compared import Comparison
 from streams.core.drift.lt_ref.fixed_reference import FIRST_FIT, FixedReference
 from streams.core.drift.lt_ref.jump import WINDOW
 from streams.core.drift.lt_ref.provisional_reference import FEWEST, ProvisionalReference
@@ -82,21 +82,21 @@ class LtRefDetector:
 
     def _judge(self, reference: Reference, row: ProbeRow) -> Judgement:
         self._alternation.wait()
-        compared = reference.update(row)
+        comparison = reference.update(row)
         before = self._compare_with_left(row)
-        if compared is None:
+        if comparison is None:
             return before.quiet() if before else NotEnough(len(reference.rows), FEWEST + WINDOW)
-        if compared.score > 1.0:
-            alarm, after = reference.alarm(compared)
+        if comparison.passes:
+            alarm, after = reference.alarm(comparison)
             # The first of the rows may still be one of before the change.
             known = next((each for each in reversed(self._earlier) if each.matches(after[1:] or after)), None)
             if known is None:
                 self._leave(reference, alarm, after)
                 return alarm
-            return self._return(reference, known, alarm, after) or compared.quiet()
+            return self._return(reference, known, alarm, after) or comparison.quiet()
         if isinstance(reference, ProvisionalReference) and len(reference.rows) >= FIRST_FIT and self._left is None:
             self._reference = self._complete(reference.rows)
-        return compared.quiet()
+        return comparison.quiet()
 
     def _return(self, reference: Reference, known: Reference, alarm: Alarm, after: list[ProbeRow]) -> Alarm | None:
         """Go back from one reference to an earlier one; the alarm that says so, if it is news."""
@@ -124,15 +124,15 @@ class LtRefDetector:
         self._earlier.remove(known)
         known.resume(rows)
 
-    def _compare_with_left(self, row: ProbeRow) -> Compared | None:
+    def _compare_with_left(self, row: ProbeRow) -> Comparison | None:
         """One row of a trial; at its end the reference that was left stays if the rows came back to it."""
         left, since = self._left, self._reference
         if left is None or since is None:
             return None
-        compared = left.update(row) if isinstance(left, FixedReference) and left.comparable(row) else None
+        comparison = left.update(row) if isinstance(left, FixedReference) and left.comparable(row) else None
         self._trial -= 1
         if self._trial == 0:
             self._left = None
             if left.is_back(since.rows):
                 self._go_back(left, since.rows)
-        return compared
+        return comparison

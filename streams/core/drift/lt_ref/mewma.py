@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from streams.core.drift.lt_ref.jump import WINDOW
-from streams.core.drift.window import Matrix
+from streams.core.drift.window import Floats, Matrix, length
 
 RATE: Final = 0.1
 """Share of the newest row: a memory of some ten rows, for movements too small to see in three."""
@@ -26,22 +26,24 @@ def mewma_variance(rho: float) -> float:
     return RATE / (2.0 - RATE) * (1.0 + kept) / (1.0 - kept)
 
 
-def next_average(average: Matrix, deviation: Matrix, threshold: float) -> Matrix:
-    """The average after one more whitened row.
+def longest_row(threshold: float) -> float:
+    """The length at which ``WINDOW`` rows in succession, all the same way, just pass the threshold from rest."""
+    return SAME_WAY * threshold / (1.0 - (1.0 - RATE) ** WINDOW)
 
-    A row is cut to the length at which ``WINDOW`` rows in succession, all the same way, just pass the threshold from
-    rest: fewer cannot alarm, however wild.
-    """
-    longest = SAME_WAY * threshold / (1.0 - (1.0 - RATE) ** WINDOW)
-    length = float(np.linalg.norm(deviation))
-    following: Matrix = (1.0 - RATE) * average + RATE * (longest / max(length, longest)) * deviation
+
+def next_average(average: Matrix, deviation: Matrix, threshold: float) -> Matrix:
+    """The average after one more whitened row, which is cut to the longest: fewer than ``WINDOW`` cannot alarm."""
+    longest = longest_row(threshold)
+    following: Matrix = (1.0 - RATE) * average + RATE * (longest / max(length(deviation), longest)) * deviation
     return following
 
 
-def largest_average(deviations: Matrix) -> Matrix:
+def largest_average(deviations: Floats) -> Floats:
     """The largest norm that the average reaches on each stretch of rows (stretches, rows, d), starting from rest."""
-    averages = RATE * np.moveaxis(deviations, 1, 0)
+    # One row of all stretches after the other in memory: that is how the loop goes through them.
+    averages = np.array(np.moveaxis(deviations, 1, 0), order="C")
+    averages *= averages.dtype.type(RATE)
     for before, average in itertools.pairwise(averages):
-        average += (1.0 - RATE) * before
-    largest: Matrix = np.sqrt(np.einsum("rsd,rsd->rs", averages, averages).max(axis=0))
+        average += averages.dtype.type(1.0 - RATE) * before
+    largest: Floats = np.sqrt(np.einsum("rsd,rsd->rs", averages, averages).max(axis=0))
     return largest

@@ -26,10 +26,10 @@ import numpy as np
 from streams.core.drift.judgement import Alarm, Kind
 from streams.core.drift.lt_ref.baseline import Baseline, fit_baseline
 from streams.core.drift.lt_ref.bootstrap import JOINTS
-from streams.core.drift.lt_ref.compared import Compared, common_depth, is_match, reaching, step_variance
+from streams.core.drift.lt_ref.compared import Compared, Comparison, common_depth, is_match, reaching, step_variance
 from streams.core.drift.lt_ref.jump import WINDOW
 from streams.core.drift.row import ProbeRow
-from streams.core.drift.window import Matrix, moved_tokens, span
+from streams.core.drift.window import Matrix, length, moved_tokens, span
 from streams.core.statistics import chi_square_quantile
 
 FEWEST: Final = 6
@@ -93,7 +93,7 @@ class ProvisionalReference:
         """Whether the row lists enough tokens to be compared."""
         return self._baseline is None or self._baseline.comparable(row)
 
-    def update(self, row: ProbeRow) -> Compared | None:
+    def update(self, row: ProbeRow) -> Comparison | None:
         """Compare the next row, which is comparable; None while there are too few."""
         self.rows.append(row)
         if self._baseline is None or len(self.rows) in REFITS:
@@ -102,26 +102,37 @@ class ProvisionalReference:
             self._whitened.append(self._baseline.whitened([row])[0])
         if self._baseline is None or len(self._whitened) < FEWEST + WINDOW:
             return None
-        return self._nearest_step(np.stack(self._whitened), self._baseline.rho)
+        return self._compare(np.stack(self._whitened), self._baseline.rho)
 
-    def _nearest_step(self, rows: Matrix, rho: float) -> Compared:
-        """The step that is nearest to its threshold; one of zero if none of them is a step."""
+    def _compare(self, rows: Matrix, rho: float) -> Comparison:
+        """Compare the step that is nearest to its threshold, one of zero if none of them is a step."""
         noisier = larger_noise(rows, rho)
-        compared = []
-        for after in range(WINDOW, min(LONGEST, len(rows) - FEWEST) + 1):
-            before = rows[-after - MOST : -after]
-            limit = noisier * step_threshold(len(before), after, rho, rows.shape[1], self._false_alarm_rate)
-            compared.append(Compared(float(np.linalg.norm(step(before, rows[-after:]))), limit))
-        nearest = max(compared, key=lambda each: each.score)
-        self._after = WINDOW + compared.index(nearest)
-        return nearest
+        splits = [
+            (rows[-after - MOST : -after], rows[-after:])
+            for after in range(WINDOW, min(LONGEST, len(rows) - FEWEST) + 1)
+        ]
+        limits = [
+            noisier * step_threshold(len(before), len(after), rho, rows.shape[1], self._false_alarm_rate)
+            for before, after in splits
+        ]
 
-    def alarm(self, compared: Compared) -> tuple[Alarm, list[ProbeRow]]:
+        def steps() -> list[Compared]:
+            return [Compared(length(step(*split)), limit) for split, limit in zip(splits, limits, strict=True)]
+
+        # Mostly no difference of means is long enough, and nobody asks whether it is a step.
+        if all(length(difference(*split)) <= limit for split, limit in zip(splits, limits, strict=True)):
+            return Comparison(False, lambda: max(steps(), key=lambda each: each.score))
+        found = steps()
+        nearest = max(found, key=lambda each: each.score)
+        self._after = WINDOW + found.index(nearest)
+        return Comparison(nearest.score > 1.0, lambda: nearest)
+
+    def alarm(self, comparison: Comparison) -> tuple[Alarm, list[ProbeRow]]:
         """The alarm of the latest row, and the rows since the change; those are then forgotten here."""
         before, after = self.rows[: -self._after], self.rows[-self._after :]
         del self.rows[-self._after :], self._whitened[-self._after :]
         moved = moved_tokens(before[-MOST:], after)
-        return compared.alarm(Kind.CHANGE, span(before), span(after), moved), after
+        return comparison.alarm(Kind.CHANGE, span(before), span(after), moved), after
 
     def matches(self, rows: Sequence[ProbeRow]) -> bool:
         """Whether rows in succession look like those since the change."""
@@ -143,10 +154,15 @@ class ProvisionalReference:
         self.fit(self._k)
 
 
+def difference(before: Matrix, after: Matrix) -> Matrix:
+    """The difference between the means of whitened rows (rows, d)."""
+    moved: Matrix = after.mean(axis=0) - before.mean(axis=0)
+    return moved
+
+
 def step(before: Matrix, after: Matrix) -> Matrix:
     """The difference between the means of whitened rows (rows, d); zero if the rows do not bear out a step."""
-    mean = before.mean(axis=0)
-    moved: Matrix = after.mean(axis=0) - mean
+    mean, moved = before.mean(axis=0), difference(before, after)
     size, last = float(moved @ moved), before[-WINDOW:].mean(axis=0)
     apart = np.linalg.norm(after[-WINDOW:, None] - before, axis=2).min(axis=1)
     is_step = (

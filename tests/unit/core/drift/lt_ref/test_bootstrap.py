@@ -119,7 +119,7 @@ def test_a_baseline_holds_the_tokens_of_half_the_rows_and_notices_others() -> No
     common = ProbeRow(("a", "b", "c"), (-1.0, -2.0, -3.0))
     rare = ProbeRow(("a", "b", "x"), (-1.0, -2.0, -3.0))
     baseline, features = fit_baseline([common, common, rare, common], 3)
-    assert baseline.tokens == ("a", "b", "c")
+    assert baseline.features.tokens == ("a", "b", "c")
     assert features.shape == (4, 4)
     news = ProbeRow(("a", "new", "b"), (-1.0, -1.5, -3.0))
     assert abs(baseline.whitened([news])[0] @ [0, 0, 0, 1]) > abs(baseline.whitened([common])[0] @ [0, 0, 0, 1])
