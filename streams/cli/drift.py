@@ -89,8 +89,12 @@ def plot(
     endpoint: Annotated[str | None, typer.Option(help="Name of the one endpoint to draw (default: all)")] = None,
     detector: Detector = "lt-ref",
     tokens: Annotated[int, typer.Option(min=1, max=8, help="Maximum number of tokens to draw")] = 8,
+    alarm: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of the one alarm to draw, with the probes around it (default: all)"),
+    ] = None,
 ) -> None:
-    """Draw each endpoint over time: its likeliest tokens, the detector's statistic beside its threshold, the alarms."""
+    """Draw each endpoint over time: the detector's statistic beside its threshold, its likeliest tokens, the alarms."""
     from streams.core.drift.history import histories
     from streams.errors import SettingsError
     from streams.pictures.canvas import picture_format, require_pictures
@@ -102,7 +106,7 @@ def plot(
     found = histories(read_rows(file), detector, endpoint=endpoint, tokens=tokens)
     if not found:
         raise SettingsError(f"{file}: no probes" + ("" if endpoint is None else f" of {endpoint!r}"))
-    draw_probes(found, detector, out)
+    draw_probes(found, detector, out, alarm)
     print(f"drawn to {out}")
 
 

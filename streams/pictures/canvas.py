@@ -40,6 +40,7 @@ _STYLE: Final[dict[str, Any]] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "grid.color": "#E3E6EA",
+    "hatch.linewidth": 0.4,
     "legend.fontsize": 9,
     "legend.frameon": False,
     "lines.linewidth": 1.6,

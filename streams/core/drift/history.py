@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from streams.core.drift.judgement import Alarm, Kind, NotEnough, Quiet
+from streams.core.drift.judgement import Alarm, Kind, NotEnough, Quiet, Span
 from streams.core.drift.replay import Replay
-from streams.core.drift.row import ProbeRow, Unusable
+from streams.core.drift.row import At, ProbeFacts, ProbeRow, Unusable
 
 
 class Judged(NamedTuple):
@@ -24,11 +24,21 @@ class Judged(NamedTuple):
     threshold: float
 
 
+Rows = tuple[int, int]
+"""First and last row of a run."""
+
+
 class Alarmed(NamedTuple):
-    """One alarm of one row."""
+    """One alarm of one row, and the rows that it speaks of; None if it speaks of none, or they have no times."""
 
     row: int
     kind: Kind
+    before: Rows | None = None
+    """The rows of the reference."""
+    after: Rows | None = None
+    """The rows since the change."""
+    matched: Rows | None = None
+    """The rows of an earlier reference, which those since the change are like."""
 
 
 @dataclass(slots=True)
@@ -43,9 +53,30 @@ class History:
     tokens: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """The tokens that are listed in most rows, likeliest first: the rows that list each, with its logprob in nats."""
     judged: list[Judged] = field(default_factory=list)
-    learning: list[tuple[int, int]] = field(default_factory=list)
+    learning: list[Rows] = field(default_factory=list)
     """First and last row of each run in which the detector had not enough samples to judge."""
     alarms: list[Alarmed] = field(default_factory=list)
+    _first: dict[At, int] = field(default_factory=dict)
+    _last: dict[At, int] = field(default_factory=dict)
+
+    def add_row(self, facts: ProbeFacts) -> int:
+        """Take note of the next row and return its number."""
+        row = len(self.seconds)
+        self.seconds.append(facts.seconds)
+        if facts.at is not None:
+            self._first.setdefault(facts.at, row)
+            self._last[facts.at] = row
+        return row
+
+    def add_alarm(self, row: int, alarm: Alarm) -> None:
+        """Take note of an alarm of this row."""
+        spans = (self._rows(span) for span in (alarm.before, alarm.after, alarm.matched))
+        self.alarms.append(Alarmed(row, alarm.kind, *spans))
+
+    def _rows(self, span: Span | None) -> Rows | None:
+        if span is None or span.first is None or span.last is None:
+            return None
+        return self._first[span.first], self._last[span.last]
 
 
 def histories(
@@ -62,13 +93,13 @@ def histories(
         if name is None or endpoint not in {None, name}:
             continue
         history, samples = found.setdefault(name, (History(name), []))
-        place = len(history.seconds)
-        history.seconds.append(row.facts.seconds)
+        place = history.add_row(row.facts)
         if isinstance(row, ProbeRow):
             samples.append((place, row))
         if observation is None:
             continue
-        history.alarms += [Alarmed(place, alarm.kind) for alarm in observation.alarms]
+        for alarm in observation.alarms:
+            history.add_alarm(place, alarm)
         judgement = observation.judgement
         if isinstance(judgement, Quiet | Alarm):
             history.judged.append(Judged(place, judgement.statistic, judgement.threshold))

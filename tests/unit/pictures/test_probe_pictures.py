@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from streams.core.drift import read_row
 from streams.core.drift.history import History, histories
 from streams.errors import SettingsError
-from streams.pictures.probe_pictures import MAX_ENDPOINTS, draw_probes
+from streams.pictures.probe_pictures import _STYLES, MAX_ENDPOINTS, _spread, draw_probes
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
 START_S = 1_790_000_000
@@ -81,3 +82,36 @@ def test_too_many_endpoints_are_refused(tmp_path: Path) -> None:
     many = [History(str(number)) for number in range(MAX_ENDPOINTS + 1)]
     with pytest.raises(SettingsError, match=r"41 endpoints are too many for one picture \(at most 40\)"):
         draw_probes(many, "lt-ref", tmp_path / "p.svg")
+
+
+SWAPS = later(probe_rows(Endpoint(change_at=120, change_rms=1.0, swap_every=40), 230, 1, "swaps"))
+
+
+def test_what_came_back_is_dated_and_references_are_shaded(tmp_path: Path) -> None:
+    shown = drawn(tmp_path, SWAPS)
+    assert {"reference that is back", "since the change", "statistic", "threshold", "alarm"} <= set(shown)
+    [returned] = [text for text in shown if text.startswith("2: ")]
+    assert re.fullmatch(r"2: returned, 2026-09-2\d \d\d:13, as 2026-09-21 14:13 to 2026-09-2\d \d\d:13", returned)
+
+
+def test_the_likeliest_tokens_are_named_once_where_their_lines_end(tmp_path: Path) -> None:
+    shown = drawn(tmp_path, SWAPS)
+    assert sorted(text for text in shown if text.startswith("'token")) == [f"'token{number}'" for number in range(8)]
+    assert len(set(_STYLES)) == 8, "each can be told from the others in grey"
+
+
+def test_names_are_spread_within_the_chart_and_keep_their_order() -> None:
+    heights = _spread([-5.0, -4.99, -4.98, -1.0, -0.9], -5.0, 0.0)
+    assert heights == sorted(heights)
+    assert min(later - before for before, later in itertools.pairwise(heights)) == pytest.approx(0.35)
+    assert _spread([-0.02, -0.01, 0.0], -5.0, 0.0) == pytest.approx([-0.7, -0.35, 0.0])
+    assert _spread([], 0.0, 1.0) == []
+
+
+def test_one_alarm_is_drawn_with_the_rows_around_it(tmp_path: Path) -> None:
+    histories_ = histories(map(read_row, SWAPS), "lt-ref")
+    assert len(histories_[0].alarms) > 1
+    draw_probes(histories_, "lt-ref", tmp_path / "p.svg", alarm=1)
+    assert "3: alternating" not in (tmp_path / "p.svg").read_text()
+    with pytest.raises(SettingsError, match="swaps has 3 alarms, and no alarm 4"):
+        draw_probes(histories_, "lt-ref", tmp_path / "p.svg", alarm=4)

@@ -24,9 +24,26 @@ def test_each_endpoint_has_its_rows_tokens_and_alarms() -> None:
             (at, row["logprobs"][token]) for at, row in enumerate(JUMP) if token in (row["logprobs"] or {})
         ]
     [alarm] = one.alarms
-    assert alarm == Alarmed(alarm.row, Kind.CHANGE)
+    assert alarm == Alarmed(alarm.row, Kind.CHANGE, alarm.before, alarm.after)
     assert 150 <= alarm.row < 160
+    assert alarm.before is not None
+    assert alarm.before[0] == 0
+    assert alarm.before[1] < 150
+    assert alarm.after == (150, alarm.row)
     assert two.alarms == []
+
+
+def test_a_return_has_the_rows_of_the_reference_that_is_back_and_rows_without_times_have_none() -> None:
+    rows = probe_rows(Endpoint(rho=0.0, change_at=120, change_rms=1.0, swap_every=30), 160, 1, "one")
+    [one] = histories(map(read_row, rows), "lt-ref")
+    change, returned = one.alarms
+    assert returned.kind is Kind.RETURNED
+    assert returned.matched is not None
+    assert returned.matched[0] == 0
+    assert returned.after == (150, returned.row)
+    [other] = histories([read_row(row | {"at": None}) for row in rows], "lt-ref")
+    assert [alarm[:2] for alarm in other.alarms] == [change[:2], returned[:2]]
+    assert {rows for alarm in other.alarms for rows in alarm[2:]} == {None}
 
 
 def test_the_statistic_is_above_its_threshold_at_the_alarm_and_nowhere_before_it() -> None:
