@@ -1,7 +1,7 @@
 """``python -m benchmarks.drift [--setting small|full] [--only PART] [--broker embedded|kafka] [--json] [--report FILE]``.
 
 All figures of one run: ratios of the permutation test and of the sliding statistic to the obvious ways, detectors'
-updates per second of one core, false alarms and changes caught by detector, and probes to alerts through a broker. Rates
+updates per second of one core, false alarms and changes caught by detector, probes to alerts through a broker, and a restart. Rates
 are per second of CPU, so that other work on the machine does not count; set OMP_NUM_THREADS=1 for one core.
 """
 
@@ -16,11 +16,11 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.drift import pipeline, quality, speed
+from benchmarks.drift import pipeline, quality, restart, speed
 from streams.core.drift import DETECTORS
 from streams.observability.logs import configure_logging
 
-PARTS = ("rates", "quality", "again", "pipeline")
+PARTS = ("rates", "quality", "again", "pipeline", "restart")
 
 
 def report(parts: Sequence[str], setting: str, broker: str, endpoints: int) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def report(parts: Sequence[str], setting: str, broker: str, endpoints: int) -> d
         "changed": {},
         "again": {},
         "pipeline": {},
+        "restart": {},
     }
     if "rates" in parts:
         figures["rates"] = speed.measure(0.2 if setting == "small" else 1.0)
@@ -46,6 +47,8 @@ def report(parts: Sequence[str], setting: str, broker: str, endpoints: int) -> d
         figures["again"] = {what: {name: asdict(one) for name, one in row.items()} for what, row in again.items()}
     if "pipeline" in parts:
         figures["pipeline"] = uvloop.run(pipeline.measure(broker, endpoints, tuple(DETECTORS)))
+    if "restart" in parts:
+        figures["restart"] = uvloop.run(restart.measure(broker, **restart.SIZES[setting]))
     return figures
 
 
@@ -76,6 +79,11 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
             f"probes to alerts through {figures['broker']}, {name}: {found['per_second']:,.0f} updates/s, "
             f"{found['per_cpu_second']:,.0f} per CPU second ({found['probes']} probes, {found['alerts']} alerts)"
         )
+    if found := figures["restart"]:
+        yield f"{found['probes']:,} probes of {found['endpoints']} endpoints through {figures['broker']}"
+        for what in ("first start", "restart"):
+            yield f"  {what:<32} {found[what + ', s']:>9,.1f} s   {found[what + ', probes read']:>9,} probes read"
+        yield f"  {'kept states':<32} {found['state, MB']:>9,.1f} MB"
 
 
 def _power(found: dict[str, Any]) -> str:

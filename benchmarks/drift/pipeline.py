@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas import TOPICS, Message, Probe, stable_id
 from streams.agents.drift import DriftHandler
+from streams.agents.drift_memory import Placed
 from streams.delivery.observer import Observer
 from streams.delivery.service import StageService
 from streams.delivery.stage import Stage
@@ -20,6 +21,7 @@ from streams.kafka.topics import create_topics
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
+from streams.worker.stages import placed
 
 PREFIX = "drift."
 ROWS = 400
@@ -69,11 +71,11 @@ class Timer(Observer):
             self.done.set()
 
 
-async def nothing(_: object) -> AsyncIterator[Probe]:
+async def nothing(*_: object) -> AsyncIterator[Placed]:
     """No history: every probe is handled live."""
-    none: tuple[Probe, ...] = ()
-    for probe in none:
-        yield probe
+    none: tuple[Placed, ...] = ()
+    for each in none:
+        yield each
 
 
 async def run(connection: Connection, detector: str, total: int) -> Timer:
@@ -81,11 +83,11 @@ async def run(connection: Connection, detector: str, total: int) -> Timer:
     timer = Timer(total)
     watch = DriftHandler([detector], "policy", nothing)
 
-    def timed(probe: Probe) -> Sequence[Message]:
+    def timed(placed: Placed) -> Sequence[Message]:
         timer.begin()
-        return watch(probe)
+        return watch(placed)
 
-    stage = Stage(f"drift-{detector}", TOPICS["probes"], timed, once=False, memory=watch.memory)
+    stage = Stage(f"drift-{detector}", TOPICS["probes"], timed, once=False, memory=watch.memory, read=placed)
     service = StageService(stage, connection, prefix=PREFIX, failed=print, observer=timer)
     await service.start()
     await timer.done.wait()

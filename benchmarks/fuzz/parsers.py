@@ -52,8 +52,8 @@ class Read:
     faults: list[str] = field(default_factory=list)
 
 
-async def _nothing_before(before: Mapping[tuple[str, int], int]) -> AsyncIterator[Any]:
-    del before
+async def _nothing_before(*offsets: Mapping[tuple[str, int], int]) -> AsyncIterator[Any]:
+    del offsets
     nothing: Any
     for nothing in ():
         yield nothing

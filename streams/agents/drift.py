@@ -8,36 +8,42 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas import Alert, Probe, stable_id
-from streams.agents.replayed import History, Replayed
+from streams.agents.drift_memory import DriftMemory, Placed, ProbeHistory, States
 from streams.core.drift import Alarm, At, Span
 from streams.core.drift.alert_kinds import OF_ALARM, WatchKind
-from streams.core.drift.series import ProbeWatch, Raised, Seen
+from streams.core.drift.series import Raised
 
 #: Called for every probe: its endpoint, and what became of it ("sample", "repeated", or why it is no sample).
 Count = Callable[[str, str], None]
 
 _MAX_TOKEN = 64
+_NOWHERE = ("", 0)
 
 
 class DriftHandler:
-    """Probe -> Alert per alarm. ``policy_id`` is the policy that a changed model makes stale."""
+    """Probe -> Alert per alarm. ``policy_id`` is the policy that a changed model makes stale.
+
+    A probe that comes without its place counts as one of a partition that no other is of.
+    """
 
     def __init__(
         self,
         detectors: Sequence[str],
         policy_id: str,
-        history: History[Probe],
+        history: ProbeHistory,
         count: Count = lambda _endpoint, _what: None,
+        states: States | None = None,
     ) -> None:
         self._policy_id = policy_id
         self._count = count
-        self.memory: Replayed[Probe, Seen] = Replayed(lambda: ProbeWatch(detectors).update, history)
+        self.memory = DriftMemory(detectors, history, states)
 
-    def __call__(self, message: Probe) -> Sequence[Alert]:
+    def __call__(self, message: Probe | Placed) -> Sequence[Alert]:
         """Handle one probe."""
-        seen = self.memory.update(message)
-        self._count(message.endpoint, "repeated" if seen.repeated else seen.unusable or "sample")
-        return [alert_of(message, raised, self._policy_id) for raised in seen.raised]
+        placed = message if isinstance(message, Placed) else Placed(_NOWHERE, 0, message)
+        seen, probe = self.memory.update(placed), placed.probe
+        self._count(probe.endpoint, "repeated" if seen.repeated else seen.unusable or "sample")
+        return [alert_of(probe, raised, self._policy_id) for raised in seen.raised]
 
 
 def alert_of(probe: Probe, raised: Raised, policy_id: str) -> Alert:

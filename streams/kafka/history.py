@@ -19,9 +19,14 @@ _PATIENCE_S = 60.0
 
 
 async def history(
-    connection: Connection, before: Mapping[tuple[str, int], int], limit: int
+    connection: Connection,
+    before: Mapping[tuple[str, int], int],
+    limit: int,
+    since: Mapping[tuple[str, int], int] | None = None,
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield the records of each (topic, partition) before its offset, in order: the last ``limit`` offsets of each.
+
+    Of those that ``since`` names, all from that offset on are yielded instead.
 
     An unavailable broker is waited for, a minute at most; then StopWorker is raised. The caller knows that there is a
     record at the offset, or it would not ask; so the end is found without asking the broker where it is.
@@ -34,7 +39,8 @@ async def history(
         consumer.assign(list(ends))
         first = await consumer.beginning_offsets(list(ends))
         for partition, end in ends.items():
-            consumer.seek(partition, max(first[partition], end - limit))
+            begin = (since or {}).get((partition.topic, partition.partition), end - limit)
+            consumer.seek(partition, max(first[partition], begin))
         while unread := [partition for partition, end in ends.items() if await consumer.position(partition) < end]:
             for partition, records in (await consumer.getmany(*unread, timeout_ms=200, max_records=_CHUNK)).items():
                 for record in records:

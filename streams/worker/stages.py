@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
 from streams.agents.cause import CauseHandler
 from streams.agents.drift import DriftHandler
+from streams.agents.drift_memory import Place, Placed, ProbeHistory
 from streams.agents.registry import USES, AgentName
 from streams.agents.replayed import History
 from streams.agents.traffic import TrafficHandler
-from streams.delivery.stage import Stage
+from streams.delivery.stage import Record, Stage
 from streams.kafka.history import history
 from streams.settings import Settings
+from streams.worker.drift_states import DriftStates
 
 M = TypeVar("M", bound=Message)
 
@@ -38,9 +41,10 @@ def watcher(
         causes = CauseHandler(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
         return Stage(agent, topic, causes, once=False, memory=causes.memory)
     if agent == "drift":
-        probes = _history(Probe, settings, partial(replayed, agent))
-        drifts = DriftHandler(limits.detectors, settings.policy.id, probes, count)
-        return Stage(agent, topic, drifts, once=False, memory=drifts.memory)
+        probes = _probes(settings, partial(replayed, agent))
+        states = None if limits.state_dir is None else DriftStates(Path(limits.state_dir), limits.detectors)
+        drifts = DriftHandler(limits.detectors, settings.policy.id, probes, count, states)
+        return Stage(agent, topic, drifts, once=False, memory=drifts.memory, read=placed)
     raise KeyError(agent)
 
 
@@ -48,6 +52,23 @@ def traffic_source(settings: Settings) -> str:
     """Return the name of the cheap tier's endpoint in alerts: the one it is probed under, or the guards' name for it."""
     names = settings.probed_names("cheap")
     return names[0] if names else f"cheap:{settings.tiers.cheap.model}"
+
+
+def placed(record: Record) -> Placed:
+    """Return a probe with its place; raises InvalidMessage as its decoding does."""
+    return Placed((record.topic, record.partition), record.offset, Probe.decode(record.value))
+
+
+def _probes(settings: Settings, told: Callable[[], None]) -> ProbeHistory:
+    async def probes(since: Mapping[Place, int], before: Mapping[Place, int]) -> AsyncIterator[Placed]:
+        async for record in history(settings.broker.connection, before, settings.drift.replay_rows, since):
+            told()
+            try:
+                yield placed(record)
+            except InvalidMessage:
+                continue  # it has become a dead letter when it was read for the first time
+
+    return probes
 
 
 def _history(message: type[M], settings: Settings, told: Callable[[], None]) -> History[M]:

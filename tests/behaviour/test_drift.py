@@ -15,6 +15,7 @@ import yaml
 
 from schemas import Alert, Classification, DeadLetter, Message, Probe, Routed, Ticket
 from streams.agents.drift import DriftHandler
+from streams.agents.drift_memory import Placed
 from streams.core.drift.alert_kinds import WatchKind
 from streams.core.drift.traffic import TrafficLimits
 from streams.kafka.readers import decode, reader
@@ -37,9 +38,9 @@ FLEET = [
 FLEET.sort(key=lambda probe: (probe.at_ms, probe.endpoint))
 
 
-async def nothing(_: object) -> AsyncIterator[Probe]:
-    for probe in ():
-        yield probe
+async def nothing(*_: object) -> AsyncIterator[Placed]:
+    for placed in ():
+        yield placed
 
 
 def expected(given: Sequence[Probe], policy_id: str) -> dict[str, Message]:

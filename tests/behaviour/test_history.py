@@ -14,11 +14,14 @@ from streams.sandbox.brokers.broker import Broker
 from tests.support.stages import Topics, topics_on
 
 
-async def read(topics: Topics, before: Mapping[int, int], limit: int = 10_000) -> dict[int, list[int]]:
+async def read(
+    topics: Topics, before: Mapping[int, int], limit: int = 10_000, since: Mapping[int, int] | None = None
+) -> dict[int, list[int]]:
     topic = topics.prefix + "tickets"
     found: dict[int, list[int]] = {partition: [] for partition in before}
     places = {(topic, partition): offset for partition, offset in before.items()}
-    async for record in history(topics.connection(), places, limit):
+    begin = {(topic, partition): offset for partition, offset in (since or {}).items()}
+    async for record in history(topics.connection(), places, limit, begin):
         found[record.partition].append(record.offset)
     return found
 
@@ -31,6 +34,7 @@ async def test_everything_before_an_offset_in_order_and_nothing_from_it_on(broke
         assert await read(topics, {0: 450}) == {0: list(range(450))}
         assert await read(topics, {0: 899, 1: 4}) == {0: list(range(899)), 1: list(range(4))}
         assert await read(topics, {0: 450}, limit=20) == {0: list(range(430, 450))}
+        assert await read(topics, {0: 450, 1: 10}, 5, {0: 400}) == {0: list(range(400, 450)), 1: list(range(5, 10))}
         assert await read(topics, {0: 0, 1: 0}) == {0: [], 1: []}
 
 

@@ -9,7 +9,7 @@ An alarm is followed by `lt`'s cool-down of 48 rows, whose values the test does 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streams.core.drift.judgement import Judgement, NotEnough, Quiet
 from streams.core.drift.lt.lt_detector import COOL_DOWN, WIDTH, window_alarm
@@ -57,6 +57,16 @@ class PageHinkleyDetector:
         self._test = _new_test()
         self._cool_down = COOL_DOWN
         return window_alarm(self._sliding.rows, risen, risen / THRESHOLD, THRESHOLD)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The test holds a method of itself, and a kept state holds no functions.
+        test = {name: value for name, value in vars(self._test).items() if not callable(value)}
+        return vars(self) | {"_test": test}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._test = _new_test()
+        vars(self._test).update(state["_test"])
 
     @property
     def _values(self) -> int:

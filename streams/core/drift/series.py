@@ -25,7 +25,9 @@ class DriftLimits(BaseModel):
 
     detectors: Annotated[tuple[str, ...], Field(min_length=1)] = ("lt-ref",)
     replay_rows: Annotated[int, Field(ge=1)] = 100_000
-    """How far back the topic is read after a restart or rebalance, in probes of a partition."""
+    """How far back the topic is read after a restart or rebalance without a kept state, in probes of a partition."""
+    state_dir: Annotated[str, Field(min_length=1)] | None = "hedgerow-drift"
+    """Folder of kept states, from which a restart goes on; none: what is remembered is read from the topic."""
     together_s: Annotated[float, Field(gt=0, le=90 * 86_400)] = 86_400.0
     """A change of the model and one of the traffic within this time, in seconds, are told as one."""
 

@@ -9,12 +9,13 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from schemas import TOPICS
+from schemas import TOPICS, Probe
 from streams.agents.announce import AnnounceHandler
 from streams.agents.arrival import Arrival
 from streams.agents.cause import CauseHandler
 from streams.agents.classify import ClassifyHandler
 from streams.agents.drift import DriftHandler
+from streams.agents.drift_memory import Placed
 from streams.agents.escalate import EscalateHandler
 from streams.agents.notify import NotifyHandler
 from streams.agents.registry import (
@@ -47,7 +48,7 @@ HANDLERS: dict[AgentName, type] = {
 }
 TOPOLOGY = (Path(__file__).parents[3] / "topology.md").read_text(encoding="utf-8")
 TOPIC_OF: dict[Any, str] = {topic.message: topic.name for topic in TOPICS.values()}
-TAKES: dict[Any, str] = TOPIC_OF | {Arrival: "tickets"}
+TAKES: dict[Any, str] = TOPIC_OF | {Arrival: "tickets", Probe | Placed: "probes"}
 
 
 def hints(agent: AgentName) -> dict[str, Any]:
