@@ -165,8 +165,8 @@ async def run(options: Options) -> dict[str, Any]:
         slots = [WorkerSlot(number, settings, folder) for number in range(2 if options.kill_worker else 1)]
         for slot in slots:
             slot.start()
-            stack.push_async_callback(_end, slot)
-        await asyncio.gather(*(_until_ready(slot) for slot in slots))
+            stack.push_async_callback(end_worker, slot)
+        await asyncio.gather(*(until_ready(slot) for slot in slots))
         seen, ready = Seen(), Ready()
         async with asyncio.TaskGroup() as beside:
             tasks = [
@@ -283,7 +283,8 @@ def broken_promises(options: Options, figures: dict[str, Any]) -> list[str]:
     return [broken for broken, kept in promises.items() if not kept]
 
 
-async def _until_ready(slot: WorkerSlot) -> None:
+async def until_ready(slot: WorkerSlot) -> None:
+    """Wait until the worker says that it is ready; raises SystemExit with its last words if it has ended."""
     assert slot.process is not None
     async with asyncio.timeout(_STALL_S), aiohttp.ClientSession() as http:
         while True:
@@ -298,7 +299,8 @@ async def _until_ready(slot: WorkerSlot) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _end(slot: WorkerSlot) -> None:
+async def end_worker(slot: WorkerSlot) -> None:
+    """Stop the worker if it runs."""
     if slot.process is not None:
         await slot.process.stop(15.0)
 

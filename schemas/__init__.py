@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, digest_of, stable_id
+from schemas.fleet import Usage, WorkerState
 from schemas.memory import MAX_DIMENSIONS, MAX_EXAMPLE_TEXT, Example, ExampleSource
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.rank import Rank, rank
@@ -72,8 +73,10 @@ __all__ = [
     "Turn",
     "Unmeasured",
     "Unscorable",
+    "Usage",
     "Verdict",
     "WireFormat",
+    "WorkerState",
     "digest_of",
     "rank",
     "revision_and_run",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.base import Message
+from schemas.fleet import WorkerState
 from schemas.memory import Example
 from schemas.results import DeadLetter, Review, Routed, Verdict
 from schemas.tickets import Classification, Escalation, Ticket
@@ -21,6 +22,8 @@ class Topic:
     key: str
     config: dict[str, str] = field(default_factory=dict)
     """Broker settings at creation."""
+    partitions: int | None = None
+    """The number that it must have; None: as many as the operator wants."""
 
     def key_of(self, message: object) -> bytes:
         """Return the message's key as bytes."""
@@ -38,6 +41,9 @@ WATCHED_MS = 365 * 24 * 3600 * 1000
 #: A day. What was forgotten is text of customers: without this it stays on the disk until a segment is full.
 FORGOTTEN_MS = 24 * 3600 * 1000
 
+#: What a worker used counts toward a limit until its month is over.
+COUNTED_MS = 33 * 24 * 3600 * 1000
+
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
@@ -53,6 +59,7 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "memory", Example, "example_id", {"cleanup.policy": "compact", "max.compaction.lag.ms": str(FORGOTTEN_MS)}
         ),
+        Topic("fleet", WorkerState, "worker", {"cleanup.policy": "compact,delete", "retention.ms": str(COUNTED_MS)}, 1),
     )
 }
 

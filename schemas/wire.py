@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from schemas.base import Message
+from schemas.fleet import WorkerState
 from schemas.memory import Example
 from schemas.perplexity import NoPerplexity, Unmeasured
 from schemas.results import CallSummary, Review, Routed, Verdict
@@ -48,7 +49,7 @@ NEWEST = WireFormat()
 
 def _fits_version_1(message: Message) -> bool:
     """Return whether version 1 can say what the message says."""
-    if isinstance(message, Example):
+    if isinstance(message, Example | WorkerState):
         return False  # there were none
     if isinstance(message, Routed) and (message.label is None or message.decided_by not in _DECIDED_BY):
         return False

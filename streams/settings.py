@@ -27,6 +27,7 @@ from schemas.wire import Calls, WireVersion
 from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, WATCHERS, AgentName
 from streams.core.drift.series import DriftLimits
 from streams.core.drift.traffic import TrafficLimits
+from streams.core.fleet import Caps, Thing
 from streams.core.guards import GuardLimits
 from streams.core.guards.availability import OutageRule
 from streams.core.guards.contract import Contracts
@@ -384,6 +385,16 @@ class Settings(BaseSettings):
         messengers = tuple(agent for agent in MESSENGERS if called_for[agent])
         return AGENTS + KEEPERS + (() if self.endpoints is None else WATCHERS) + messengers
 
+    @property
+    def budgets(self) -> dict[Thing, Caps]:
+        """What all workers together may use, in whole units: billionths of a dollar, and escalations."""
+        return {"money": self.guards.money, "escalations": Caps(hour=self.policy.max_escalations_per_hour)}
+
+    @property
+    def has_budgets(self) -> bool:
+        """Whether there is any such limit."""
+        return any(self.budgets.values())
+
     def probed_names(self, tier: Tier) -> tuple[str, ...]:
         """Return the names under which a tier's endpoint is probed."""
         return () if self.endpoints is None else self.endpoints.names_of(self.tiers.of(tier))
@@ -458,8 +469,11 @@ def _check_prices(settings: Settings) -> None:
         return
     models = ", ".join(f"{place} ({model})" for place, model in unpriced.items())
     keys = "set input_usd_per_million and output_usd_per_million there"
-    if settings.guards.max_usd_per_hour is not None and not all(place.startswith("endpoints.") for place in unpriced):
-        raise SettingsError(f"guards.max_usd_per_hour needs the price of every model, and has none of {models}: {keys}")
+    limits = settings.guards.max_usd
+    if limits and not all(place.startswith("endpoints.") for place in unpriced):
+        raise SettingsError(
+            f"guards.{next(iter(limits))} needs the price of every model, and has none of {models}: {keys}"
+        )
     if settings.messages.write == 1 and unpriced.keys() != {_EMBEDDING}:  # no message holds the cost of an embedding
         raise SettingsError(f"no price is known of {models}: {keys}, or messages.write: 2, which has unknown costs")
 

@@ -33,7 +33,7 @@ class ClassifyHandler:
     async def __call__(self, message: Arrival) -> Sequence[Classification | Escalation | Review | Alert]:
         """Handle one ticket."""
         if skips_cheap(self._policy, message.ticket.text):
-            return self._straight(message)
+            return await self._straight(message)
         asked = await self._ask(message.ticket)
         if self._outage == "review" and is_unanswered(asked.call):
             calls, reasons = (asked.call,), (DecisionReason.OUTAGE,)
@@ -51,8 +51,8 @@ class ClassifyHandler:
         )
         return (classified, *asked.alerts)
 
-    def _straight(self, message: Arrival) -> Sequence[Escalation | Review | Alert]:
-        allowed, alerts = self._escalates()
+    async def _straight(self, message: Arrival) -> Sequence[Escalation | Review | Alert]:
+        allowed, alerts = await self._escalates()
         if not allowed:
             reasons = (DecisionReason.STRAIGHT_TO_BIG, DecisionReason.ESCALATION_BUDGET)
             return (review(message.ticket, message.turn, self._policy, (), reasons, self._label_count), *alerts)

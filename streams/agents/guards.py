@@ -1,20 +1,25 @@
 """The guards of one worker process with their clocks, and their findings as alerts to send.
 
-A handler hands its findings on as messages, like all its outputs. Every process guards what it sees
-itself, so two workers may each raise the same alert.
+A handler hands its findings on as messages, like all its outputs. Budgets hold for all workers together, through
+what the ``member`` of the fleet knows of them. Every process guards what else it sees itself, so two workers may each raise the
+same alert.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 from schemas import MAX_NAME, Alert, Call, Reason, Ticket, Tier, stable_id
 from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, Model
+from streams.agents.purse import Announce, Purse, Taken
+from streams.core.fleet import Caps, Member, Period, Thing
 from streams.core.guards import (
+    CostEstimate,
     DecisionGuard,
     EndpointGuard,
     EscalationBudget,
@@ -23,12 +28,15 @@ from streams.core.guards import (
     Permit,
     SpendBudget,
 )
+from streams.core.guards.budgets import units, usd
 from streams.core.guards.contract import Contracts, Terms
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Action, Decision
 
 _HELD_BACK = "not asked: the endpoint broke its contract, and its breaker is open"
-_SPENT = "not asked: the money for this hour is spent"
+_SPENT = "not asked: the money is spent"
+#: Until a call has come back, none is taken to cost more than this share of the smallest limit.
+_FIRST_SHARE = 0.05
 
 
 def day_of(at_ms: int) -> date:
@@ -76,22 +84,39 @@ class Aside:
             self.tell(alert)
 
 
+class Money:
+    """What models may cost: the purse, the limit at which tickets wait, and what is said once all is spent."""
+
+    def __init__(self, budget: SpendBudget, purse: Purse, limit: Limit, smallest_usd: float, clock: Clock) -> None:
+        self.purse = purse
+        self.limit = limit
+        self.most_first_usd = _FIRST_SHARE * smallest_usd
+        self._budget = budget
+        self._clock = clock
+
+    def spent(self) -> tuple[Alert, ...]:
+        """Return what is to be said, now that no money is left."""
+        clock = self._clock
+        return clock.alerts(self._budget.is_spent(usd(self.purse.used()), clock.now()))
+
+
 class GuardedModel:
     """One tier's model behind its guards, which may keep a call from it.
 
-    ``contract`` is its breaker as a limit, ``spend`` the hour's money, ``aside`` where trials and their alerts go. With
-    ``waits`` a ticket that is not asked about is held until the limit is over; trials with a fixed text find that out.
+    ``contract`` is its breaker as a limit, ``aside`` where trials and their alerts go. With ``waits`` a ticket that is not asked
+    about is held until the limit is over; trials with a fixed text find that out. What a call will cost at most is
+    taken out of ``money`` before it is made: ``first_usd`` until one has come back, then an estimate.
     """
 
     def __init__(
         self,
         model: Model,
         endpoint: EndpointGuard,
-        spend: tuple[SpendBudget, Limit] | None,
+        money: Money | None,
         clock: Clock,
         aside: Aside,
         *,
-        capped: bool,
+        first_usd: float,
         waits: bool,
     ) -> None:
         self.contract = Limit(f"contract:{model.tier}", lambda: endpoint.is_open, self._try_out)
@@ -99,32 +124,45 @@ class GuardedModel:
         self._waits = waits
         self._model = model
         self._endpoint = endpoint
-        self._spend = spend
+        self._money = money
+        self._estimate = CostEstimate(first_usd if money is None else min(first_usd, money.most_first_usd))
         self._clock = clock
-        self._capped = capped
 
     async def ask(self, ticket: Ticket, before: Call | None = None) -> Asked:
         """Return the call, or one that was never made and says why, with the alerts.
 
         Raises Hold if tickets wait at a limit; the same task is to ask again after it.
         """
-        clock, spend = self._clock, self._spend
-        if self._capped and spend is not None:
-            budget, limit = spend
-            allowed, findings = budget.allows(clock.now())
-            if not allowed and self._waits:
-                self._aside.tell_all(clock.alerts(findings))
-                raise limit.hold()
-            if not allowed:
-                return Asked(self._model.unasked(Reason.OVER_BUDGET, _SPENT), clock.alerts(findings))
+        money, chars = self._money, len(ticket.text)
+        if money is None:
+            return await self._ask(ticket, before)
+        amount = max(1, units(self._estimate.of(chars)))
+        taken = money.purse.take(amount) if await money.purse.ensure(amount) else None
+        if taken is None:
+            alerts = money.spent()
+            if not self._waits:
+                return Asked(self._model.unasked(Reason.OVER_BUDGET, _SPENT), alerts)
+            self._aside.tell_all(alerts)
+            raise money.limit.hold()
+        try:
+            asked = await self._ask(ticket, before)
+        except Exception:  # no answer came back; what was cancelled may have been paid
+            money.purse.settle(taken, 0)
+            raise
+        cost_usd = asked.call.cost_usd
+        money.purse.settle(taken, 0 if cost_usd is None else units(cost_usd))
+        if cost_usd:
+            self._estimate.learn(chars, cost_usd)
+        return asked
+
+    async def _ask(self, ticket: Ticket, before: Call | None) -> Asked:
+        clock = self._clock
         if self._waits and self._endpoint.is_open:
             raise self.contract.hold()
         permit = self._endpoint.permit(clock.now())
         if permit is Permit.REFUSED:
             return Asked(self._model.unasked(Reason.BREAKER_OPEN, _HELD_BACK))
         call = await self._model.ask(ticket, before)
-        if spend is not None:
-            spend[0].spend(call.cost_usd, clock.now())
         return Asked(call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today())))
 
     async def _try_out(self) -> None:
@@ -155,7 +193,7 @@ class Checked:
 #: What a handler has a decision checked with: ``Decisions.check``.
 Check = Callable[[Decision, Call], Checked]
 #: Asks for one more escalation: whether it is allowed, and the alerts; ``Guards.escalates``.
-Escalates = Callable[[], tuple[bool, tuple[Alert, ...]]]
+Escalates = Callable[[], Awaitable[tuple[bool, tuple[Alert, ...]]]]
 
 
 class Decisions:
@@ -181,7 +219,8 @@ class Decisions:
 class Guards:
     """Everything that one worker process guards with. Its agents share the two budgets.
 
-    ``limits`` has every limit that there is, whether or not tickets wait at it.
+    ``limits`` has every limit that there is, whether or not tickets wait at it. ``member`` knows what other workers used and
+    ``announce`` tells them what this one did; without them this worker is the only one.
     """
 
     def __init__(
@@ -191,6 +230,9 @@ class Guards:
         max_escalations_per_hour: int | None,
         clock: Clock,
         aside: Aside | None = None,
+        *,
+        member: Member | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self.limits: list[Limit] = []
         self._aside = aside or Aside()
@@ -198,39 +240,63 @@ class Guards:
         self._contracts = contracts
         self._limits = limits
         self._clock = clock
-        most_usd = limits.max_usd_per_hour
-        self._spend: tuple[SpendBudget, Limit] | None = None
-        self._escalations: tuple[EscalationBudget, Limit] | None = None
-        if most_usd is not None:
-            money = SpendBudget(most_usd, limits.remind_s, waits=self._waits)
-            self._spend = money, self._limit("spend", lambda: money.is_used_up(clock.now()))
+        self._money: Money | None = None
+        self._escalations: tuple[EscalationBudget, Purse, Limit] | None = None
+        member = member or Member(
+            "alone", "alone", {"money": limits.money, "escalations": Caps(max_escalations_per_hour)}
+        )
+        self._member = member
+        announce = announce or partial(_tell_nobody, member, clock)
+        if limits.money:
+            purse = Purse("money", member, clock.wall_ms, announce)
+            budget = SpendBudget(limits.max_usd, limits.remind_s, waits=self._waits)
+            smallest = min(limits.max_usd.values())
+            self._money = Money(budget, purse, self._limit("spend", purse.is_used_up), smallest, clock)
         if max_escalations_per_hour is not None:
-            number = EscalationBudget(max_escalations_per_hour, limits.remind_s, waits=self._waits)
-            self._escalations = number, self._limit("escalations", lambda: number.is_used_up(clock.now()))
+            left = Purse("escalations", member, clock.wall_ms, announce)
+            number = EscalationBudget(
+                max_escalations_per_hour, limits.remind_s, lambda: left.take(1) is not None, waits=self._waits
+            )
+            self._escalations = number, left, self._limit("escalations", left.is_used_up)
 
-    def guarded(self, model: Model) -> GuardedModel:
-        """Return a tier's model behind the guards of its endpoint; a spent budget keeps calls from the big tier only."""
+    def guarded(self, model: Model, *, first_usd: float = 0.0) -> GuardedModel:
+        """Return a tier's model behind the guards of its endpoint; its first calls cost ``first_usd`` at most each."""
         tier, name = model.tier, model.model_asked
         guard = EndpointGuard(tier, name, self._terms(tier, name), self._limits, self._exceptions(tier, name))
         guarded = GuardedModel(
-            model, guard, self._spend, self._clock, self._aside, capped=tier == "big", waits=self._waits
+            model, guard, self._money, self._clock, self._aside, first_usd=first_usd, waits=self._waits
         )
         self.limits.append(guarded.contract)
         return guarded
 
     def spent(self, cost_usd: float | None) -> None:
         """Count what a request cost that no guarded model made, USD: a trial, or an embedding."""
-        if self._spend is not None:
-            self._spend[0].spend(cost_usd, self._clock.now())
+        if self._money is not None and cost_usd is not None:
+            self._money.purse.settle(Taken(0, self._clock.wall_ms()), units(cost_usd))
 
-    def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
+    def used_shares(self) -> dict[tuple[Thing, Period], Callable[[], float]]:
+        """Return, for each limit that there is, what returns the share of it that all workers together have used."""
+        wall_ms, member = self._clock.wall_ms, self._member
+        return {
+            (thing, period): lambda thing=thing, period=period: member.used_share(thing, period, wall_ms())  # type: ignore[misc]
+            for thing, caps in member.caps.items()
+            for period, _ in caps
+        }
+
+    async def may_escalate(self) -> None:
+        """Wait until it is known whether there is an escalation left; raises Hold while the other workers cannot be told."""
+        if self._escalations is not None:
+            await self._escalations[1].ensure(1)
+
+    async def escalates(self) -> tuple[bool, tuple[Alert, ...]]:
         """Return whether one more ticket may go straight to the big tier, counting it if so, and the alerts.
 
         Raises Hold instead of a no if tickets wait for the next hour.
         """
         if self._escalations is None:
             return True, ()
-        budget, limit = self._escalations
+        await self.may_escalate()
+        budget, _, limit = self._escalations
         allowed, findings = budget.take(self._clock.now())
         if not allowed and self._waits:
             self._aside.tell_all(self._clock.alerts(findings))
@@ -240,7 +306,7 @@ class Guards:
     def decisions(self, tier: Tier, model: str) -> Decisions:
         """Return the guard on decisions about one tier's answers."""
         otherwise: Action = "escalate" if tier == "cheap" else "review"
-        budget, limit = self._escalations or (None, None)
+        budget, _, limit = self._escalations or (None, None, None)
         guard = DecisionGuard(otherwise, self._terms(tier, model), self._limits, self._exceptions(tier, model), budget)
         return Decisions(guard, self._clock, limit, self._aside)
 
@@ -255,3 +321,10 @@ class Guards:
 
     def _exceptions(self, tier: Tier, model: str) -> tuple[WrittenException, ...]:
         return () if self._contracts is None else self._contracts.exceptions_of(tier, model)
+
+
+async def _tell_nobody(member: Member, clock: Clock) -> None:
+    """Announce to no other worker."""
+    state = member.state(clock.wall_ms())
+    member.said(state)
+    member.update(state, clock.wall_ms())

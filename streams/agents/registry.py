@@ -46,14 +46,27 @@ def _use(reads: str, *writes: str, follows: Iterable[str] = ()) -> TopicUse:
 TIERS: dict[AgentName, Tier] = {"classify": "cheap", "escalate": "big"}
 #: What is only used if the settings have a memory on it.
 MEMORY_TOPIC = "memory"
+#: What is only used if the settings have budgets.
+FLEET_TOPIC = "fleet"
+#: The agents with budgets: they tell one another what they used up.
+SPENDERS: frozenset[AgentName] = frozenset({"classify", "score", "escalate"})
 #: The one table of who uses which topic. The agents of tickets follow the alerts to know what is paused, and score and
-#: escalate whether their policy is stale. Those that ask a model follow the memory for examples.
+#: escalate whether their policy is stale. Those that ask a model follow the memory for examples, and those
+#: with budgets the fleet.
 USES: dict[AgentName, TopicUse] = {
     "classify": _use(
-        "tickets", "classifications", "escalations", "reviews", "alerts", follows=["alerts", MEMORY_TOPIC]
+        "tickets",
+        *("classifications", "escalations", "reviews", "alerts", FLEET_TOPIC),
+        follows=["alerts", FLEET_TOPIC, MEMORY_TOPIC],
     ),
-    "score": _use("classifications", "routed", "escalations", "reviews", "alerts", follows=["alerts"]),
-    "escalate": _use("escalations", "routed", "reviews", "alerts", follows=["alerts", MEMORY_TOPIC]),
+    "score": _use(
+        "classifications",
+        *("routed", "escalations", "reviews", "alerts", FLEET_TOPIC),
+        follows=["alerts", FLEET_TOPIC],
+    ),
+    "escalate": _use(
+        "escalations", "routed", "reviews", "alerts", FLEET_TOPIC, follows=["alerts", FLEET_TOPIC, MEMORY_TOPIC]
+    ),
     "review": _use("reviews", "alerts", follows=["alerts"]),
     "settle": _use("routed", "routed"),
     "drift": _use("probes", "alerts"),

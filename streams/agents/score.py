@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from schemas import Alert, Classification, Escalation, Review, Routed
 from streams.agents.guards import Check
@@ -12,13 +12,15 @@ from streams.core.policy.policy import Policy, decide_cheap
 
 
 class OneByOne:
-    """The score handler with a task for each message, for settings under which a message may have to wait."""
+    """The score handler with a task for each message, which first awaits ``ready``: whether there is an escalation left."""
 
-    def __init__(self, score: ScoreHandler) -> None:
+    def __init__(self, score: ScoreHandler, ready: Callable[[], Awaitable[None]]) -> None:
         self._score = score
+        self._ready = ready
 
     async def __call__(self, message: Classification) -> Sequence[Routed | Escalation | Review | Alert]:
         """Decide on one answer; raises Hold while a limit keeps the decision from standing."""
+        await self._ready()
         return self._score(message)
 
 

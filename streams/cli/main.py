@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from streams.cli import (
+    budget,
     calibrate,
     consume,
     contract,
@@ -64,6 +65,7 @@ app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("rerun")(rerun.rerun)
+app.command("budget")(budget.budget)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("doctor")(doctor.doctor)

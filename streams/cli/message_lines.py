@@ -23,6 +23,7 @@ from schemas import (
     Scored,
     Ticket,
     Verdict,
+    WorkerState,
     total_usd,
 )
 from schemas.headers import FORGOTTEN_BY_HEADER, Closing
@@ -179,6 +180,20 @@ def _example(example: Example) -> Line:
     )
 
 
+def _worker_state(state: WorkerState) -> Line:
+    money, escalations = state.money, state.escalations
+    return Line(
+        (
+            state.worker,
+            "stopped" if state.stopped else "",
+            f"${sum(each.used for each in money.minutes) / 1e9:.6f} within the hour",
+            f"leases ${(money.leased + money.asked) / 1e9:.6f}",
+            f"{sum(each.used for each in escalations.minutes)} escalations",
+            f"leases {escalations.leased + escalations.asked}",
+        )
+    )
+
+
 _LINES: dict[type[Message], Callable[[Any], Line]] = {
     Ticket: _ticket,
     Classification: _classification,
@@ -190,4 +205,5 @@ _LINES: dict[type[Message], Callable[[Any], Line]] = {
     Probe: _probe,
     Alert: _alert,
     Example: _example,
+    WorkerState: _worker_state,
 }

@@ -53,7 +53,9 @@ async def create_topics(connection: Connection, *, prefix: str, partitions: int,
     async with admin_client(connection) as admin:
         response = await admin.create_topics(
             [
-                NewTopic(prefix + topic.name, partitions, replication, topic_configs=dict(topic.config))
+                NewTopic(
+                    prefix + topic.name, topic.partitions or partitions, replication, topic_configs=dict(topic.config)
+                )
                 for topic in TOPICS.values()
             ]
         )

@@ -117,6 +117,12 @@ class MetricsObserver(Observer):
             "1 while a limit stands: contract:TIER (its breaker is open), spend, escalations, reviews, memory, embedding",
             "limit",
         )
+        self._budget = gauge(
+            "budget_used_share",
+            "Share of a limit that all workers together have used, leases included; what: money, escalations",
+            "what",
+            "period",
+        )
         self._paused = gauge("paused", "1 while an operator has paused the agent", "agent")
         self._held = gauge("held", "Messages that wait for an endpoint or for the end of a limit", "agent")
         self._excused = counter(
@@ -222,6 +228,10 @@ class MetricsObserver(Observer):
     def limit(self, name: str, reached: Callable[[], bool]) -> None:
         """Show from now on whether a limit stands."""
         self._limit.labels(name).set_function(lambda: float(reached()))
+
+    def budget(self, what: str, period: str, used: Callable[[], float]) -> None:
+        """Show from now on what share of a limit is used."""
+        self._budget.labels(what, period).set_function(used)
 
     def paused(self, agent: str, paused: bool) -> None:
         """Set the gauge."""

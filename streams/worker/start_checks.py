@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from schemas import Call, Reason, Scored, Tier
-from streams.agents.registry import MEMORY_TOPIC, MESSENGERS, TIERS, USES, AgentName, topics_of
+from schemas import TOPICS, Call, Reason, Scored, Tier
+from streams.agents.registry import FLEET_TOPIC, MEMORY_TOPIC, MESSENGERS, TIERS, USES, AgentName, topics_of
 from streams.core.policy.fitted import FittedMemory, refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
@@ -93,9 +93,10 @@ def start_checks(
 
 
 def _needed(settings: Settings, topics: Collection[str]) -> set[str]:
-    """Return the topics without that of the memory, if the settings have none on it."""
+    """Return the topics without those that only a memory or budgets need, if the settings have none."""
     on_topic = settings.memory is not None and settings.memory.on_topic
-    return set(topics) - (set() if on_topic else {MEMORY_TOPIC})
+    unused = (set() if on_topic else {MEMORY_TOPIC}) | (set() if settings.has_budgets else {FLEET_TOPIC})
+    return set(topics) - unused
 
 
 def check_policy(policy: Policy, settings: Settings) -> None:
@@ -131,7 +132,9 @@ async def _topics(settings: Settings, names: Collection[str]) -> Finding:
     sizes = {state.name: state.partitions for state in states if state.name in needed}
     if absent := [name for name, partitions in sizes.items() if not partitions]:
         raise StopWorker(absence(absent, settings.broker.connection))
-    if few := [name for name, partitions in sizes.items() if partitions < settings.topics.partitions]:
+    one = {settings.topics.prefix + topic.name for topic in TOPICS.values() if topic.partitions is not None}
+    sizes = {name: partitions for name, partitions in sizes.items() if name not in one}
+    if few := [name for name in sizes if sizes[name] < settings.topics.partitions]:
         text = f"fewer than the {settings.topics.partitions} partitions of the settings: {', '.join(few)}"
         return Finding("topics", False, f"{text}; add partitions with your Kafka's tools")
     return Finding(

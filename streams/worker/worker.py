@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -21,7 +23,7 @@ from streams.agents.known_tickets import KnownTickets
 from streams.agents.limit import Limit
 from streams.agents.model import Model
 from streams.agents.perplexity import WithPerplexity
-from streams.agents.registry import AGENTS, MESSENGERS, TIERS, USES, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, MESSENGERS, SPENDERS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.remembering import Remembering
 from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
@@ -29,12 +31,14 @@ from streams.agents.settle import SettleHandler
 from streams.agents.spared import SparesReviewers
 from streams.agents.tier_model import TierModel
 from streams.agents.waiting import WaitingModel
+from streams.core.fleet import Member
 from streams.core.guards.review_load import ReviewLoad
 from streams.core.policy.fitted import refuse_smaller_memory
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import SettingsError, StopWorker
+from streams.fleet.link import FleetLink, group_of
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
@@ -43,8 +47,10 @@ from streams.memory.lookups import Lookups
 from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT
+from streams.models.endpoint import Endpoint
 from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient
+from streams.models.prices import cost_of
 from streams.observability.http import Answer, health, readiness, serve_metrics
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
@@ -65,6 +71,12 @@ log = structlog.get_logger(__name__)
 
 #: A database that restarts is unavailable for longer than a model: with pauses of up to 30 s, these last a quarter of an hour.
 _STORE_ATTEMPTS = 36
+_LONG_PROMPT_TOKENS = 4_000
+
+
+def _most_usd(endpoint: Endpoint) -> float:
+    """Return what a call is taken to cost until one has come back, USD: a long prompt, and the longest answer."""
+    return cost_of(endpoint.price, _LONG_PROMPT_TOKENS, endpoint.max_tokens) or 0.0
 
 
 class Worker:
@@ -84,12 +96,15 @@ class Worker:
         self.observer = WatchedObserver()
         connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire)
         self._alerts = AlertSender(connect, self.observer.alerted)
+        self._fleet = self._link(settings)
         self._guards = Guards(
             settings.contracts,
             settings.guards,
             settings.policy.max_escalations_per_hour,
             CLOCK,
             Aside(self._alerts.tell, self._tried),
+            member=self._fleet.member,
+            announce=self._fleet.announce,
         )
         self._broker = BrokerWatch(settings.broker.connection)
         self.observer.broker(lambda: self._broker.problem is not None)
@@ -112,8 +127,12 @@ class Worker:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
+            if self._settings.has_budgets and SPENDERS & set(self._agents):
+                await stack.enter_async_context(self._fleet.running())
             self._memory = await self._remembering(stack)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
+            for (thing, period), used in self._guards.used_shares().items():
+                self.observer.budget(thing, period, used)
             for limit in self._limits():
                 self.observer.limit(limit.name, limit.reached)
             self._apply(self._followed)
@@ -126,6 +145,13 @@ class Worker:
                 await asyncio.gather(*(service.stop(self._settings.worker.stop_wait_s) for service in services))
         if self._error is not None:
             raise self._error
+
+    @staticmethod
+    def _link(settings: Settings) -> FleetLink:
+        """Return this worker's link to the others, under a name that no other start of a worker has."""
+        prefix = settings.topics.prefix
+        member = Member(f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}", group_of(prefix), settings.budgets)
+        return FleetLink(member, settings.broker.connection, prefix, CLOCK.wall_ms)
 
     async def _remembering(self, stack: AsyncExitStack) -> Remembering | None:
         """Return what the memory is asked with, once all of it is there; None without a memory, and without a use for it.
@@ -295,17 +321,17 @@ class Worker:
         if agent == "classify":
             outlook = Outlook()
             model = await self._with_perplexity(await self._client("cheap", outlook, stack), stack)
-            cheap = guards.guarded(self._waiting(model, outlook))
+            cheap = guards.guarded(self._waiting(model, outlook), first_usd=_most_usd(settings.tiers.cheap))
             outage = settings.tiers.cheap.outage.mode
             return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
             score = ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._followed.stale["cheap"]))
-            waits = settings.guards.on_limit == "hold" and policy.max_escalations_per_hour is not None
-            return OneByOne(score) if waits else score
+            return score if policy.max_escalations_per_hour is None else OneByOne(score, guards.may_escalate)
         if agent == "escalate":
             outlook = Outlook()
-            big = guards.guarded(self._waiting(await self._client("big", outlook, stack), outlook))
+            model = self._waiting(await self._client("big", outlook, stack), outlook)
+            big = guards.guarded(model, first_usd=_most_usd(settings.tiers.big))
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(
                 big.ask, policy, label_count, check=check, stale=partial(bool, self._followed.stale["big"])

@@ -15,7 +15,7 @@ from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
-from streams.agents.score import ScoreHandler
+from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.tier_model import TierModel
 from streams.core.guards import GuardLimits
 from streams.core.guards.contract import Contracts
@@ -49,7 +49,7 @@ class Pipeline:
     """The three handlers in a row, a ticket at a time through all of them, with what they said."""
 
     classify: ClassifyHandler = field(init=False)
-    score: ScoreHandler = field(init=False)
+    score: OneByOne = field(init=False)
     escalate: EscalateHandler = field(init=False)
     alerts: list[Alert] = field(default_factory=list)
     outcomes: list[Routed | Review] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Pipeline:
         async with slots:
             message = self._take(await self.classify(Arrival(ticket, Turn())))
             assert isinstance(message, Classification)
-            message = self._take(self.score(message))
+            message = self._take(await self.score(message))
             if isinstance(message, Escalation):
                 self.escalated += 1
                 message = self._take(await self.escalate(message))
@@ -113,7 +113,8 @@ async def pipeline(model_server: ModelServer) -> AsyncIterator[Pipeline]:
         pipeline.classify = ClassifyHandler(
             guards.guarded(TierModel(cheap, None)).ask, guards.escalates, policy, len(labels)
         )
-        pipeline.score = ScoreHandler(policy, len(labels), check=checks["cheap"], stale=lambda: False)
+        score = ScoreHandler(policy, len(labels), check=checks["cheap"], stale=lambda: False)
+        pipeline.score = OneByOne(score, guards.may_escalate)
         pipeline.escalate = EscalateHandler(
             guards.guarded(TierModel(big, None)).ask, policy, len(labels), check=checks["big"], stale=lambda: False
         )

@@ -13,7 +13,7 @@ from schemas import Call, Escalation, Reason, Review, Routed, Scored, Tier, Unsc
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
 from streams.agents.guards import Clock, Guards
-from streams.agents.score import ScoreHandler
+from streams.agents.score import OneByOne, ScoreHandler
 from streams.core.guards import GuardLimits
 from streams.core.guards.breaker import Breaker, Permit
 from streams.core.guards.written_exception import ABSENCE, WrittenException
@@ -66,7 +66,8 @@ class World:
         check_cheap, check_big = (guards.decisions(tier, f"{tier}-model").check for tier in TIERS)
         ask_cheap, ask_big = (guards.guarded(AskedModel(tier, self.answers_of(tier))).ask for tier in TIERS)
         self.classify = ClassifyHandler(ask_cheap, guards.escalates, policy, 3)
-        self.score = ScoreHandler(policy, 3, check=check_cheap, stale=lambda: False)
+        score = ScoreHandler(policy, 3, check=check_cheap, stale=lambda: False)
+        self.score = OneByOne(score, guards.may_escalate)
         self.escalate = EscalateHandler(ask_big, policy, 3, check=check_big, stale=lambda: False)
 
     def answers_of(self, tier: Tier) -> Callable[[str], Awaitable[Call]]:
@@ -78,7 +79,7 @@ class World:
     async def run(self, number: int) -> Routed | Review:
         """Send one ticket through all three handlers and return how it ends."""
         first, *_ = await self.classify(arrival(f"t-{number}"))
-        second, *_ = self.score(first)  # type: ignore[arg-type]
+        second, *_ = await self.score(first)  # type: ignore[arg-type]
         if isinstance(second, Escalation):
             second, *_ = await self.escalate(second)
         assert isinstance(second, Routed | Review)

@@ -23,6 +23,7 @@ from schemas import (
     Turn,
     Unscorable,
     Verdict,
+    WorkerState,
 )
 from streams.agents.arrival import Arrival
 
@@ -201,6 +202,21 @@ def example(example_id: str = "t-1", **changes: Any) -> Example:
     return Example(**(fields | changes))
 
 
+def worker_state(worker: str = "host-1a2b3c", **changes: Any) -> WorkerState:
+    fields = {
+        "worker": worker,
+        "group": "hedgerow",
+        "number": 1,
+        "at_ms": 1_700_000_000_000,
+        "money": {
+            "minutes": [{"at": 28_333_333, "used": 1_500_000}],
+            "days": [{"at": 19_675, "used": 4_500_000}],
+            "leased": 250_000,
+        },
+    }
+    return WorkerState(**(fields | changes))
+
+
 def one_of_each() -> dict[str, Message]:
     """Return topic name to a full message of it."""
     return {
@@ -214,4 +230,5 @@ def one_of_each() -> dict[str, Message]:
         "probes": probe(error="timeout", fingerprint="fp_1", model_returned="cheap-model-1"),
         "alerts": alert(),
         "memory": example(slice="plain"),
+        "fleet": worker_state(),
     }

@@ -36,6 +36,7 @@ from schemas import (
     Unscorable,
     Verdict,
     WireFormat,
+    WorkerState,
     rank,
     run_of,
     stable_id,
@@ -77,9 +78,10 @@ DESIGN: dict[str, tuple[type[Message], str]] = {
     "probes": (Probe, "endpoint"),
     "alerts": (Alert, "source"),
     "memory": (Example, "example_id"),
+    "fleet": (WorkerState, "worker"),
 }
 #: Those that version 1 had.
-FIRST = [name for name in DESIGN if name != "memory"]
+FIRST = [name for name in DESIGN if name not in {"fleet", "memory"}]
 
 
 def refused(model: type[Message], data: bytes | None) -> InvalidMessage:

@@ -1,14 +1,14 @@
 """Guards on plain values: on an endpoint's contract, on the share of escalations, and on what an hour may cost.
 
-Every guard sees what its own worker process sees, and starts afresh with it: there is no shared state to fail.
-Limits per hour are therefore limits of one process, and several processes may raise the same alert. What stands is said
+Every guard sees what its own worker process sees, and starts afresh with it, but for the budgets, which hold for all
+workers together (``streams.core.fleet``). Several processes may raise the same alert. What stands is said
 again after ``remind_s``, so that an alert that was lost with a revoked partition is not lost for good.
 """
 
 from __future__ import annotations
 
 from streams.core.guards.breaker import Permit
-from streams.core.guards.budgets import EscalationBudget, SpendBudget
+from streams.core.guards.budgets import CostEstimate, EscalationBudget, SpendBudget
 from streams.core.guards.decision_guard import DecisionGuard, Judged
 from streams.core.guards.endpoint_guard import EndpointGuard
 from streams.core.guards.finding import AlertKind, Finding
@@ -16,6 +16,7 @@ from streams.core.guards.limits import GuardLimits
 
 __all__ = [
     "AlertKind",
+    "CostEstimate",
     "DecisionGuard",
     "EndpointGuard",
     "EscalationBudget",

@@ -22,7 +22,7 @@ class AlertKind(StrEnum):
     ESCALATION_BUDGET = "escalation_budget"
     """The hour's escalations are used up: tickets go to a reviewer instead."""
     SPEND_BUDGET = "spend_budget"
-    """The hour's money is spent: the big model is not asked."""
+    """The money of an hour, day or month is spent: no model is asked."""
     ESCALATION_SILENCE = "escalation_silence"
     """Next to nothing is escalated, although something always was."""
     ESCALATION_FLOOD = "escalation_flood"

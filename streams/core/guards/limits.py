@@ -6,6 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from streams.core.fleet.caps import Caps
+from streams.core.guards.budgets import units
+
 #: A finding is made if chance alone would do the same less often than this.
 SIGNIFICANT = 1e-6
 
@@ -13,7 +16,7 @@ OnLimit = Literal["hold", "review"]
 
 
 class GuardLimits(BaseModel):
-    """Sizes in calls or decisions, times in seconds. All of them count within one worker process."""
+    """Sizes in calls or decisions, times in seconds, counted within one worker process; money is that of all workers together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +37,27 @@ class GuardLimits(BaseModel):
     on_limit: OnLimit = "review"
     """At an open breaker or a budget that is used up, tickets go on as one without an answer, or wait until it is over."""
     max_usd_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Once the models have cost this much within an hour the big model is not asked, and ``on_limit`` says what becomes of tickets."""
+    """Once the models have cost this much within an hour no model is asked, and ``on_limit`` says what becomes of tickets."""
+    max_usd_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """The same for a day (UTC)."""
+    max_usd_per_month: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """The same for a calendar month (UTC)."""
+
+    @property
+    def max_usd(self) -> dict[str, float]:
+        """The limits on money that there are, by their names."""
+        named = {name: getattr(self, name) for name in ("max_usd_per_hour", "max_usd_per_day", "max_usd_per_month")}
+        return {name: most for name, most in named.items() if most is not None}
+
+    @property
+    def money(self) -> Caps:
+        """The limits on money, in billionths of a dollar."""
+        return Caps(
+            *(
+                None if most is None else units(most)
+                for most in (self.max_usd_per_hour, self.max_usd_per_day, self.max_usd_per_month)
+            )
+        )
 
     @model_validator(mode="after")
     def _run_within_window(self) -> Self:

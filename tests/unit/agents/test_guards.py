@@ -143,12 +143,12 @@ class TestClassify:
 
 
 class TestScore:
-    def test_the_budget_is_one_for_both_ways_to_the_big_tier(self, time: Time) -> None:
+    async def test_the_budget_is_one_for_both_ways_to_the_big_tier(self, time: Time) -> None:
         policy = Policy(max_escalations_per_hour=2)
         all_guards = guards(time, policy)
-        handle = score(all_guards, policy)
-        assert all_guards.escalates() == (True, ())
-        outputs = [handle(classification(scored(confidence=0.1), ticket_id=f"t-{number}")) for number in range(3)]
+        handle = OneByOne(score(all_guards, policy), all_guards.may_escalate)
+        assert await all_guards.escalates() == (True, ())
+        outputs = [await handle(classification(scored(confidence=0.1), ticket_id=f"t-{number}")) for number in range(3)]
         assert [type(each[0]) for each in outputs] == [Escalation, Review, Review]
         assert [kinds(each) for each in outputs] == [[], ["escalation_budget"], []]
 
@@ -201,25 +201,25 @@ class TestEscalate:
         assert isinstance(alert, Alert)
         assert alert.kind == "exception_in_use"
 
-    async def test_when_the_money_is_spent_the_big_model_is_not_asked(self, time: Time) -> None:
+    async def test_the_big_model_is_not_asked_if_what_is_left_may_not_be_enough(self, time: Time) -> None:
         model = Model(call("big", attempts=(attempt(cost_usd=0.01),)))
         handle = escalate(guards(time, max_usd_per_hour=0.025), model)
         outputs = [await handle(escalation()) for _ in range(6)]
-        assert model.asked == 3
-        assert [kinds(each) for each in outputs] == [[], [], [], ["spend_budget"], [], []]
+        assert model.asked == 2
+        assert [kinds(each) for each in outputs] == [[], [], ["spend_budget"], [], [], []]
         last = outputs[-1][0]
         assert isinstance(last, Review)
         assert last.reasons[-1] == "big:no_signal:over_budget"
         time.seconds += 3661
         assert isinstance((await handle(escalation()))[0], Routed)
 
-    async def test_the_cheap_tier_counts_into_the_money_and_is_asked_all_the_same(self, time: Time) -> None:
+    async def test_both_tiers_count_into_the_money_and_neither_is_asked_without_any(self, time: Time) -> None:
         all_guards = guards(time, POLICY, max_usd_per_hour=0.01)
         cheap, big = Model(call(attempts=(attempt(cost_usd=0.02),))), Model(call("big"))
         handle = classify(all_guards, cheap)
         for _ in range(3):
             await handle(arrival())
-        assert cheap.asked == 3
+        assert cheap.asked == 1
         await escalate(all_guards, big)(escalation())
         assert big.asked == 0
 
@@ -272,7 +272,7 @@ class TestTicketsThatWaitAtALimit:
         assert isinstance((await handle(arrival()))[0], Classification)
 
     async def test_money_that_is_spent_is_waited_for(self, time: Time) -> None:
-        patient, alerts, _ = waiting(time, max_usd_per_hour=0.01)
+        patient, alerts, _ = waiting(time, max_usd_per_hour=0.03)
         model = Model(call("big", attempts=(attempt(cost_usd=0.02),)))
         handle = escalate(patient, model)
         await handle(escalation())
@@ -291,7 +291,7 @@ class TestTicketsThatWaitAtALimit:
         policy = Policy(max_escalations_per_hour=1, cheap=CheapRule(max_chars=10))
         patient, alerts, _ = waiting(time, policy)
         doubtful = classification(signal=scored(confidence=0.2))
-        one_by_one = OneByOne(score(patient, policy))
+        one_by_one = OneByOne(score(patient, policy), patient.may_escalate)
         straight = classify(patient, Model(call()), policy)
         assert isinstance((await one_by_one(doubtful))[0], Escalation)
         holds = [await held(one_by_one(doubtful)), await held(straight(arrival()))]

@@ -20,9 +20,11 @@ from streams.agents.escalate import EscalateHandler
 from streams.agents.notify import NotifyHandler
 from streams.agents.registry import (
     AGENTS,
+    FLEET_TOPIC,
     KEEPERS,
     MEMORY_TOPIC,
     MESSENGERS,
+    SPENDERS,
     TIERS,
     USES,
     WATCHERS,
@@ -64,8 +66,8 @@ def test_every_agent_is_in_the_registry() -> None:
 def test_an_agent_writes_what_its_handler_returns_and_dead_letters(agent: AgentName) -> None:
     returned = get_args(hints(agent)["return"])
     messages = [message for each in returned for message in get_args(each) or (each,)]
-    # The review agent's alerts are about its queue, and no message leads to them.
-    more = {"alerts"} if agent == "review" else set()
+    # The review agent's alerts are about its queue, and no message leads to them; nor to what workers tell one another.
+    more = {"alerts"} if agent == "review" else {FLEET_TOPIC} if agent in SPENDERS else set()
     assert USES[agent].writes == {TOPIC_OF[message] for message in messages} | {"dead-letters"} | more
 
 
@@ -75,8 +77,10 @@ def test_an_agent_reads_what_its_handler_takes(agent: AgentName) -> None:
 
 
 @pytest.mark.parametrize("agent", USES)
-def test_the_agents_of_tickets_follow_the_alerts(agent: AgentName) -> None:
-    assert USES[agent].follows - {MEMORY_TOPIC} == ({"alerts"} if agent in AGENTS else set())
+def test_the_agents_of_tickets_follow_the_alerts_and_those_with_budgets_the_fleet(agent: AgentName) -> None:
+    assert USES[agent].follows - {MEMORY_TOPIC} == ({"alerts"} if agent in AGENTS else set()) | (
+        {FLEET_TOPIC} if agent in SPENDERS else set()
+    )
     if "stale" in inspect.signature(HANDLERS[agent]).parameters:
         assert "alerts" in USES[agent].follows
 

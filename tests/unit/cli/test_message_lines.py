@@ -23,6 +23,7 @@ from tests.support.messages import (
     ticket,
     unscorable,
     verdict,
+    worker_state,
 )
 
 LONG = "Where is it? " * 100
@@ -46,6 +47,8 @@ MESSAGES: list[tuple[Message, Sequence[str]]] = [
     (probe(logprobs=None, error="http_500"), ("no logprobs", "http_500")),
     (example(), ("t-1", "refund", "from a file", "by ada", "Where is my money?")),
     (example(label=None), ("t-1", "none of the labels")),
+    (worker_state(), ("host-1a2b3c", "$0.001500 within the hour", "leases $0.000250", "0 escalations")),
+    (worker_state(stopped=True), ("host-1a2b3c", "stopped")),
     (alert(), (alert().source, alert().kind, alert().summary)),
 ]
 

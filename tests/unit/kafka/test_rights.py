@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from schemas import TOPICS
-from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, USES, WATCHERS, AgentName
+from streams.agents.registry import AGENTS, FLEET_TOPIC, KEEPERS, MESSENGERS, USES, WATCHERS, AgentName
 from streams.cli.main import app
 from streams.errors import SettingsError
 from streams.kafka.acls import _OPERATIONS, _PATTERNS, _RESOURCES
@@ -46,10 +46,9 @@ def test_the_other_roles() -> None:
     assert RIGHTS["consumer"] == UserRights(user="consumer", read=("routed",), groups=("consumer",))
     operator = RIGHTS["operator"]
     assert operator.read == tuple(TOPICS)
-    # A dead letter's message goes back to the topic that an agent read it from.
-    assert set(operator.write) == {topic for agent in AGENTS + KEEPERS + WATCHERS for topic in USES[agent].readable} | {
-        "dead-letters"
-    }
+    # A dead letter's message goes back to the topic that an agent read it from; nothing does to what workers tell one another.
+    readable = {topic for agent in AGENTS + KEEPERS + WATCHERS for topic in USES[agent].readable} - {FLEET_TOPIC}
+    assert set(operator.write) == readable | {"dead-letters"}
     # hedgerow doctor tries whether the broker has transactions; dead-letters redrive uses them.
     assert operator.transactions == ("doctor", "dead-letters")
     assert not operator.groups

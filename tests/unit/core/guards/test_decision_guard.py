@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -98,9 +99,15 @@ class TestException:
         assert guard(exception()).judge(doubt, kept(), 0.0, TODAY).decision == doubt
 
 
+def left(count: int) -> Callable[[], bool]:
+    """Take from so many escalations."""
+    numbers = iter(range(count))
+    return lambda: next(numbers, None) is not None
+
+
 class TestBudget:
     def test_beyond_it_a_person_decides(self) -> None:
-        capped = guard(budget=EscalationBudget(2, 3600.0))
+        capped = guard(budget=EscalationBudget(2, 3600.0, left(2)))
         doubt = Decision("escalate", ("low_confidence",), 0.3, 1.4)
         judged = [capped.judge(doubt, kept(), float(now), TODAY) for now in range(5)]
         assert [each.decision.action for each in judged] == ["escalate", "escalate", "review", "review", "review"]
@@ -108,7 +115,9 @@ class TestBudget:
         assert [finding.kind for each in judged for finding in each.findings] == [AlertKind.ESCALATION_BUDGET]
 
     def test_tickets_may_wait_for_the_next_hour_and_are_counted_once(self) -> None:
-        capped = guard(budget=EscalationBudget(1, 3600.0, waits=True), limits=GuardLimits(share_window=50))
+        answers = iter([True, False, False, True])
+        budget = EscalationBudget(1, 3600.0, lambda: next(answers), waits=True)
+        capped = guard(budget=budget, limits=GuardLimits(share_window=50))
         doubt = Decision("escalate", ("low_confidence",), 0.3, 1.4)
         judged = [capped.judge(doubt, kept(), now, TODAY) for now in (0.0, 1.0, 2.0, 3700.0)]
         assert [each.waits for each in judged] == [False, True, True, False]
@@ -119,7 +128,7 @@ class TestBudget:
         assert capped._share._rates.calls == 2
 
     def test_counts_escalations_only(self) -> None:
-        capped = guard(budget=EscalationBudget(1, 3600.0))
+        capped = guard(budget=EscalationBudget(1, 3600.0, left(1)))
         for decision in (ACCEPT, Decision("review", ("audit",))):
             assert capped.judge(decision, kept(), 0.0, TODAY).decision == decision
         assert capped.judge(ACCEPT, other_model(), 0.0, TODAY).decision.action == "escalate"
@@ -128,7 +137,7 @@ class TestBudget:
 
 class TestShare:
     def test_is_watched_as_the_policy_wants_it_and_on_the_cheap_tier_only(self) -> None:
-        silent = guard(limits=GuardLimits(share_window=50), budget=EscalationBudget(0, 1e9))
+        silent = guard(limits=GuardLimits(share_window=50), budget=EscalationBudget(0, 1e9, left(0)))
         reviewing = guard(otherwise="review", limits=GuardLimits(share_window=50))
         doubt = Decision("escalate", ("low_confidence",))
         said = []

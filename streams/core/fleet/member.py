@@ -1,0 +1,111 @@
+"""One worker among those of its pipeline: its own accounts, and what the others have said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from schemas.fleet import Usage, WorkerState
+from streams.core.fleet.account import Account
+from streams.core.fleet.caps import Caps, OthersUsed, Period
+from streams.core.fleet.fleet import THINGS, Fleet, Thing
+
+#: A lease is made, and kept, for as much as is used within this time, seconds: near a limit that much may stay unused in
+#: each worker.
+KEPT_S = 1.0
+
+
+class Member:
+    """What one worker knows of what all of them used up."""
+
+    def __init__(self, worker: str, group: str, caps: Mapping[Thing, Caps]) -> None:
+        self.worker = worker
+        self.fleet = Fleet(group)
+        self.caps = {thing: caps.get(thing, Caps()) for thing in THINGS}
+        self.accounts = {thing: Account(most) for thing, most in self.caps.items()}
+        self._group = group
+        self.caps = {thing: caps.get(thing, Caps()) for thing in THINGS}
+        self._number = 0
+        self._asked_in: dict[Thing, int] = {}
+        self._told: dict[Thing, Usage] = {}
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the others do not know yet what this worker used, or leases."""
+        return self._told != self._usages()
+
+    def state(self, at_ms: int, *, stopped: bool = False) -> WorkerState:
+        """Return what to tell the others at ``at_ms`` (Unix time); the last one gives every lease back."""
+        if stopped:
+            for account in self.accounts.values():
+                account.give_back(0)
+        self._number += 1
+        usages = self._usages()
+        for thing, account in self.accounts.items():
+            if account.asked:
+                self._asked_in.setdefault(thing, self._number)
+            else:
+                self._asked_in.pop(thing, None)
+        return WorkerState(
+            worker=self.worker,
+            group=self._group,
+            number=self._number,
+            at_ms=at_ms,
+            stopped=stopped,
+            money=usages["money"],
+            escalations=usages["escalations"],
+        )
+
+    def ask(self, thing: Thing, amount: int) -> None:
+        """Ask for a larger lease: it is granted when this worker reads its own next state."""
+        self._asked_in.pop(thing, None)
+        self.accounts[thing].ask(amount)
+
+    def update(self, state: WorkerState, now_ms: int) -> None:
+        """Take the next state of the topic, in the order of the topic, at ``now_ms`` (Unix time)."""
+        self.fleet.update(state)
+        if state.worker != self.worker:
+            return
+        for thing, number in list(self._asked_in.items()):
+            if state.number >= number:
+                del self._asked_in[thing]
+                self.accounts[thing].grant(self.others_used(thing, now_ms), now_ms)
+
+    def others_ask(self, thing: Thing, now_ms: int) -> bool:
+        """Return whether another live worker has asked, and has not said yet what it got."""
+        live = self.fleet.live(now_ms)
+        return any(
+            getattr(state, thing).asked for state in self.fleet if state.worker in live and state.worker != self.worker
+        )
+
+    def said(self, state: WorkerState) -> None:
+        """Note that the others were told this."""
+        self._told = {thing: getattr(state, thing) for thing in THINGS}
+        for account in self.accounts.values():
+            account.said(state.at_ms)
+
+    def others_used(self, thing: Thing, now_ms: int) -> OthersUsed:
+        """Return what the others have used, leases included, toward a limit at ``now_ms`` (Unix time)."""
+        return lambda period: self.fleet.used(thing, period, now_ms, but=self.worker)
+
+    def used_share(self, thing: Thing, period: Period, now_ms: int) -> float:
+        """Return how much of a limit all workers together have used at ``now_ms`` (Unix time), leases included: 1 is all."""
+        most = dict(self.caps[thing])[period]
+        account = self.accounts[thing]
+        total = self.others_used(thing, now_ms)(period) + account.used(period, now_ms) + account.leased
+        return total / most if most else 1.0
+
+    def left(self, thing: Thing, now_ms: int) -> int | None:
+        """Return what the limits leave to be leased at ``now_ms`` (Unix time); None is no limit."""
+        return self.accounts[thing].left(self.others_used(thing, now_ms), now_ms)
+
+    def give_back(self, now_ms: int) -> None:
+        """Keep of each lease what is used within some seconds at this pace: others may need the rest."""
+        for account in self.accounts.values():
+            account.keep_for(KEPT_S, now_ms)
+
+    def workers(self, now_ms: int) -> int:
+        """Return how many workers are live at ``now_ms`` (Unix time), this one included."""
+        return len({self.worker, *self.fleet.live(now_ms)})
+
+    def _usages(self) -> dict[Thing, Usage]:
+        return {thing: account.usage for thing, account in self.accounts.items()}

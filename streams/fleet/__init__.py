@@ -1,0 +1,1 @@
+"""What workers tell one another, over the topic ``fleet``."""

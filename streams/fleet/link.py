@@ -1,0 +1,157 @@
+"""Tells the other workers what this one used and leases, and reads what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas import TOPICS, InvalidMessage, WorkerState
+from streams.aio import Changes
+from streams.core.fleet import Member
+from streams.errors import Hold, StopWorker
+from streams.kafka.connection import Connection
+from streams.kafka.history import start_consumer
+from streams.kafka.producers import start_producer, stop_producer
+from streams.kafka.topics import require_topics
+
+log = structlog.get_logger(__name__)
+
+_TOPIC = TOPICS["fleet"]
+#: What has changed is told this often, seconds.
+_EVERY_S = 1.0
+#: A worker that has nothing to tell says so this often, seconds: it is live, and its lease goes on.
+_ALIVE_EVERY_S = 15.0
+#: A worker that cannot read what is there does not start: it would use what others have used already.
+_CATCH_UP_S = 60.0
+_PAUSE_S = 1.0
+_SAY_WITHIN_S = 10.0
+
+
+def group_of(prefix: str) -> str:
+    """Return the name of the pipeline whose topics have this prefix."""
+    return f"{prefix}hedgerow"
+
+
+class FleetLink:
+    """One worker's place on the topic. Everything is on its partition 0: of two workers that ask for the same, one is first."""
+
+    def __init__(self, member: Member, connection: Connection, prefix: str, wall_ms: Callable[[], int]) -> None:
+        self.member = member
+        self._connection = connection
+        self._prefix = prefix
+        self._place = TopicPartition(prefix + _TOPIC.name, 0)
+        self._wall_ms = wall_ms
+        self._producer: AIOKafkaProducer | None = None
+        self._saying = asyncio.Lock()
+        self._changes = Changes()
+        self._read_to = 0
+        self._said_at_ms = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read what was said and follow it, and tell what this worker uses; at the end, that it has stopped.
+
+        Raises StopWorker if the topic is not there, or cannot be read within a minute.
+        """
+        await require_topics(self._connection, self._prefix, [_TOPIC.name])
+        self._producer = await start_producer(self._connection)
+        consumer = await start_consumer(self._connection)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            consumer.assign([self._place])
+            try:
+                async with asyncio.timeout(_CATCH_UP_S):
+                    await self._catch_up(consumer)
+            except TimeoutError:
+                raise StopWorker(f"the fleet topic cannot be read within {_CATCH_UP_S:g} s") from None
+            await self._say()  # the others share what is left with this one from now on
+            tasks = [asyncio.create_task(self._follow(consumer)), asyncio.create_task(self._keep_telling())]
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(Hold):
+                await self._say(stopped=True)
+            await consumer.stop()
+            await stop_producer(self._producer)
+
+    async def announce(self) -> None:
+        """Tell the others the state of this worker, and return once all that they said before it is read.
+
+        Raises Hold if the broker does not take it, or does not give it back, within ten seconds.
+        """
+        try:
+            async with asyncio.timeout(_SAY_WITHIN_S):
+                offset = await self._say()
+                while self._read_to <= offset:
+                    await self._changes.next()
+        except TimeoutError:
+            raise self._hold() from None
+
+    async def _say(self, *, stopped: bool = False) -> int:
+        """Send this worker's state, and return its offset; raises Hold if the broker does not take it."""
+        assert self._producer is not None, "nothing is said before the link is running"
+        async with self._saying:
+            state = self.member.state(self._wall_ms(), stopped=stopped)
+            try:
+                async with asyncio.timeout(_SAY_WITHIN_S):
+                    at = await self._producer.send_and_wait(
+                        self._place.topic, state.encode(), _TOPIC.key_of(state), partition=self._place.partition
+                    )
+            except (KafkaError, TimeoutError) as error:
+                log.warning("the other workers cannot be told", problem=type(error).__name__)
+                raise self._hold() from error
+            self.member.said(state)
+            self._said_at_ms = state.at_ms
+            return int(at.offset)
+
+    def _hold(self) -> Hold:
+        async def over() -> None:
+            await self._changes.until(lambda: False, _PAUSE_S)
+
+        return Hold("the other workers cannot be told of what this one needs", over)
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            self.member.fleet.forget_old(self._wall_ms())
+            self.member.give_back(self._wall_ms())
+            silent_s = (self._wall_ms() - self._said_at_ms) / 1000
+            if self.member.has_news or silent_s >= _ALIVE_EVERY_S:
+                with contextlib.suppress(Hold):
+                    await self._say()
+
+    async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
+        await consumer.seek_to_beginning(self._place)
+        end = (await consumer.end_offsets([self._place]))[self._place]
+        while await consumer.position(self._place) < end:
+            await self._read(consumer)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            try:
+                await self._read(consumer)
+            except KafkaError as error:
+                log.warning("what other workers say cannot be read", problem=type(error).__name__)
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        for records in (await consumer.getmany(timeout_ms=1_000)).values():
+            for record in records:
+                self._read_to = record.offset + 1
+                if record.value is None:
+                    continue
+                try:
+                    state = WorkerState.decode(record.value)
+                except InvalidMessage as problem:
+                    log.warning("not a worker's state", offset=record.offset, problem=str(problem))
+                    continue
+                self.member.update(state, self._wall_ms())
+        self._changes.note()
