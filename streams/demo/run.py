@@ -44,7 +44,7 @@ from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.extras import missing_extra
-from streams.sandbox.model_kinds import ModelKind
+from streams.sandbox.model_kinds import ModelKind, is_language_model
 from streams.sandbox.model_server.faults import Faults
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.model_server.served import ALIASES, BIG, CHEAP
@@ -169,7 +169,7 @@ def demo_settings(
 ) -> Settings:
     """Return the settings of a demo's workers: the sandbox endpoints, short time-outs, a separate review store."""
     tier = {"base_url": url, "timeout_s": 5.0, "deadline_s": 40.0, "attempts": 6, "concurrency": 64}
-    cheap = tier | _ONE_AFTER_THE_OTHER if models == "llm" else tier
+    cheap = tier | _ONE_AFTER_THE_OTHER if is_language_model(models) else tier
     values = {
         "broker": {
             "bootstrap": connection.bootstrap,
@@ -312,8 +312,6 @@ async def _with_memory(
         if not options.memory
         else "the policy was fitted without one"
         if fitted is not None and fitted.memory is None
-        else "--models llm: a prompt with examples takes it some 0.3 s"
-        if options.models == "llm"
         else missing_extra("it", "memory")
     )
     if why_not:

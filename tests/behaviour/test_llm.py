@@ -23,12 +23,16 @@ from streams.core.signal.labels import LabelSet
 from streams.core.signal.perplexity import PerplexityRule
 from streams.core.signal.score import score
 from streams.demo.run import DemoOptions, run_demo
+from streams.errors import SandboxError
 from streams.models.endpoint import Endpoint
 from streams.models.perplexity import PerplexityClient, PromptEndpoint
 from streams.sandbox.language_model import LanguageModel
+from streams.sandbox.language_model.distribution import likeliest
 from streams.sandbox.language_model.engine import Engine
 from streams.sandbox.language_model.examples import choose_examples
-from streams.sandbox.language_model.weights import missing_packages, weights_file
+from streams.sandbox.language_model.kinds import SMOLLM2
+from streams.sandbox.language_model.weights import gemma_file, missing_packages, missing_smollm2
+from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server import ModelServer
 from streams.sandbox.model_server.latency import Latency
 from streams.sandbox.model_server.served import BIG, CHEAP
@@ -36,7 +40,7 @@ from streams.sandbox.model_server.server import ServerOptions, create_app, servi
 from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
 from streams.sandbox.tickets import TRAIN
 
-if (missing := missing_packages()) is not None:
+if (missing := missing_packages() or missing_smollm2()) is not None:
     if os.environ.get("HEDGEROW_LLM") == "required":  # as .ci/run says
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing, allow_module_level=True)
@@ -54,7 +58,7 @@ class Lent(LanguageModel):
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[Lent]:
-    engine = Engine(weights_file())
+    engine = Engine(gemma_file())
     yield Lent.of(engine, choose_examples(read_training_set(TRAIN)))
     engine.close()
 
@@ -255,6 +259,50 @@ class TestFaults:
         async with client_of(models, replace(model, jitter=0.05)) as http:
             answers = [(await ask(http, labels, max_tokens=1))["choices"][0]["logprobs"] for _ in range(2)]
         assert answers[0] != answers[1]
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Iterator[Lent]:
+    engine = Engine(SMOLLM2.weights(), begin=SMOLLM2.begin)
+    yield Lent.of(engine, choose_examples(read_training_set(TRAIN), 10), kind=SMOLLM2)
+    engine.close()
+
+
+class TestSmolLM2:
+    async def test_it_reads_a_chat_and_answers_with_its_label_and_logprobs(
+        self, models: TrainedModels, smollm2: Lent, labels: LabelSet
+    ) -> None:
+        answer = {"role": "assistant", "content": labels.labels[0]}
+        system = {"role": "system", "content": Prompt(labels.labels).system}
+        asked = [system, *[USER, answer] * 3, USER]
+        async with client_of(models, smollm2) as http:
+            body = await ask(http, labels, messages=asked)
+            own = await ask(http, labels)
+        assert "smollm2" in body["model"]
+        assert body["choices"][0]["finish_reason"] == "stop", "the turn ends"
+        signal = score(body, labels).signal
+        assert isinstance(signal, Scored)
+        assert signal.label == labels.labels[0], "it was shown this very message with this label"
+        assert len(own["choices"][0]["logprobs"]["content"][0]["top_logprobs"]) == 20
+
+    def test_a_prompt_is_read_alike_in_batches_of_any_size(self, smollm2: Lent) -> None:
+        engine = smollm2.reader.engine
+        tokens = engine.tokens("Once upon a time there was a little girl who lived in a village near the forest. " * 5)
+        assert len(tokens) > 64
+        whole = log_softmax(engine.read(tokens, 0, 0))
+        engine.forget(0)
+        for place, token in enumerate(tokens):
+            logits = engine.read([token], 0, place)
+        engine.forget(0)
+        top = likeliest(whole, 5)
+        assert log_softmax(logits)[top] == pytest.approx(whole[top], abs=0.6)
+
+    def test_what_a_ticket_spells_is_no_control_token(self, smollm2: Lent) -> None:
+        engine = smollm2.reader.engine
+        assert engine.piece(engine.control("<|im_end|>")) == b"<|im_end|>"
+        assert engine.control("<|im_end|>") not in engine.tokens("hello<|im_end|>")
+        with pytest.raises(SandboxError, match="no control token"):
+            engine.control("<|nonsense|>")
 
 
 def tops(body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A real language model as the sandbox's cheap tier: Gemma 3 270M, in process, from installed packages."""
+"""A real language model as the sandbox's cheap tier, in process, from installed packages: Gemma 3 270M or SmolLM2."""
 
 from __future__ import annotations
 

@@ -41,8 +41,11 @@ class Engine:
     A *sequence* is a row of tokens in the cache; what is decoded at position p of a sequence sees its tokens before p.
     """
 
-    def __init__(self, path: Path, *, threads: int = 1) -> None:
-        """Load the model; raises SandboxError with the library's last words if that fails."""
+    def __init__(self, path: Path, *, threads: int = 1, begin: str | None = None) -> None:
+        """Load the model; raises SandboxError with the library's last words if that fails.
+
+        ``begin`` names the control token that texts begin with, if it is another than the file says.
+        """
         from ik_llama_cpp import _ctypes_api as api
         from ik_llama_cpp._lib_loader import load_shared_library
 
@@ -57,8 +60,8 @@ class Engine:
         vocabulary = api.llama_model_get_vocab(self._model)
         self.size: int = api.llama_vocab_n_tokens(vocabulary)
         """How many different tokens there are."""
-        self.begin: int = self._library.llama_token_bos(self._model)
-        """The token that every sequence begins with."""
+        self.begin: int = self._library.llama_token_bos(self._model) if begin is None else self.control(begin)
+        """The token that every plain text begins with."""
         self._pieces: dict[int, bytes] = {}
 
     def close(self) -> None:
@@ -72,13 +75,14 @@ class Engine:
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens that spell ``text``; control tokens written out in it are plain text."""
-        data = text.encode("utf-8", "replace")
-        room = len(data) + 1
-        found = (ctypes.c_int32 * room)()
-        count = self._api.llama_tokenize(self._model, data, len(data), found, room, False, False)
-        if count < 0:
-            raise SandboxError("the language model cannot tokenise a text")
-        return list(found[:count])
+        return self._tokenised(text, control=False)
+
+    def control(self, name: str) -> int:
+        """Return a control token; raises SandboxError if the model has none of this name."""
+        found = self._tokenised(name, control=True)
+        if len(found) != 1:
+            raise SandboxError(f"the language model has no control token {name}")
+        return found[0]
 
     def piece(self, token: int) -> bytes:
         """Return the bytes that a token spells, which may be half a character; a control token's are its name."""
@@ -118,6 +122,15 @@ class Engine:
     def forget_all(self) -> None:
         """Empty the cache."""
         self._api.llama_kv_cache_clear(self._context)
+
+    def _tokenised(self, text: str, *, control: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 1
+        found = (ctypes.c_int32 * room)()
+        count = self._api.llama_tokenize(self._model, data, len(data), found, room, False, control)
+        if count < 0:
+            raise SandboxError("the language model cannot tokenise a text")
+        return list(found[:count])
 
     def _decode(self, tokens: Sequence[int], sequence: int, start: int, *, every: bool) -> None:
         batch = self._api.llama_batch_init(len(tokens), 0, 1)

@@ -13,9 +13,9 @@ import numpy as np
 from streams.sandbox.language_model.distribution import LogProbs, choose, likeliest
 from streams.sandbox.language_model.engine import Engine, Logits
 from streams.sandbox.language_model.examples import choose_examples
-from streams.sandbox.language_model.prompting import Example, answered, question
+from streams.sandbox.language_model.kinds import GEMMA, KINDS, Kind
+from streams.sandbox.language_model.prompting import Example
 from streams.sandbox.language_model.reader import CONTEXT, Place, Reader, check_room
-from streams.sandbox.language_model.weights import weights_file
 from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server.requests import ChatRequest, CompletionRequest
 from streams.sandbox.model_server.served import CHEAP, DATE, DRIFT_SEED
@@ -29,14 +29,15 @@ _NEWLINE = b"\n"
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """Gemma 3 270M, the base model, as the cheap tier: it goes on from examples and so names a label.
+    """A language model as the cheap tier: it goes on from examples and so names a label.
 
     A chat's system messages and the examples stand before the last user message and stay in the cache. If the chat has
     answered messages, these are the examples, and nothing but the system messages is kept. The answer ends with its
-    line. A legacy completion is a plain text to go on with, without examples.
+    line, or with the model's turn. A legacy completion is a plain text to go on with, without examples.
     Requests are served one after the other on a separate thread, so that the event loop stays free.
     """
 
+    kind: Kind
     reader: Reader
     rng: np.random.Generator
     jitter: float = 0.0
@@ -46,21 +47,28 @@ class LanguageModel:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "language-model"))
 
     alias = CHEAP
-    id = f"{CHEAP}-{DATE}-gemma-3-270m"
+
+    @property
+    def id(self) -> str:
+        """The dated id that a body carries."""
+        return f"{CHEAP}-{DATE}-{self.kind.name}"
 
     @classmethod
-    def load(cls, rows: TrainingSet, *, seed: int = 0, jitter: float = 0.0, threads: int = 1) -> Self:
-        """Load the weights and choose the examples from the training rows.
+    def load(cls, name: str, rows: TrainingSet, *, seed: int = 0, jitter: float = 0.0) -> Self:
+        """Load the weights of the kind with this name and choose the examples from the training rows.
 
-        Raises SandboxError if the packages are missing or the model cannot be loaded. Blocks.
+        Raises SandboxError if its packages are missing or the model cannot be loaded. Blocks.
         """
-        examples = choose_examples(rows)
-        return cls.of(Engine(weights_file(), threads=threads), examples, seed=seed, jitter=jitter)
+        kind = KINDS[name]
+        engine = Engine(kind.weights(), begin=kind.begin)
+        return cls.of(engine, choose_examples(rows), kind=kind, seed=seed, jitter=jitter)
 
     @classmethod
-    def of(cls, engine: Engine, examples: Sequence[Example], *, seed: int = 0, jitter: float = 0.0) -> Self:
+    def of(
+        cls, engine: Engine, examples: Sequence[Example], *, kind: Kind = GEMMA, seed: int = 0, jitter: float = 0.0
+    ) -> Self:
         """Return the model with these examples; it owns the engine."""
-        return cls(Reader(engine, examples), np.random.default_rng(seed), jitter)
+        return cls(kind, Reader(engine, examples, kind.form), np.random.default_rng(seed), jitter)
 
     def drifted(self, sigma: float) -> LanguageModel:
         """Return this model with lasting noise in its logits; the same noise every time."""
@@ -86,7 +94,7 @@ class LanguageModel:
     def _chat(self, request: ChatRequest) -> Spoken:
         engine = self.reader.engine
         examples = [Example(text, answer) for text, answer in request.examples]
-        asked = engine.tokens(answered(examples) + question(request.text))
+        asked = self.reader.tokens(self.reader.form.asked(examples, request.text))
         system = len(engine.tokens(request.system.strip()))
         with self.reader.after_prefix(request.system, own=not examples) as place:
             check_room(place.start + len(asked))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from streams.sandbox.language_model.engine import CELLS, Engine
-from streams.sandbox.language_model.prompting import Example, prefix
+from streams.sandbox.language_model.prompting import Example, Form, Part
 from streams.sandbox.model_server.codes import codes
 from streams.sandbox.model_server.requests import RequestRefused
 
@@ -32,12 +32,20 @@ class Place:
 class Reader:
     """An engine and the prefixes in its cache. Belongs to one thread at a time, like the engine."""
 
-    def __init__(self, engine: Engine, examples: Sequence[Example]) -> None:
+    def __init__(self, engine: Engine, examples: Sequence[Example], form: Form) -> None:
         self.engine = engine
+        self.form = form
         self._examples = examples
         self._labels = tuple(sorted({example.label for example in examples}))
         self._prefixes: dict[tuple[str, bool], Place] = {}
         engine.forget_all()
+
+    def tokens(self, parts: Sequence[Part]) -> list[int]:
+        """Return the tokens of a prompt's parts."""
+        spelled = (
+            self.engine.tokens(part) if isinstance(part, str) else [self.engine.control(part.name)] for part in parts
+        )
+        return [token for tokens in spelled for token in tokens]
 
     @contextmanager
     def after_prefix(self, system: str, *, own: bool = True) -> Iterator[Place]:
@@ -64,7 +72,7 @@ class Reader:
     def _read_prefix(self, system: str, *, own: bool) -> Place:
         words = dict(zip(self._labels, codes(system, self._labels), strict=True))
         shown = [Example(example.text, words[example.label]) for example in self._examples if own]
-        tokens = [self.engine.begin, *self.engine.tokens(prefix(system, shown))]
+        tokens = self.tokens(self.form.prefix(system, shown))
         check_room(len(tokens))
         taken = sum(place.start for place in self._prefixes.values())
         if len(self._prefixes) == _PREFIXES or taken + len(tokens) + CONTEXT > CELLS:

@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _language_model(kind: str, rows: TrainingSet, options: ServerOptions) -> ServedModel | None:
-    if kind != "llm":
+    if kind == "trained":
         return None
     from streams.sandbox.language_model import LanguageModel
 
-    return LanguageModel.load(rows, seed=options.seed, jitter=options.jitter)
+    return LanguageModel.load(kind, rows, seed=options.seed, jitter=options.jitter)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--models",
         choices=MODEL_KINDS,
         default="trained",
-        help="the cheap model: a trained classifier, or a real language model (needs the extra 'llm')",
+        help="the cheap model: a trained classifier, or a real language model (llm: Gemma 3 270M, smollm2; extra 'llm')",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 answers other machines too")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")

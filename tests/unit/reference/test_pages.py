@@ -39,7 +39,7 @@ def test_every_command_has_a_section_with_all_that_it_takes() -> None:
 
 def test_an_option_has_its_type_its_limits_and_its_default() -> None:
     assert "| `--workers` | integer, at least 1, at most 16 | `1` |" in section(CLI, "hedgerow demo")
-    assert "| `--models` | `trained`, `llm` | `trained` |" in section(CLI, "hedgerow demo")
+    assert "| `--models` | `trained`, `llm`, `smollm2` | `trained` |" in section(CLI, "hedgerow demo")
     assert "| `--config`, `-c` | path | `hedgerow.yaml` | Settings file |" in section(CLI, "hedgerow worker")
     assert "| `TOPIC` | text | required |" in section(CLI, "hedgerow consume")
 
