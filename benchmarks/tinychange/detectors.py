@@ -7,14 +7,14 @@ sample from the variant. All detectors that read probes see windows of the same 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tinychange.auc import Scores
+from benchmarks.tinychange.auc import Scores, VariantScores
 from benchmarks.tinychange.recording import Recording
 from benchmarks.tinychange.sizes import Sizes
 from streams.core.drift.lt.lt_detector import lt_statistic
@@ -37,18 +37,22 @@ class Examined:
     null: Scores
     changed: Mapping[str, Scores]
 
+    def tests(self, names: Iterable[str]) -> list[VariantScores]:
+        """Return the tests of these variants, of those that were recorded."""
+        return [VariantScores(self.null, self.changed[name]) for name in names if name in self.changed]
+
 
 def examined(
     original: Recording, changed: Mapping[str, Recording], sizes: Sizes, seed: int, names: Sequence[str] = ALL
 ) -> dict[str, Examined]:
-    """Return these detectors' statistics, by name."""
+    """Return these detectors' statistics, by name; those that read texts have only variants whose texts were recorded."""
     detectors: dict[str, Callable[[Recording | None, np.random.Generator], Scores]] = {
         LT: _lt(original, sizes),
         LT_REF: _reference(original, sizes, Baseline.deviations),
         MAHALANOBIS: _reference(original, sizes, Baseline.whitened),
-        MET: _met(original, sizes),
-        QUESTIONS: _questions(original, sizes),
     }
+    if original.completions.size:
+        detectors |= {MET: _met(original, sizes), QUESTIONS: _questions(original, sizes)}
     return {
         name: Examined(
             statistics(None, np.random.default_rng(seed)),
@@ -56,6 +60,7 @@ def examined(
                 # Seeded by its name, so that a variant's tests do not depend on which others are recorded.
                 variant: statistics(one, np.random.default_rng([seed, zlib.crc32(variant.encode())]))
                 for variant, one in changed.items()
+                if name in PROBING or one.completions.size
             },
         )
         for name, statistics in detectors.items()

@@ -17,26 +17,27 @@ if TYPE_CHECKING:
 _LOOKS = ((BLUE, "o", 10), (VERMILLION, "s", 6.5), (BLACK, "^", 3), (GREEN, "D", 4), (PURPLE, "v", 4))
 _AUC = (0.25, 1.03)
 _FIGURES = {
-    "tinychange_edits.svg": (Family.NOISE, Family.SMALLEST, Family.RANDOM, Family.FEW),
-    "tinychange_training.svg": (Family.TUNING, Family.LORA, Family.REQUANTISED),
+    "edits": (Family.NOISE, Family.STEPS, Family.SMALLEST, Family.RANDOM, Family.FEW),
+    "training": (Family.TUNING, Family.LORA, Family.REQUANTISED),
 }
 _AXES = {
     Family.NOISE: "deviation of the noise",
     Family.SMALLEST: "share of the weights",
     Family.RANDOM: "share of the weights",
     Family.FEW: "share of the weights",
+    Family.STEPS: "steps, deviation of the noise",
     Family.TUNING: "steps of training",
     Family.LORA: "steps of training",
     Family.REQUANTISED: "format, finest first",
 }
 
 
-def draw_pictures(figures: Mapping[str, Any], folder: Path) -> None:
-    """Write the pictures to a folder; families that were not recorded are left out."""
+def draw_pictures(figures: Mapping[str, Any], folder: Path, prefix: str = "tinychange") -> None:
+    """Write the pictures to a folder, under names that begin with ``prefix``; families that were not recorded are left out."""
     for name, families in _FIGURES.items():
         if known := [family for family in families if _known(figures, family)]:
-            _draw_levels(figures, known, folder / name)
-    _draw_costs(figures, folder / "tinychange_cost.svg")
+            _draw_levels(figures, known, folder / f"{prefix}_{name}.svg")
+    _draw_costs(figures, folder / f"{prefix}_cost.svg")
 
 
 def _known(figures: Mapping[str, Any], family: Family) -> list[Mapping[str, Any]]:
@@ -63,8 +64,8 @@ def _draw_family(panel: Axes, figures: Mapping[str, Any], family: Family) -> Non
     if family is Family.REQUANTISED:
         known = known[::-1]
     places = range(len(known))
-    for (name, one), (colour, marker, size) in zip(figures["detectors"].items(), _LOOKS, strict=True):
-        values = [one["variants"][variant["name"]] for variant in known]
+    for (name, one), (colour, marker, size) in zip(figures["detectors"].items(), _LOOKS, strict=False):
+        values = [one["variants"].get(variant["name"], math.nan) for variant in known]
         panel.plot(
             places, values, color=colour, marker=marker, markersize=size, fillstyle="none", linewidth=1, label=name
         )
@@ -84,7 +85,7 @@ def _draw_costs(figures: Mapping[str, Any], path: Path) -> None:
 
     with canvas(path, "AUC against the cost of a year", width=6.4, height=4) as figure:
         panel = figure.subplots()
-        for (name, one), (colour, marker, size) in zip(figures["detectors"].items(), _LOOKS, strict=True):
+        for (name, one), (colour, marker, size) in zip(figures["detectors"].items(), _LOOKS, strict=False):
             value = one["all"]
             errors = [[value["value"] - value["low"]], [value["high"] - value["value"]]]
             panel.errorbar(one["usd_per_year"], value["value"], yerr=errors, color=colour, marker=marker, markersize=size,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
@@ -32,6 +33,14 @@ class Question:
     text: str
     choices: tuple[str, ...]
     right: int
+
+
+class Part(StrEnum):
+    """What is asked at once: a long run gets the probes of all variants first, which take a small part of the time."""
+
+    ALL = "all"
+    PROBES = "probes"
+    TEXTS = "texts"
 
 
 class Server(Protocol):
@@ -74,6 +83,10 @@ class Recording:
             for ids, values in zip(self.tokens.tolist(), self.logprobs.tolist(), strict=True)
         ]
 
+    def with_texts(self, other: Recording) -> Recording:
+        """Return these probes with the completions and answers of another recording."""
+        return replace(self, completions=other.completions, right=other.right)
+
     def save(self, path: Path) -> None:
         """Write it; a file with the final name is always complete."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,9 +112,12 @@ def record(
     chance: np.random.Generator,
     *,
     original: bool,
+    part: Part = Part.ALL,
 ) -> Recording:
-    """Ask a served model everything."""
-    rows = sizes.history + sizes.original_rows if original else sizes.rows
+    """Ask a served model everything, or a part; what is not asked is empty."""
+    rows = 0 if part is Part.TEXTS else sizes.history + sizes.original_rows if original else sizes.rows
+    asked = [] if part is Part.PROBES else prompts[: sizes.prompts]
+    tested = [] if part is Part.PROBES else questions[: sizes.questions]
     samples = sizes.original_samples if original else sizes.samples
     readings = sizes.original_readings if original else sizes.readings
     tokens, logprobs = [], []
@@ -111,12 +127,10 @@ def record(
         tokens.append(top)
         logprobs.append(found[top])
     return Recording(
-        np.array(tokens),
-        np.array(logprobs, np.float32),
-        np.stack([server.completions(one, samples, sizes.tokens, chance) for one in prompts[: sizes.prompts]]),
-        np.array(
-            [[_right(server, one, chance) for _ in range(readings)] for one in questions[: sizes.questions]], np.float32
-        ),
+        np.array(tokens, np.int64).reshape(rows, sizes.k),
+        np.array(logprobs, np.float32).reshape(rows, sizes.k),
+        np.array([server.completions(one, samples, sizes.tokens, chance) for one in asked], np.int64),
+        np.array([[_right(server, one, chance) for _ in range(readings)] for one in tested], np.float32),
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.tinychange.auc import auc, interval
-from benchmarks.tinychange.detectors import MET, PROBING, QUESTIONS, Examined, examined
+from benchmarks.tinychange.detectors import LT, LT_REF, MET, PROBING, QUESTIONS, Examined, examined
 from benchmarks.tinychange.online import online
 from benchmarks.tinychange.recording import Recording
 from benchmarks.tinychange.sizes import Sizes
@@ -28,7 +30,48 @@ ROUNDS = 8760
 HOPELESS, TRIVIAL = 0.6, 0.99
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One model's statistics: ``served`` as it was recorded, and with each kind of ``added`` noise, by its name."""
+
+    model: str
+    known: Sequence[Variant]
+    served: Mapping[str, Examined]
+    added: Mapping[str, Mapping[str, Examined]]
+
+    def hard(self, statistics: Mapping[str, Examined]) -> list[str]:
+        """Return the hard variants under this noise."""
+        return hard_variants(_areas(statistics, self.known), [variant.name for variant in self.known])
+
+
+def examine(
+    model: str,
+    original: Recording,
+    changed: Mapping[str, Recording],
+    variants: Sequence[Variant],
+    sizes: Sizes,
+    seed: int,
+) -> Run:
+    """Return every detector's statistics about one model."""
+    return Run(
+        model,
+        [variant for variant in variants if variant.name in changed],
+        examined(original, changed, sizes, seed),
+        {
+            name: examined(
+                add(original, seed, ""),
+                {key: add(one, seed, key) for key, one in changed.items()},
+                sizes,
+                seed,
+                PROBING,
+            )
+            for name, add in _noises(sizes).items()
+        },
+    )
+
+
 def result(
+    run: Run,
     original: Recording,
     changed: Mapping[str, Recording],
     variants: Sequence[Variant],
@@ -36,55 +79,100 @@ def result(
     prompt_tokens: Mapping[str, float],
     seed: int,
 ) -> dict[str, Any]:
-    """Return the benchmark's figures as JSON values."""
-    known = [variant for variant in variants if variant.name in changed]
-    statistics = examined(original, changed, sizes, seed)
-    areas = _areas(statistics, known)
+    """Return one model's figures as JSON values."""
     moved = movements(original, changed)
-    hard = hard_variants(areas, [variant.name for variant in known])
+    areas = _areas(run.served, run.known)
+    hard = run.hard(run.served)
     return {
         "detectors": {
             name: {
-                **_intervals(one, known, hard, sizes, seed),
+                **_intervals(one, run.known, hard, sizes, seed),
                 "variants": areas[name],
                 **cost(name, sizes, prompt_tokens),
             }
-            for name, one in statistics.items()
+            for name, one in run.served.items()
         },
         "hard": hard,
         "variants": [
             {"name": one.name, "family": one.family, "level": one.level, "amount": one.amount,
-             "rms_nats": moved[one.name]} for one in known
+             "rms_nats": moved[one.name]} for one in run.known
         ],
         "missing": [variant.name for variant in variants if variant.name not in changed],
-        "noisier": [noisier(original, changed, known, deviation, sizes, seed) for deviation in sizes.added_nats],
+        "noisier": noisier([run], sizes, seed),
         "online": online(original, {name: one.rows for name, one in changed.items()}, sizes.quiet_rows, seed),
     }  # fmt: skip
 
 
-def noisier(
-    original: Recording,
-    changed: Mapping[str, Recording],
-    known: Sequence[Variant],
-    deviation: float,
-    sizes: Sizes,
-    seed: int,
+def noisier(runs: Sequence[Run], sizes: Sizes, seed: int) -> list[dict[str, Any]]:
+    """Return the AUCs of the detectors that read probes, over all models: as served, and with every kind of noise.
+
+    ``lead`` is how far lt-ref is above LT.
+    """
+    kinds = {"none": [run.served for run in runs]} | {name: [run.added[name] for run in runs] for name in runs[0].added}
+    return [_noisier(name, runs, statistics, sizes, seed) for name, statistics in kinds.items()]
+
+
+def _noisier(
+    name: str, runs: Sequence[Run], statistics: Sequence[Mapping[str, Examined]], sizes: Sizes, seed: int
 ) -> dict[str, Any]:
-    """Return the AUCs of the detectors that read probes, with independent noise added to every logprob, nats."""
-    moved = {name: with_noise(one, deviation, seed, name) for name, one in changed.items()}
-    statistics = examined(with_noise(original, deviation, seed, ""), moved, sizes, seed, PROBING)
-    hard = hard_variants(_areas(statistics, known), [variant.name for variant in known])
+    hard = [run.hard(one) for run, one in zip(runs, statistics, strict=True)]
+    every = [[variant.name for variant in run.known] for run in runs]
+
+    def over(chosen: Sequence[Sequence[str]]) -> dict[str, Any]:
+        tests = {
+            detector: [
+                test for one, names in zip(statistics, chosen, strict=True) for test in one[detector].tests(names)
+            ]
+            for detector in PROBING
+        }
+        if not tests[LT]:
+            return dict.fromkeys((*PROBING, "lead"))
+        lead = interval(tests[LT_REF], sizes.resamples, seed, less=tests[LT])
+        return {one: asdict(interval(found, sizes.resamples, seed)) for one, found in tests.items()} | {
+            "lead": asdict(lead)
+        }
+
     return {
-        "added_nats": deviation,
-        "hard": hard,
-        "detectors": {name: _intervals(one, known, hard, sizes, seed) for name, one in statistics.items()},
+        "added": name,
+        "variants": sum(map(len, every)),
+        "hard": [variant for names in hard for variant in names],
+        "over_all": over(every),
+        "over_hard": over(hard),
     }
 
 
-def with_noise(recording: Recording, deviation: float, seed: int, name: str) -> Recording:
+def _noises(sizes: Sizes) -> dict[str, Callable[[Recording, int, str], Recording]]:
+    found: dict[str, Callable[[Recording, int, str], Recording]] = {}
+    for rate, nats in sizes.second_answers:
+        found[f"a second answer on {rate:.0%} of the rows, {nats:g} nats from the first"] = partial(
+            with_second_answer, rate, nats
+        )
+    for deviation in sizes.added_nats:
+        found[f"{deviation:g} nats, independent"] = partial(with_noise, deviation)
+    return found
+
+
+def with_second_answer(rate: float, nats: float, recording: Recording, seed: int, name: str) -> Recording:
+    """Return a recording some of whose rows are another answer of the same model, ``nats`` (RMS) from the first.
+
+    So a real server was measured: llama-server, with its cache of prompts and other requests in the batch, had two answers
+    to one probe. How each token moves is drawn for each model anew, since it hangs on how all its weights are rounded.
+    """
+    chance = np.random.default_rng([seed, 97, zlib.crc32(name.encode())])
+    ids, places = np.unique(recording.tokens, return_inverse=True)
+    moves = chance.normal(0, nats, len(ids))[places.reshape(recording.tokens.shape)]
+    second = chance.random(len(moves)) < rate
+    return _moved(recording, np.where(second[:, None], moves, 0.0))
+
+
+def with_noise(deviation: float, recording: Recording, seed: int, name: str) -> Recording:
     """Return a recording whose probes carry noise of their own; the likeliest tokens still come first."""
     chance = np.random.default_rng([seed, 98, zlib.crc32(name.encode())])
-    noisy = recording.logprobs + chance.normal(0, deviation, recording.logprobs.shape).astype(np.float32)
+    return _moved(recording, chance.normal(0, deviation, recording.logprobs.shape))
+
+
+def _moved(recording: Recording, moves: NDArray[np.float64]) -> Recording:
+    noisy = recording.logprobs + moves.astype(np.float32)
     order = np.argsort(-noisy, axis=1, kind="stable")
     return replace(
         recording,
@@ -135,15 +223,17 @@ def movements(original: Recording, changed: Mapping[str, Recording]) -> dict[str
 
 def _areas(statistics: Mapping[str, Examined], known: Sequence[Variant]) -> dict[str, dict[str, float]]:
     return {
-        name: {variant.name: auc(one.null, one.changed[variant.name]) for variant in known}
+        name: {
+            variant.name: auc(one.null, one.changed[variant.name]) for variant in known if variant.name in one.changed
+        }
         for name, one in statistics.items()
     }
 
 
 def _intervals(one: Examined, known: Sequence[Variant], hard: Sequence[str], sizes: Sizes, seed: int) -> dict[str, Any]:
     def over(names: Iterable[str]) -> dict[str, float] | None:
-        chosen = {name: one.changed[name] for name in names}
-        return asdict(interval(one.null, chosen, sizes.resamples, seed)) if chosen else None
+        chosen = one.tests(names)
+        return asdict(interval(chosen, sizes.resamples, seed)) if chosen else None
 
     families = dict.fromkeys(variant.family for variant in known)
     return {

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 
-from benchmarks.tinychange.recording import Recording
+from benchmarks.tinychange.recording import Part, Recording
 from benchmarks.tinychange.variants import Variant
+from streams.errors import SandboxError
 
 ORIGINAL = "original"
 
@@ -21,8 +22,8 @@ class Subject(Protocol):
     name: str
     variants: tuple[Variant, ...]
 
-    def record(self, variant: Variant | None) -> Recording:
-        """Return the rows of a variant, or of the original."""
+    def record(self, variant: Variant | None, part: Part = Part.ALL) -> Recording:
+        """Return what a variant, or the original, answers to this part."""
 
     def noise(self) -> list[dict[str, Any]]:
         """Return what serving alone does to the probe."""
@@ -45,35 +46,42 @@ def facts(subject: Subject, folder: Path) -> dict[str, Any]:
 
 
 def recorded(
-    subject: Subject, wanted: Iterable[Variant], folder: Path, told: Callable[[str], None]
+    subject: Subject,
+    wanted: Sequence[Variant],
+    folder: Path,
+    told: Callable[[str], None],
+    parts: Sequence[Part] = (Part.ALL,),
 ) -> tuple[Recording, dict[str, Recording]]:
-    """Return the original's recording and those of the variants, by name; each is written before the next begins."""
-    left = [variant for variant in wanted if not _path(folder, variant.name).is_file()]
-    original = _one(subject, None, folder)
-    began = time.monotonic()
-    for done, variant in enumerate(left, start=1):
-        _one(subject, variant, folder)
-        spent = time.monotonic() - began
-        told(
-            f"{done} of {len(left)}: {variant.name}, {spent:.0f} s so far, {spent / done * (len(left) - done):.0f} s left"
-        )
+    """Return the original's recording and those of the variants, by name; each is written before the next begins.
+
+    Of several parts each is asked of all variants before the next. The original is asked whatever is wanted.
+    """
+    for part in parts:
+        left = [variant for variant in wanted if not _path(folder, variant.name, part).is_file()]
+        if (left or part is parts[0]) and not _path(folder, ORIGINAL, part).is_file():
+            subject.record(None, part).save(_path(folder, ORIGINAL, part))
+        began = time.monotonic()
+        for done, variant in enumerate(left, start=1):
+            subject.record(variant, part).save(_path(folder, variant.name, part))
+            spent = time.monotonic() - began
+            told(
+                f"{done} of {len(left)}: {variant.name}, {spent:.0f} s so far, "
+                f"{spent / done * (len(left) - done):.0f} s left"
+            )
+    original = loaded(folder, ORIGINAL)
+    if original is None:
+        raise SandboxError(f"{folder} holds no recording of the original")
     return original, {variant.name: one for variant in subject.variants if (one := loaded(folder, variant.name))}
 
 
 def loaded(folder: Path, name: str) -> Recording | None:
-    """Return a recording that the cache holds."""
-    path = _path(folder, name)
-    return Recording.load(path) if path.is_file() else None
+    """Return a recording that the cache holds, with its texts if they were asked for apart."""
+    probes, texts = (_path(folder, name, part) for part in (Part.PROBES, Part.TEXTS))
+    if not probes.is_file():
+        return None
+    found = Recording.load(probes)
+    return found.with_texts(Recording.load(texts)) if texts.is_file() else found
 
 
-def _one(subject: Subject, variant: Variant | None, folder: Path) -> Recording:
-    name = ORIGINAL if variant is None else variant.name
-    found = loaded(folder, name)
-    if found is None:
-        found = subject.record(variant)
-        found.save(_path(folder, name))
-    return found
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.npz"
+def _path(folder: Path, name: str, part: Part) -> Path:
+    return folder / (f"{name}.{part}.npz" if part is Part.TEXTS else f"{name}.npz")

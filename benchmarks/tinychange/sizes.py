@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 _DRAWN_LATER = (
@@ -16,6 +16,7 @@ _DRAWN_LATER = (
     "answers",
     "quiet_rows",
     "added_nats",
+    "second_answers",
 )
 
 
@@ -62,6 +63,9 @@ class Sizes:
     added_nats: tuple[float, ...]
     """Deviations of noise added to recorded logprobs, one table line each: servers less exact than the recorded one."""
 
+    second_answers: tuple[tuple[float, float], ...] = ()
+    """Shares of rows with a second answer, and how far that is from the first, nats: what a real server's serving adds."""
+
     k: int = 20
     window: int = 10
     """Rows on each side of a test."""
@@ -95,3 +99,7 @@ FULL = Sizes(
     original_readings=4, readings=1, tests=1000, resamples=1000, references=10, quiet_rows=10_000, added_nats=(0.02, 0.05, 0.1, 0.2),
     met_samples=6,
 )  # fmt: skip
+
+FINE = replace(
+    FULL, resamples=500, quiet_rows=3_000, added_nats=(0.0005, 0.002, 0.01, 0.05), second_answers=((0.04, 0.02),)
+)

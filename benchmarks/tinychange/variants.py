@@ -20,9 +20,11 @@ class Family(StrEnum):
     REQUANTISED = "requantised"
     FEW = "few pruned"
     """At random as well, but fewer than the paper's: what lies between its finest levels and nothing."""
+    STEPS = "steps of noise"
+    """Noise measured in each weight's own steps in half precision: the next number above or below is one away."""
 
 
-OURS: Final = (Family.REQUANTISED, Family.FEW)
+OURS: Final = (Family.REQUANTISED, Family.FEW, Family.STEPS)
 """Families that the paper does not have."""
 
 RANK: Final = 8
@@ -34,13 +36,18 @@ _HALVINGS: Final = {
 }  # fmt: skip
 _DOUBLINGS: Final = 9
 
+#: With a deviation of a tenth of a step one weight in two millions moves.
+_FINE_STEPS: Final = (0.1, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
+_FINE_SHARES: Final = {Family.SMALLEST: range(2, 13, 2), Family.RANDOM: range(6, 21, 2)}
+_FINE_TRAINING: Final = range(7)
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One change: its family, its level as shown, and the same as a number.
 
-    The number is the deviation of the noise, the share of the weights, or the steps of training; requantised models
-    have their place in the list.
+    The number is the deviation of the noise (of some: in steps), the share of the weights, or the steps of training;
+    requantised models have their place in the list.
     """
 
     family: Family
@@ -50,7 +57,7 @@ class Variant:
     @property
     def name(self) -> str:
         """What files and tables call it."""
-        return f"{self.family} {self.level}".replace(" ", "-").replace("^", "")
+        return f"{self.family} {self.level}".replace(" ", "-").replace("^", "").replace(".", "_")
 
     def chance(self, seed: int) -> int:
         """The seed of this variant's own randomness: it does not depend on which others are made."""
@@ -78,3 +85,17 @@ def variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
         for place, kind in enumerate(requantised)
     ]
     return tuple(variant for _, variant in sorted(made, key=lambda one: -one[0]))
+
+
+def fine_variants(requantised: Sequence[str]) -> tuple[Variant, ...]:
+    """Return levels fine enough for a model that is served in half precision, the finest of each family first.
+
+    Families that are trained come last: they take longest to make.
+    """
+    made = [Variant(Family.STEPS, f"{steps:g}", steps) for steps in _FINE_STEPS]
+    for family, places in _FINE_SHARES.items():
+        made += [Variant(family, f"2^-{place}", 2.0**-place) for place in reversed(places)]
+    made += [Variant(Family.REQUANTISED, kind, place) for place, kind in enumerate(requantised)][::-1]
+    for family in (Family.TUNING, Family.LORA):
+        made += [Variant(family, f"{2**place} steps", 2**place) for place in _FINE_TRAINING]
+    return tuple(made)

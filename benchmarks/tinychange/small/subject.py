@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from benchmarks.tinychange.edits import edited
-from benchmarks.tinychange.recording import PROBE, Question, Recording, record
+from benchmarks.tinychange.recording import PROBE, Part, Question, Recording, record
 from benchmarks.tinychange.sizes import Sizes
 from benchmarks.tinychange.small.network import (
     ATTENTION,
@@ -44,12 +44,12 @@ class SmallSubject:
         self._seed = seed
         self._sizes = sizes
 
-    def record(self, variant: Variant | None) -> Recording:
-        """Return the rows of a variant, or of the original."""
+    def record(self, variant: Variant | None, part: Part = Part.ALL) -> Recording:
+        """Return what a variant, or the original, answers to this part."""
         weights = self._weights if variant is None else self._changed(variant)
         chance = np.random.default_rng([self._seed, 1 if variant is None else variant.chance(self._seed)])
         server = SmallServer(weights, self._letters, self._text)
-        return record(server, self._prompts, self._questions, self._sizes, chance, original=variant is None)
+        return record(server, self._prompts, self._questions, self._sizes, chance, original=variant is None, part=part)
 
     def prompt_tokens(self) -> dict[str, float]:
         """Return the mean prompt tokens of a probe, a completion and a question."""

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from benchmarks.tinychange import detectors
-from benchmarks.tinychange.auc import auc, interval
+from benchmarks.tinychange.auc import VariantScores, auc, interval
 from benchmarks.tinychange.detectors import LT, MET, QUESTIONS, _mmd
-from benchmarks.tinychange.edits import edited, noisy, without_smallest, without_some
-from benchmarks.tinychange.recording import Recording
-from benchmarks.tinychange.result import cost, hard_variants, with_noise
+from benchmarks.tinychange.edits import edited, noisy, stepped, without_smallest, without_some
+from benchmarks.tinychange.recording import Part, Recording
+from benchmarks.tinychange.result import cost, hard_variants, with_noise, with_second_answer
 from benchmarks.tinychange.run import recorded
 from benchmarks.tinychange.sizes import SMALL
 from benchmarks.tinychange.small.network import ATTENTION, CONTEXT, forward, gradient, loss, single_samples, trained
 from benchmarks.tinychange.tuning import fine_tuned, lora_tuned
-from benchmarks.tinychange.variants import RANK, Family, Variant, variants
+from benchmarks.tinychange.variants import RANK, Family, Variant, fine_variants, variants
 
 SIZES = replace(
     SMALL, history=210, original_rows=60, rows=20, original_samples=16, samples=8, tests=50, references=2, k=5
@@ -46,15 +46,22 @@ class TestVariants:
         made = variants(("q4_0", "q8_0"))
         counts = {family: sum(one.family is family for one in made) for family in Family}
         assert counts == {Family.NOISE: 16, Family.SMALLEST: 11, Family.RANDOM: 11, Family.TUNING: 10, Family.LORA: 10,
-                          Family.REQUANTISED: 2, Family.FEW: 10}  # fmt: skip
+                          Family.REQUANTISED: 2, Family.FEW: 10, Family.STEPS: 0}  # fmt: skip
         assert len({one.name for one in made}) == 70
         assert all(one.name.replace("-", "").replace("_", "").isalnum() for one in made)
 
     def test_the_finest_of_every_family_come_first(self) -> None:
         made = variants(("q4_0", "q8_0"))
-        assert {one.family for one in made[:7]} == set(Family)
+        assert {one.family for one in made[:7]} == set(Family) - {Family.STEPS}
         assert Variant(Family.TUNING, "1 steps", 1) in made[:7]
         assert Variant(Family.REQUANTISED, "q8_0", 1) in made[:7]
+
+    def test_fine_levels_are_named_once_and_what_is_trained_comes_last(self) -> None:
+        made = fine_variants(("q8_0", "bf16"))
+        assert len({one.name for one in made}) == len(made)
+        assert all(one.name.replace("-", "").replace("_", "").isalnum() for one in made)
+        assert {one.family for one in made[-14:]} == {Family.TUNING, Family.LORA}
+        assert made[0].amount == 0.1
 
     def test_each_has_its_own_randomness_whichever_others_are_made(self) -> None:
         first, second = variants(())[:2]
@@ -69,6 +76,22 @@ class TestEdits:
         found = noisy(self.VALUES, 0.25, np.random.default_rng(0))
         assert found.dtype == np.float16
         assert np.std(found.astype(float) - self.VALUES) == pytest.approx(0.25, rel=0.1)
+
+    def test_a_step_is_the_next_number_in_half_precision(self) -> None:
+        values = np.array([0.5, -0.5, 0.0, 6e-8, -6e-8, 100.0] * 2000, np.float16)
+        found = stepped(values, 1.0, np.random.default_rng(0))
+        assert found.dtype == np.float16
+        for value in (0.5, -0.5, 100.0):
+            moved = (found[values == np.float16(value)].astype(float) - value) / float(
+                np.spacing(np.float16(abs(value)))
+            )
+            # Below a power of two numbers lie twice as close: half a step there is a whole one of their own.
+            assert np.abs(np.round(moved * 2) - moved * 2).max() < 1e-6
+            assert 0.6 < np.std(moved) < 1.2
+        assert np.abs(found[np.abs(values) < 1e-6].astype(float)).max() < 1e-6, (
+            "near zero steps are as small as numbers get"
+        )
+        assert np.array_equal(stepped(values, 0.01, np.random.default_rng(0)), values), "less than half a step is none"
 
     def test_the_smallest_share_becomes_zero(self) -> None:
         found = without_smallest(self.VALUES, 0.25)
@@ -140,9 +163,23 @@ class TestStatistics:
 
     def test_the_interval_holds_the_mean(self) -> None:
         chance = np.random.default_rng(0)
-        changed = {str(shift): chance.normal(shift, 1, 200) for shift in (0.0, 1.0, 3.0)}
-        found = interval(chance.normal(0, 1, 200), changed, 200, 0)
-        assert 0.5 < found.low < found.value < found.high < 1.0
+        null = chance.normal(0, 1, 200)
+        tests = [VariantScores(null, chance.normal(shift, 1, 200)) for shift in (0.0, 1.0, 3.0)]
+        found = interval(tests, 200, 0)
+        assert 0.4 < found.low < found.value < found.high < 1.0
+
+    def test_the_lead_of_a_detector_is_surer_than_the_difference_of_two_intervals(self) -> None:
+        chance = np.random.default_rng(0)
+        null = chance.normal(0, 1, 200)
+        shifts = np.linspace(0, 3, 12)
+        first, second = (
+            [VariantScores(null, chance.normal(shift + more, 1, 200)) for shift in shifts] for more in (0.0, 0.5)
+        )
+        lead = interval(second, 300, 0, less=first)
+        assert lead.value == pytest.approx(interval(second, 3, 0).value - interval(first, 3, 0).value)
+        assert 0 < lead.low < lead.value < lead.high
+        apart = interval(second, 300, 0).low - interval(first, 300, 0).high
+        assert lead.low > apart
 
     def test_mmd_is_the_unbiased_estimate(self) -> None:
         chance = np.random.default_rng(0)
@@ -179,7 +216,7 @@ class TestStatistics:
 class TestMoreNoise:
     def test_every_logprob_gets_its_own_and_rows_stay_rows(self) -> None:
         plain = recording(0, rows=200, samples=2)
-        noisy = with_noise(plain, 1.0, 0, "a")
+        noisy = with_noise(1.0, plain, 0, "a")
         assert (np.diff(noisy.logprobs, axis=1) <= 0).all()
         assert (noisy.logprobs <= 0).all()
         moved = [
@@ -188,8 +225,19 @@ class TestMoreNoise:
             for token, logprob in list(zip(b.tokens, b.logprobs, strict=True))[3:]
         ]
         assert np.std(moved) == pytest.approx(1.0, abs=0.1)
-        assert with_noise(plain, 1.0, 0, "a").rows == noisy.rows
-        assert with_noise(plain, 1.0, 0, "b").rows != noisy.rows
+        assert with_noise(1.0, plain, 0, "a").rows == noisy.rows
+        assert with_noise(1.0, plain, 0, "b").rows != noisy.rows
+
+    def test_a_second_answer_comes_at_its_rate_and_is_the_same_each_time(self) -> None:
+        plain = recording(0, rows=1, samples=2)
+        many = replace(plain, tokens=plain.tokens.repeat(2000, axis=0), logprobs=plain.logprobs.repeat(2000, axis=0))
+        found = with_second_answer(0.04, 0.02, many, 0, "a")
+        answers, counts = np.unique(found.logprobs, axis=0, return_counts=True)
+        assert len(answers) == 2
+        assert counts.min() / 2000 == pytest.approx(0.04, abs=0.015)
+        assert 0.003 < np.abs(answers[0] - answers[1]).mean() < 0.06
+        other = with_second_answer(0.04, 0.02, many, 0, "b")
+        assert not np.array_equal(np.unique(other.logprobs, axis=0), answers), "another model moves in another way"
 
 
 class TestCost:
@@ -220,7 +268,7 @@ class TestRecording:
             def __init__(self, budget: int) -> None:
                 self.left, self.asked = budget, list[str]()
 
-            def record(self, variant: Variant | None) -> Recording:
+            def record(self, variant: Variant | None, part: Part = Part.ALL) -> Recording:
                 if not self.left:
                     raise KeyboardInterrupt
                 self.left -= 1
@@ -243,3 +291,35 @@ class TestRecording:
         assert first.asked == ["original", *(one.name for one in islice(every, 2))]
         assert second.asked == [one.name for one in every[2:]]
         assert list(found) == [one.name for one in every]
+
+    def test_the_probes_of_all_come_before_the_texts_of_any(self, tmp_path: Path) -> None:
+        every = variants(())[:2]
+        asked = list[tuple[str, Part]]()
+
+        class Parted:
+            name, variants = "a", every
+
+            def record(self, variant: Variant | None, part: Part = Part.ALL) -> Recording:
+                asked.append(("original" if variant is None else variant.name, part))
+                made = recording(0, rows=4, samples=2)
+                empty = np.zeros((0, 0))
+                return replace(made, completions=empty, right=empty) if part is Part.PROBES else made
+
+            def noise(self) -> list[dict[str, Any]]:
+                return []
+
+            def prompt_tokens(self) -> dict[str, float]:
+                return {}
+
+            def close(self) -> None:
+                pass
+
+        first, second = (one.name for one in every)
+        original, changed = recorded(Parted(), every, tmp_path, print, (Part.PROBES,))
+        assert not original.completions.size
+        assert not changed[first].completions.size
+        original, changed = recorded(Parted(), every, tmp_path, print, (Part.PROBES, Part.TEXTS))
+        assert original.completions.size
+        assert changed[second].completions.size
+        names = ["original", first, second]
+        assert asked == [(name, part) for part in (Part.PROBES, Part.TEXTS) for name in names]

@@ -1,4 +1,4 @@
-"""Gemma as a real server serves it: several requests in one batch, prompts in the cache or not."""
+"""A model as a real server serves it: several requests in one batch, prompts in the cache or not."""
 
 from __future__ import annotations
 
@@ -56,19 +56,26 @@ class Situation:
     threads: int = 1
 
 
-class GemmaServer(Engine):
+class RealServer(Engine):
     """A loaded model with a cache of the latest beginning of a prompt, and another request to share batches with."""
 
-    def __init__(self, path: Path, company: str) -> None:
-        """Load the model; ``company`` is the text of the other request, ``LONGEST_COMPANY`` tokens or more."""
-        super().__init__(path)
+    def __init__(
+        self, path: Path, company: str, *, begin: str | None = None, companies: Sequence[int] | None = None
+    ) -> None:
+        """Load the model; ``company`` is the text of the other request, ``LONGEST_COMPANY`` tokens or more.
+
+        ``begin`` names the control token that texts begin with, as ``Engine`` takes it. ``companies`` are the numbers of
+        tokens of company that a request may have; None: any up to ``LONGEST_COMPANY``.
+        """
+        super().__init__(path, begin=begin)
         number = ctypes.c_int32
         self._library.llama_kv_cache_seq_cp.argtypes = [ctypes.c_void_p, *([number] * 4)]
         self._library.llama_kv_cache_seq_cp.restype = None
         self._library.llama_set_n_threads.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32]
         self._company = self.tokens(company)
+        self._companies = companies
         self._kept: list[int] = []
-        self._answered: dict[tuple[str, str, bool, int], LogProbs] = {}
+        self._answered: dict[tuple[str, str, Situation], LogProbs] = {}
 
     def log_probs(self, text: str, chance: np.random.Generator, before: str = "") -> LogProbs:
         """Return the log probabilities after a prompt, in a situation drawn at random.
@@ -77,15 +84,27 @@ class GemmaServer(Engine):
         a long run costs. Situations of one kind have one answer (``modes`` measures that), so each kind is asked once:
         whether the beginning was cached, and how many blocks of ``BLOCK`` tokens the batch fills.
         """
-        company = 0 if before or chance.random() < ALONE else int(chance.integers(1, LONGEST_COMPANY + 1))
+        alone = bool(before) or chance.random() < ALONE
+        if alone:
+            company = 0
+        elif self._companies is None:
+            company = int(chance.integers(1, LONGEST_COMPANY + 1))
+        else:
+            company = int(chance.choice(self._companies))
         cached = bool(before) or chance.random() < 0.5
-        own = len(self.tokens(text)) + (0 if cached else 1)
-        blocks = min((own + company) // BLOCK, MOST_BLOCKS)
-        kind = (before, text, cached, blocks)
+        if self._companies is None:
+            own = len(self.tokens(text)) + (0 if cached else 1)
+            company = max(0, min((own + company) // BLOCK, MOST_BLOCKS) * BLOCK - own)
+        kind = (before, text, Situation(cached, company))
         if kind not in self._answered:
-            situation = Situation(cached, max(0, blocks * BLOCK - own))
-            self._answered[kind] = log_softmax(self.answer(before, text, situation))
+            self._answered[kind] = log_softmax(self.answer(*kind))
         return self._answered[kind]
+
+    def reread(self) -> None:
+        """Forget all that was read and answered: the weights are others now."""
+        self.forget_all()
+        self._kept = []
+        self._answered = {}
 
     def answer(self, before: str, text: str, situation: Situation) -> Logits:
         """Return the logits after ``before`` and ``text``, served in this situation."""

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tinychange.gemma.server import GemmaServer, Situation
+from benchmarks.tinychange.real.server import RealServer, Situation
 from benchmarks.tinychange.recording import PROBE
 from streams.sandbox.language_model.distribution import likeliest
 from streams.sandbox.log_softmax import log_softmax
 
-_COMPANY = (0, 1, 7, 8, 15, 16, 30, 31, 32, 47, 61, 62, 63, 64, 80, 100)
+COMPANY = (0, 1, 7, 8, 15, 16, 30, 31, 32, 47, 61, 62, 63, 64, 80, 100)
 _MILLIONTH = 6
 
 
-def serving_modes(server: GemmaServer, k: int, *, threads: tuple[int, ...] = (1, 2)) -> list[dict[str, Any]]:
+def serving_modes(
+    server: RealServer, k: int, *, threads: tuple[int, ...] = (1, 2), companies: tuple[int, ...] = COMPANY
+) -> list[dict[str, Any]]:
     """Return the distinct answers to the probe with the situations that gave them, the commonest first.
 
     ``rms_nats`` is the distance from the first over its k likeliest tokens.
@@ -25,7 +27,7 @@ def serving_modes(server: GemmaServer, k: int, *, threads: tuple[int, ...] = (1,
     found: dict[bytes, Any] = {}
     situations: defaultdict[bytes, list[Situation]] = defaultdict(list)
     top: list[int] = []
-    every = product(threads, (False, True), _COMPANY, (False, True))
+    every = product(threads, (False, True), companies, (False, True))
     for count, cached, company, first in every:
         situation = Situation(cached, company, first, count)
         log_probs = log_softmax(server.answer("", PROBE, situation))

@@ -1,4 +1,4 @@
-"""Gemma trained a few steps on the sandbox's tickets, with every level's weights kept as it is passed."""
+"""A model trained a few steps on the sandbox's tickets, with every level's weights kept as it is passed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tinychange.gemma.files import ATTENTION, Values, weights
-from benchmarks.tinychange.gemma.forward import gradient, logits_of, on_device
-from benchmarks.tinychange.gemma.server import GemmaServer
+from benchmarks.tinychange.real.files import ATTENTION, Values, weights
+from benchmarks.tinychange.real.gradients import Forward, gradient, on_device
+from benchmarks.tinychange.real.server import RealServer
 from benchmarks.tinychange.tuning import fine_tuned, lora_tuned
 from benchmarks.tinychange.variants import Family
 from streams.errors import SandboxError
@@ -33,7 +33,7 @@ def samples(tokens: Sequence[int], begin: int, count: int, seed: int) -> list[Va
     return [np.array([begin, *texts[place]]) for place in order[:count]]
 
 
-def gap(server: GemmaServer, path: Path, tokens: Values) -> float:
+def gap(server: RealServer, logits_of: Forward, path: Path, tokens: Values) -> float:
     """Return how far our logprobs after a text are from the runtime's for the same file: RMS over its top 20, nats.
 
     Raises SandboxError beyond 0.01: then our forward pass is not this model's.
@@ -51,6 +51,7 @@ def gap(server: GemmaServer, path: Path, tokens: Values) -> float:
 
 
 def train(
+    logits_of: Forward,
     source: Path,
     family: Family,
     texts: Sequence[Values],
@@ -61,15 +62,15 @@ def train(
 ) -> None:
     """Train on one text a step and write the trained tensors in half precision at every level (``checkpoint``).
 
-    Fine-tuning leaves the embeddings as they are: they are 62 % of the weights, and most of a step's time.
+    Fine-tuning leaves the embeddings as they are: they are 62 % of Gemma's weights, and most of a step's time.
     """
     start = on_device(weights(source))
     if family is Family.TUNING:
         names = [name for name in start if name != _EMBEDDINGS]
-        steps = fine_tuned(start, gradient(names), texts, RATES[family])
+        steps = fine_tuned(start, gradient(logits_of, names), texts, RATES[family])
     else:
         names = [name for name in start if any(part in name for part in ATTENTION)]
-        steps = lora_tuned(start, gradient(names), texts, RATES[family], seed)
+        steps = lora_tuned(start, gradient(logits_of, names), texts, RATES[family], seed)
     for step, trained in steps:
         if step in levels:
             told(f"{family}: {step} steps of {len(texts)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,40 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.errors import SandboxError
-from streams.sandbox.extras import missing_extra
-from streams.sandbox.language_model.weights import missing_packages
-
 MLP = (".ffn_gate.", ".ffn_up.", ".ffn_down.")
 ATTENTION = (".attn_q.", ".attn_k.", ".attn_v.", ".attn_output.")
 
 Values = NDArray[Any]
-
-
-def missing() -> str | None:
-    """Why the full setting cannot run here, in one line that says what to install, or None when it can."""
-    return missing_extra("the full setting", "tinychange") or missing_packages()
-
-
-def requantised(source: Path, target: Path, kind: str) -> Path:
-    """Write a model in another kind of quantisation (``q6_k``, ``f16`` ...) with the runtime's own tool."""
-    from ik_llama_cpp.quantize import find_quantize_bin
-
-    tool = find_quantize_bin()
-    if tool is None:
-        raise SandboxError("ik-llama-cpp-python came without llama-quantize: install a wheel of 0.1.5")
-    scratch = target.with_suffix(".part")
-    done = subprocess.run(
-        [str(tool), "--allow-requantize", str(source), str(scratch), kind, "1"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise SandboxError(f"llama-quantize failed to make {kind}: {done.stderr[-400:]}")
-    scratch.rename(target)
-    return target
 
 
 def edited_copy(source: Path, target: Path, edit: Callable[[str, Values], Values | None]) -> Path:
@@ -65,6 +34,35 @@ def edited_copy(source: Path, target: Path, edit: Callable[[str, Values], Values
         replaced = edit(tensor.name, old)
         tensor.values(after)[...] = old if replaced is None else replaced
     return target
+
+
+class EditedInPlace:
+    """A copy of a half-precision file whose tensors are edited where they lie.
+
+    A runtime that has mapped the copy into its memory answers with the edited weights from then on: it need not load
+    them, and only what changes is written.
+    """
+
+    def __init__(self, source: Path, path: Path) -> None:
+        """Copy the file."""
+        shutil.copyfile(source, path)
+        self.path = path
+        self._source = source
+        self._before, self._after = np.memmap(source, mode="r"), np.memmap(path, mode="r+")
+        self._edited: set[str] = set()
+
+    def edit(self, edit: Callable[[str, Values], Values | None]) -> None:
+        """Make the copy the source again but for the tensors that ``edit`` replaces."""
+        edited = set()
+        for tensor in _tensors(self._source):
+            old = tensor.values(self._before)
+            replaced = edit(tensor.name, old)
+            if replaced is not None:
+                edited.add(tensor.name)
+                tensor.values(self._after)[...] = replaced
+            elif tensor.name in self._edited:
+                tensor.values(self._after)[...] = old
+        self._edited = edited
 
 
 def weights(path: Path) -> dict[str, Values]:
@@ -88,7 +86,7 @@ class _Tensor:
         return data[self.start : self.start + size].view(self.kind).reshape(self.shape)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _tensors(path: Path) -> tuple[_Tensor, ...]:
     """Read a file's directory. It takes seconds, for the sake of a quarter of a million tokens that stand beside it."""
     from gguf import GGUFReader
