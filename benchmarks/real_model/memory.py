@@ -40,12 +40,12 @@ from streams.core.policy.fitted import Promise
 from streams.core.policy.policy import Policy
 from streams.core.signal.instructions import ExampleRule
 from streams.demo.run import demo_settings
+from streams.embedding.embedder import Embedder
+from streams.embedding.minilm import MiniLM
 from streams.evaluation import RecordFile, evaluate
 from streams.kafka.connection import Connection
-from streams.memory.embedder import Embedder
 from streams.memory.embedding_cache import CachedEmbedder
 from streams.memory.memory import Memory
-from streams.memory.minilm import MiniLM
 from streams.models.classifier import ModelClient
 from streams.sandbox.cache import cache_root
 from streams.sandbox.language_model import LanguageModel

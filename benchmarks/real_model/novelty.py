@@ -14,7 +14,7 @@ from benchmarks.real_model.tables import percent, table
 from schemas import Ticket
 from streams.core.calibration.measures import Floats, auroc
 from streams.core.memory.example import Example
-from streams.memory.embedder import Embedder
+from streams.embedding.embedder import Embedder
 from streams.memory.memory import Memory
 from streams.sandbox.tickets import CALIBRATION, DEMO, TRAIN
 

@@ -20,6 +20,11 @@ class TfIdf:
 
         self._vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True, dtype=np.float32).fit(texts)
 
+    @property
+    def dimensions(self) -> int:
+        """The number of words that it knows."""
+        return len(self._vectorizer.vocabulary_)
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return a vector of length one for each text; of length zero for one without a known word."""
         vectors: Vectors = self._vectorizer.transform(texts).toarray()
