@@ -223,7 +223,7 @@ async def test_a_prober_that_may_not_be_in_its_group_ends(
 async def test_a_user_sees_no_more_than_its_topics(secured: Secured) -> None:
     states = await topic_states(secured.connection("classify"), "well.")
     seen = {state.name.removeprefix("well.") for state in states if state.partitions}
-    assert seen == {"tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters"}
+    assert seen == {"tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters", "memory"}
     with pytest.raises(StopWorker, match=r"or user classify has no right on them: well\.probes"):
         await publish([probe()], secured.connection("classify"), prefix="well.")
     with pytest.raises(StopWorker, match=r"by a superuser of Kafka.*user admin is neither"):
