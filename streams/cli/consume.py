@@ -96,7 +96,7 @@ class _Winners:
 
     def take(self, record: ConsumerRecord, line: str) -> bool:
         """Return whether this message counts from now on, and says something else than the one before."""
-        identity, rank = _identity(record), _rank(record, self._prefix)
+        identity, rank = _identity(record, self._prefix), _rank(record, self._prefix)
         before = self._by_id.get(identity)
         if before is not None and (rank is None or before.rank is None or rank < before.rank):
             return False
@@ -140,12 +140,20 @@ def _rank(record: ConsumerRecord, prefix: str) -> Rank | None:
     """Return the rank among the messages of one id; None for messages of which the first one counts."""
     from streams.kafka.readers import decode
 
+    if _is_of_memory(record, prefix):
+        return Rank(record.offset, 0)  # the latest one counts
     message = decode(record, prefix)
     return rank_of(message) if isinstance(message, Routed | Review | Verdict) else None
 
 
-def _identity(record: ConsumerRecord) -> str:
+def _is_of_memory(record: ConsumerRecord, prefix: str) -> bool:
+    return bool(record.topic == prefix + "memory" and record.key is not None)
+
+
+def _identity(record: ConsumerRecord, prefix: str) -> str:
     """Return the message's own id, or its place if it has none."""
+    if _is_of_memory(record, prefix):
+        return f"example_id {record.key!r}"  # one without a value has nothing else
     try:
         row = orjson.loads(record.value or b"null")
     except orjson.JSONDecodeError:

@@ -137,7 +137,7 @@ async def _memory(settings: Settings, wanted: MemorySettings, stack: AsyncExitSt
     from streams.memory.open_memory import open_embedder, open_memory
 
     if wanted.file is None:
-        raise SettingsError("the memory is on its topic: give one in a file, with --memory")
+        raise SettingsError("the memory is on its topic: hedgerow memory export writes a file, and --memory takes it")
 
     def begin(texts: int) -> Callable[[int], None]:
         task = bar.add_task("embedding the memory", total=texts)

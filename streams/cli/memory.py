@@ -164,7 +164,7 @@ class _Loaded:
             print(f"workers with these settings {said}: memory: {{}} lets them follow the topic", file=sys.stderr)
         elif self.total > memory.max_examples:
             print(
-                f"the memory has {self.total} examples and a worker keeps memory.max_examples ({memory.max_examples}): "
+                f"the memory has {counted(self.total, 'example')} and a worker keeps memory.max_examples ({memory.max_examples}): "
                 "the oldest of the most crowded labels are dropped there",
                 file=sys.stderr,
             )

@@ -9,6 +9,7 @@ from typing import TypeVar
 from schemas import Example
 from streams.core.memory.vector_bytes import packed
 from streams.core.signal.redaction import Redaction
+from streams.core.wording import counted
 from streams.embedding.embedder import Embedder
 from streams.errors import SettingsError
 from streams.kafka.ticket_rows import Fault, Refusals
@@ -139,6 +140,6 @@ def require_model(examples: Iterable[Example], model: str) -> None:
     others = [example.embedding_model for example in examples if example.embedding_model != model]
     if others:
         raise SettingsError(
-            f"the vectors of {len(others)} examples are of {others[0]!r}, and the embedding model is {model!r}: "
+            f"the vectors of {counted(len(others), 'example')} are of {others[0]!r}, and the embedding model is {model!r}: "
             "hedgerow memory rebuild makes them again"
         )

@@ -123,7 +123,10 @@ def test_from_a_file_to_the_memory_and_back(hedgerow: Hedgerow, config: Path, tm
     said = hedgerow("memory", "forget", "t-2", "nobody", poem["example_id"], "t-2", "--by", "eve", "-c", config)
     assert (said.code, said.out) == (1, "2 examples forgotten\n")
     assert said.err == "no example 'nobody': hedgerow memory list shows what there is\n"
-    assert "t-2  forgotten by eve" in hedgerow("consume", "memory", "--wait", 1, "-c", config).out
+    lines = hedgerow("consume", "memory", "--unique", "-c", config).out.splitlines()
+    assert len(lines) == 4
+    assert sum("t-2  forgotten by eve" in line for line in lines) == 1
+    assert sum("t-1  shipping  from a file" in line for line in lines) == 1
     stats = hedgerow("memory", "stats", "--json", "-c", config).json
     assert (stats["examples"], stats["labels"], stats["out_of_scope"]) == (2, {"shipping": 1, "refund": 1}, 0)
 
