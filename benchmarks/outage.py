@@ -1,10 +1,12 @@
-"""Takes the model endpoints away while tickets flow, brings them back, and accounts for every ticket.
+"""Takes the model endpoints, or the broker, away while tickets flow, brings them back, and accounts for every ticket.
 
 ``python -m benchmarks.outage [--broker embedded|kafka] [--delivery at_least_once|exactly_once]
-[--fault kill|rate_limit|server_error|hang|cheap] [--seconds 60] [--rate 50] [--kill-worker] [--json FILE]``
+[--fault kill|rate_limit|server_error|hang|cheap|broker] [--seconds 60] [--rate 50] [--kill-worker] [--json FILE]``
 
 Tickets come at a steady rate until the endpoints are back. With ``--kill-worker`` there are two workers, and one of them is
 killed while it holds and started again at once. ``cheap`` is an outage of the cheap tier alone, which answers 500.
+``broker`` stops Kafka, or freezes the embedded broker, which keeps nothing; ``log_lines`` is how many lines the workers log
+from then on.
 
 ``calls_answered`` is what a provider would charge for during the outage. ``calls_late`` is how many calls reached the server
 in the last third of the outage, when the tickets that were in flight at its beginning have used up their attempts; a worker
@@ -18,11 +20,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,12 +55,14 @@ from streams.sandbox.tickets import DEMO, TRAIN
 
 _PREFIX = "outage."
 _FAULTS = {
-    "kill": "",
     "rate_limit": "rate_limit=1",
     "server_error": "server_error=1",
     "hang": "hang=1",
     "cheap": "cheap:server_error=1",
 }
+#: Neither is the model server's.
+_KILL, _BROKER = "kill", "broker"
+_MOST_LINES = 10
 _WATCHED = ("routed", "reviews", "dead-letters", "alerts")
 _CALM_S = 5.0
 #: For what the model server has begun to answer.
@@ -116,7 +123,7 @@ class Seen:
 
 @dataclass
 class Ready:
-    """How the ready and health pages of a worker answered, from the first "degraded" on."""
+    """How the ready and health pages of a worker answered, from the first "degraded" or 503 on."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     endpoints: set[str] = field(default_factory=set)
@@ -129,19 +136,21 @@ class Ready:
             while True:
                 async with http.get(f"{root}/ready") as ready, http.get(f"{root}/health") as health:
                     facts = await ready.json()
-                    if facts["status"] == "degraded" or self.statuses:
+                    if facts["status"] == "degraded" or ready.status != 200 or self.statuses:
                         self.statuses[ready.status] += 1
                         self.health[health.status] += 1
                         self.endpoints.update(facts["endpoints"])
                 await asyncio.sleep(0.5)
 
 
-async def send(seen: Seen, connection: Connection, rate: int) -> None:
-    """Send tickets at a steady rate until cancelled: the bundled ones, again and again, under new ids."""
+async def send(seen: Seen, connection: Connection, rate: int, over: asyncio.Event) -> None:
+    """Send tickets at a steady rate until it is over: the bundled ones, again and again, under new ids."""
     texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
     began, tickets = time.monotonic(), seen.account.tickets
     async with open_outbox(connection, prefix=_PREFIX) as outbox:
-        while True:
+        last = False
+        while not last:
+            last = over.is_set()  # with what could not be sent without a broker
             due = int((time.monotonic() - began) * rate)
             numbers = range(len(tickets), due)
             batch = [Ticket(ticket_id=f"o-{number}", text=texts[number % len(texts)]) for number in numbers]
@@ -167,33 +176,61 @@ async def run(options: Options) -> dict[str, Any]:
             slot.start()
             stack.push_async_callback(end_worker, slot)
         await asyncio.gather(*(until_ready(slot) for slot in slots))
-        seen, ready = Seen(), Ready()
+        seen, ready, over = Seen(), Ready(), asyncio.Event()
         async with asyncio.TaskGroup() as beside:
-            tasks = [
-                beside.create_task(work)
-                for work in (seen.run(connection), ready.look(slots[0]), send(seen, connection, options.rate))
-            ]
+            sending = beside.create_task(send(seen, connection, options.rate, over))
+            tasks = [beside.create_task(work) for work in (seen.run(connection), ready.look(slots[0]))]
+
+            async def no_more() -> None:
+                over.set()
+                await asyncio.wait({sending})
+
             try:
-                return await _outage(options, models, slots, seen, ready, sending=tasks[-1])
+                return await _outage(options, models, broker, slots, seen, ready, no_more)
             finally:
-                for task in tasks:
+                for task in (sending, *tasks):
                     task.cancel()
+
+
+async def _take_away(options: Options, models: ModelServer, broker: LocalKafka | EmbeddedBroker) -> None:
+    if options.fault == _KILL:
+        await models.stop()
+    elif options.fault != _BROKER:
+        await models.set_faults([_FAULTS[options.fault]])
+    elif isinstance(broker, LocalKafka):
+        await broker.kill(0)
+    else:
+        for pid in broker.pids:
+            os.kill(pid, signal.SIGSTOP)
+
+
+async def _bring_back(options: Options, models: ModelServer, broker: LocalKafka | EmbeddedBroker) -> None:
+    if options.fault == _KILL:
+        await models.start()
+    elif options.fault != _BROKER:
+        await models.set_faults([])
+    elif isinstance(broker, LocalKafka):
+        await broker.restart(0)
+        await broker.wait_ready()
+    else:
+        for pid in broker.pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def _outage(
     options: Options,
     models: ModelServer,
+    broker: LocalKafka | EmbeddedBroker,
     slots: list[WorkerSlot],
     seen: Seen,
     ready: Ready,
-    *,
-    sending: asyncio.Task[None],
+    no_more: Callable[[], Awaitable[None]],
 ) -> dict[str, Any]:
-    """Let tickets flow, take the endpoints away, bring them back, wait for the last ticket, and report."""
-    account, fault = seen.account, _FAULTS[options.fault]
+    """Let tickets flow, take endpoints or broker away, bring them back, wait for the last ticket, and report."""
+    account, fault = seen.account, _FAULTS.get(options.fault)
     await asyncio.sleep(_CALM_S)
-    began = time.monotonic()
-    await (models.set_faults([fault]) if fault else models.stop())
+    began, lines = time.monotonic(), _lines(slots)
+    await _take_away(options, models, broker)
     await asyncio.sleep(_MOMENT_S)
     before = await models.stats() if fault else None
     print(f"down after {len(account.tickets)} tickets", file=sys.stderr, flush=True)
@@ -206,9 +243,9 @@ async def _outage(
         slots[-1].start()
     await asyncio.sleep(options.seconds / 3)
     end = await models.stats() if fault else None
-    await (models.set_faults([]) if fault else models.start())
+    await _bring_back(options, models, broker)
     back = time.monotonic()
-    sending.cancel()
+    await no_more()
     waiting = account.tickets.keys() - seen.ended.keys()
     print(f"back after {back - began:.1f} s, {len(waiting)} tickets wait", file=sys.stderr, flush=True)
     while not account.complete and time.monotonic() - max(back, *seen.ended.values()) < _STALL_S:
@@ -236,12 +273,17 @@ async def _outage(
         "calls_answered": _more("answered", before, end),
         "calls_late": _more("requests", late, end),
         "workers": lives,
+        "log_lines": _lines(slots) - lines,
         "endpoint_down": seen.told("endpoint_down"),
         "recovered": seen.told("recovered"),
         "ready": dict(ready.statuses),
         "degraded": sorted(ready.endpoints),
         "health": dict(ready.health),
     }
+
+
+def _lines(slots: list[WorkerSlot]) -> int:
+    return sum((slot.folder / f"worker-{slot.number}.log").read_bytes().count(b"\n") for slot in slots)
 
 
 def _more(name: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> int:
@@ -251,7 +293,7 @@ def _more(name: str, before: dict[str, Any] | None, after: dict[str, Any] | None
 def broken_promises(options: Options, figures: dict[str, Any]) -> list[str]:
     """Return what did not come true, one line each."""
     down, recovered = figures["endpoint_down"], figures["recovered"]
-    workers = 2 if options.kill_worker else 1
+    workers, broker_only = 2 if options.kill_worker else 1, options.fault == _BROKER
     trials = workers * 2 * (options.seconds / 3 + 2)
     if options.kill_worker:
         trials += 2 * _OF_A_START
@@ -265,19 +307,24 @@ def broken_promises(options: Options, figures: dict[str, Any]) -> list[str]:
         "answers were paid for": options.fault == "cheap" or not figures["calls_answered"],
         "more than trials": figures["calls_late"] <= trials,
         "the outage was not told once by each worker": (
+            broker_only
             # The big tier's is noticed only if a ticket is on its way there.
-            any(source.startswith("cheap:") for source in down)
-            and all(count <= figures["workers"] for count in down.values())
+            or (
+                any(source.startswith("cheap:") for source in down)
+                and all(count <= figures["workers"] for count in down.values())
+            )
         ),
         "the end was not told once by each worker": (
             # One that is killed tells no end.
             recovered.keys() <= down.keys()
             and all(count - options.kill_worker <= recovered.get(source, 0) <= count for source, count in down.items())
         ),
-        "/ready was not 200 and degraded": (
+        "/ready was not 200 and degraded, or 503 without a broker": (
             # A worker that takes over another one's partitions is not ready until it has them.
-            (set(figures["ready"]) == {200} or options.kill_worker) and bool(figures["degraded"])
+            ((set(figures["ready"]) == {200} or options.kill_worker) and bool(figures["degraded"]))
+            or (broker_only and 503 in figures["ready"])
         ),
+        "the log says too much": not broker_only or figures["log_lines"] < workers * _MOST_LINES,
         "/health was not 200": set(figures["health"]) == {200},
     }
     return [broken for broken, kept in promises.items() if not kept]
@@ -310,7 +357,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
     parser.add_argument("--delivery", choices=get_args(Delivery), default="at_least_once")
-    parser.add_argument("--fault", choices=tuple(_FAULTS), default="kill")
+    parser.add_argument("--fault", choices=(_KILL, *_FAULTS, _BROKER), default=_KILL)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=int, default=50)
     parser.add_argument("--kill-worker", action="store_true")

@@ -17,6 +17,7 @@ from schemas import MAX_NAME, Alert, Call, Reason, Ticket, Tier, stable_id
 from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, Model
 from streams.agents.purse import Announce, Purse, Taken
+from streams.agents.turns import Turns
 from streams.core.fleet import Caps, Member, Period, Thing
 from streams.core.guards import (
     CostEstimate,
@@ -104,8 +105,8 @@ class GuardedModel:
     """One tier's model behind its guards, which may keep a call from it.
 
     ``contract`` is its breaker as a limit, ``aside`` where trials and their alerts go. With ``waits`` a ticket that is not asked
-    about is held until the limit is over; trials with a fixed text find that out. What a call will cost at most is
-    taken out of ``money`` before it is made: ``first_usd`` until one has come back, then an estimate.
+    about is held until the limit is over, and then goes on in ``turns``; trials with a fixed text find that out. What a call
+    will cost at most is taken out of ``money`` before it is made: ``first_usd`` until one has come back, then an estimate.
     """
 
     def __init__(
@@ -118,8 +119,9 @@ class GuardedModel:
         *,
         first_usd: float,
         waits: bool,
+        turns: Turns | None = None,
     ) -> None:
-        self.contract = Limit(f"contract:{model.tier}", lambda: endpoint.is_open, self._try_out)
+        self.contract = Limit(f"contract:{model.tier}", lambda: endpoint.is_open, self._try_out, turns=turns)
         self._aside = aside
         self._waits = waits
         self._model = model
@@ -220,7 +222,8 @@ class Guards:
     """Everything that one worker process guards with. Its agents share the two budgets.
 
     ``limits`` has every limit that there is, whether or not tickets wait at it. ``member`` knows what other workers used and
-    ``announce`` tells them what this one did; without them this worker is the only one.
+    ``announce`` tells them what this one did; without them this worker is the only one. ``turns_of``
+    returns what tickets for a tier go on by after a limit; without it they go on all at once.
     """
 
     def __init__(
@@ -233,8 +236,10 @@ class Guards:
         *,
         member: Member | None = None,
         announce: Announce | None = None,
+        turns_of: Callable[[Tier], Turns | None] = lambda _: None,
     ) -> None:
         self.limits: list[Limit] = []
+        self._turns_of = turns_of
         self._aside = aside or Aside()
         self._waits = limits.on_limit == "hold"
         self._contracts = contracts
@@ -264,7 +269,14 @@ class Guards:
         tier, name = model.tier, model.model_asked
         guard = EndpointGuard(tier, name, self._terms(tier, name), self._limits, self._exceptions(tier, name))
         guarded = GuardedModel(
-            model, guard, self._money, self._clock, self._aside, first_usd=first_usd, waits=self._waits
+            model,
+            guard,
+            self._money,
+            self._clock,
+            self._aside,
+            first_usd=first_usd,
+            waits=self._waits,
+            turns=self._turns_of(tier),
         )
         self.limits.append(guarded.contract)
         return guarded
@@ -311,7 +323,7 @@ class Guards:
         return Decisions(guard, self._clock, limit, self._aside)
 
     def _limit(self, name: str, reached: Callable[[], bool]) -> Limit:
-        limit = Limit(name, reached)
+        limit = Limit(name, reached, turns=self._turns_of("big"))  # both budgets keep tickets from the big tier
         self.limits.append(limit)
         return limit
 

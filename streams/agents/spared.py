@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,14 +15,19 @@ from streams.agents.limit import Limit
 class SparesReviewers:
     """Hands on what ``handler`` returns; raises Hold instead if a review is in it and the ``limit`` stands.
 
-    What was returned is kept for the same task, which is to call again after the hold: no model is paid twice.
+    What was returned is kept for the same task, which is to call again after the hold: no model is paid twice. ``passed`` is
+    called with the ids of the reviews that are handed on.
     """
 
     def __init__(
-        self, handler: Callable[[Any], Awaitable[Sequence[Message]] | Sequence[Message]], limit: Limit
+        self,
+        handler: Callable[[Any], Awaitable[Sequence[Message]] | Sequence[Message]],
+        limit: Limit,
+        passed: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         self._handler = handler
         self._limit = limit
+        self._passed = passed
         self._kept: WeakKeyDictionary[asyncio.Task[Any], Sequence[Message]] = WeakKeyDictionary()
 
     async def __call__(self, message: Any) -> Sequence[Message]:
@@ -33,7 +38,9 @@ class SparesReviewers:
         if outputs is None:
             returned = self._handler(message)
             outputs = await returned if inspect.isawaitable(returned) else returned
-        if self._limit.reached() and any(isinstance(output, Review) for output in outputs):
-            self._kept[task] = outputs
-            raise self._limit.hold()
+        if reviews := [output.review_id for output in outputs if isinstance(output, Review)]:
+            if self._limit.reached():
+                self._kept[task] = outputs
+                raise self._limit.hold()
+            self._passed(reviews)
         return outputs

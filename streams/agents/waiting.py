@@ -14,6 +14,8 @@ import structlog
 from schemas import Alert, Call, Reason, Ticket
 from streams.agents.guards import Clock
 from streams.agents.model import Model, ModelAround
+from streams.agents.trials import MOST_TRIALS, Trials
+from streams.agents.turns import Turns
 from streams.aio import Changes
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
@@ -27,6 +29,8 @@ OWN_FAILURES = 3
 _DOWN = "not asked: the endpoint does not answer"
 #: No trial is put off for longer, whatever an endpoint asks for, seconds.
 _LONGEST_RETRY_AFTER_S = 600.0
+#: How long is waited for a trial to end if no further one may be in flight; nothing hangs on it.
+_LOOK_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class WaitingModel(ModelAround):
     attempts end when the endpoint is down. After a hold tickets go on one after another, at the rule's rate.
 
     ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends. ``tried`` is
-    called with every trial.
+    called with every trial that came back. Trials may hang, ``most_trials`` at once; ``close`` ends those.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class WaitingModel(ModelAround):
         tell: Callable[[Alert], None],
         tried: Callable[[Call], None],
         outlook: Outlook,
+        *,
+        most_trials: int = MOST_TRIALS,
     ) -> None:
         super().__init__(model)
         self._rule = rule
@@ -71,11 +77,11 @@ class WaitingModel(ModelAround):
         self._availability = Availability()
         # By the task that handles the ticket: two tickets may have one text, and what a task leaves behind goes with it.
         self._waiting: WeakKeyDictionary[asyncio.Task[Any], _Waiting] = WeakKeyDictionary()
-        self._trial = asyncio.Lock()
-        self._next_trial = -float("inf")
         self._answered_at = -float("inf")
-        self._answers = Changes()
-        self._next_turn = -float("inf")
+        self._changes = Changes()
+        self._trials = Trials(self._try_out, rule.trial_every_s, self._now, self._changes, most=most_trials)
+        self._trying = asyncio.Lock()
+        self._turns = Turns(rule.resume_per_s, self._now)
         self._down_since = 0.0
         self.source = f"{model.tier}:{model.model_asked}"
 
@@ -117,42 +123,41 @@ class WaitingModel(ModelAround):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._answers_again(since)
-                    await self._turn()
+                    await self._turns.take()
 
         return Hold(f"{self.source} does not answer", over)
 
+    async def close(self) -> None:
+        """End the trials that still hang."""
+        await self._trials.close()
+
     async def _ask_or_pass_by(self, ticket: Ticket, before: Call | None) -> Call:
-        """Ask unless the endpoint is down; then the first call after a pause is a trial, and the others are not made."""
+        """Ask unless the endpoint is down; then the first ticket after a pause waits a moment for a trial."""
+        if self.is_down and self._trials.due_in_s() <= 0 and not self._trials.are_full:
+            await asyncio.wait({self._trials.begin()}, timeout=self._rule.trial_every_s)
+            self._trials.raise_error()
         if self.is_down:
-            if self._trial.locked() or self._now() < self._next_trial:
-                return self.unasked(Reason.NO_ANSWER, _DOWN)
-            async with self._trial:
-                await self._try_out()
-            if self.is_down:
-                return self.unasked(Reason.NO_ANSWER, _DOWN)
+            return self.unasked(Reason.NO_ANSWER, _DOWN)
         return await self._counted(self._model.ask(ticket, before))
 
     async def _answers_again(self, since: float) -> None:
-        """Wait until the endpoint has answered any call after ``since``; the holder of the lock sends the trials."""
+        """Wait until the endpoint has answered any call after ``since``; the holder of the lock begins the trials."""
+        trials = self._trials
         while self._answered_at <= since:
-            async with self._trial:
+            async with self._trying:
                 while self._answered_at <= since:
-                    if (pause_s := self._next_trial - self._now()) > 0:
-                        await self._answers.until(lambda: self._answered_at > since, pause_s)
+                    trials.raise_error()
+                    if trials.are_full:
+                        await self._changes.until(
+                            lambda: self._answered_at > since or not trials.are_full, _LOOK_AGAIN_S
+                        )
+                    elif (pause_s := trials.due_in_s()) > 0:
+                        await self._changes.until(lambda: self._answered_at > since or trials.has_failed, pause_s)
                     else:
-                        await self._try_out()
-
-    async def _turn(self) -> None:
-        """Wait for a place in the row of tickets that go on."""
-        turn = max(self._now(), self._next_turn)
-        self._next_turn = turn + 1 / self._rule.resume_per_s
-        await asyncio.sleep(turn - self._now())
+                        trials.begin()
 
     async def _try_out(self) -> None:
-        try:
-            self._tried(await self._counted(self._model.try_out()))
-        finally:
-            self._next_trial = max(self._next_trial, self._now() + self._rule.trial_every_s)
+        self._tried(await self._counted(self._model.try_out()))
 
     async def _counted(self, asking: Awaitable[Call]) -> Call:
         asked_at = self._now()
@@ -164,18 +169,18 @@ class WaitingModel(ModelAround):
                 self._unanswered(asked_at, detail, account=account)
             return call
         self._answered_at = self._now()
-        self._answers.note()
+        self._changes.note()
         if self._availability.answered():
             self._outlook.set_down(False)
+            self._trials.drop()
             self._ended()
         return call
 
     def _failed(self, failure: Failure) -> None:
-        now = self._now()
         if failure.after_s is not None:
-            self._next_trial = max(self._next_trial, now + min(failure.after_s, _LONGEST_RETRY_AFTER_S))
+            self._trials.put_off(min(failure.after_s, _LONGEST_RETRY_AFTER_S))
         if failure.first_timeout:
-            self._unanswered(now - failure.took_s, failure.detail)
+            self._unanswered(self._now() - failure.took_s, failure.detail)
 
     def _unanswered(self, asked_at: float, detail: str, *, account: bool = False) -> None:
         # One that was asked before the endpoint last answered says nothing of how it is now.

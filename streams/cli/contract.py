@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +30,8 @@ app = typer.Typer(help="Check what is relied on at each model endpoint.", no_arg
 def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Probe every endpoint once and compare with its contract; exit 1 and a table of what broke."""
     from streams.errors import SettingsError
-    from streams.observability.logs import configure_logging
     from streams.settings import load_settings
 
-    configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
     if settings.contracts is None:
         raise SettingsError(
@@ -57,9 +54,7 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Report which endpoints give logprobs, in which shape, how many, and at which least length of the answer."""
-    from streams.observability.logs import configure_logging
 
-    configure_logging(level="error", libraries=logging.CRITICAL)
     results = run(_scan(_endpoints(file)))
     if as_json:
         print(orjson.dumps([asdict(result) for result in results]).decode())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import orjson
 import typer
 from rich.console import Console
@@ -15,9 +13,7 @@ from streams.cli.terminal import hanging
 
 def doctor(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Check settings, compressions, broker, topics, models and review store; each line says ok or what to do."""
-    from streams.observability.logs import configure_logging
 
-    configure_logging(level="error", libraries=logging.CRITICAL)
     if not run(_doctor(config, as_json=as_json)):
         raise typer.Exit(1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,10 +54,8 @@ def resume(
 
 
 def _settings(config: Config) -> Settings:
-    from streams.observability.logs import configure_logging
     from streams.settings import load_settings
 
-    configure_logging(level="error", libraries=logging.CRITICAL)
     return load_settings(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -20,7 +21,11 @@ def now_ms() -> int:
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end and return the result."""
+    """Run to the end and return the result. A command without a log prints errors only, and none of its libraries' lines."""
+    from streams.observability.logs import configure_logging, is_configured
+
+    if not is_configured():
+        configure_logging(level="error", libraries=logging.CRITICAL)
     try:
         import uvloop
     except ImportError:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 #: Batches that may wait for the agent; the fetcher reads ahead on its own anyway.
 _WAITING_BATCHES = 1
 _ASK_AGAIN_S = 0.5
+#: For finding out that a broker does not answer.
+_DIAL_S = 20.0
 
 
 class Consumer(stock.Consumer):
@@ -57,6 +59,7 @@ class Consumer(stock.Consumer):
         self._limits = transport.limits
         self._observer = transport.observer
         self._committing = transport.committing
+        self._broker_answers = transport.broker_answers
         self._rebalance_began: float | None = None
         self._refused: TopicAuthorizationFailedError | None = None
 
@@ -163,17 +166,32 @@ class Consumer(stock.Consumer):
     async def perform_seek(self) -> None:
         """Restore the ledgers of the present assignment from what was committed, and read on from there.
 
-        Raises TimeoutError, which ends the worker, if the broker does not answer.
+        While the broker is unavailable that goes on in the background: without ledgers nothing is read. Raises TimeoutError,
+        which ends the worker, if the broker answers others and does not say what was committed.
         """
-        async with asyncio.timeout(self._limits.restore_wait_s):
-            while True:
-                try:
+        restoring = asyncio.create_task(self._restore_in_the_end())
+        try:
+            # faust would go on by itself after a while, and drop this.
+            await asyncio.wait({restoring}, timeout=self._limits.restore_wait_s + _DIAL_S)
+        finally:
+            if not restoring.done():
+                self.add_future(_awaited(restoring))
+        if restoring.done():
+            restoring.result()
+
+    async def _restore_in_the_end(self) -> None:
+        before = self._runner.assignment
+        while before is self._runner.assignment:
+            try:
+                async with asyncio.timeout(self._limits.restore_wait_s):
                     await self._restore()
-                    break
-                except StopWorker as away:
-                    # The watch on the broker tells the operator.
-                    log.debug("the broker is unavailable, asking again", error=str(away))
-                    await asyncio.sleep(_ASK_AGAIN_S)
+            except StopWorker as away:
+                # The watch on the broker tells the operator.
+                log.debug("the broker is unavailable, asking again", error=str(away))
+                await asyncio.sleep(_ASK_AGAIN_S)
+            except TimeoutError:
+                if await self._broker_answers():
+                    raise
         assignment = self._runner.assignment
         if assignment.phase is Phase.STANDS:  # else another rebalance came meanwhile
             self._report_rebalance(len(assignment.ledgers))
@@ -273,6 +291,15 @@ class Consumer(stock.Consumer):
         """Do nothing: faust's livelock detector watches acks, and there are none here."""
 
 
+async def _yes() -> bool:
+    return True
+
+
+async def _awaited(task: asyncio.Task[None]) -> None:
+    """Wait for a task, and cancel it if the wait is."""
+    await task
+
+
 class LedgerTransport(stock.Transport):
     """The transport of one stage's app: ``app.transport = LedgerTransport(url, app, runner=...)``."""
 
@@ -287,8 +314,10 @@ class LedgerTransport(stock.Transport):
         committing: Committing | None = None,
         limits: Limits | None = None,
         observer: Observer | None = None,
+        broker_answers: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         super().__init__(url, app)
+        self.broker_answers = broker_answers or _yes
         self.runner = runner
         self.limits = limits or Limits()
         self.committing = committing or AtLeastOnce(self.limits)

@@ -183,6 +183,10 @@ class Runner(ABC):
 
     # Waiting and stopping.
 
+    def pause(self, paused: bool) -> None:
+        """Read nothing more while ``paused``; what was taken is handled."""
+        (self.intake.hold if paused else self.intake.release)()
+
     async def next_change(self) -> None:
         """Wait until anything finished, began or was dropped."""
         await self._changes.next()

@@ -29,7 +29,7 @@ from streams.delivery.task_runner import TaskRunner
 from streams.delivery.transactions import Transactions
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
-from streams.kafka.diagnosis import refusal
+from streams.kafka.diagnosis import answers, refusal
 from streams.kafka.outbox import Outbox
 from streams.kafka.plain_line import PlainLine
 from streams.kafka.producers import start_producer, stop_producer
@@ -138,7 +138,7 @@ class StageService:
         """Read nothing more while ``paused``, which may be said before the start too; what was taken is handled."""
         self._is_paused = paused
         if self._runner is not None:
-            (self._runner.intake.hold if paused else self._runner.intake.release)()
+            self._runner.pause(paused)
 
     def give_up(self, error: StopWorker) -> None:
         """Fail for a reason that was seen from outside: what is in progress will not be waited for."""
@@ -213,6 +213,7 @@ class StageService:
             committing=committing,
             limits=self._limits,
             observer=self._observer,
+            broker_answers=partial(answers, connection),
         )
         topic = app.topic(self._prefix + stage.topic.name)
 

@@ -105,6 +105,8 @@ class Stage:
     """What is remembered of finished messages; without it, the ids of the last 200,000."""
     id_of: Callable[[Any], bytes] | None = None
     """The id that ``finished`` knows a message by; without it, the key and the turn."""
+    resume_per_s: float | None = None
+    """How many messages begin in the first second after a pause; twice as many in the next, and so on. None: no bound."""
 
     @property
     def computes_only(self) -> bool:
@@ -124,5 +126,5 @@ class Limits:
     commit_wait_s: float = 5.0
     """For one commit; an unavailable broker answers a later one."""
     restore_wait_s: float = 60.0
-    """For what was committed, after an assignment; over it the worker ends. faust's own limit of 90 s ends nothing, and would
-    leave a worker that stalls."""
+    """For what was committed, after an assignment; over it the worker ends, unless the broker is unavailable. faust's own limit
+    of 90 s ends nothing, and would leave a worker that stalls."""

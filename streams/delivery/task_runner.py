@@ -12,8 +12,10 @@ from weakref import WeakValueDictionary
 
 from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.dispatch import Result, Sender
+from streams.delivery.gate import GateState
 from streams.delivery.in_progress import InProgress
 from streams.delivery.observer import Observer
+from streams.delivery.ramp import Ramp
 from streams.delivery.runner import Runner, wall_ms
 from streams.delivery.stage import Finished, Record, Stage
 from streams.errors import StopWorker
@@ -42,6 +44,8 @@ class TaskRunner(Runner):
         # A lock goes with the last task that holds it or waits for it.
         self._one_at_a_time: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._reported: tuple[int, int] | None = None  # the counts that the observer knows
+        self._ramp: Ramp | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     @property
     def in_progress(self) -> int:
@@ -81,6 +85,14 @@ class TaskRunner(Runner):
         """Cancel everything in progress, for good; it is handled again by the partition's next owner."""
         super().cancel()
         self._tasks.cancel()
+        if self._later is not None:
+            self._later.cancel()
+
+    def pause(self, paused: bool) -> None:
+        """Read nothing more while ``paused``; after it the backlog begins at the stage's rate, not all at once."""
+        if not paused and self.intake.state is GateState.HELD and self.stage.resume_per_s is not None:
+            self._ramp = Ramp(self.stage.resume_per_s, self.stage.in_flight, time.monotonic)
+        super().pause(paused)
 
     def _abandon(self, partition: Partition) -> None:
         self._queue = deque(r for r in self._queue if (r.topic, r.partition) != partition)
@@ -94,11 +106,26 @@ class TaskRunner(Runner):
             place = (record.topic, record.partition, record.offset)
             if place in self._tasks or not self._is_ours(record):
                 continue  # in progress since before a rebalance and finishing on the new ledger, or no longer ours
+            if self._comes_later():
+                self._queue.appendleft(record)
+                break
             self._tasks.begin(place, self._run_one(record))
         counts = self._tasks.handling, len(self._queue)
         if counts != self._reported:
             self._reported = counts
             self._observer.in_flight(self.stage.agent, *counts)
+
+    def _comes_later(self) -> bool:
+        """Return whether a record has to wait because a pause is just over; then the queue is looked at again in time."""
+        if self._ramp is None or self._ramp.is_over:
+            self._ramp = None
+            return False
+        if pause_s := self._ramp.take():
+            if self._later is not None:
+                self._later.cancel()
+            self._later = asyncio.get_running_loop().call_later(pause_s, self._start_queued)
+            return True
+        return False
 
     def _ended(self, error: BaseException | None) -> None:
         if error is not None:

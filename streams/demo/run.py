@@ -18,7 +18,7 @@ import orjson
 import yaml
 from rich.console import Console
 
-from streams.agents.registry import AGENTS
+from streams.agents.registry import AGENTS, KEEPERS
 from streams.core.policy.policy import Policy
 from streams.core.signal.labels import LabelSet
 from streams.core.wording import counted
@@ -243,7 +243,8 @@ async def _workers(settings: Settings, count: int, folder: Path) -> AsyncIterato
     config.write_text(
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
-    command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config), "--agents", ",".join(AGENTS)]
+    agents = ",".join((*AGENTS, *KEEPERS))
+    command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(config), "--agents", agents]
     workers = [ChildProcess(command, output=folder / f"worker-{number}.log") for number in range(count)]
     try:
         yield workers

@@ -19,6 +19,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import StopWorker
 from streams.kafka.client_security import ClientSecurity
+from streams.kafka.connection import Connection
 
 #: For one address. A broker that another protocol is spoken to may say nothing at all.
 _PATIENCE_MS = 5_000
@@ -49,6 +50,15 @@ async def dial(bootstrap: str, security: ClientSecurity) -> AIOKafkaConnection:
         else:
             return connection
     raise StopWorker(reason)
+
+
+async def answers(connection: Connection) -> bool:
+    """Return whether a broker of this connection takes a client now."""
+    try:
+        (await dial(connection.bootstrap, connection.security)).close()
+    except StopWorker:
+        return False
+    return True
 
 
 async def unreachable(bootstrap: str, security: ClientSecurity, error: BaseException) -> StopWorker:

@@ -1,8 +1,9 @@
 """Closes dead letters: the original is sent to its topic once more, or the letter is discarded, and that is recorded.
 
 With transactions, one holds the original and the letter that is closed by it. They have one id for a deployment, so of two
-commands at once the later one fences the earlier. Without them a letter is first marked as *redriving*; one that is found
-so marked was left by a command that died, and is looked for on its topic before it is sent.
+commands at once the later one fences the earlier. Without them a letter is first marked as *redriving*, and of two
+commands the one whose mark comes first on the topic sends. A letter that is found so marked was left by a command that
+died: its message is looked for on its topic before it is sent.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _LETTERS = "dead-letters"
 _OURS = {RUN_HEADER, REVISION_HEADER, LETTER_HEADER}
 #: The broker's clock may stamp records of one topic, and the sender's those of another.
 _CLOCKS_MS = 10 * 60 * 1000
+#: A command that marked a letter within the last minute may be alive, and about to send: that long it has to do so.
+_MAYBE_ALIVE_MS = 60_000
+_ABOUT_TO_SEND_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,17 @@ class LetterDesk:
         self._consumer = consumer
         self._prefix = prefix
         self._transactions = transactions
+        self._read_to: dict[TopicPartition, int] = {}
+        self._closings: dict[bytes, int] = {}
+        """The offset of the first closing of each letter, by its key, since the topic was read for the book."""
 
     async def read(self) -> None:
         """Read the topic. The producer has started before: an earlier one with transactions closes no letter any more."""
         topic = self._prefix + _LETTERS
         partitions = [TopicPartition(topic, number) for number in await self._producer.partitions_for(topic)]
-        async for record in to_the_last(self._consumer, await self._consumer.beginning_offsets(partitions)):
+        self._read_to = dict(await self._consumer.beginning_offsets(partitions))
+        async for record in to_the_last(self._consumer, self._read_to.copy()):
+            self._read_to[TopicPartition(topic, record.partition)] = record.offset + 1
             self.book.add(record)
 
     async def redrive(self, entry: Entry, by: str, at_ms: int, *, run: int, note: str = "") -> None:
@@ -88,10 +97,29 @@ class LetterDesk:
         if self._transactions:
             await self._send(original, done)
             return
-        if begun is None:
-            await self._send(_again(record, mark))
+        await self._claim(record, mark)
+        if begun is not None and at_ms - record.timestamp < _MAYBE_ALIVE_MS:
+            await asyncio.sleep(_ABOUT_TO_SEND_S)
+            if await self._was_sent(letter, begun):
+                await self._send(done)
+                return
         await self._send(original)
         await self._send(done)
+
+    async def _claim(self, record: ConsumerRecord, mark: Closing) -> None:
+        """Mark a letter as being redriven. Raises GiveUp if another command has marked or closed it before."""
+        marked = _again(record, mark)
+        async with asyncio.timeout(PATIENCE_S):
+            mine = await self._producer.send_and_wait(
+                marked.topic, marked.value, marked.key, marked.partition, headers=list(marked.headers)
+            )
+        partition = TopicPartition(record.topic, record.partition)
+        async for later in to_the_last(self._consumer, {partition: self._read_to[partition]}):
+            self._read_to[partition] = later.offset + 1
+            if Closing.of(later.headers) is not None:
+                self._closings.setdefault(later.key, later.offset)
+        if self._closings.get(record.key) != mine.offset:
+            raise GiveUp("another command sees to it now", reason="taken")
 
     async def discard(self, entry: Entry, by: str, at_ms: int, *, note: str = "") -> None:
         """Close an open letter without sending its original; ``at_ms`` is Unix time in milliseconds."""

@@ -100,6 +100,11 @@ def configure_logging(
     )
 
 
+def is_configured() -> bool:
+    """Return whether ``configure_logging`` was called in this process."""
+    return any(isinstance(each, _Handler) for each in logging.getLogger().handlers)
+
+
 def _repeats(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Add how many lines like this one were left out since the last one."""
     if repeated := getattr(line["_record"], "repeated", 0):

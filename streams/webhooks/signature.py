@@ -22,10 +22,10 @@ def headers(message_id: str, at_s: int, body: bytes, secret: str) -> Mapping[str
 
 
 def key_of(secret: str) -> bytes:
-    """Return the bytes that a secret stands for."""
-    if secret.startswith(_PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-        except binascii.Error:
-            pass
-    return secret.encode()
+    """Return the bytes that a secret stands for; raises ValueError if it begins with ``whsec_`` and the rest is no base64."""
+    if not secret.startswith(_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError(f"what follows {_PREFIX} is no base64") from None

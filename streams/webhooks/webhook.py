@@ -9,9 +9,10 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from streams.errors import SettingsError
+from streams.webhooks.signature import key_of
 
 _Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-#: A shorter secret can be guessed; the convention's own are 24 bytes or more.
+#: Bytes. A shorter secret can be guessed; the convention's own are 24 bytes or more.
 _SHORTEST_SECRET = 16
 
 
@@ -59,9 +60,14 @@ class Webhook(BaseModel):
         if self.secret_env is None:
             return None
         secret = _value(self.secret_env, f"the signing secret of webhook {self.name}")
-        if len(secret) < _SHORTEST_SECRET:
+        try:
+            key = key_of(secret)
+        except ValueError as error:
+            raise SettingsError(f"environment variable {self.secret_env}: {error}; copy the whole secret") from None
+        if len(key) < _SHORTEST_SECRET:
             raise SettingsError(
-                f"environment variable {self.secret_env}: a secret has {_SHORTEST_SECRET} characters or more"
+                f"environment variable {self.secret_env}: a secret has {_SHORTEST_SECRET} characters or more, or, after "
+                f"whsec_, the base64 of as many bytes"
             )
         return SecretStr(secret)
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from schemas import TOPICS
+from schemas import NEWEST, TOPICS
 from streams.core.wording import counted
 from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
@@ -24,6 +24,7 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
         yield Finding("settings", False, str(error))
         return
     yield Finding("settings", True, f"{config}: {counted(len(settings.labels), 'label')}, policy {settings.policy.id}")
+    yield _messages(settings)
     yield _compressions()
     broker = await _broker(settings)
     yield broker
@@ -44,6 +45,18 @@ async def _found(check: StartCheck) -> Finding:
         return await check.run()
     except HedgerowError as error:
         return Finding(check.name, False, str(error))
+
+
+def _messages(settings: Settings) -> Finding:
+    if settings.messages.write == NEWEST.version:
+        return Finding("messages", True, f"version {NEWEST.version} is written")
+    return Finding(
+        "messages",
+        True,
+        f"version {settings.messages.write} is written: no revisions, so of two texts of a ticket the result that comes last "
+        f"counts, and no review can be decided as none of the labels; messages.write: {NEWEST.version} has both, once every "
+        f"reader is upgraded (docs/messages.md)",
+    )
 
 
 def _compressions() -> Finding:

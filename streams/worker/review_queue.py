@@ -15,8 +15,10 @@ from streams.reviews.store import Counts, Hour, ReviewStore
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 15.0
-#: If there are limits: what comes in between goes beyond them.
+#: If there are limits: what other workers let through in between may go beyond them.
 LIMITED_INTERVAL_S = 2.0
+#: If a limit may have been reached in between.
+SHORTEST_INTERVAL_S = 0.5
 _HOUR_MS = 3_600_000
 
 
@@ -33,16 +35,18 @@ async def watch_queue(
     store: ReviewStore,
     show: Callable[[Queue], None],
     *,
+    counting: Callable[[], None] = lambda: None,
     interval_s: float = INTERVAL_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> None:
-    """Call ``show`` with the queue every ``interval_s`` seconds.
+    """Call ``show`` with the queue every ``interval_s`` seconds, and ``counting`` before each count.
 
     A store that cannot be read leaves what was shown last; one line in the log says so.
     """
     readable = True
     while True:
+        counting()
         try:
             counts = await asyncio.to_thread(store.counts)
             hour = await asyncio.to_thread(store.hour, wall_ms() - _HOUR_MS)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -30,8 +30,12 @@ from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.settle import SettleHandler
 from streams.agents.spared import SparesReviewers
 from streams.agents.tier_model import TierModel
+from streams.agents.trials import MOST_TRIALS
+from streams.agents.turns import Turns
 from streams.agents.waiting import WaitingModel
+from streams.aio import Changes, in_background
 from streams.core.fleet import Member
+from streams.core.guards.review_arrivals import ReviewArrivals
 from streams.core.guards.review_load import ReviewLoad
 from streams.core.policy.fitted import refuse_smaller_memory
 from streams.core.signal.perplexity import PerplexityRule
@@ -58,7 +62,7 @@ from streams.worker.activity import Activity
 from streams.worker.alerting import AlertSender
 from streams.worker.following import Followed, following_alerts
 from streams.worker.messengers import messenger
-from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, Queue, watch_queue
+from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, SHORTEST_INTERVAL_S, Queue, watch_queue
 from streams.worker.settling import close_superseded, results_before
 from streams.worker.stages import watcher
 from streams.worker.start_checks import start_checks
@@ -89,7 +93,10 @@ class Worker:
         self._error: StopWorker | None = None
         self._followed = Followed(settings)
         self._services: Sequence[StageService] = ()
-        self._reviews = Limit("reviews", lambda: bool(self._followed.overload))
+        self._arrivals = ReviewArrivals(settings.review.max_waiting, settings.review.max_per_hour)
+        self._reviews = Limit(
+            "reviews", lambda: bool(self._followed.overload) or self._arrivals.are_full, turns=self._turns("big")
+        )
         self._watchdog: Watchdog | None = None
         self._contracts: dict[Tier, str] = {}
         self._models: list[WaitingModel] = []
@@ -105,7 +112,9 @@ class Worker:
             Aside(self._alerts.tell, self._tried),
             member=self._fleet.member,
             announce=self._fleet.announce,
+            turns_of=self._turns,
         )
+        self._stored_one = Changes()
         self._broker = BrokerWatch(settings.broker.connection)
         self.observer.broker(lambda: self._broker.problem is not None)
         self._memory: Remembering | None = None
@@ -223,6 +232,10 @@ class Worker:
             service.pause(paused)
             self.observer.paused(agent, paused)
 
+    def _turns(self, tier: Tier) -> Turns:
+        """Return what tickets for a tier go on by after a limit."""
+        return Turns(self._settings.tiers.of(tier).outage.resume_per_s, CLOCK.now)
+
     def _limits(self) -> list[Limit]:
         """Return every limit that the settings have."""
         reviews = [self._reviews] if self._settings.review.is_limited else []
@@ -269,7 +282,7 @@ class Worker:
         elif agent in MESSENGERS:
             stage = await messenger(agent, settings, stack, self.observer.webhook_sent, CLOCK.wall_ms)
         elif agent == "settle":
-            stage = self._settling(stack)
+            stage = await self._settling(stack)
         else:
             stage = Stage(
                 agent=agent,
@@ -278,6 +291,7 @@ class Worker:
                 in_flight=settings.worker.in_flight,
                 deadline_s=settings.worker.handler_deadline_s,
                 attempts=_STORE_ATTEMPTS if agent == "review" else settings.worker.handler_attempts,
+                resume_per_s=settings.tiers.of(TIERS[agent]).outage.resume_per_s if agent in TIERS else None,
             )
             if agent == "classify":
                 stage = self._with_known_tickets(stage)
@@ -302,17 +316,16 @@ class Worker:
     def _sparing(self, agent: AgentName, handler: AsyncHandler | SyncHandler) -> AsyncHandler | SyncHandler:
         """Return the handler, whose reviews wait while there are too many if there are limits."""
         if self._settings.review.is_limited and "reviews" in USES[agent].writes:
-            return SparesReviewers(handler, self._reviews)
+            return SparesReviewers(handler, self._reviews, self._passed)
         return handler
 
-    def _settling(self, stack: AsyncExitStack) -> Stage:
+    async def _settling(self, stack: AsyncExitStack) -> Stage:
         """Return settle's stage; alongside it, reviews are closed whose ticket has a later result."""
         settings = self._settings
         handler = SettleHandler(settings.worker.remember_ids, results_before(settings.broker.connection))
         store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
         stack.callback(store.close)
-        closing = asyncio.create_task(close_superseded(store, handler.turn_of))
-        stack.callback(closing.cancel)
+        await stack.enter_async_context(in_background(close_superseded(store, handler.turn_of)))
         return Stage("settle", TOPICS[USES["settle"].reads], handler, once=False, memory=handler)
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
@@ -321,7 +334,7 @@ class Worker:
         if agent == "classify":
             outlook = Outlook()
             model = await self._with_perplexity(await self._client("cheap", outlook, stack), stack)
-            cheap = guards.guarded(self._waiting(model, outlook), first_usd=_most_usd(settings.tiers.cheap))
+            cheap = guards.guarded(self._waiting(model, outlook, stack), first_usd=_most_usd(settings.tiers.cheap))
             outage = settings.tiers.cheap.outage.mode
             return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
         if agent == "score":
@@ -330,7 +343,7 @@ class Worker:
             return score if policy.max_escalations_per_hour is None else OneByOne(score, guards.may_escalate)
         if agent == "escalate":
             outlook = Outlook()
-            model = self._waiting(await self._client("big", outlook, stack), outlook)
+            model = self._waiting(await self._client("big", outlook, stack), outlook, stack)
             big = guards.guarded(model, first_usd=_most_usd(settings.tiers.big))
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(
@@ -340,21 +353,47 @@ class Worker:
         stack.callback(store.close)
         interval_s = LIMITED_INTERVAL_S if settings.review.is_limited else INTERVAL_S
         load = ReviewLoad(settings.review.max_waiting, settings.review.max_per_hour)
-        watching = asyncio.create_task(watch_queue(store, partial(self._see, load), interval_s=interval_s))
-        stack.callback(watching.cancel)
-        return ReviewHandler(store)
+        watching = watch_queue(
+            store,
+            partial(self._see, load),
+            counting=lambda: self._arrivals.counting(CLOCK.now()),
+            interval_s=interval_s,
+            sleep=self._until_counting,
+        )
+        await stack.enter_async_context(in_background(watching))
+        return ReviewHandler(store, self._stored)
+
+    def _passed(self, review_ids: Collection[str]) -> None:
+        """Take that reviews are on their way to the queue."""
+        self._arrivals.passed(review_ids, CLOCK.now())
+
+    def _stored(self, review_id: str) -> None:
+        """Take that a review was stored, which may be the last one for now."""
+        self._arrivals.stored(review_id)
+        self._stored_one.note()
+
+    async def _until_counting(self, interval_s: float) -> None:
+        """Wait until the queue is to be counted again: sooner than usual if all workers may have to hear of it."""
+        await asyncio.sleep(SHORTEST_INTERVAL_S)
+        await self._stored_one.until(
+            lambda: self._arrivals.are_full and not self._followed.overload, interval_s - SHORTEST_INTERVAL_S
+        )
 
     def _see(self, load: ReviewLoad, queue: Queue) -> None:
         """Show the queue of reviews, and tell all workers if it is too long, or no longer."""
         self.observer.review_queue(queue.counts, queue.oldest_s, queue.hour.decided)
+        self._arrivals.counted(queue.counts.waiting, queue.hour.added)
         found = load.judge(queue.counts.waiting, queue.hour.added, overloaded=bool(self._followed.overload))
         for alert in () if found is None else CLOCK.alerts([found]):
             self._alerts.tell(alert)
 
-    def _waiting(self, model: Model, outlook: Outlook) -> WaitingModel:
+    def _waiting(self, model: Model, outlook: Outlook, stack: AsyncExitStack) -> WaitingModel:
         """Return the model, whose tickets wait while its endpoint does not answer."""
-        rule = self._settings.tiers.of(model.tier).outage
-        waiting = WaitingModel(model, rule, CLOCK, self._alerts.tell, self._tried, outlook)
+        tier = self._settings.tiers.of(model.tier)
+        # Trials that hang must leave room for tickets.
+        most = max(1, min(MOST_TRIALS, tier.concurrency // 2))
+        waiting = WaitingModel(model, tier.outage, CLOCK, self._alerts.tell, self._tried, outlook, most_trials=most)
+        stack.push_async_callback(waiting.close)
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)
         return waiting

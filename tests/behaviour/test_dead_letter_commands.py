@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from schemas import REVISION_HEADER, RUN_HEADER, revision_of
 from schemas.headers import LETTER_HEADER
 from streams.delivery.dead_letters import CUT_TO
-from streams.errors import StopWorker
+from streams.errors import GiveUp, StopWorker
 from streams.kafka.letter_book import read_letters
 from streams.kafka.redrive import letter_desk
 from streams.sandbox.brokers.embedded import EmbeddedBroker
@@ -147,6 +147,32 @@ def test_of_two_redrives_at_once_the_later_one_fences_the_earlier(kafka_broker: 
     with pytest.raises(StopWorker, match="another command closes dead letters"):
         box.run(earlier())
     assert [dict(record.headers)[RUN_HEADER] for record in box.redriven()] == [b"2", b"2"]
+
+
+def test_of_two_redrives_at_once_without_transactions_one_sends(plain_box: LetterBox) -> None:
+    box = plain_box
+    letters = [box.put(b"[", b"key %d" % number) for number in range(3)]
+
+    async def both() -> list[object]:
+        opened = partial(letter_desk, box.connection, prefix=box.prefix, transactions=False)
+        async with opened() as first, opened() as second:
+            tries = [
+                desk.redrive(entry, "ada", 1_800_000_000_000, run=run)
+                for run, desk in enumerate((first, second), 1)
+                if (entry := desk.book.get(box.prefix + letters[0])) is not None
+            ]
+            done: list[object] = [*await asyncio.gather(*tries, return_exceptions=True)]
+            for run, desk, letter in ((3, first, letters[1]), (4, second, letters[2])):
+                entry = desk.book.get(box.prefix + letter)
+                assert entry is not None
+                await desk.redrive(entry, "ada", 1_800_000_000_000, run=run)
+            return done
+
+    done = box.run(both())
+    [refused] = [each for each in done if each is not None]
+    assert isinstance(refused, GiveUp)
+    assert refused.reason == "taken"
+    assert sorted(record.key for record in box.redriven()) == [b"key 0", b"key 1", b"key 2"]
 
 
 @pytest.mark.kafka

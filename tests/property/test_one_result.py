@@ -47,8 +47,9 @@ steps = st.lists(
         # Whatever is late waits for one of the last three steps.
         st.tuples(st.just("produce"), ids, st.sampled_from(TEXTS), st.booleans()),
         st.tuples(st.just("rerun"), ids, st.booleans()),
+        st.tuples(st.just("redrive"), ids, places, st.booleans()),
         st.tuples(st.just("score"), places, st.booleans(), labels, st.booleans(), st.booleans()),
-        st.tuples(st.just("decide"), ids, labels),
+        st.tuples(st.just("decide"), ids, labels, st.booleans()),
         st.tuples(st.just("settle"), st.integers(1, 3)),
         st.tuples(st.just("restart")),
         st.tuples(st.just("classify")),
@@ -72,6 +73,8 @@ class World:
         """Every review that was ever on the topic."""
         self.routed: list[Routed] = []
         self.handled: dict[str, set[tuple[int, int]]] = {}
+        self.wasted: list[tuple[str, int, int]] = []
+        """Texts that were handled after a later one of their ticket."""
         self.classified = self.settled = self.runs = 0
         self.restart()
 
@@ -98,13 +101,17 @@ class World:
             self.classify()
 
     def rerun(self, ticket_id: str, late: bool) -> None:
+        self.redrive(ticket_id, -1, late)
+
+    def redrive(self, ticket_id: str, place: int, late: bool) -> None:
+        """Send a text of the ticket again, which may not be the latest."""
         mine = [record for record in self.tickets if Arrival.read(record).ticket_id == ticket_id]
         if mine:
             self.runs += 1
-            latest = mine[-1]
-            revision = revision_in(latest.headers) or revision_of(latest.timestamp, latest.offset)
+            record = mine[place % len(mine)]
+            revision = revision_in(record.headers) or revision_of(record.timestamp, record.offset)
             headers = ((RUN_HEADER, b"%d" % self.runs), (REVISION_HEADER, b"%d" % revision))
-            self.produce(ticket_id, Arrival.read(latest).ticket.text, late, headers)
+            self.produce(ticket_id, Arrival.read(record).ticket.text, late, headers)
 
     def classify(self) -> None:
         if self.classified == len(self.tickets):
@@ -115,7 +122,10 @@ class World:
         if self.known.why_known(message_id) is None:
             self.known.add(message_id)
             turn: Turn = arrival.turn
-            self.handled.setdefault(arrival.ticket_id, set()).add((turn.revision, turn.run))
+            handled = self.handled.setdefault(arrival.ticket_id, set())
+            if handled and (turn.revision, turn.run) < max(handled):
+                self.wasted.append((arrival.ticket_id, turn.revision, turn.run))
+            handled.add((turn.revision, turn.run))
             self.classifications.append(
                 Classification(ticket=arrival.ticket, call=call(), revision=turn.revision, run=turn.run)
             )
@@ -142,7 +152,8 @@ class World:
         if self.reviews:
             self.store.add(self.reviews.pop(place % len(self.reviews)))
 
-    def decide(self, ticket_id: str, label: str) -> None:
+    def decide(self, ticket_id: str, label: str, old: bool) -> None:
+        """Decide or correct; an ``old`` release numbers no decisions."""
         item = self.store.get(ticket_id)
         if item is None:
             return
@@ -151,8 +162,10 @@ class World:
             decision: Decision = decide(item.review.review_id, label, "ann", "", 1)
         except DecisionRefused:
             return
+        number = decision.routed.decision
         if not decision.sent:
-            self.routed.append(decision.routed)
+            unnumbered = {"decision": 0, "corrected": False, "reviewer": None} if old and number == 1 else {}
+            self.routed.append(decision.routed.model_copy(update=unnumbered))
             self.store.mark_sent(item.review.review_id, decision.verdict.decision)
 
     def settle(self, count: int) -> None:
@@ -195,7 +208,7 @@ def counting(results: list[Routed]) -> dict[str, Routed]:
     kept: dict[str, Routed] = {}
     for result in sorted(results, key=lambda each: each.decision):
         for mine in [kept.get(result.ticket_id, result)]:
-            order = [(each.revision, each.run, each.reviewer is not None, each.decision) for each in (mine, result)]
+            order = [(each.revision, each.run, each.decided_by == "human", each.decision) for each in (mine, result)]
             kept[result.ticket_id] = result if order == sorted(order) else mine
     return kept
 
@@ -209,6 +222,7 @@ def test_consumers_compaction_and_the_review_list_agree_once_all_is_quiet(taken:
             world.take(step)
         world.quiet()
 
+        assert world.wasted == []
         unique = consumed(world.routed)
         assert unique == counting(world.routed)
         compacted = {result.ticket_id: result for result in world.routed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -11,6 +11,8 @@ from schemas import Message
 from streams.agents import limit as limits
 from streams.agents.limit import Limit
 from streams.agents.spared import SparesReviewers
+from streams.agents.turns import Turns
+from streams.core.guards.review_arrivals import ReviewArrivals
 from streams.errors import Hold
 from tests.support.messages import review, routed
 
@@ -51,6 +53,35 @@ async def test_a_review_waits_until_reviewers_have_room_and_the_handler_is_calle
     too_many = False
     assert await waiting == (review(),)
     assert inner.calls == 1
+
+
+async def test_tickets_go_on_in_turns_once_reviewers_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(pause_s: float) -> None:
+        pauses.append(pause_s)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    limit = Limit("reviews", lambda: False, turns=Turns(20, lambda: 0.0))
+    await asyncio.gather(*(limit.hold().over() for _ in range(4)))
+    assert pauses == pytest.approx([0.0, 0.05, 0.1, 0.15])
+
+
+async def test_no_more_reviews_are_let_through_between_two_counts_than_there_is_room_for() -> None:
+    arrivals = ReviewArrivals(max_waiting=5, max_per_hour=None)
+    arrivals.counted(waiting=2, per_hour=9)
+    limit = Limit("reviews", lambda: arrivals.are_full)
+
+    def passed(review_ids: Collection[str]) -> None:
+        arrivals.passed(review_ids, 0.0)
+
+    for number in range(3):
+        doubt = review(review_id=f"r-{number}")
+        assert await SparesReviewers(Handler(doubt), limit, passed)("ticket") == (doubt,)
+    with pytest.raises(Hold):
+        await SparesReviewers(Handler(review()), limit, passed)("ticket")
+    others = SparesReviewers(Handler(routed()), limit, passed)
+    assert await others("ticket") == (routed(),)
 
 
 async def test_what_needs_no_reviewer_goes_on() -> None:

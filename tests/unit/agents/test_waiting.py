@@ -179,6 +179,71 @@ async def test_another_ticket_sends_the_trials_if_the_one_that_did_is_cancelled(
     assert first.cancelled()
 
 
+class Hangs:
+    """Answers no call that was made before ``back``, and every one after it; never those of before, as a server may."""
+
+    def __init__(self) -> None:
+        self.back = False
+        self.trials = self.ended = 0
+
+    async def ask(self, text: str) -> Call:
+        if self.back:
+            return ANSWERED
+        if text != "try out":
+            return SILENT
+        self.trials += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended += 1
+        raise AssertionError
+
+
+async def test_a_return_is_seen_though_the_trials_before_it_hang() -> None:
+    endpoint, alerts = Hangs(), list[Alert]()
+    rule, clock = OutageRule(trial_every_s=0.001, resume_per_s=10_000), Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(
+        AskedModel("cheap", endpoint.ask), rule, clock, alerts.append, [].append, Outlook(), most_trials=3
+    )
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
+    while endpoint.trials < 2:
+        await asyncio.sleep(0)
+    endpoint.back = True
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*tickets) == [ANSWERED] * FAILURES
+    assert endpoint.ended == endpoint.trials  # what hangs is not waited for
+    assert [alert.kind for alert in alerts] == ["endpoint_down", "recovered"]
+
+
+async def test_no_more_trials_hang_at_once_than_are_allowed_and_close_ends_them() -> None:
+    endpoint = Hangs()
+    rule, clock = OutageRule(trial_every_s=0.001), Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(AskedModel("cheap", endpoint.ask), rule, clock, [].append, [].append, Outlook(), most_trials=3)
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
+    while endpoint.trials < 3:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.02)
+    assert (endpoint.trials, endpoint.ended) == (3, 0)
+    for task in tickets:
+        task.cancel()
+    await model.close()
+    assert endpoint.ended == 3
+
+
+async def test_without_holding_a_ticket_waits_only_a_moment_for_a_trial_that_hangs() -> None:
+    endpoint = Hangs()
+    rule, clock = OutageRule(mode="escalate", trial_every_s=0.01), Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(AskedModel("cheap", endpoint.ask), rule, clock, [].append, [].append, Outlook())
+    async with asyncio.timeout(10):
+        calls = [await model.ask(ticket(text=f"ticket {n}")) for n in range(FAILURES + 1)]
+        assert all(map(is_unanswered, calls))
+        assert endpoint.trials == 1
+        endpoint.back = True
+        while await model.ask(ticket(text="ticket")) != ANSWERED:
+            await asyncio.sleep(0.001)
+    await model.close()
+
+
 async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
     release = asyncio.Event()
 

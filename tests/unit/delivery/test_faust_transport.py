@@ -17,7 +17,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
-from streams.delivery import faust_consumer
+from streams.delivery import faust_consumer, faust_transport
 from streams.delivery.faust_consumer import LoopConsumer
 from streams.delivery.ledger import MAX_SPAN, Commit, Ledger, encode_finished
 from streams.delivery.stage import Limits
@@ -202,6 +202,30 @@ async def test_a_broker_that_does_not_say_what_was_committed_ends_the_worker(tmp
     rig.thread.answers.clear()
     with pytest.raises(TimeoutError):
         await rig.consumer.perform_seek()
+
+
+async def test_a_broker_that_is_unavailable_for_long_does_not_end_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faust_transport, "_DIAL_S", 0.0)
+    asked = asyncio.Event()
+
+    async def unavailable() -> bool:
+        asked.set()
+        return False
+
+    rig = Rig(tmp_path, Bench(answer, assigned=False), Limits(restore_wait_s=0.01))
+    rig.consumer._broker_answers = unavailable
+    rig.thread.answers.clear()
+    await rig.consumer.perform_seek()  # faust goes on, and nothing is read
+    await asked.wait()
+    await rig.consumer.fetch_once()
+    assert rig.handed_over() == []
+    rig.thread.answers.set()
+    while rig.bench.runner.assignment.ledger(P0) is None:
+        await asyncio.sleep(0.001)
+    await rig.consumer.fetch_once()
+    assert rig.handed_over() == [0, 1, 2, 3, 4]
 
 
 async def test_waiting_at_a_revocation_is_bounded(tmp_path: Path) -> None:

@@ -141,6 +141,9 @@ class TestSettings:
             ("HOOK_URL", "nonsense", "no http or https URL"),
             ("HOOK_URL", "https://hooks.test/x", "HOOK_SECRET is empty"),
             ("HOOK_SECRET", "short", "16 characters"),
+            ("HOOK_SECRET", "whsec_" + "A" * 20, "16 characters"),
+            ("HOOK_SECRET", "whsec_not base64, as copied", "HOOK_SECRET: what follows whsec_ is no base64"),
+            ("HOOK_SECRET", "whsec_" + "A" * 33, "HOOK_SECRET: what follows whsec_ is no base64"),
         ]:
             monkeypatch.setenv(name, value)
             with pytest.raises(SettingsError, match=words):
