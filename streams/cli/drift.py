@@ -155,8 +155,7 @@ def acknowledge(
     note: Annotated[str, typer.Option(help="Note on what was found")] = "",
 ) -> None:
     """Acknowledge an endpoint's alerts: from now on the policy counts as made for the model as it is now."""
-    from schemas import Alert, stable_id
-    from streams.core.drift.alert_kinds import WatchKind
+    from streams.core.drift.acknowledgement import acknowledgement
     from streams.core.policy.reasons import DecisionReason
     from streams.errors import SettingsError
     from streams.kafka.send import publish
@@ -169,14 +168,7 @@ def acknowledge(
     if endpoint not in known:
         raise SettingsError(f"{config}: no endpoint {endpoint!r} is probed: there are {', '.join(known) or 'none'}")
     at_ms, who = now_ms(), by or login_name()
-    alert = Alert(
-        alert_id=stable_id("alert", endpoint, WatchKind.ACKNOWLEDGED, str(at_ms)),
-        source=endpoint,
-        kind=WatchKind.ACKNOWLEDGED,
-        at_ms=at_ms,
-        summary=f"{endpoint}: acknowledged by {who}" + (f": {note}" if note else ""),
-        details={"by": who, "note": note, "policy_id": settings.policy.id},
-    )
+    alert = acknowledgement(endpoint, settings.policy.id, who, note, at_ms)
     run(publish([alert], settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire))
     print(alert.summary)
     if waiting := _waiting_for_it(settings):

@@ -14,6 +14,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -29,6 +30,7 @@ from streams.desk.pulse import MAX_LISTENERS
 from streams.desk.rendering import STATIC, Rendering
 from streams.desk.reviewing import PAGES as REVIEWING
 from streams.desk.roles import Role
+from streams.desk.watching import PAGES as WATCHING
 from streams.errors import GiveUp, HedgerowError, TryAgain
 from streams.reviews.decision import DecisionRefused
 from streams.reviews.journal import Action
@@ -36,7 +38,16 @@ from streams.reviews.journal import Action
 log = structlog.get_logger(__name__)
 
 #: The table of pages: the only way to a handler is through a row of it.
-PAGES: tuple[Page, ...] = REVIEWING
+PAGES: tuple[Page, ...] = REVIEWING + WATCHING
+#: Those in the head of every page, for whoever may have them.
+_NAMED = (
+    ("/queue", "Queue"),
+    ("/overview", "Overview"),
+    ("/alerts", "Alerts"),
+    ("/dead-letters", "Dead letters"),
+    ("/journal", "Journal"),
+)
+_ROLES = {page.path: page.role for page in PAGES}
 _API = "/api"
 _LOGIN_COOKIE = "hedgerow_login"
 
@@ -74,7 +85,9 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         desk = self._desk
-        tasks = [asyncio.create_task(each()) for each in (desk.sender.run, desk.pulse.run, desk.keep_house)]
+        tasks = [
+            asyncio.create_task(each()) for each in (desk.sender.run, desk.topics.run, desk.pulse.run, desk.keep_house)
+        ]
         try:
             yield
         finally:
@@ -90,7 +103,7 @@ class Application:
             person = await self._desk.access.person(request, self._cookie)
             if person is None:
                 return self._to_login(request)
-            values = dict(request.query_params) if page.method == "GET" else await self._form(request, person)
+            values = dict(request.query_params) if page.method == "GET" else await self._form(request, person, page)
             answer = await self._carry_out(page, request, person, values)
         except Exception as error:  # noqa: BLE001 - each becomes a page
             return await self._error(request, *self._problem(error))
@@ -132,10 +145,12 @@ class Application:
         )
         return await page.handler(ask, fields)
 
-    async def _form(self, request: Request, person: Person) -> dict[str, Any]:
+    async def _form(self, request: Request, person: Person, page: Page | None = None) -> dict[str, Any]:
         form = await _read_form(request)
-        await self._check_token(request, person, form.get("csrf", ""))
-        return form
+        values = _texts(form)
+        await self._check_token(request, person, values.get("csrf", ""))
+        many = () if page is None else page.fields.many
+        return {**values, **{name: [str(each) for each in form.getlist(name)] for name in many}}
 
     async def _body(self, request: Request, person: Person) -> dict[str, Any]:
         try:
@@ -193,7 +208,7 @@ class Application:
             return await self._error(request, *self._problem(error))
 
     async def _log_in(self, request: Request) -> Response:
-        form = await _read_form(request)
+        form = _texts(await _read_form(request))
         token = request.cookies.get(_LOGIN_COOKIE, "")
         name, to = form.get("name", ""), form.get("next", "")
         if not token or not same(token, form.get("csrf", "")):
@@ -289,6 +304,7 @@ class Application:
         context = {
             **view.facts,
             "me": person,
+            "pages": [(path, name) for path, name in _NAMED if person.role.may(_ROLES[path])],
             "path": request.url.path,
             "is_local": desk.access.is_local,
             "may": {str(role): person.role.may(role) for role in Role},
@@ -329,11 +345,15 @@ class Application:
         response.set_cookie(name, value, max_age=age, path=path, secure=self._secure, httponly=True, samesite="lax")
 
 
-async def _read_form(request: Request) -> dict[str, Any]:
-    """Return the form's texts; of several under one name the last counts. Raises Refused for what is no form."""
+def _texts(form: FormData) -> dict[str, str]:
+    """Return the form's texts; of several under one name the last counts."""
+    return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+
+
+async def _read_form(request: Request) -> FormData:
+    """Return the form; raises Refused for what is none."""
     try:
-        form = await request.form(max_files=0, max_fields=500)
-        return {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        return await request.form(max_files=0, max_fields=2_000)
     except (ValueError, AssertionError):
         raise Refused(400, "This is not a form.") from None
 

@@ -14,6 +14,7 @@ from streams.desk.access import Access
 from streams.desk.facts import Sight
 from streams.desk.pulse import Pulse
 from streams.desk.sending import Sender
+from streams.desk.topics import Topics
 from streams.desk.users import UsersFile
 from streams.errors import HedgerowError
 from streams.memory.labelled_file import read_examples
@@ -51,6 +52,7 @@ class Desk:
         users = None if settings.desk.users is None else UsersFile(Path(settings.desk.users))
         self.access = Access(settings.desk, users, Sessions(database), self.journal, local=local, now_ms=now_ms)
         self.sender = Sender(self.store, settings)
+        self.topics = Topics(settings)
         self.pulse = Pulse(self._pulse)
         self.sight = _sight(settings)
         self._counted: tuple[float, int] | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 class Fields(BaseModel):
     """What a page takes from its form or its query; a field that is left empty is not given."""
+
+    many: ClassVar[Collection[str]] = ()
+    """The fields that a form may have several times."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

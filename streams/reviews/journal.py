@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +52,7 @@ class Entry:
     """Who did it."""
     action: str
     review_id: str | None = None
+    """The review, or the alert, that it was done to."""
     ticket_id: str | None = None
     label: str | None = None
     detail: str = ""
@@ -113,6 +115,28 @@ class Journal:
             query = query.where(_C.detail == detail)
         with self._database.transaction() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def acknowledged(self, alert_ids: Collection[str]) -> dict[str, Entry]:
+        """Return who has acknowledged which of these alerts first."""
+        query = sa.select(JOURNAL).where(_C.action == str(Action.ACKNOWLEDGE), _C.review_id.in_(list(alert_ids)))
+        entries = self._entries(query.order_by(_C.id.desc())) if alert_ids else []
+        return {entry.review_id: entry for entry in entries if entry.review_id is not None}
+
+    def decided(self, since_ms: int) -> list[tuple[str, int, float | None]]:
+        """Return who has decided how many tickets since then (Unix time, ms), and how long one was open on average, ms.
+
+        Decisions that were undone do not count.
+        """
+        decided = sa.case((_C.action == str(Action.UNDO), -1), else_=1)
+        query = (
+            sa.select(_C.name, sa.func.sum(decided), sa.func.avg(_C.took_ms))
+            .where(_C.action.in_([str(Action.DECIDE), str(Action.UNDO)]), _C.at_ms >= since_ms)
+            .group_by(_C.name)
+        )
+        with self._database.transaction() as connection:
+            rows = [(name, int(count), took) for name, count, took in connection.execute(query)]
+        found = [(name, count, None if took is None else float(took)) for name, count, took in rows if count > 0]
+        return sorted(found, key=lambda row: -row[1])
 
     def last_id(self) -> int:
         """Return a number that grows with every entry."""
