@@ -11,11 +11,11 @@ from functools import partial
 
 from schemas import TOPICS, Call, Reason, Scored, Tier
 from streams.agents.registry import FLEET_TOPIC, MEMORY_TOPIC, MESSENGERS, TIERS, USES, AgentName, topics_of
-from streams.core.policy.fitted import FittedMemory, refuse_other_memory, refuse_others
+from streams.core.policy.fitted import FittedMemory, examples_needed, refuse_other_memory, refuse_others
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.core.wording import counted
-from streams.errors import StopWorker, TryAgain
+from streams.errors import SettingsError, StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
 from streams.memory.open_memory import open_embedder
@@ -109,6 +109,10 @@ def check_policy(policy: Policy, settings: Settings) -> None:
             else FittedMemory(embedding_model=memory.embedding_model, examples=memory.examples, size=0)
         )
         refuse_other_memory(fitted, rule)
+        if memory is not None and memory.on_topic and memory.max_examples < (needed := examples_needed(fitted)):
+            raise SettingsError(
+                f"memory.max_examples ({memory.max_examples}) is less than the {needed} examples that the policy needs"
+            )
         refuse_others(fitted, prompt.labels, prompt.hash, tiers.cheap.model, tiers.big.model)
 
 

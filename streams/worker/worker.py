@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import structlog
 
@@ -37,20 +36,16 @@ from streams.aio import Changes, in_background
 from streams.core.fleet import Member
 from streams.core.guards.review_arrivals import ReviewArrivals
 from streams.core.guards.review_load import ReviewLoad
-from streams.core.policy.fitted import refuse_smaller_memory
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
-from streams.errors import SettingsError, StopWorker
+from streams.errors import StopWorker
 from streams.fleet.link import FleetLink, group_of
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
-from streams.memory.lookups import Lookups
-from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.classifier import ModelClient
-from streams.models.contract_check import HARMLESS_TEXT
 from streams.models.endpoint import Endpoint
 from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient
@@ -62,6 +57,7 @@ from streams.worker.activity import Activity
 from streams.worker.alerting import AlertSender
 from streams.worker.following import Followed, following_alerts
 from streams.worker.messengers import messenger
+from streams.worker.remembering import open_remembering
 from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, SHORTEST_INTERVAL_S, Queue, watch_queue
 from streams.worker.settling import close_superseded, results_before
 from streams.worker.stages import watcher
@@ -163,28 +159,11 @@ class Worker:
         return FleetLink(member, settings.broker.connection, prefix, CLOCK.wall_ms)
 
     async def _remembering(self, stack: AsyncExitStack) -> Remembering | None:
-        """Return what the memory is asked with, once all of it is there; None without a memory, and without a use for it.
-
-        Raises SettingsError for a file that cannot be used, or is much smaller than what the policy was fitted with.
-        """
-        settings, wanted = self._settings, self._settings.memory
+        """Return what the memory is asked with; None without a memory, and without a use for it."""
+        wanted = self._settings.memory
         if wanted is None or not TIERS.keys() & set(self._agents):
             return None
-        if wanted.file is None:
-            raise SettingsError("memory: workers read it from a file only: set memory.file")
-        embedder = await stack.enter_async_context(open_embedder(wanted.embedding, spent=self._embedded))
-        labels = settings.label_set.labels
-        memory = await open_memory(Path(wanted.file), embedder, labels, settings.redact, wanted.examples)
-        refuse_smaller_memory(settings.policy.fitted, memory.fitted)
-        log.info("memory read", examples=len(memory), embedding_model=embedder.model)
-        self.observer.memory(embedder.model, memory.__len__)
-        at_once = 1 if wanted.embedding is None else wanted.embedding.concurrency
-        return Remembering(
-            memory.before,
-            Lookups(memory, at_once=at_once).recall,
-            partial(embedder.embed, [HARMLESS_TEXT]),
-            looked_up=self.observer.looked_up,
-        )
+        return await open_remembering(self._settings, wanted, stack, self.observer, self._failed, self._embedded)
 
     def _embedded(self, attempts: Sequence[Attempt]) -> None:
         """Count requests for embeddings, which belong to several tickets at once."""

@@ -205,7 +205,8 @@ async def test_models_are_listed_and_dated_ids_are_taken(http: httpx.AsyncClient
         ("POST", "/chat/completions", json.dumps(chat(top_logprobs=21)).encode(), 400, "top_logprobs", None),
         ("POST", "/chat/completions", json.dumps(chat(model="gpt-4")).encode(), 404, "model", "model_not_found"),
         ("GET", "/chat/completions", b"", 405, None, None),
-        ("POST", "/embeddings", b"{}", 404, None, None),
+        ("POST", "/embeddings", b"{}", 400, "input", None),
+        ("POST", "/nowhere", b"{}", 404, None, None),
     ],
 )
 async def test_refusals_have_openais_error_body(

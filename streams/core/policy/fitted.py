@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -136,6 +137,11 @@ def with_memory(memory: FittedMemory | None) -> str:
     if memory is None:
         return "without a memory"
     return f"with a memory of {memory.embedding_model} that shows {counted(memory.examples, 'example')}"
+
+
+def examples_needed(fitted: Fitted | None) -> int:
+    """Return the least number of examples in a memory that a policy may decide with; 0 if it was fitted without one."""
+    return 0 if fitted is None or fitted.memory is None else math.ceil(_ENOUGH * fitted.memory.size)
 
 
 def refuse_smaller_memory(fitted: Fitted | None, memory: FittedMemory) -> None:
