@@ -57,6 +57,13 @@ def _show_tiers(found: dict[str, Any], console: Console) -> None:
     columns = [Column("tier"), Column("map"), *(Column(name, right=True) for name in names)]
     title = "confidence on the tested half, before and after calibration"
     show_table(columns, rows, title=title, console=console)
+    for tier, one in found["tiers"].items():
+        if one["gain"] is not None:
+            loss, used = one["cross_validated"]["log_loss"], one["map"]["kind"] == "logistic"
+            print(
+                f"{tier}: weighing entropy, novelty and the neighbours' votes too changes the log loss by "
+                f"{-one['gain']:+.4f} to {loss['logistic']:.4f} nats (cross-validated); it is {'' if used else 'not '}used"
+            )
 
 
 def _show_trade(found: dict[str, Any], console: Console) -> None:

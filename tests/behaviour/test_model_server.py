@@ -144,6 +144,15 @@ async def test_calls_differ_by_the_jitter_and_repeat_without_it(models: TrainedM
     assert len(set(await logprobs(0.0))) == 1
 
 
+async def test_the_noise_of_a_text_does_not_depend_on_what_else_is_asked(models: TrainedModels) -> None:
+    async def logprobs(*texts: str) -> list[float]:
+        async with client_of(models, jitter=0.01) as http:
+            found = {text: (await ask(http, text=text))["choices"][0] for text in texts}
+            return [found[text]["logprobs"]["content"][0]["logprob"] for text in sorted(found)]
+
+    assert await logprobs("my refund", "my parcel", "sign in") == await logprobs("sign in", "my refund", "my parcel")
+
+
 async def test_the_legacy_echo_gives_the_prompts_own_logprobs(http: httpx.AsyncClient) -> None:
     asked = {"model": CHEAP, "prompt": TEXT, "echo": True, "logprobs": 3, "max_tokens": 0}
     body = (await http.post("/completions", json=asked)).json()

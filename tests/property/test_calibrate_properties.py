@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from schemas import Reason, Scored
 from streams.core.calibration.bounds import prediction_bound, upper_bound
 from streams.core.calibration.figures import figures
-from streams.core.calibration.fit import fit_isotonic, fit_temperature
+from streams.core.calibration.fit import applied, fit_isotonic, fit_logistic, fit_temperature
 from streams.core.calibration.measures import auroc, ece, reliability, risk_coverage
 from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record
-from streams.core.policy.calibration_map import Isotonic, Temperature
+from streams.core.policy.calibration_map import Evidence, Isotonic, Logistic, Temperature
 from streams.core.policy.policy import Policy
 from streams.core.statistics import binomial_at_most
 from tests.property.test_policy_properties import policies
@@ -46,6 +46,37 @@ maps = st.builds(Temperature, temperature=st.floats(0.01, 100)) | knots.map(line
 def test_a_map_rises_and_stays_a_probability(one: Temperature | Isotonic, a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert 0.0 <= one(low) <= one(high) <= 1.0
+
+
+weighings = st.builds(
+    Logistic,
+    intercept=st.floats(-50, 50),
+    confidence=st.floats(0, 20),
+    entropy=st.floats(-20, 0),
+    novelty=st.floats(-50, 0),
+    agreement=st.floats(0, 20),
+)
+distances, agreements = st.none() | st.floats(0, 2), st.none() | st.floats(-1, 1)
+known = st.builds(Evidence, shares, st.floats(0, 10), distances, agreements)
+
+
+@seeded
+@given(weighings, known, known)
+def test_more_that_speaks_for_an_answer_never_lowers_its_probability(one: Logistic, a: Evidence, b: Evidence) -> None:
+    novelties = [2.0 if x.novelty is None else x.novelty for x in (a, b)]
+    agreed = [-1.0 if x.agreement is None else x.agreement for x in (a, b)]
+    worse = Evidence(min(a.confidence, b.confidence), max(a.entropy, b.entropy), max(novelties), min(agreed))
+    better = Evidence(max(a.confidence, b.confidence), min(a.entropy, b.entropy), min(novelties), max(agreed))
+    assert 0.0 <= one.probability(worse) <= one.probability(better) <= 1.0
+
+
+@seeded
+@given(st.lists(st.tuples(known, st.booleans()), min_size=2, max_size=40))
+def test_any_answers_give_a_logistic_map_whose_weights_keep_their_signs(rows: list[tuple[Evidence, bool]]) -> None:
+    evidence = [one for one, _ in rows]
+    found = fit_logistic(evidence, np.array([float(right) for _, right in rows]))
+    assert found == Logistic.model_validate(found.model_dump())
+    assert np.isfinite(applied(found, evidence)).all()
 
 
 @seeded

@@ -175,13 +175,14 @@ def _asked(selection: Selection) -> dict[Tier, float]:
 
 
 def _tier(selection: Selection, tier: Tier) -> dict[str, Any]:
-    raw, right = shown(selection.tested, tier, selection.policy)
+    known, right = shown(selection.tested, tier, selection.policy)
     choice = selection.maps[tier]
     return {
         "map": choice.map.model_dump(),
-        "cross_validated": {"log_loss": choice.log_loss, "brier": choice.brier},
-        "before": _measures(raw, right),
-        "after": _measures(applied(choice.map, raw), right),
+        "cross_validated": {"log_loss": choice.log_loss, "brier": choice.brier, "auroc": choice.auroc},
+        "gain": choice.gain,
+        "before": _measures(applied(None, known), right),
+        "after": _measures(applied(choice.map, known), right),
     }
 
 

@@ -18,14 +18,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Scored, Tier, stable_id
+from schemas import Call, Scored, Tier, stable_id
 from streams.core.calibration.bounds import prediction_bound, upper_bound
 from streams.core.calibration.fit import Choice, choose_map
 from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record
 from streams.core.calibration.threshold_sweep import Sweep, sweep
 from streams.core.policy.fitted import Promise
-from streams.core.policy.policy import Calibration, Policy, numbers
+from streams.core.policy.calibration_map import Evidence
+from streams.core.policy.policy import Calibration, Policy, evidence
 from streams.core.wording import counted
 from streams.errors import HedgerowError
 
@@ -139,21 +140,20 @@ def select(records: Sequence[Record], promise: Promise, *, base: Policy | None =
     )
 
 
-def shown(records: Sequence[Record], tier: Tier, policy: Policy) -> tuple[Floats, Floats]:
-    """Return the tier's (confidence on the policy's basis, 1.0 if right) for records with a signal.
+def shown(records: Sequence[Record], tier: Tier, policy: Policy) -> tuple[list[Evidence], Floats]:
+    """Return what is known of the tier's answers on the policy's basis, and 1.0 for each that is right, 0.0 for the others.
 
-    An answer about a ticket that is out of scope is wrong, whatever it is.
+    Records without a signal are left out. An answer about a ticket that is out of scope is wrong, whatever it is.
     """
-    calls = [(getattr(record, tier).signal, record.gold) for record in records]
-    rows = [(numbers(x, policy.basis)[0], float(x.label == gold)) for x, gold in calls if isinstance(x, Scored)]
-    both = np.array(rows, dtype=np.float64).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
+    calls: list[tuple[Call, str | None]] = [(getattr(record, tier), record.gold) for record in records]
+    scored = [(call, call.signal, gold) for call, gold in calls if isinstance(call.signal, Scored)]
+    known = [evidence(call, signal, policy.basis) for call, signal, _ in scored]
+    return known, np.array([float(signal.label == gold) for _, signal, gold in scored], dtype=np.float64)
 
 
 def _choose(records: Sequence[Record], tier: Tier, policy: Policy, seed: int) -> Choice:
-    confidence, right = shown(records, tier, policy)
     try:
-        return choose_map(confidence, right, seed)
+        return choose_map(*shown(records, tier, policy), seed)
     except ValueError as error:
         raise NoPolicy(f"the {tier} tier: {error}") from None
 

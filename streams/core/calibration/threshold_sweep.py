@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from schemas import Call, Scored
 from streams.core.calibration.records import Record
-from streams.core.policy.policy import BigRule, CheapRule, Policy, numbers, objection
+from streams.core.policy.calibration_map import CalibrationMap
+from streams.core.policy.policy import BigRule, CheapRule, Policy, evidence, objection
 from streams.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -269,13 +270,13 @@ def _calls(records: Sequence[Record]) -> list[Call]:
     return [call for record in records for call in (record.cheap, record.big)]
 
 
-def _numbers(call: Call, policy: Policy, calibration: object) -> tuple[float, float, bool]:
+def _numbers(call: Call, policy: Policy, calibration: CalibrationMap | None) -> tuple[float, float, bool]:
     signal = call.signal
     if not isinstance(signal, Scored):
         return 0.0, 0.0, False
-    confidence, entropy = numbers(signal, policy.basis)
-    mapped = calibration(confidence) if callable(calibration) else confidence
-    return mapped, entropy, signal.top_k_mass >= policy.min_top_k_mass
+    known = evidence(call, signal, policy.basis)
+    mapped = known.confidence if calibration is None else calibration.probability(known)
+    return mapped, known.entropy, signal.top_k_mass >= policy.min_top_k_mass
 
 
 def _arrays(rows: list[tuple[float, float, bool]]) -> tuple[Floats, Floats, Bools]:

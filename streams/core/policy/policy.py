@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import Call, Scored, TextPerplexity, Unscorable, stable_id
 from schemas.signal import Probability, entropy_with_none
-from streams.core.policy.calibration_map import CalibrationMap
+from streams.core.policy.calibration_map import CalibrationMap, Evidence
 from streams.core.policy.fitted import Fitted
 from streams.core.policy.reasons import DecisionReason
 from streams.core.signal.perplexity import PerplexityRule, risk
@@ -33,7 +33,7 @@ class _Rule(BaseModel):
 
 
 class Calibration(_Rule):
-    """Each tier's map from the confidence shown to the share of such answers that are right; None: taken as shown."""
+    """Each tier's map from what an answer shows to the share of such answers that are right; None: confidence as shown."""
 
     cheap: CalibrationMap | None = None
     big: CalibrationMap | None = None
@@ -119,6 +119,12 @@ def numbers(signal: Scored, basis: Basis) -> tuple[float, float]:
     return math.exp(logprob), signal.token_entropy
 
 
+def evidence(call: Call | Reading, signal: Scored, basis: Basis) -> Evidence:
+    """Return what is known of an answer, for a calibration map."""
+    confidence, entropy = numbers(signal, basis)
+    return Evidence(confidence, entropy, call.novelty, _agreement(signal.label, call))
+
+
 def skips_cheap(policy: Policy, text: str) -> bool:
     """Tell whether a ticket goes straight to the big tier, by what is known before any call."""
     return policy.cheap.max_chars is not None and len(text) > policy.cheap.max_chars
@@ -127,7 +133,8 @@ def skips_cheap(policy: Policy, text: str) -> bool:
 def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decision:
     """Decide on the cheap tier's answer: accept, escalate, or review.
 
-    A ``Reading`` is an answer that was scored without a worker: the perplexity of its text is unknown.
+    A ``Reading`` is an answer that was scored without a worker: the perplexity of its text is unknown, and so is what a
+    memory says, unless the caller has put it there.
     """
     signal, model, perplexity = _shown(call)
     suspicious = _suspicions(policy, perplexity)
@@ -139,7 +146,7 @@ def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decisi
             (DecisionReason.NO_SIGNAL.of(signal.reason), *hopeless, *suspicious),
         )
     rule = policy.cheap
-    confidence, entropy = _calibrated(policy.calibration.cheap, numbers(signal, policy.basis))
+    confidence, entropy = _calibrated(policy.calibration.cheap, evidence(call, signal, policy.basis))
     reasons = _doubts(policy, signal, confidence, rule.min_confidence, rule.min_confidence_two_labels)
     if policy.fitted is not None and model != policy.fitted.cheap.model_returned:
         reasons.append(DecisionReason.MODEL_NOT_FITTED)
@@ -165,7 +172,7 @@ def decide_big(policy: Policy, cheap_label: str | None, call: Call | Reading) ->
     if not isinstance(signal, Scored):
         return Decision("review", (DecisionReason.NO_SIGNAL.of(signal.reason),))
     rule = policy.big
-    confidence, entropy = _calibrated(policy.calibration.big, numbers(signal, policy.basis))
+    confidence, entropy = _calibrated(policy.calibration.big, evidence(call, signal, policy.basis))
     reasons = _doubts(policy, signal, confidence, rule.min_confidence, rule.min_confidence_two_labels)
     if policy.fitted is not None and model != policy.fitted.big.model_returned:
         reasons.append(DecisionReason.MODEL_NOT_FITTED)
@@ -198,9 +205,8 @@ def _shown(call: Call | Reading) -> tuple[Scored | Unscorable, str | None, TextP
     return call.signal, call.model_returned, call.perplexity
 
 
-def _calibrated(calibration: CalibrationMap | None, shown: tuple[float, float]) -> tuple[float, float]:
-    confidence, entropy = shown
-    return (confidence if calibration is None else calibration(confidence)), entropy
+def _calibrated(calibration: CalibrationMap | None, known: Evidence) -> tuple[float, float]:
+    return (known.confidence if calibration is None else calibration.probability(known)), known.entropy
 
 
 def _doubts(
@@ -227,15 +233,22 @@ def _strangeness(rule: CheapRule | BigRule, label: str, call: Call | Reading) ->
 
 def _is_novel(rule: CheapRule | BigRule, call: Call | Reading) -> bool:
     """Tell whether a ticket is over the rule's limit of novelty; one that no memory knows anything of is."""
-    novelty = call.novelty if isinstance(call, Call) else None
-    return rule.max_novelty is not None and (novelty is None or novelty > rule.max_novelty)
+    return rule.max_novelty is not None and (call.novelty is None or call.novelty > rule.max_novelty)
 
 
 def objection(label: str | None, call: Call | Reading) -> float:
     """Return the share of the nearest labelled tickets that has one other label than ``label``; below 0: of none."""
-    if not isinstance(call, Call) or call.neighbour_share is None or call.neighbour_label in {label, None}:
+    if call.neighbour_share is None or call.neighbour_label in {label, None}:
         return -1.0
     return call.neighbour_share
+
+
+def _agreement(label: str, call: Call | Reading) -> float | None:
+    if call.neighbour_share is None:
+        return None
+    if call.neighbour_label is None:
+        return -1.0  # all of the nearest are out of scope
+    return call.neighbour_share if call.neighbour_label == label else -call.neighbour_share
 
 
 def _suspicions(policy: Policy, perplexity: TextPerplexity | None) -> tuple[str, ...]:

@@ -33,6 +33,10 @@ class Reading:
     fingerprint: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    novelty: float | None = None
+    """What a memory says of the ticket, if the caller has one: as in ``schemas.Call``."""
+    neighbour_label: str | None = None
+    neighbour_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

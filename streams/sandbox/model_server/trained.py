@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from streams.errors import SettingsError
 from streams.sandbox.model_server.asked import asked_labels
+from streams.sandbox.model_server.chance import CallChance
 from streams.sandbox.model_server.classifiers import TextClassifier
 from streams.sandbox.model_server.codes import codes
 from streams.sandbox.model_server.described import BIG_SHARPNESS, CHEAP_SHARPNESS, described_classifier, stems
@@ -29,8 +28,8 @@ _REMEMBERED = 64
 class TrainedModel:
     """One classifier behind an alias, and the drifted copies of it that were asked for.
 
-    ``jitter`` is the noise of each logit from call to call in nats; ``language`` gives prompts their logprobs, and
-    ``rarity`` says how rare a word is in messages.
+    ``jitter`` is the noise of each logit from call to call in nats, drawn by ``chance``; ``language`` gives prompts their
+    logprobs, and ``rarity`` says how rare a word is in messages.
     """
 
     alias: str
@@ -38,7 +37,7 @@ class TrainedModel:
     output: OutputLayer
     language: NgramModel
     rarity: Mapping[str, float]
-    rng: np.random.Generator
+    chance: CallChance
     jitter: float = 0.0
     _drifted: dict[float, TrainedModel] = field(default_factory=dict)
     _speaking: dict[tuple[str, ...], TrainedModel] = field(default_factory=dict)
@@ -113,7 +112,7 @@ class TrainedModel:
             meant = dict(zip(codes(request.system, labels), labels, strict=True))
             examples = [(text, meant.get(answer, answer)) for text, answer in request.examples]
             log_probs = leaning(log_probs, labels, request.text, examples, self.rarity)
-        answer = model.output.answer(log_probs, request.decoding, model.rng, model.jitter)
+        answer = model.output.answer(log_probs, request.decoding, self.chance.of(self.alias, request.text), self.jitter)
         prompt_tokens = sum(len(text_tokens(text)) for text in request.prompt)
         return Spoken(answer, prompt_tokens, len(answer.tokens))
 
@@ -121,7 +120,7 @@ class TrainedModel:
         """Classify the prompt and speak the label, after the prompt's own tokens if an echo is asked for."""
         tokens = text_tokens(prompt)
         log_probs = self.classifier.predict_log_proba(prompt)
-        answer = self.output.answer(log_probs, request.decoding, self.rng, self.jitter)
+        answer = self.output.answer(log_probs, request.decoding, self.chance.of(self.alias, prompt), self.jitter)
         echoed = self._echo(tokens, request.logprobs) if request.echo else ()
         return Spoken(answer, len(tokens), len(answer.tokens), echoed=echoed)
 
@@ -140,9 +139,9 @@ class TrainedModel:
 
 
 def trained_models(models: TrainedModels, *, seed: int = 0, jitter: float = 0.0) -> tuple[TrainedModel, TrainedModel]:
-    """Return the cheap and the big model of one training; both draw from one seeded generator."""
-    rng = np.random.default_rng(seed)
+    """Return the cheap and the big model of one training; their noise is seeded."""
+    chance = CallChance(seed)
     return (
-        TrainedModel(CHEAP, models.cheap, models.output, models.language, models.rarity, rng, jitter),
-        TrainedModel(BIG, models.big, models.output, models.language, models.rarity, rng, jitter),
+        TrainedModel(CHEAP, models.cheap, models.output, models.language, models.rarity, chance, jitter),
+        TrainedModel(BIG, models.big, models.output, models.language, models.rarity, chance, jitter),
     )

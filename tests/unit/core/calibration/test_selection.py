@@ -125,8 +125,8 @@ def outside(row: Record) -> Record:
 def test_shown_leaves_out_what_has_no_signal_and_counts_every_answer_out_of_scope_as_wrong() -> None:
     row = ROWS[0]
     blind = row.model_copy(update={"cheap": row.cheap.model_copy(update={"signal": unscorable()})})
-    confidence, right = shown([row, blind, outside(row)], "cheap", Policy())
-    assert confidence.tolist() == [row.cheap.signal.confidence] * 2  # type: ignore[union-attr]
+    known, right = shown([row, blind, outside(row)], "cheap", Policy())
+    assert [one.confidence for one in known] == [row.cheap.signal.confidence] * 2  # type: ignore[union-attr]
     assert right.tolist() == [float(row.cheap.signal.label == row.gold), 0.0]
 
 

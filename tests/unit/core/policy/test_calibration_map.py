@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from streams.core.policy.calibration_map import CalibrationMap, Isotonic, Temperature
+from streams.core.policy.calibration_map import CalibrationMap, Evidence, Isotonic, Logistic, Temperature
 
 
 def test_a_temperature_divides_the_log_odds() -> None:
@@ -49,7 +49,30 @@ def test_a_line_that_is_none_is_refused(shown: tuple[float, ...], right: tuple[f
         Isotonic(shown=shown, right=right)
 
 
-@pytest.mark.parametrize("one", [Temperature(temperature=0.7), Isotonic(shown=(0.2, 0.9), right=(0.1, 0.99))])
-def test_a_map_survives_the_policy_file(one: Temperature | Isotonic) -> None:
-    adapter: TypeAdapter[Temperature | Isotonic] = TypeAdapter(CalibrationMap)
+WEIGHED = Logistic(intercept=1.0, confidence=0.5, entropy=-0.25, novelty=-4.0, agreement=2.0)
+
+
+@pytest.mark.parametrize("one", [Temperature(temperature=0.7), Isotonic(shown=(0.2, 0.9), right=(0.1, 0.99)), WEIGHED])
+def test_a_map_survives_the_policy_file(one: CalibrationMap) -> None:
+    adapter: TypeAdapter[CalibrationMap] = TypeAdapter(CalibrationMap)
     assert adapter.validate_json(adapter.dump_json(one)) == one
+
+
+@pytest.mark.parametrize("one", [Temperature(temperature=0.7), Isotonic(shown=(0.2, 0.9), right=(0.1, 0.99))])
+def test_a_map_of_one_number_looks_at_no_other(one: Temperature | Isotonic) -> None:
+    assert one.probability(Evidence(0.8, 1.0, 0.9, -1.0)) == one.probability(Evidence(0.8)) == one(0.8)
+
+
+def test_a_logistic_map_adds_up_what_is_known() -> None:
+    odds = 1.0 + 0.5 * math.log(4) - 0.25 * 0.4 - 4.0 * 0.3 + 2.0 * 0.75
+    assert WEIGHED.probability(Evidence(0.8, 0.4, 0.3, 0.75)) == pytest.approx(1 / (1 + math.exp(-odds)))
+
+
+def test_what_no_memory_knows_counts_as_the_worst_it_could_say() -> None:
+    assert WEIGHED.probability(Evidence(0.8)) == WEIGHED.probability(Evidence(0.8, 0.0, 2.0, -1.0))
+
+
+@pytest.mark.parametrize("wrong", [{"confidence": -0.1}, {"entropy": 0.1}, {"novelty": 0.1}, {"agreement": -0.1}])
+def test_a_weight_with_the_wrong_sign_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Logistic.model_validate(WEIGHED.model_dump() | wrong)
