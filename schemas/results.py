@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from schemas.base import Cost, Count, Message, Millis, Name, Value, stable_id
 from schemas.signal import Nats, Probability, Scored
-from schemas.tickets import Call, Metadata, Ticket, TicketMessage, Tier, total_usd
+from schemas.tickets import Call, Metadata, Neighbour, Ticket, TicketMessage, Tier, total_usd
 
 DecidedBy = Literal["cheap", "big", "human", "memory"]
-"""``memory`` is reserved: the answer of the labelled tickets alone."""
+"""``memory``: the labelled tickets nearest to this one, without a call."""
 #: The reason of a result without a label: a reviewer said that no label fits.
 NONE_OF_THESE = "none_of_these"
 Note = Annotated[str, Field(max_length=4000)]
@@ -62,8 +62,9 @@ class Routed(TicketMessage):
     """None if a reviewer said that no label fits: ``reasons`` has ``none_of_these`` then."""
     decided_by: DecidedBy
     confidence: Probability | None
-    """The deciding tier's confidence; None if a reviewer decided."""
+    """The deciding tier's confidence; None if a reviewer decided. Of the memory: the share of the votes for the label."""
     entropy: Nats | None
+    """Of the memory: that of the votes."""
     top_k_mass: Probability | None = None
     policy_id: str
     reasons: tuple[str, ...] = ()
@@ -72,6 +73,8 @@ class Routed(TicketMessage):
     """Every call with every paid attempt, the cheap tier's first; empty if ``routed.calls`` is not ``full``."""
     summary: tuple[CallSummary, ...] = ()
     """The same in short, if ``routed.calls`` is ``summary``."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """The labelled tickets that decided, the nearest first, if the memory did."""
     cost_usd: Cost = None
     """What all calls together cost, USD; None if the cost of one is unknown. Computed if a message does not say it."""
     at_ms: Count | None = None

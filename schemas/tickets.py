@@ -160,6 +160,13 @@ class ShownExample(Value):
     """Cosine of its embedding and the ticket's; rounding may carry it a little past 1."""
 
 
+class Neighbour(ShownExample):
+    """A labelled ticket near the one at hand."""
+
+    label: Name | None
+    """None: it fits no label."""
+
+
 class Call(Value):
     """Everything one tier answered about one ticket, with every attempt that was made."""
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from schemas import Call, InvalidMessage, Reason, Ticket, Unscorable
+from schemas import Call, InvalidMessage, Neighbour, Reason, Ticket, Unscorable
 from streams.core.calibration.records import Record, read_record
-from streams.core.memory.recall import Recalled
+from streams.core.memory.recall import NEAR, Recalled
 from streams.core.policy.fitted import FittedMemory, with_memory
 from streams.errors import SettingsError
 from streams.files import UTF_8, encoding_of, numbered_lines
 from streams.kafka.ticket_rows import Fault
 from streams.memory.memory import Memory
-from streams.models.classifier import ModelClient
+from streams.models.classifier import ModelClient, with_recalled
 
 
 def read_records(path: Path) -> list[Record]:
@@ -143,6 +143,27 @@ async def evaluate(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
+async def recalled_again(records: Sequence[Record], memory: Memory | None) -> list[Record]:
+    """Return the records with what this memory says of their tickets, or with nothing of any; the answers stay as they are."""
+    fitted = None if memory is None else memory.fitted
+    found = [Recalled()] * len(records) if memory is None else await memory.recall([one.ticket for one in records])
+    return [
+        record.model_copy(
+            update={
+                "cheap": with_recalled(record.cheap, recalled),
+                "big": with_recalled(record.big, recalled),
+                "memory": fitted,
+                "near": _near(recalled),
+            }
+        )
+        for record, recalled in zip(records, found, strict=True)
+    ]
+
+
+def _near(recalled: Recalled) -> tuple[Neighbour, ...]:
+    return tuple(one.neighbour for one in recalled.neighbours if one.similarity >= NEAR)
+
+
 async def _work(
     waiting: Iterator[tuple[Ticket, Recalled]],
     cheap: ModelClient,
@@ -155,7 +176,7 @@ async def _work(
     for ticket, recalled in waiting:
         one, other = await asyncio.gather(cheap.ask(ticket.text, recalled), big.ask(ticket.text, recalled))
         if _answered(one) and _answered(other):
-            file.add(Record(ticket=ticket, cheap=one, big=other, memory=memory))
+            file.add(Record(ticket=ticket, cheap=one, big=other, memory=memory, near=_near(recalled)))
         else:
             unanswered += 1
         progress()

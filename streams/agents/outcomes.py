@@ -5,7 +5,7 @@ from __future__ import annotations
 from schemas import Call, DecidedBy, Escalation, Review, Routed, Scored, Ticket, Turn
 from streams.agents.guards import Checked
 from streams.core.guards.written_exception import WrittenException
-from streams.core.policy.policy import Policy, uncertainty
+from streams.core.policy.policy import MemoryAnswer, Policy, uncertainty
 
 
 def accepted(
@@ -93,6 +93,47 @@ def routed_without_signal(
         calls=calls,
         at_ms=checked.at_ms,
         metadata=ticket.metadata,
+        ticket_at_ms=turn.ticket_at_ms,
+        revision=turn.revision,
+        run=turn.run,
+    )
+
+
+def known(ticket: Ticket, turn: Turn, answer: MemoryAnswer, policy: Policy, at_ms: int) -> Routed:
+    """Return the result of a ticket that labelled tickets answered alone, without a call.
+
+    Raises TypeError without their votes, and for a policy that did not bound their error.
+    """
+    bounded = policy.fitted is not None and policy.fitted.tier_zero is not None
+    if answer.decision.action != "accept" or not answer.voters or not bounded:
+        raise TypeError("the memory may not answer this")
+    return Routed(
+        result_id=Routed.id_for(ticket.ticket_id),
+        ticket_id=ticket.ticket_id,
+        label=answer.label,
+        decided_by="memory",
+        confidence=answer.decision.confidence,
+        entropy=answer.decision.entropy,
+        policy_id=policy.id,
+        neighbours=answer.voters,
+        at_ms=at_ms,
+        metadata=ticket.metadata,
+        ticket_at_ms=turn.ticket_at_ms,
+        revision=turn.revision,
+        run=turn.run,
+    )
+
+
+def audited(ticket: Ticket, turn: Turn, answer: MemoryAnswer, policy: Policy) -> Review:
+    """Return the answer of labelled tickets for a reviewer, because it was drawn for audit."""
+    return Review(
+        review_id=Review.id_for(ticket.ticket_id, turn.revision, turn.run),
+        ticket=ticket,
+        calls=(),
+        reasons=answer.decision.reasons,
+        uncertainty=answer.decision.entropy or 0.0,
+        suggested=answer.label,
+        policy_id=policy.id,
         ticket_at_ms=turn.ticket_at_ms,
         revision=turn.revision,
         run=turn.run,

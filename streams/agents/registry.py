@@ -56,7 +56,7 @@ SPENDERS: frozenset[AgentName] = frozenset({"classify", "score", "escalate"})
 USES: dict[AgentName, TopicUse] = {
     "classify": _use(
         "tickets",
-        *("classifications", "escalations", "reviews", "alerts", FLEET_TOPIC),
+        *("classifications", "escalations", "routed", "reviews", "alerts", FLEET_TOPIC),
         follows=["alerts", FLEET_TOPIC, MEMORY_TOPIC],
     ),
     "score": _use(

@@ -11,7 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from streams.cli.calibration_tables import show_calibration
+from streams.cli.calibration_tables import show_calibration, show_tier_zero
 from streams.cli.options import AsJson
 from streams.cli.terminal import hanging
 from streams.errors import SettingsError
@@ -71,6 +71,13 @@ Base = Annotated[
 ]
 Pictures = Annotated[Path | None, typer.Option(help="Folder to write three pictures to (needs the extra 'pictures')")]
 PictureFormat = Annotated[Literal["svg", "png"], typer.Option(help="Format of the pictures")]
+TierZero = Annotated[
+    bool,
+    typer.Option(
+        "--tier-zero",
+        help="Let labelled tickets that are nearly the same answer without a call, if their error can be bounded",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed for the split of the records")]
 
 
@@ -86,6 +93,7 @@ def calibrate(
     max_out_of_scope: MaxOutOfScope = 0.2,
     out_of_scope_share: OutOfScopeShare = None,
     review_usd: ReviewUsd = 0.1,
+    tier_zero: TierZero = False,
     base: Base = None,
     pictures: Pictures = None,
     picture_format: PictureFormat = "svg",
@@ -116,7 +124,8 @@ def calibrate(
     rows = read_records(records)
     try:
         today = datetime.datetime.now(datetime.UTC).date()
-        policy, found = calibrated(rows, promise, today, base=load_policy(base) if base else None, seed=seed)
+        start = load_policy(base) if base else None
+        policy, found = calibrated(rows, promise, today, base=start, seed=seed, tier_zero=tier_zero)
     except NoPolicy as error:
         if as_json:
             print(orjson.dumps({"policy_id": None, "reason": str(error)}).decode())
@@ -130,6 +139,8 @@ def calibrate(
     else:
         console = Console()
         show_calibration(found, console)
+        if tier_zero:
+            show_tier_zero(found, console)
         print(f"policy {policy.id} written to {out}")
         steps = (
             f"see what it does with other records: hedgerow whatif RECORDS --policy {out}",

@@ -9,6 +9,7 @@ from rich.console import Console
 from streams.cli.policy_figures import show_labels, show_slices
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import hanging
+from streams.core.wording import counted
 
 
 def show_calibration(found: dict[str, Any], console: Console) -> None:
@@ -40,6 +41,21 @@ def show_calibration(found: dict[str, Any], console: Console) -> None:
     print(hanging("", text, console))
 
 
+def show_tier_zero(found: dict[str, Any], console: Console) -> None:
+    """Print when labelled tickets answer alone, and how that is bounded."""
+    rule = found["tier_zero"]
+    if rule is None:
+        text = "the memory answers nothing alone: these records bound no rule's error"
+    else:
+        explored, tested, votes = rule["explored"], rule["tested"], counted(rule["min_votes"], "labelled ticket")
+        text = (
+            f"{votes} or more with a similarity of {rule['min_similarity']} or more that agree answer alone: error under "
+            f"{explored['bound']:.2%} with {found['promise']['level']:.0%} confidence; on the tested half "
+            f"{counted(tested['answered'], 'ticket')}, {tested['wrong']} wrong"
+        )
+    print(hanging("tier zero: ", text, console))
+
+
 def _show_tiers(found: dict[str, Any], console: Console) -> None:
     names = ("AUROC", "ECE", "after", "honest", "Brier", "after")
     rows = []
@@ -60,10 +76,11 @@ def _show_tiers(found: dict[str, Any], console: Console) -> None:
     for tier, one in found["tiers"].items():
         if one["gain"] is not None:
             loss, used = one["cross_validated"]["log_loss"], one["map"]["kind"] == "logistic"
-            print(
-                f"{tier}: weighing entropy, novelty and the neighbours' votes too changes the log loss by "
-                f"{-one['gain']:+.4f} to {loss['logistic']:.4f} nats (cross-validated); it is {'' if used else 'not '}used"
+            text = (
+                f"with entropy, novelty and the neighbours' votes the log loss changes by {-one['gain']:+.4f} to "
+                f"{loss['logistic']:.4f} nats (cross-validated); {'used' if used else 'not used'}"
             )
+            print(hanging(f"{tier}: ", text, console))
 
 
 def _show_trade(found: dict[str, Any], console: Console) -> None:

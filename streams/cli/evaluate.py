@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
 
+from streams.cli.embedding_progress import embedding_progress, progress_bar
 from streams.cli.options import AsJson, Models
 from streams.cli.policy_figures import show_slices
 from streams.cli.runtime import run
@@ -21,6 +20,8 @@ from streams.core.wording import counted
 from streams.errors import SettingsError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from streams.core.policy.policy import Policy
     from streams.evaluation import RecordFile, Tickets
     from streams.memory.memory import Memory
@@ -121,7 +122,7 @@ async def _evaluate(
         used = _figures_policy(settings, policy)
         prompt, labels = settings.prompt, settings.label_set
         async with AsyncExitStack() as stack:
-            bar = stack.enter_context(_progress())
+            bar = stack.enter_context(progress_bar())
             memory = None if settings.memory is None else await _memory(settings, settings.memory, stack, bar)
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             task = bar.add_task("asking both tiers", total=len(waiting))
@@ -139,23 +140,16 @@ async def _memory(settings: Settings, wanted: MemorySettings, stack: AsyncExitSt
     if wanted.file is None:
         raise SettingsError("the memory is on its topic: hedgerow memory export writes a file, and --memory takes it")
 
-    def begin(texts: int) -> Callable[[int], None]:
-        task = bar.add_task("embedding the memory", total=texts)
-        return lambda count: bar.advance(task, count)
-
     labels = settings.label_set.labels
     embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0))
     return await open_memory(
-        Path(wanted.file), embedder, labels, settings.redact, wanted.examples, tickets_kept=True, begin=begin
-    )
-
-
-def _progress() -> Progress:
-    return Progress(
-        *Progress.get_default_columns(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        Path(wanted.file),
+        embedder,
+        labels,
+        settings.redact,
+        wanted.examples,
+        tickets_kept=True,
+        begin=embedding_progress(bar),
     )
 
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
 
 from schemas import ExampleSource
+from streams.cli.embedding_progress import progress_bar
 from streams.cli.login import login_name
 from streams.cli.message_lines import label_text, time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
@@ -201,7 +200,7 @@ async def _send_all(chunks: AsyncGenerator[list[Example | None], None], count: i
     refused, place = [], 0
     prefix = settings.topics.prefix
     async with example_sender(settings.broker.connection, prefix=prefix) as sender, aclosing(chunks):
-        with _progress() as progress:
+        with progress_bar() as progress:
             task = progress.add_task("embedding and sending", total=count)
             async for some in chunks:
                 await sender.put(example for example in some if example is not None)
@@ -399,15 +398,6 @@ async def _read(settings: Settings) -> ExampleBook:
     from streams.kafka.example_book import read_memory
 
     return await read_memory(settings.broker.connection, prefix=settings.topics.prefix)
-
-
-def _progress() -> Progress:
-    return Progress(
-        *Progress.get_default_columns(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _row(example: Example) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
     if as_json:
         print(orjson.dumps({"ticket_id": ticket, "at_ms": at_ms, "routed": routed.model_dump(mode="json")}).decode())
         return
-    by = "a reviewer" if routed.decided_by == "human" else f"the {routed.decided_by} model"
+    by = {"human": "a reviewer", "memory": "labelled tickets"}.get(routed.decided_by, f"the {routed.decided_by} model")
     sure = "" if routed.confidence is None else f", confidence {routed.confidence:.2f}"
     print(
         plain(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
+from streams.cli.embedding_progress import embedding_progress, progress_bar
 from streams.cli.options import AsJson
 from streams.cli.policy_figures import show_labels, show_slices
+from streams.cli.runtime import run
+from streams.errors import SettingsError
+
+if TYPE_CHECKING:
+    from streams.core.calibration.records import Record
 
 
 def whatif(
@@ -20,6 +27,16 @@ def whatif(
         float | None,
         typer.Option(min=0, max=1, help="Share of tickets out of scope to count the error at (default: the records')"),
     ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSONL file of labelled tickets {text, label?, ticket_id?} to look the tickets up in again (default: what "
+            "the records say of the memory that they were made with)"
+        ),
+    ] = None,
+    no_memory: Annotated[
+        bool, typer.Option("--no-memory", help="Leave out what the records say of a memory; the answers stay")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
@@ -28,7 +45,11 @@ def whatif(
     from streams.evaluation import read_records
     from streams.settings import load_policy
 
+    if memory is not None and no_memory:
+        raise SettingsError("--memory and --no-memory exclude each other")
     replayed, rows = load_policy(policy), read_records(records)
+    if memory is not None or no_memory:
+        rows = run(_recalled_again(rows, memory))
     refuse_other_records(replayed.fitted, rows)
     figures = figures_of(replayed, rows, out_of_scope_share)
     if as_json:
@@ -38,3 +59,20 @@ def whatif(
         show_slices(figures, f"{records.name} under the policy {replayed.id}", console)
         print()
         show_labels(figures, console)
+
+
+async def _recalled_again(rows: Sequence[Record], path: Path | None) -> list[Record]:
+    """Return the records with what the file of labelled tickets says of their tickets; without one, with nothing."""
+    from streams.core.calibration.records import origin
+    from streams.evaluation import recalled_again
+    from streams.memory.open_memory import open_embedder, open_memory
+
+    if path is None:
+        return await recalled_again(rows, None)
+    found = origin(rows)
+    shown = 0 if found.memory is None else found.memory.examples
+    with progress_bar() as bar:
+        begin = embedding_progress(bar)
+        async with open_embedder(None, threads=0) as embedder:
+            memory = await open_memory(path, embedder, found.labels, (), shown, tickets_kept=True, begin=begin)
+            return await recalled_again(rows, memory)

@@ -62,6 +62,9 @@ class Account:
     alerts: dict[str, Alert] = field(default_factory=dict)
     redelivered: int = 0
     unscored_accepts: int = 0
+    """Results of models without a signal, and of the memory without its votes."""
+    memory_accepts: int = 0
+    """Results of labelled tickets alone."""
     refused: int = 0
     """Rows that the broker did not take for their size."""
     _places: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -145,7 +148,9 @@ class Account:
         key = f"ticket {message.ticket_id}"
         self._end(key, "routed", message.result_id)
         _keep(self.routed, key, message)
-        if message.decided_by != "human" and not (message.calls and isinstance(message.calls[-1].signal, Scored)):
+        if message.decided_by == "memory":
+            self.memory_accepts += 1
+        if not _is_backed(message):
             self.unscored_accepts += 1
 
     def _dead(self, letter: DeadLetter) -> None:
@@ -172,6 +177,13 @@ class Account:
     def cost_usd(self) -> float | None:
         """What all calls together cost, USD; None if the cost of one is unknown."""
         return total_usd(call.cost_usd for key in self.results for call in self.calls(key))
+
+
+def _is_backed(message: Routed) -> bool:
+    """Tell whether a result rests on a reviewer, on a model's signal, or on the votes of labelled tickets."""
+    if message.decided_by == "memory":
+        return bool(message.neighbours) and message.confidence is not None and message.entropy is not None
+    return message.decided_by == "human" or bool(message.calls and isinstance(message.calls[-1].signal, Scored))
 
 
 def _keep(kept: dict[str, M], key: str, message: M) -> None:

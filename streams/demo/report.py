@@ -31,6 +31,7 @@ def report(account: Account, cheap: Baseline, big: Baseline, seconds: float) -> 
         "lost": account.lost,
         "duplicates": account.duplicates,
         "unscored_accepts": account.unscored_accepts,
+        "memory_accepts": account.memory_accepts,
         "labelled": len(labelled),
         "routed_labelled": len(gold),
         "accuracy": accuracy,

@@ -72,12 +72,15 @@ class View:
         a = self._account
         routes = Table(box=None, padding=(0, 2), show_header=False)
         by = [message.decided_by for message in a.routed.values()]
-        for name, count, style in (
+        routes_taken = [
             ("cheap model was sure", by.count("cheap"), "green"),
             ("escalated, big model was sure", by.count("big"), "cyan"),
             ("left to a reviewer", len(a.in_review), "yellow"),
             ("dead letters", len(a.dead), "red"),
-        ):
+        ]
+        if "memory" in by:
+            routes_taken.insert(0, ("labelled tickets answered", by.count("memory"), "green"))
+        for name, count, style in routes_taken:
             routes.add_row(Text(name, style=style), f"{count:>6}", ProgressBar(max(1, len(a.tickets)), count, width=30))
         signals = [call.signal for call in a.classified.values() if isinstance(call.signal, Scored)]
         confidence = histogram([signal.confidence for signal in signals], 1.0)

@@ -39,6 +39,16 @@ def chat_request(endpoint: Endpoint, prompt: Prompt, text: str, shown: Sequence[
     }
 
 
+def with_recalled(call: Call, recalled: Recalled) -> Call:
+    """Return the call with what a memory says of its ticket; the examples that it was shown stay as they are."""
+    numbers = {
+        "novelty": recalled.novelty,
+        "neighbour_label": recalled.neighbour_label,
+        "neighbour_share": recalled.neighbour_share,
+    }
+    return call.model_copy(update=numbers)
+
+
 class ModelClient:
     """One tier's endpoint. An async context manager; ``ask`` never raises but StopWorker and cancellation.
 
@@ -104,13 +114,8 @@ class ModelClient:
         call = await self._ask(text, recalled, self.endpoint.attempts)
         if recalled == _NOTHING:
             return call
-        numbers = {
-            "novelty": recalled.novelty,
-            "neighbour_label": recalled.neighbour_label,
-            "neighbour_share": recalled.neighbour_share,
-            "shown": tuple(ShownExample(id=one.example.id, similarity=one.similarity) for one in recalled.shown),
-        }
-        return call.model_copy(update=numbers)
+        shown = tuple(ShownExample(id=one.example.id, similarity=one.similarity) for one in recalled.shown)
+        return with_recalled(call, recalled).model_copy(update={"shown": shown})
 
     async def _ask(self, text: str, recalled: Recalled, attempts: int) -> Call:
         request = chat_request(self.endpoint, self._prompt, text, recalled.shown)

@@ -78,7 +78,7 @@ class MetricsObserver(Observer):
         def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
             return Histogram(f"hedgerow_{name}", text, labels, buckets=buckets, registry=self.registry)
 
-        self._tickets = counter("tickets_total", "Tickets by route: cheap, big, escalated, review", "route")
+        self._tickets = counter("tickets_total", "Tickets by route: memory, cheap, big, escalated, review", "route")
         self._reasons = counter("reasons_total", "Why answers were not enough", "route", "reason")
         self._confidence = histogram("confidence", "Confidence of scored answers", _PROBABILITY, "tier")
         self._entropy = histogram("entropy_nats", "Entropy of scored answers", _NATS, "tier")

@@ -28,7 +28,8 @@ from streams.agents.review import ReviewHandler
 from streams.agents.score import OneByOne, ScoreHandler
 from streams.agents.settle import SettleHandler
 from streams.agents.spared import SparesReviewers
-from streams.agents.tier_model import TierModel
+from streams.agents.tier_model import Recall, TierModel
+from streams.agents.tier_zero import RecalledOnce, TierZeroHandler
 from streams.agents.trials import MOST_TRIALS
 from streams.agents.turns import Turns
 from streams.agents.waiting import WaitingModel
@@ -312,10 +313,12 @@ class Worker:
         label_count = len(settings.labels)
         if agent == "classify":
             outlook = Outlook()
-            model = await self._with_perplexity(await self._client("cheap", outlook, stack), stack)
+            once = None if self._memory is None or policy.memory is None else RecalledOnce(self._memory.recall)
+            model = await self._with_perplexity(await self._client("cheap", outlook, stack, once), stack)
             cheap = guards.guarded(self._waiting(model, outlook, stack), first_usd=_most_usd(settings.tiers.cheap))
             outage = settings.tiers.cheap.outage.mode
-            return ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
+            classify = ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
+            return classify if once is None else TierZeroHandler(classify, once, policy, CLOCK.wall_ms)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
             score = ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._followed.stale["cheap"]))
@@ -391,10 +394,10 @@ class Worker:
         client = await stack.enter_async_context(PerplexityClient(settings.perplexity, rule, redact=settings.redact))
         return WithPerplexity(model, client.measure)
 
-    async def _client(self, tier: Tier, outlook: Outlook, stack: AsyncExitStack) -> Model:
+    async def _client(self, tier: Tier, outlook: Outlook, stack: AsyncExitStack, recall: Recall | None = None) -> Model:
         """Return a tier's client, which is asked with what the memory says of a ticket."""
         settings = self._settings
         endpoint = settings.tiers.of(tier)
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt, outlook=outlook)
         await stack.enter_async_context(client)
-        return TierModel(client, None if self._memory is None else self._memory.recall)
+        return TierModel(client, recall or (None if self._memory is None else self._memory.recall))

@@ -117,11 +117,24 @@ def test_a_policy_fitted_with_a_memory_keeps_novel_tickets_from_being_routed_and
     record, policy = tmp_path / "r", tmp_path / "policy.yaml"
     common = ("evaluate", "--config", config, "--tickets", CALIBRATION)
     assert hedgerow(*common, "--record", record, "--memory", TRAIN).code == 0
-    found = hedgerow("calibrate", record, "--out", policy, "--max-error", 0.1, "--level", 0.9, "--json")
+    asked = ("calibrate", record, "--out", policy, "--max-error", 0.1, "--level", 0.9)
+    assert "tier zero: " in hedgerow(*asked, "--tier-zero").out
+    found = hedgerow(*asked, "--json")
     assert found.code == 0, found.err
+    assert found.json["tier_zero"] is None
     replayed = hedgerow("whatif", record, "--policy", policy, "--json").json
     assert replayed["out_of_scope_auroc"] > 0.8
     assert replayed["out_of_scope_routed"] <= 0.2
+    again = hedgerow("whatif", record, "--policy", policy, "--memory", TRAIN, "--json").json
+    assert again == replayed | {"slices": again["slices"], "ece": pytest.approx(replayed["ece"])}
+    bare = hedgerow("whatif", record, "--policy", policy, "--no-memory")
+    assert (bare.code, "not without a memory" in bare.err) == (2, True)
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(TRAIN.read_bytes().splitlines()[:50]))
+    assert hedgerow("whatif", record, "--policy", policy, "--memory", few, "--json").json["routed"] < replayed["routed"]
+    for tier in found.json["tiers"].values():
+        losses = tier["cross_validated"]["log_loss"]
+        assert tier["gain"] == min(losses["temperature"], losses["isotonic"]) - losses["logistic"]
     fitted = load_policy(policy).fitted
     assert fitted is not None
     assert fitted.memory is not None

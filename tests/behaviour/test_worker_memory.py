@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from schemas import Review, Routed, Ticket
-from streams.core.policy.policy import BigRule, CheapRule, Policy
+from streams.core.policy.fitted import READING, FittedMemory, FittedTier
+from streams.core.policy.policy import BigRule, CheapRule, MemoryRule, Policy
+from streams.embedding.minilm import MODEL
 from streams.errors import SettingsError
 from streams.kafka.send import publish
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
+from streams.sandbox.model_server.served import DATE
 from streams.sandbox.tickets import DEMO
 from streams.settings import MemorySettings, Settings
 from tests.support.pipelines import pipeline
+from tests.support.tier_zero import FITTED
 
 TICKETS = [Ticket.decode(line) for line in DEMO.read_bytes().splitlines() if line.strip()][:40]
 #: Everything that is like the labelled tickets is accepted from the cheap tier.
@@ -57,6 +61,46 @@ async def test_calls_of_both_tiers_carry_what_was_shown_and_a_ticket_is_never_it
     assert isinstance(novel, Review)
     assert novel.reasons == ("novel",)
     assert len(novel.calls) == 1, "the big model is not paid for it"
+
+
+async def test_labelled_tickets_that_are_nearly_the_same_answer_alone_if_the_policy_says_so(
+    broker: Broker, model_server: ModelServer, tmp_path: Path, memory: MemorySettings
+) -> None:
+    def answering(settings: Settings) -> Settings:
+        settings = settings.model_copy(update={"memory": memory})
+        tiers, prompt = settings.tiers, settings.prompt
+        fitted = FITTED.model_copy(
+            update={
+                "labels": prompt.labels,
+                "reading": READING,
+                "memory": FittedMemory(embedding_model=MODEL, examples=memory.examples, size=13),
+                **{
+                    tier: FittedTier(
+                        model_asked=tiers.of(tier).model,
+                        model_returned=f"{tiers.of(tier).model}-{DATE}",
+                        prompt_hash=prompt.hash,
+                    )
+                    for tier in ("cheap", "big")
+                },
+            }
+        )
+        rule = MemoryRule(min_similarity=0.84, min_votes=3)
+        return settings.model_copy(update={"policy": POLICY.model_copy(update={"memory": rule, "fitted": fitted})})
+
+    known, other = Ticket(ticket_id="known", text="Where is my parcel 9?!"), TICKETS[1]
+    async with pipeline(broker, model_server, tmp_path, policy=POLICY, change=answering) as run:
+        connection = run.settings.broker.connection
+        await publish([known, other, known], connection, prefix=run.settings.topics.prefix)
+        await run.until(lambda: len(run.results) == 2)
+    [result] = run.results["known"]
+    assert isinstance(result, Routed)
+    assert (result.label, result.decided_by, result.calls, result.confidence, result.entropy) == (
+        "shipping", "memory", (), 1.0, 0.0,
+    )  # fmt: skip
+    assert len(result.neighbours) >= 3
+    assert all(one.similarity >= 0.84 for one in result.neighbours)
+    [judged] = run.results[other.ticket_id]
+    assert judged.calls, "any other ticket is the models'"
 
 
 async def test_a_memory_file_that_cannot_be_used_stops_the_worker_with_one_line(

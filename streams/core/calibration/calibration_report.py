@@ -36,18 +36,24 @@ _REVIEW_STEPS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0
 
 
 def calibrated(
-    records: Sequence[Record], promise: Promise, date: datetime.date, *, base: Policy | None = None, seed: int = 0
+    records: Sequence[Record],
+    promise: Promise,
+    date: datetime.date,
+    *,
+    base: Policy | None = None,
+    seed: int = 0,
+    tier_zero: bool = False,
 ) -> tuple[Policy, dict[str, Any]]:
     """Return the policy that is fitted to these records, and its report.
 
-    ``base`` and ``seed`` are those of ``select``. If the promise names a share of tickets out of scope, records are left
+    ``base``, ``seed`` and ``tier_zero`` are those of ``select``. If the promise names a share of tickets out of scope, records are left
     out until they have it; if not, it is made to name the share that they have. Raises NoPolicy if no policy keeps the
     promise, and SettingsError for records that no policy can be fitted to.
     """
     if promise.out_of_scope_share is not None:
         records = at_share(records, promise.out_of_scope_share)
     promise = promise.model_copy(update={"out_of_scope_share": out_of_scope_share(records)})
-    selection = select(records, promise, base=base, seed=seed)
+    selection = select(records, promise, base=base, seed=seed, tier_zero=tier_zero)
     found = report(selection, promise)
     return fitted_policy(selection, records, promise, date, found["figures"]), found
 
@@ -68,6 +74,7 @@ def fitted_policy(
         big=source.big,
         promise=promise,
         memory=source.memory,
+        tier_zero=selection.tier_zero,
         figures={name: None if value is None else round(value, 6) for name, value in numbers.items()},
     )
     policy = selection.policy.model_copy(update={"fitted": fitted})
@@ -83,6 +90,7 @@ def report(selection: Selection, promise: Promise) -> dict[str, Any]:
         "tested": len(selection.tested),
         "figures": {**whatif(selection.policy, selection.tested), "accepted_error_bound": chosen.bound},
         "thresholds": {"cheap": selection.policy.cheap.model_dump(), "big": selection.policy.big.model_dump()},
+        "tier_zero": _tier_zero(selection),
         "asked": _asked(selection),
         "tiers": {tier: _tier(selection, tier) for tier in ("cheap", "big")},
         "path": [
@@ -166,12 +174,22 @@ def knee_of(points: Sequence[tuple[float, float]]) -> int | None:
     return highest if heights[highest] >= _KNEE_HEIGHT else None
 
 
+def _tier_zero(selection: Selection) -> dict[str, Any] | None:
+    """Return the memory's rule, the bound on its error, and what it did on the tested half; None if it answers nothing."""
+    if selection.tier_zero is None or selection.policy.memory is None:
+        return None
+    answered = [one for one in replay(selection.policy, selection.tested) if one.end == "memory"]
+    wrong = sum(not one.right for one in answered)
+    tested = {"answered": len(answered), "wrong": wrong, "share": len(answered) / max(1, len(selection.tested))}
+    return {**selection.policy.memory.model_dump(), "explored": selection.tier_zero.model_dump(), "tested": tested}
+
+
 def _asked(selection: Selection) -> dict[Tier, float]:
     """Return the share of the tested half's tickets that each tier is asked about."""
     outcomes = replay(selection.policy, selection.tested)
-    skipped = sum(skips_cheap(selection.policy, one.record.ticket.text) for one in outcomes)
+    unasked = sum(one.end == "memory" or skips_cheap(selection.policy, one.record.ticket.text) for one in outcomes)
     count = max(1, len(outcomes))
-    return {"cheap": 1 - skipped / count, "big": sum(one.escalated for one in outcomes) / count}
+    return {"cheap": 1 - unasked / count, "big": sum(one.escalated for one in outcomes) / count}
 
 
 def _tier(selection: Selection, tier: Tier) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def figures(outcomes: Sequence[Outcome], share: float | None = None) -> dict[str
         "tickets": len(outcomes),
         "labelled": len(labelled),
         "routed": len(accepted),
+        "routed_memory": sum(outcome.end == "memory" for outcome in outcomes),
         "routed_cheap": sum(outcome.end == "cheap" for outcome in outcomes),
         "routed_big": sum(outcome.end == "big" for outcome in outcomes),
         "in_review": len(outcomes) - len(accepted),

@@ -175,7 +175,7 @@ def choose_map(evidence: Sequence[Evidence], right: Floats, seed: int = 0) -> Ch
     fold = np.random.default_rng(seed).permutation(len(evidence)) % FOLDS
     held_out = {name: np.empty(len(evidence)) for name in fits}
     for number in range(FOLDS):
-        seen, unseen = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        seen, unseen = np.flatnonzero(fold != number).tolist(), np.flatnonzero(fold == number).tolist()
         for name, fit in fits.items():
             made = fit([evidence[place] for place in seen], right[seen])
             held_out[name][unseen] = applied(made, [evidence[place] for place in unseen])

@@ -8,9 +8,9 @@ from typing import Literal
 
 from schemas import total_usd
 from streams.core.calibration.records import Record
-from streams.core.policy.policy import Policy, decide_big, decide_cheap, skips_cheap
+from streams.core.policy.policy import Policy, decide_big, decide_cheap, decide_memory, skips_cheap
 
-End = Literal["cheap", "big", "review"]
+End = Literal["memory", "cheap", "big", "review"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ def replay(policy: Policy, records: Sequence[Record]) -> list[Outcome]:
 
 def _outcome(policy: Policy, record: Record) -> Outcome:
     cheap, big = record.cheap, record.big
+    known = decide_memory(policy, record.ticket.ticket_id, record.near)
+    if known is not None and known.decision.action == "accept":
+        return Outcome(record, "memory", known.label, known.decision.confidence, escalated=False, cost_usd=0.0)
+    if known is not None:
+        return Outcome(record, "review", None, None, escalated=False, cost_usd=0.0)
     paid: float | None = 0.0
     cheap_label = None
     if not skips_cheap(policy, record.ticket.text):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from schemas import Call, Scored, Ticket, Tier, stable_id
+from schemas import Call, Neighbour, Scored, Ticket, Tier, stable_id
 from schemas.base import Value
 from streams.core.policy.fitted import (
     Fitted,
@@ -28,6 +28,8 @@ class Record(Value):
     big: Call
     memory: FittedMemory | None = None
     """The memory that both calls were made with; None: without one."""
+    near: tuple[Neighbour, ...] = ()
+    """The labelled tickets that are nearly the same, the nearest first: those that may answer without a model."""
 
     @property
     def gold(self) -> str | None:

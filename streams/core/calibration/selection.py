@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from schemas import Call, Scored, Tier, stable_id
 from streams.core.calibration.bounds import prediction_bound, upper_bound
 from streams.core.calibration.fit import Choice, choose_map
+from streams.core.calibration.memory_rule import choose_memory_rule
 from streams.core.calibration.policy_replay import replay
 from streams.core.calibration.records import Record
 from streams.core.calibration.threshold_sweep import Sweep, sweep
-from streams.core.policy.fitted import Promise
 from streams.core.policy.calibration_map import Evidence
+from streams.core.policy.fitted import BoundedMemory, Promise
 from streams.core.policy.policy import Calibration, Policy, evidence
 from streams.core.wording import counted
 from streams.errors import HedgerowError
@@ -70,6 +71,8 @@ class Selection:
     swept: Sweep
     eligible: NDArray[np.bool_]
     """Which pairs of the sweep kept everything but the error on the first half."""
+    tier_zero: BoundedMemory | None = None
+    """What bounds the error of the memory, if it answers alone."""
 
 
 def halves(records: Sequence[Record], seed: int = 0) -> tuple[list[Record], list[Record]]:
@@ -103,11 +106,19 @@ def _draw(records: Sequence[Record], count: int) -> list[Record]:
     return sorted(records, key=lambda record: stable_id("share", record.ticket.ticket_id))[:count]
 
 
-def select(records: Sequence[Record], promise: Promise, *, base: Policy | None = None, seed: int = 0) -> Selection:
+def select(
+    records: Sequence[Record],
+    promise: Promise,
+    *,
+    base: Policy | None = None,
+    seed: int = 0,
+    tier_zero: bool = False,
+) -> Selection:
     """Return the policy for these records; ``base`` gives what is not searched: basis, least covered mass, limits.
 
-    Audits take no part in the search: what they send to reviewers is a random share of what is accepted. Raises NoPolicy
-    if there are too few labels or no policy keeps the bound.
+    With ``tier_zero`` labelled tickets may answer alone, if their own error can be bounded on the first half. Audits take
+    no part in the search: what they send to reviewers is a random share of what is accepted. Raises NoPolicy if there
+    are too few labels or no policy keeps the bound.
     """
     labelled = sum(record.gold is not None for record in records)
     if labelled < MIN_LABELLED:
@@ -121,7 +132,11 @@ def select(records: Sequence[Record], promise: Promise, *, base: Policy | None =
         "big": _choose(explored, "big", base, seed),
     }
     calibration = Calibration(cheap=maps["cheap"].map, big=maps["big"].map)
-    searched = base.model_copy(update={"calibration": calibration, "audit_share": 0.0, "fitted": None})
+    plain = {"calibration": calibration, "audit_share": 0.0, "fitted": None, "memory": None}
+    searched = base.model_copy(update=plain)
+    alone = choose_memory_rule(explored, searched, promise) if tier_zero else None
+    if alone is not None:
+        searched = searched.model_copy(update={"memory": alone[0]})
     swept = sweep(explored, searched)
     eligible = _eligible(swept, explored, promise)
     path = _walk(_path(swept, eligible, explored, searched, promise), tested, promise)
@@ -137,6 +152,7 @@ def select(records: Sequence[Record], promise: Promise, *, base: Policy | None =
         tested=tuple(tested),
         swept=swept,
         eligible=eligible,
+        tier_zero=None if alone is None else alone[1],
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas import Call, Scored
 from streams.core.calibration.records import Record
 from streams.core.policy.calibration_map import CalibrationMap
-from streams.core.policy.policy import BigRule, CheapRule, Policy, evidence, objection
+from streams.core.policy.policy import BigRule, CheapRule, Policy, decide_memory, evidence, objection
 from streams.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -67,8 +67,11 @@ class Sweep:
 
 
 def sweep(records: Sequence[Record], policy: Policy) -> Sweep:
-    """Try all thresholds on the records; ``policy`` gives what is not searched: basis, maps, least covered mass."""
-    columns = _Columns(records, policy)
+    """Try all thresholds on the records; ``policy`` gives what is not searched: basis, maps, memory, least covered mass."""
+    alone = [decide_memory(policy, record.ticket.ticket_id, record.near) for record in records]
+    answered = [(known.label, record) for known, record in zip(alone, records, strict=True) if known is not None]
+    asked_about = [record for known, record in zip(alone, records, strict=True) if known is None]
+    columns = _Columns(asked_about, policy)
     cheap_rules, big_rules = _cheap_rules(columns), _big_rules(columns)
     after_cheap = np.array([columns.big_accepts(rule, after_cheap=True) for rule in big_rules])
     straight = np.array([columns.big_accepts(rule, after_cheap=False) for rule in big_rules])
@@ -78,7 +81,22 @@ def sweep(records: Sequence[Record], policy: Policy) -> Sweep:
         for start in range(0, len(cheap_rules), _CHUNK)
     ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for name, count in _of_memory(answered).items():
+        joined[name] += count
     return Sweep(cheap=cheap_rules, big=big_rules, **joined)
+
+
+def _of_memory(answered: Sequence[tuple[str, Record]]) -> dict[str, int]:
+    """Count the tickets that the memory answers without a call, whatever the rules of the tiers are."""
+    rows = [(label == one.gold, one.gold is not None and one.big.signal.label == one.gold) for label, one in answered]
+    return {
+        "accepted": len(rows),
+        "wrong": sum(not right for right, _ in rows),
+        "out_of_scope": sum(one.gold is None for _, one in answered),
+        "big_wrong": sum(not big for _, big in rows),
+        "lost": sum(big and not right for right, big in rows),
+        "won": sum(right and not big for right, big in rows),
+    }
 
 
 def _costs(calls: Sequence[Call]) -> list[float]:

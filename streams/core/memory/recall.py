@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from schemas import Call
+from schemas import Call, Neighbour
 from streams.core.memory.example import Example
 from streams.core.memory.index import Vectors
 
@@ -15,6 +15,9 @@ NEIGHBOURS = 8
 
 CANDIDATES = 4 * NEIGHBOURS
 """How many of the nearest to look at for ``recall``: some are the ticket itself, near-duplicates or out of scope."""
+
+NEAR = 0.75
+"""A labelled ticket that is less similar is none that may answer alone, and is not kept for it."""
 
 _SAME = 0.97
 """Two texts that are at least this similar are near-duplicates: the second would tell a model nothing."""
@@ -30,6 +33,11 @@ class NearExample:
     example: Example
     similarity: float
 
+    @property
+    def neighbour(self) -> Neighbour:
+        """What a message says of it."""
+        return Neighbour(id=self.example.id, similarity=self.similarity, label=self.example.label)
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
@@ -43,6 +51,8 @@ class Recalled:
     """The share of the nearest examples that have it."""
     shown: tuple[NearExample, ...] = ()
     """The examples for the prompt, the nearest last."""
+    neighbours: tuple[NearExample, ...] = ()
+    """The nearest examples, labelled or not, the nearest first."""
 
 
 def recall(near: Sequence[NearExample], vectors: Vectors, ticket_id: str, examples: int) -> Recalled:
@@ -64,6 +74,7 @@ def recall(near: Sequence[NearExample], vectors: Vectors, ticket_id: str, exampl
         neighbour_label=label,
         neighbour_share=count / len(votes) if votes else None,
         shown=tuple(near[place] for place in reversed(chosen)),
+        neighbours=tuple(near[place] for place in places[:NEIGHBOURS]),
     )
 
 

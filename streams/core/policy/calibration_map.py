@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.signal import Probability
 
-
 _MOST_NOVEL = 2.0
 _LEAST_AGREED = -1.0
 _CLIP = 1e-6

@@ -53,6 +53,15 @@ class FittedMemory(_Section):
         return self.embedding_model, self.examples
 
 
+class BoundedMemory(_Section):
+    """How often the labelled tickets were wrong that answer alone, on records that the rule for them was chosen on."""
+
+    answered: Annotated[int, Field(ge=1)]
+    wrong: Annotated[int, Field(ge=0)]
+    bound: Share
+    """On the error rate, at the promise's level, whichever of the rules tried was chosen."""
+
+
 class Promise(_Section):
     """What was asked of the policy when it was chosen."""
 
@@ -89,6 +98,8 @@ class Fitted(_Section):
     promise: Promise
     memory: FittedMemory | None = None
     """None: it was fitted on answers without a memory."""
+    tier_zero: BoundedMemory | None = None
+    """None: the memory never answers alone."""
     figures: dict[str, float | None]
     """What the policy did on the records it was tested on, which are not those it was chosen on."""
 

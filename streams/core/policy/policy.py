@@ -1,19 +1,20 @@
 """When an answer is accepted, escalated or given to a reviewer.
 
-There is no path from an unscorable answer to "accept" in here: both rules ask for a Scored signal before they compare
-a single number.
+There is no path from an unscorable answer to "accept" in here: both tiers' rules ask for a Scored signal before they
+compare a single number. What labelled tickets answer alone needs no model, but a calibration that bounded its error.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas import Call, Scored, TextPerplexity, Unscorable, stable_id
+from schemas import Call, Neighbour, Scored, TextPerplexity, Unscorable, stable_id
 from schemas.signal import Probability, entropy_with_none
 from streams.core.policy.calibration_map import CalibrationMap, Evidence
 from streams.core.policy.fitted import Fitted
@@ -71,6 +72,17 @@ class BigRule(_Rule):
     """An answer is not accepted if at least this share of the nearest labelled tickets has one other label; None: it is."""
 
 
+class MemoryRule(_Rule):
+    """Tier zero: when labelled tickets that are nearly the same as this one answer without a call."""
+
+    min_similarity: Annotated[float, Field(gt=0, le=1)]
+    """The least cosine similarity of a near-duplicate; only these vote."""
+    min_votes: Annotated[int, Field(ge=1, le=8)] = 1
+    """How many near-duplicates there must be."""
+    min_share: Annotated[float, Field(gt=0.5, le=1)] = 1.0
+    """The share of the votes that one label must have."""
+
+
 class Policy(_Rule):
     """The decision of both tiers, with the id that every result carries."""
 
@@ -81,6 +93,8 @@ class Policy(_Rule):
     """Under this the API showed too little of the distribution to accept anything."""
     calibration: Calibration = Calibration()
     """With a map, min_confidence is compared to the calibrated confidence: the chance of being right."""
+    memory: MemoryRule | None = None
+    """Tier zero; None: the memory answers nothing alone. Only for a policy whose calibration bounded its error."""
     cheap: CheapRule = CheapRule()
     big: BigRule = BigRule()
     audit_share: Probability = 0.0
@@ -94,6 +108,16 @@ class Policy(_Rule):
     the big tier is asked; ``review``: a reviewer decides; ``ignore``: they are accepted and marked."""
     fitted: Fitted | None = None
     """What the policy was fitted on; an answer of any other model is then never accepted."""
+
+    @model_validator(mode="after")
+    def _bounds_what_the_memory_answers(self) -> Self:
+        if self.memory is not None:
+            bounded = None if self.fitted is None else self.fitted.tier_zero
+            if self.fitted is None or bounded is None or bounded.bound > self.fitted.promise.max_error:
+                raise ValueError(
+                    "memory needs a calibration that bounded the memory's own error (hedgerow calibrate --tier-zero)"
+                )
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +152,39 @@ def evidence(call: Call | Reading, signal: Scored, basis: Basis) -> Evidence:
 def skips_cheap(policy: Policy, text: str) -> bool:
     """Tell whether a ticket goes straight to the big tier, by what is known before any call."""
     return policy.cheap.max_chars is not None and len(text) > policy.cheap.max_chars
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAnswer:
+    """What the near-duplicates of a ticket answer alone."""
+
+    label: str
+    decision: Decision
+    voters: tuple[Neighbour, ...]
+
+
+def decide_memory(policy: Policy, ticket_id: str, neighbours: Sequence[Neighbour]) -> MemoryAnswer | None:
+    """Decide whether the labelled tickets nearest to this one answer alone: accept, or review if drawn for audit.
+
+    None if they do not: then a model is asked. The confidence is the share of the votes for the label, the entropy that
+    of the votes, in nats. ``neighbours`` holds none that comes from the ticket itself.
+    """
+    rule = policy.memory
+    if rule is None:
+        return None
+    voters = tuple(one for one in neighbours if one.similarity >= rule.min_similarity)
+    if len(voters) < rule.min_votes:
+        return None
+    votes = Counter(one.label for one in voters)
+    label, most = votes.most_common(1)[0]
+    shares = [count / len(voters) for count in votes.values()]
+    if label is None or most / len(voters) < rule.min_share:
+        return None
+    confidence, entropy = most / len(voters), -sum(share * math.log(share) for share in shares)
+    audited = bool(policy.audit_share) and _drawn(ticket_id, policy.audit_share)
+    reasons = (DecisionReason.AUDIT,) if audited else ()
+    decision = Decision("review" if audited else "accept", reasons, confidence, max(0.0, entropy))
+    return MemoryAnswer(label, decision, voters)
 
 
 def decide_cheap(policy: Policy, ticket_id: str, call: Call | Reading) -> Decision:

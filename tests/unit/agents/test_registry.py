@@ -13,7 +13,6 @@ from schemas import TOPICS, Probe
 from streams.agents.announce import AnnounceHandler
 from streams.agents.arrival import Arrival
 from streams.agents.cause import CauseHandler
-from streams.agents.classify import ClassifyHandler
 from streams.agents.drift import DriftHandler
 from streams.agents.drift_memory import Placed
 from streams.agents.escalate import EscalateHandler
@@ -34,10 +33,11 @@ from streams.agents.registry import (
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
 from streams.agents.settle import SettleHandler
+from streams.agents.tier_zero import TierZeroHandler
 from streams.agents.traffic import TrafficHandler
 
 HANDLERS: dict[AgentName, type] = {
-    "classify": ClassifyHandler,
+    "classify": TierZeroHandler,  # the widest form of it
     "score": ScoreHandler,
     "escalate": EscalateHandler,
     "review": ReviewHandler,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas import Call, Ticket
+from schemas import Call, Neighbour, Ticket
 from streams.core.memory.recall import Recalled
 from streams.demo.account import Account, Row
 from streams.demo.baseline import Baseline, baseline
@@ -146,12 +146,20 @@ class TestOutcomes:
             ("big", (call(signal=unscorable()), call("big")), 0),
             ("cheap", (call(),), 0),
             ("human", (call(signal=unscorable()),), 0),
+            ("memory", (), 1),
         ],
     )
     def test_an_accept_without_a_signal_is_counted(self, by: str, calls: tuple[Call, ...], count: int) -> None:
         account = account_of("a")
         account.see(routed("a", decided_by=by, calls=calls))
         assert account.unscored_accepts == count
+
+    def test_an_answer_of_labelled_tickets_rests_on_their_votes_and_is_counted_apart(self) -> None:
+        account = account_of("a")
+        voters = (Neighbour(id="e-1", similarity=0.99, label="refund"),)
+        account.see(routed("a", decided_by="memory", calls=(), neighbours=voters, confidence=1.0, entropy=0.0))
+        assert (account.memory_accepts, account.unscored_accepts) == (1, 0)
+        assert account.cost_usd == 0.0
 
 
 class TestCosts:
@@ -196,6 +204,7 @@ class TestReport:
             "lost": 0,
             "duplicates": 0,
             "unscored_accepts": 0,
+            "memory_accepts": 0,
             "labelled": 3,
             "routed_labelled": 2,
             "accuracy": 0.5,

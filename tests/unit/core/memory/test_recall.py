@@ -66,7 +66,8 @@ def test_examples_out_of_scope_are_not_shown_make_nothing_familiar_and_lower_the
     assert (found.novelty, found.neighbour_label, found.neighbour_share) == (0.5, "refund", 0.5)
     assert shown(found) == ["b"]
     alone = recall(near(("a", None, 0.9)), apart(1), "t", 8)
-    assert alone == Recalled(None, None, 0.0, ())
+    assert alone == Recalled(None, None, 0.0, (), alone.neighbours)
+    assert [one.example.id for one in alone.neighbours] == ["a"], "it may still vote against an answer"
 
 
 def test_an_empty_memory_says_nothing() -> None:
