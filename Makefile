@@ -74,6 +74,7 @@ lock:
 	$(LOCK) pyproject.toml --group dev --group docs --extra desk --extra memory --extra pictures --extra postgres --extra river --extra sandbox --output-file requirements.lock
 	$(LOCK) pyproject.toml --group build --extra desk --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
 	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
+	$(EXTRAS) memory | $(LOCK) - --constraint requirements.lock --output-file requirements-memory.lock
 	$(EXTRAS) llm tinychange smollm2 | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:

@@ -224,18 +224,19 @@ def test_an_image_without_a_target_is_the_workers() -> None:
 
 
 def test_the_images_hold_what_was_tested_and_no_tool_of_the_developers() -> None:
-    worker, sandbox = pinned("requirements-worker.lock"), pinned("requirements-sandbox.lock")
-    assert worker | sandbox <= pinned("requirements.lock")
+    worker, sandbox, memory = (pinned(f"requirements-{name}.lock") for name in ("worker", "sandbox", "memory"))
+    assert worker | sandbox | memory <= pinned("requirements.lock")
     names = {pin.partition("==")[0] for pin in worker}
     extras = PROJECT["project"]["optional-dependencies"]
-    assert not names & {Requirement(line).name for name in ("river", "sandbox") for line in extras[name]}
+    assert not names & {Requirement(line).name for name in ("river", "sandbox", "memory") for line in extras[name]}
+    assert {Requirement(line).name for line in extras["memory"]} <= {pin.partition("==")[0] for pin in memory}
     assert {Requirement(line).name for line in (*PROJECT["project"]["dependencies"], *extras["postgres"])} <= names
     (build,) = PROJECT["dependency-groups"]["build"]
     assert Requirement(build).name in names
     tools = {Requirement(line).name for line in PROJECT["dependency-groups"]["dev"] if isinstance(line, str)}
     assert not tools & names
     removed = re.findall(r"pip uninstall --yes (.+)", DOCKERFILE)
-    assert removed == [f"{Requirement(build).name} pip"] * 2
+    assert removed == [f"{Requirement(build).name} pip"] * 3
 
 
 def test_the_image_copies_what_its_build_context_has() -> None:
