@@ -1,13 +1,14 @@
 """What a memory of labelled tickets is worth to a real language model, by its size and by what finds the neighbours.
 
 ``python -m benchmarks.real_model.memory --keep DIR [--models llm smollm2] [--by minilm tfidf] [--sizes 0 50 200 1000 5000
-all] [--examples K] [--limit N] [--limit-all N] [--recorded] [--data DIR] [--pictures DIR]``, on Banking77 as eight queues.
+all] [--examples K] [--limit N] [--limit-all N] [--novelty] [--recorded] [--data DIR] [--pictures DIR]``, on Banking77 as eight queues.
 Needs the extras ``llm`` and ``memory``. The published train split is the memory, or a random part of it; N messages of the
 test split are asked about through the sandbox's HTTP server, one half to calibrate on and one to test. The big tier is the
 sandbox's trained classifier, which reads the same examples; *all big* asks it about every message, its examples billed.
 
 The answers of each cell are kept in a file of records, so that a run that was stopped goes on where it was; ``--recorded``
-reports on what there is. ``--limit-all`` asks about more messages where the memory is whole.
+reports on what there is. ``--limit-all`` asks about more messages where the memory is whole. ``--novelty`` measures how
+well the novelty of a message tells whether it fits a label; it asks no language model.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import orjson
 
 from benchmarks.calibration import Rows, banking77
-from benchmarks.real_model.novelty import Novelties, print_novelty, sandbox_novelties, unknown_intents
+from benchmarks.real_model.novelty import print_novelty, sandbox_novelties, unknown_intents
 from benchmarks.real_model.pictures import draw_accuracy, draw_novelty, draw_risk_coverage
 from benchmarks.real_model.tables import PROMISE, answers, percent, print_policies, table, tickets
 from benchmarks.real_model.tfidf import TfIdf
@@ -231,7 +232,7 @@ def print_whole(cells: Sequence[Cell], keep: Path) -> None:
             print_policies(found, None)
 
 
-def draw(cells: Sequence[Cell], keep: Path, folder: Path, novelties: Sequence[Novelties]) -> None:
+def draw(cells: Sequence[Cell], keep: Path, folder: Path) -> None:
     """Draw the pictures of docs/memory.md from what is recorded."""
     known = {cell: found for cell in cells if (found := recorded(cell, keep))}
     accuracy: dict[str, list[tuple[int, float]]] = {}
@@ -240,7 +241,6 @@ def draw(cells: Sequence[Cell], keep: Path, folder: Path, novelties: Sequence[No
             size = int(cell.size) if cell.size != _ALL else max(one.memory.size for one in records if one.memory)
             accuracy.setdefault(f"{_NAMES[cell.model]}, {_NAMES[by]}", []).append((size, right_share(records)))
     draw_accuracy(accuracy, folder / "accuracy_by_size.svg")
-    draw_novelty(novelties, folder / "novelty.svg")
     curves = {}
     for cell, records in known.items():
         if cell.size == "0" or (cell.size == _ALL and cell.by == "minilm"):
@@ -250,9 +250,9 @@ def draw(cells: Sequence[Cell], keep: Path, folder: Path, novelties: Sequence[No
     draw_risk_coverage(curves, folder / "risk_coverage.svg")
 
 
-async def main() -> None:
+async def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
     options.keep.mkdir(parents=True, exist_ok=True)
     train_rows, test, queues = banking77(options.data)
     labelled = [(text, queues[intent]) for text, intent in train_rows]
@@ -268,11 +268,14 @@ async def main() -> None:
         await record_all(cells, options, labelled, asked)
     print_cells(cells, options.keep)
     print_whole(cells, options.keep)
-    minilm = CachedEmbedder(MiniLM(threads=1), cache_root())
-    novelties = [await unknown_intents(train_rows, test, minilm, options.seed), await sandbox_novelties(minilm)]
-    print_novelty(novelties)
     if options.pictures:
-        draw(cells, options.keep, options.pictures, novelties)
+        draw(cells, options.keep, options.pictures)
+    if options.novelty:
+        minilm = CachedEmbedder(MiniLM(threads=1), cache_root())
+        novelties = [await unknown_intents(train_rows, test, minilm, options.seed), await sandbox_novelties(minilm)]
+        print_novelty(novelties)
+        if options.pictures:
+            draw_novelty(novelties, options.pictures / "novelty.svg")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -290,6 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--examples", type=int, default=8, help="examples in a prompt, at most")
     parser.add_argument("--limit", type=int, default=300, help="messages asked about")
     parser.add_argument("--limit-all", type=int, default=0, help="messages asked about with the whole memory")
+    parser.add_argument("--novelty", action="store_true", help="measure how well novelty tells what fits no label")
     parser.add_argument("--recorded", action="store_true", help="ask nothing; report on what the folder holds")
     parser.add_argument("--pictures", type=Path, help="folder for the pictures")
     parser.add_argument("--seed", type=int, default=0)

@@ -77,7 +77,9 @@ def without_smallest(values: Values, share: float) -> Values:
 
 
 def without_some(values: Values, share: float, chance: np.random.Generator) -> Values:
-    """Set the share of the weights to zero, whichever they are."""
+    """Set the share of the weights to zero, whichever they are; of less than one weight, one with that probability."""
     pruned = values.copy()
-    pruned.reshape(-1)[chance.choice(values.size, round(share * values.size), replace=False, shuffle=False)] = 0
+    wanted = share * values.size
+    count = round(wanted) if wanted >= 1 else int(chance.random() < wanted)
+    pruned.reshape(-1)[chance.choice(values.size, count, replace=False, shuffle=False)] = 0
     return pruned

@@ -36,9 +36,11 @@ _HALVINGS: Final = {
 }  # fmt: skip
 _DOUBLINGS: Final = 9
 
-#: With a deviation of a tenth of a step one weight in two millions moves.
-_FINE_STEPS: Final = (0.1, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
-_FINE_SHARES: Final = {Family.SMALLEST: range(2, 13, 2), Family.RANDOM: range(6, 21, 2)}
+#: With a deviation of a tenth of a step one weight in two millions moves, and by one step.
+_FINE_STEPS: Final = (0.09, 0.1, 0.11, 0.125, 0.15, 0.18, 0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 4, 8, 16, 32)
+_FINE_SHARES: Final = {
+    Family.SMALLEST: (2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16), Family.RANDOM: (6, 8, 10, 12, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24),
+}  # fmt: skip
 _FINE_TRAINING: Final = range(7)
 
 

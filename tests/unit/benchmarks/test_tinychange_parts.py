@@ -61,7 +61,7 @@ class TestVariants:
         assert len({one.name for one in made}) == len(made)
         assert all(one.name.replace("-", "").replace("_", "").isalnum() for one in made)
         assert {one.family for one in made[-14:]} == {Family.TUNING, Family.LORA}
-        assert made[0].amount == 0.1
+        assert made[0].amount == 0.09
 
     def test_each_has_its_own_randomness_whichever_others_are_made(self) -> None:
         first, second = variants(())[:2]
@@ -103,6 +103,12 @@ class TestEdits:
         found = without_some(self.VALUES, 0.5, np.random.default_rng(0))
         assert (found == 0).sum() == 500
         assert np.abs(self.VALUES[found == 0]).max() > 0.9
+
+    def test_of_less_than_one_weight_one_is_pruned_now_and_then(self) -> None:
+        chance = np.random.default_rng(0)
+        counts = [int((without_some(self.VALUES, 0.00025, chance) == 0).sum()) for _ in range(200)]
+        assert set(counts) == {0, 1}
+        assert sum(counts) / 200 == pytest.approx(0.25, abs=0.08)
 
     def test_pruning_leaves_all_but_the_mlp_as_it_is(self) -> None:
         chance = np.random.default_rng(0)
