@@ -8,7 +8,7 @@ from schemas.memory import MAX_DIMENSIONS, MAX_EXAMPLE_TEXT, Example, ExampleSou
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.rank import Rank, rank
 from schemas.registry import TOPICS, Topic, topic_of
-from schemas.results import NONE_OF_THESE, CallSummary, DeadLetter, DecidedBy, Review, Routed, Verdict
+from schemas.results import CORRECTION, NONE_OF_THESE, CallSummary, DeadLetter, DecidedBy, Review, Routed, Verdict
 from schemas.signal import Reason, Scored, Signal, Unscorable
 from schemas.tickets import (
     REVISION_HEADER,
@@ -34,6 +34,7 @@ from schemas.watch import Alert, Probe
 from schemas.wire import NEWEST, WireFormat
 
 __all__ = [
+    "CORRECTION",
     "MAX_DIMENSIONS",
     "MAX_EXAMPLE_TEXT",
     "MAX_NAME",

@@ -12,6 +12,8 @@ from schemas.tickets import Call, Metadata, Neighbour, Ticket, TicketMessage, Ti
 
 DecidedBy = Literal["cheap", "big", "human", "memory"]
 """``memory``: the labelled tickets nearest to this one, without a call."""
+#: The purpose of a review that replaces a result which was in no review.
+CORRECTION = "correction"
 #: The reason of a result without a label: a reviewer said that no label fits.
 NONE_OF_THESE = "none_of_these"
 Note = Annotated[str, Field(max_length=4000)]
@@ -116,7 +118,7 @@ class Review(TicketMessage):
     """The best answer so far; a suggestion, not a decision."""
     policy_id: str
     purpose: Name | None = None
-    """Reserved: ``audit`` if it only checks an answer that was accepted; None if it decides."""
+    """``correction`` if a reviewer corrects a result that was in no review; None if it decides. ``audit`` is reserved."""
 
     @property
     def ticket_id(self) -> str:
@@ -150,7 +152,7 @@ class Verdict(TicketMessage):
     corrected: bool = False
     """Whether it replaces an earlier decision."""
     purpose: Name | None = None
-    """Reserved: as in Review."""
+    """As in Review."""
 
     @staticmethod
     def id_for(review_id: str, decision: int = 1) -> str:

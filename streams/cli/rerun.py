@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +23,7 @@ from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.kafka.rerun import Found
+    from streams.reviews.store import ReviewStore
     from streams.settings import Settings
 
 #: How many tickets that were not found are named.
@@ -100,6 +101,7 @@ async def send_through_again(
         to_send, sent = len(places) + len(kept), 0
         if dry_run:
             return 0, to_send, sorted(absent), +known.skipped
+        _note_sent(store, known, found)
         print(f"run {run}: if it is interrupted, go on with --run {run}", file=sys.stderr)
         await known.sent(again)
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
@@ -115,6 +117,8 @@ async def send_through_again(
             async def done(ticket_ids: Sequence[str]) -> None:
                 nonlocal sent
                 await known.sent(ticket_ids)
+                if store.is_there:
+                    store.sent_again(ticket_ids, run)
                 sent += len(ticket_ids)
                 progress.advance(task, len(ticket_ids))
 
@@ -122,6 +126,16 @@ async def send_through_again(
                 places, kept, connection, prefix=prefix, run=run, claim=claim, done=done, wire=settings.wire
             )
     return sent, to_send, sorted(absent), +known.skipped
+
+
+def _note_sent(store: ReviewStore, known: Candidates, found: Found) -> None:
+    """Note which tickets of an earlier run are on the topic, though the run did not live to note it."""
+    by_run: defaultdict[int, list[str]] = defaultdict(list)
+    for ticket_id, run in known.runs.items():
+        if run in found.runs.get(ticket_id, ()):
+            by_run[run].append(ticket_id)
+    for run, ticket_ids in by_run.items():
+        store.sent_again(ticket_ids, run)
 
 
 def _sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from schemas import Call, Routed, Scored, rank
+from schemas import Call, Scored, rank
 from streams.cli.login import login_name
 from streams.cli.message_lines import label_text, time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
@@ -20,6 +21,7 @@ from streams.cli.terminal import plain
 from streams.core.wording import counted
 
 if TYPE_CHECKING:
+    from streams.reviews.decision import Decision
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
 
@@ -34,9 +36,9 @@ def list_reviews(
 ) -> None:
     """Print the tickets in review, the most uncertain first."""
     _, store = _open(config)
-    items = store.waiting(limit)
+    items, unfinished = store.waiting(limit), store.unfinished()
     if as_json:
-        for item in items:
+        for item in (*items, *unfinished):
             print(orjson.dumps(_row(item)).decode())
         return
     counts = store.counts()
@@ -54,6 +56,11 @@ def list_reviews(
     ]
     unfit = f" ({counts.none_of_these} as none of the labels)" if counts.none_of_these else ""
     show_table(columns, rows, title=f"{counts.waiting} waiting, {counts.decided} decided{unfit}")
+    for number, count in Counter(item.again.run for item in unfinished if item.again).items():
+        print(
+            f"{counted(count, 'review')} more: run {number} has ended, or is at work, before it sent their tickets again: "
+            f"hedgerow rerun --from reviews --run {number}"
+        )
 
 
 @app.command()
@@ -122,7 +129,7 @@ def correct(
     note: _Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Replace a decision: a new result and a new verdict go out, which count more than the ones before."""
+    """Replace a ticket's result, a model's too: a new result and a new verdict go out, which count more than the ones before."""
     _decide(ticket, label, config, none=none, by=by, note=note, as_json=as_json, correct=True)
 
 
@@ -140,16 +147,44 @@ def _decide(
     if (label is None) is not none:
         raise typer.BadParameter("give a label, or --none if none fits")
     settings, store = _open(config)
-    item = _get(store, ticket)
-    store_decision = store.correct if correct else store.decide
-    decision = store_decision(item.review.review_id, label, by or login_name(), note, now_ms())
+    who, at_ms = by or login_name(), now_ms()
+    if correct:
+        verdict = _correct(settings, store, ticket, label, who, note, at_ms).verdict
+    else:
+        verdict = store.decide(_get(store, ticket).review.review_id, label, who, note, at_ms).verdict
     sent = send_decisions(settings, store)
     if as_json:
-        print(
-            orjson.dumps({"ticket_id": item.review.ticket_id, "label": decision.verdict.label, "sent": sent}).decode()
-        )
+        print(orjson.dumps({"ticket_id": verdict.ticket_id, "label": verdict.label, "sent": sent}).decode())
     else:
-        print(f"{item.review.ticket_id}: {label_text(decision.verdict.label)}")
+        print(f"{verdict.ticket_id}: {label_text(verdict.label)}")
+
+
+def _correct(
+    settings: Settings, store: ReviewStore, ticket: str, label: str | None, by: str, note: str, at_ms: int
+) -> Decision:
+    """Correct the decision that stands, or the result that counts if it is of a later text or run, or of no review."""
+    from streams.errors import HedgerowError, SettingsError
+    from streams.kafka.results import find_result, find_ticket
+
+    item = store.get(ticket)
+    ticket_id = ticket if item is None else item.review.ticket_id
+    connection, prefix = settings.broker.connection, settings.topics.prefix
+    try:
+        found = run(find_result(ticket_id, connection, prefix=prefix))
+    except HedgerowError as error:
+        if item is None:
+            raise SettingsError(f"no review of {ticket!r}, and the topic routed cannot be read: {error}") from error
+        found = None  # the decision is stored, and sent later
+    if item is not None and (found is None or rank(found.routed)[:2] <= rank(item.review)[:2]):
+        return store.correct(item.review.review_id, label, by, note, at_ms)
+    if found is None:
+        raise SettingsError(f"no review of {ticket!r}, and it was not routed: hedgerow review list shows what waits")
+    about = run(find_ticket(ticket_id, found.routed.revision, connection, prefix=prefix))
+    if about is None:
+        raise SettingsError(
+            f"the text of {ticket_id!r} is no longer on the topic tickets: its result cannot be corrected"
+        )
+    return store.correct_result(found.routed, about, label, by, note, at_ms)
 
 
 @app.command()
@@ -198,14 +233,15 @@ def _get(store: ReviewStore, ticket: str) -> QueueItem:
 def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
     """Print where a ticket that is not in the store went; raises SettingsError if that is unknown."""
     from streams.errors import HedgerowError, SettingsError
+    from streams.kafka.results import find_result
 
     try:
-        found = run(_find_routed(settings, ticket))
+        found = run(find_result(ticket, settings.broker.connection, prefix=settings.topics.prefix))
     except HedgerowError as error:
         raise SettingsError(f"no review of {ticket!r}, and the topic routed cannot be read: {error}") from error
     if found is None:
         raise SettingsError(f"no review of {ticket!r}, and it was not routed: hedgerow review list shows what waits")
-    routed, at_ms = found
+    routed, at_ms = found.routed, found.at_ms
     if as_json:
         print(orjson.dumps({"ticket_id": ticket, "at_ms": at_ms, "routed": routed.model_dump(mode="json")}).decode())
         return
@@ -218,21 +254,6 @@ def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
     )
     for call in routed.calls:
         print(plain(_spoken(call)))
-
-
-async def _find_routed(settings: Settings, ticket: str) -> tuple[Routed, int] | None:
-    """Return the result of a ticket that counts, and when it was sent (Unix time, milliseconds)."""
-    from streams.kafka.readers import decode, reader, to_the_end
-
-    prefix, key = settings.topics.prefix, ticket.encode("utf-8", "surrogatepass")
-    found: tuple[Routed, int] | None = None
-    async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
-        async for record in to_the_end(consumer):
-            if record.key != key or not isinstance(message := decode(record, prefix), Routed):
-                continue
-            if found is None or rank(message) >= rank(found[0]):
-                found = message, record.timestamp
-    return found
 
 
 def _row(item: QueueItem) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from schemas import NONE_OF_THESE, Review, Routed, Verdict
+from schemas import CORRECTION, NONE_OF_THESE, Review, Routed, Ticket, Verdict
 from streams.errors import HedgerowError
 
 
@@ -35,6 +35,23 @@ class AlreadyDecided(DecisionRefused):
         self.decision = decision
 
 
+def review_of(result: Routed, ticket: Ticket) -> Review:
+    """Return the review that stands for a result which a reviewer corrects though it was in no review."""
+    return Review(
+        review_id=Review.id_for(result.ticket_id, result.revision, result.run),
+        ticket=ticket,
+        calls=result.calls,
+        reasons=tuple(reason for reason in result.reasons if reason != NONE_OF_THESE),
+        uncertainty=0.0,
+        suggested=result.label,
+        policy_id=result.policy_id,
+        purpose=CORRECTION,
+        ticket_at_ms=result.ticket_at_ms,
+        revision=result.revision,
+        run=result.run,
+    )
+
+
 def outcome_of(
     review: Review, label: str | None, by: str, note: str, at_ms: int, number: int = 1
 ) -> tuple[Verdict, Routed]:
@@ -44,6 +61,7 @@ def outcome_of(
 
     Raises DecisionRefused for a value that no message can carry.
     """
+    corrected = number > 1 or review.purpose == CORRECTION
     try:
         verdict = Verdict(
             verdict_id=Verdict.id_for(review.review_id, number),
@@ -56,7 +74,8 @@ def outcome_of(
             suggested=review.suggested,
             calls=review.calls,
             decision=number,
-            corrected=number > 1,
+            corrected=corrected,
+            purpose=review.purpose,
             ticket_at_ms=review.ticket_at_ms,
             revision=review.revision,
             run=review.run,
@@ -79,7 +98,7 @@ def outcome_of(
         reviewer=by,
         note=note,
         decision=number,
-        corrected=number > 1,
+        corrected=corrected,
         ticket_at_ms=review.ticket_at_ms,
         revision=review.revision,
         run=review.run,

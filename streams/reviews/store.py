@@ -11,19 +11,19 @@ One whose ticket is sent through again goes from *waiting* to *again*; if the ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
-from schemas import NEWEST, InvalidMessage, Review, Verdict, WireFormat
+from schemas import NEWEST, InvalidMessage, Review, Routed, Ticket, Verdict, WireFormat
 from streams.errors import SettingsError
 from streams.reviews import claims, journal
 from streams.reviews.claims import Claim
 from streams.reviews.database import Database
-from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
+from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of, review_of
 from streams.reviews.facets import facets, index_texts
 from streams.reviews.journal import Action, Entry
 from streams.reviews.tables import CLAIMS, REVIEWS
@@ -38,6 +38,8 @@ class Again:
     run: int
     by: str
     at_ms: int
+    is_sent: bool = True
+    """Whether the broker is known to have it: a run that was killed leaves some of which it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,11 @@ class Claimed(DecisionRefused):
 
 WAITING, _DECIDED, _SENT, _AGAIN, _CLOSED = "waiting", "decided", "sent", "again", "closed"
 SUPERSEDED = "superseded"
+#: In place of why it was closed: a run is about to send the ticket.
+_UNSENT = "unsent"
 _C = REVIEWS.c
+#: What a later text or run of its ticket closes.
+_CAN_BE_OVERTAKEN = (_C.state == WAITING) | (_C.state == _AGAIN) & (_C.closed_by == _UNSENT)
 QUEUE_ORDER = (_C.uncertainty.desc(), _C.added_ms, _C.review_id)
 
 
@@ -147,7 +153,14 @@ class ReviewStore:
 
         Of several texts or runs of a ticket only the latest goes on waiting.
         """
-        now, reviews = self._wall_ms(), list(reviews)
+        reviews = list(reviews)
+        if not reviews:
+            return 0
+        with self._database.transaction() as connection:
+            return self._insert(connection, reviews)
+
+    def _insert(self, connection: sa.Connection, reviews: Sequence[Review]) -> int:
+        now = self._wall_ms()
         rows = [
             {
                 "review_id": review.review_id,
@@ -164,30 +177,26 @@ class ReviewStore:
             # In one order everywhere: two workers with the same reviews cannot wait for each other's rows.
             for review in sorted(reviews, key=lambda review: review.review_id)
         ]
-        if not rows:
-            return 0
-        tickets = {review.ticket_id for review in reviews}
         insert = self._database.insert(REVIEWS).on_conflict_do_nothing().returning(_C.review_id)
-        with self._database.transaction() as connection:
-            added = {row.review_id for row in connection.execute(insert, rows)}
-            if added:
-                index_texts(connection, {one.review_id: one for one in reviews if one.review_id in added})
-                self._close_earlier(connection, tickets)
-            return len(added)
+        added = {row.review_id for row in connection.execute(insert, rows)}
+        if added:
+            index_texts(connection, {one.review_id: one for one in reviews if one.review_id in added})
+            self._close_earlier(connection, {review.ticket_id for review in reviews})
+        return len(added)
 
     def close_superseded(self, turn_of: Callable[[str], tuple[int, int] | None]) -> int:
         """Close the waiting reviews whose ticket has a result of a later text or run, and return how many.
 
         ``turn_of`` returns the revision and the run of a ticket's result; None if there is none.
         """
-        query = sa.select(_C.review_id, _C.ticket_id, _C.revision, _C.run).where(_C.state == WAITING)
+        query = sa.select(_C.review_id, _C.ticket_id, _C.revision, _C.run).where(_CAN_BE_OVERTAKEN)
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
         earlier = [row.review_id for row in rows if (turn := turn_of(row.ticket_id)) and turn > (row.revision, row.run)]
         closed = 0
         for start in range(0, len(earlier), _PAGE):
             these = _C.review_id.in_(earlier[start : start + _PAGE])
-            update = sa.update(REVIEWS).where(these, _C.state == WAITING)
+            update = sa.update(REVIEWS).where(these, _CAN_BE_OVERTAKEN)
             with self._database.transaction() as connection:
                 closed += connection.execute(update.values(state=_CLOSED, closed_by=SUPERSEDED)).rowcount
         return closed
@@ -308,10 +317,27 @@ class ReviewStore:
         A decision stands until the run's result outranks it; no waiting review can be decided any more.
         """
         mine = _C.ticket_id.in_(list(ticket_ids))
-        values = {"state": _AGAIN, "decided_by": again.by, "note": str(again.run), "decided_ms": again.at_ms}
+        values = {
+            "state": _AGAIN,
+            "decided_by": again.by,
+            "note": str(again.run),
+            "decided_ms": again.at_ms,
+            "closed_by": _UNSENT,
+        }
         with self._database.transaction() as connection:
             connection.execute(sa.update(REVIEWS).where(mine, _C.state.in_([WAITING, _AGAIN])).values(values))
             return _decided(connection, ticket_ids)
+
+    def sent_again(self, ticket_ids: Collection[str], run: int) -> None:
+        """Note that the broker has these tickets again, in this run."""
+        here = _C.ticket_id.in_(list(ticket_ids)) & (_C.state == _AGAIN) & (_C.note == str(run))
+        with self._database.transaction() as connection:
+            connection.execute(sa.update(REVIEWS).where(here).values(closed_by=None))
+
+    def unfinished(self) -> list[QueueItem]:
+        """Return the reviews whose tickets a run was about to send, and is not known to have sent."""
+        unsent = (_C.state == _AGAIN) & (_C.closed_by == _UNSENT)
+        return self.items(sa.select(REVIEWS).where(unsent).order_by(*QUEUE_ORDER))
 
     def decided(self, ticket_ids: Iterable[str]) -> set[str]:
         """Return those of these tickets whose latest review a reviewer has decided."""
@@ -341,6 +367,26 @@ class ReviewStore:
         with self._database.transaction() as connection:
             if not advance(connection, review_id, standing, values | {"decisions": number + 1}):
                 raise DecisionRefused(f"ticket {item.review.ticket_id!r} was corrected by somebody else just now")
+            _note(connection, Action.CORRECT, verdict)
+        return Decision(verdict, routed, sent=False)
+
+    def correct_result(
+        self, result: Routed, ticket: Ticket, label: str | None, by: str, note: str, at_ms: int
+    ) -> Decision:
+        """Store a decision that replaces a result which was in no review here, and return it, to be sent; None: no label fits.
+
+        Raises DecisionRefused if there is a review of it by now, for an unknown label or an impossible value.
+        """
+        self._check_label(label)
+        review, number = review_of(result, ticket), result.decision + 1
+        verdict, routed = outcome_of(review, label, by, note, at_ms, number)
+        values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
+        with self._database.transaction() as connection:
+            if not self._insert(connection, [review]):
+                raise DecisionRefused(
+                    f"ticket {ticket.ticket_id!r} has a review by now: look with hedgerow review show"
+                )
+            advance(connection, review.review_id, _C.state == WAITING, values | {"decisions": number})
             _note(connection, Action.CORRECT, verdict)
         return Decision(verdict, routed, sent=False)
 
@@ -375,7 +421,7 @@ class ReviewStore:
         later = REVIEWS.alias("later")
         is_later = (later.c.revision > _C.revision) | (later.c.revision == _C.revision) & (later.c.run > _C.run)
         known = sa.exists().where(later.c.ticket_id == _C.ticket_id, is_later)
-        waiting = sa.update(REVIEWS).where(_C.state == WAITING, _C.ticket_id.in_(tickets), known)
+        waiting = sa.update(REVIEWS).where(_CAN_BE_OVERTAKEN, _C.ticket_id.in_(tickets), known)
         connection.execute(waiting.values(state=_CLOSED, closed_by=SUPERSEDED))
 
     def _check_label(self, label: str | None) -> None:
@@ -409,7 +455,8 @@ class ReviewStore:
         if row.state in (WAITING, _CLOSED):
             return QueueItem(review, row.added_ms, decision=None, closed_by=row.closed_by)
         if row.state == _AGAIN:
-            return QueueItem(review, row.added_ms, None, Again(int(row.note), row.decided_by, row.decided_ms))
+            again = Again(int(row.note), row.decided_by, row.decided_ms, is_sent=row.closed_by is None)
+            return QueueItem(review, row.added_ms, None, again)
         outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms, max(1, row.decisions))
         decision = Decision(*outcome, sent=row.state == _SENT)
         return QueueItem(review, row.added_ms, decision, undo_until_ms=row.due_ms)

@@ -383,6 +383,44 @@ class TestReview:
         assert "decided: " + label + " by ada" in hedgerow("review", "show", "high", "-c", config).out
         assert [row["ticket_id"] for row in hedgerow("review", "list", "--json", "-c", config).rows] == ["low"]
 
+    async def test_a_result_of_a_model_is_corrected_though_it_was_in_no_review(
+        self, hedgerow: Hedgerow, config: Path
+    ) -> None:
+        self.fill(config)
+        settings = load_settings(config)
+        first, second = settings.labels[:2]
+        await asyncio.to_thread(hedgerow, "topics", "create", "-c", config)
+
+        def correct(ticket_id: str, label: str) -> Said:
+            return hedgerow("review", "correct", ticket_id, label, "--by", "bob", "--json", "-c", config)
+
+        assert "was not routed" in (await asyncio.to_thread(correct, "sure", second)).err
+        await published(
+            settings, ticket("sure", "a text"), routed("sure", label=first), routed("high", label=first, run=7)
+        )
+        assert (await asyncio.to_thread(correct, "sure", second)).rows == [
+            {"ticket_id": "sure", "label": second, "sent": 1}
+        ]
+        assert (await asyncio.to_thread(correct, "sure", first)).rows[0]["sent"] == 1
+        # A later run has routed it; its text is not on the topic, and the review that waited is of an earlier run.
+        assert "is no longer on the topic tickets" in (await asyncio.to_thread(correct, "high", second)).err
+        await published(settings, ticket("high", "a text"))
+        assert (await asyncio.to_thread(correct, "high", second)).code == 0
+
+        def consumed(topic: str) -> list[dict[str, Any]]:
+            return hedgerow("consume", topic, "--unique", "--json", "-c", config).rows
+
+        results = {row["ticket_id"]: row for row in await asyncio.to_thread(consumed, "routed")}
+        assert {name: (row["label"], row["reviewer"], row["decision"]) for name, row in results.items()} == {
+            "sure": (first, "bob", 2),
+            "high": (second, "bob", 1),
+        }
+        assert all(row["corrected"] for row in results.values())
+        verdicts = await asyncio.to_thread(consumed, "verdicts")
+        assert {row["purpose"] for row in verdicts} == {"correction"}
+        waiting = await asyncio.to_thread(hedgerow, "review", "list", "--json", "-c", config)
+        assert [row["ticket_id"] for row in waiting.rows] == ["low"]
+
     def test_a_decision_is_corrected(self, hedgerow: Hedgerow, config: Path) -> None:
         self.fill(config)
         first, second = load_settings(config).labels[:2]

@@ -127,13 +127,15 @@ def test_after_a_run_that_was_killed_each_ticket_is_sent_that_was_not(desk: Desk
     desk.produce(*((name, name) for name in names))
     for name in names:
         desk.review(name, name, "big:high_entropy")
-    command = [sys.executable, "-m", "tests.chaos.killed_redrive", "3", "rerun", "--from", "reviews", "--run", "77"]
+    command = [sys.executable, "-m", "tests.chaos.killed_command", "3", "rerun", "--from", "reviews", "--run", "77"]
     ended = subprocess.run([*command, "-c", desk.box.config], check=False, capture_output=True, timeout=60)
     assert ended.returncode == -9, ended.stderr
     before = desk.sent(77)
     assert len(before) < len(names)
     assert desk.store.counts().waiting == 0
+    assert {item.review.ticket_id for item in desk.store.unfinished()} == set(names)
     said = desk.rerun("--from", "reviews", *go_on).json
+    assert desk.store.unfinished() == []
     assert said["sent"] == len(names) - len(before)
     assert said["reasons"] == ({"already_sent": len(before)} if before and go_on else {})
     assert sorted({**before, **desk.sent(said["run"])}) == names

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -20,6 +21,7 @@ from schemas import Call, Reason, Review, Ticket, Unscorable, WireFormat, rank
 from streams.errors import SettingsError, TryAgain
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of
 from streams.reviews.store import Again, Counts, ReviewStore
+from tests.support.messages import routed
 
 ODD_IDS = [
     "a b",
@@ -253,6 +255,42 @@ def test_a_correction_counts_more_than_what_it_corrects(store: ReviewStore) -> N
     assert ranks == sorted(set(ranks))
 
 
+def test_a_run_that_did_not_live_to_say_so_is_seen_by_its_result_or_its_review(store: ReviewStore) -> None:
+    store.add_all([turned(name, 1, 0) for name in ("a", "b", "c")])
+    store.send_again(["a", "b", "c"], AGAIN)
+    store.add(turned("a", 1, 7))
+    assert store.close_superseded({"b": (1, 7)}.get) == 1
+    assert [each.review.ticket_id for each in store.unfinished()] == ["c"]
+
+
+def test_a_result_that_was_in_no_review_is_corrected(store: ReviewStore) -> None:
+    result = routed(label="billing", ticket_id="t-1", revision=5, run=2)
+    decision = store.correct_result(result, Ticket(ticket_id="t-1", text="where is it"), "refund", "ann", "seen", 6)
+    assert store.unsent() == [decision]
+    verdict, corrected = decision.verdict, decision.routed
+    assert (verdict.label, verdict.suggested, verdict.corrected, verdict.calls) == (
+        "refund",
+        "billing",
+        True,
+        result.calls,
+    )
+    assert verdict.purpose == "correction"
+    assert rank(corrected) > rank(result)
+    assert corrected.result_id == result.result_id
+    assert store.counts() == Counts(waiting=0, decided=1)
+    with pytest.raises(DecisionRefused, match="has a review by now"):
+        store.correct_result(result, Ticket(ticket_id="t-1", text="where is it"), "refund", "bob", "", 7)
+    store.mark_sent(verdict.review_id)
+    assert rank(store.correct(verdict.review_id, "billing", "bob", "", 8).routed) > rank(corrected)
+
+
+def test_a_decision_from_elsewhere_is_corrected_by_the_next_one(store: ReviewStore) -> None:
+    result = routed(ticket_id="t-1", decided_by="human", decision=3, confidence=None, entropy=None)
+    corrected = store.correct_result(result, Ticket(ticket_id="t-1", text="where is it"), "refund", "ann", "", 6)
+    assert rank(corrected.routed) > rank(result)
+    assert store.mark_sent(corrected.verdict.review_id, 4)
+
+
 def test_of_two_corrections_at_once_one_wins(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
     review = doubt("t-1")
     store.add(review)
@@ -324,7 +362,15 @@ def test_a_review_whose_ticket_goes_through_again_waits_no_more_until_the_run_do
     assert ids(store) == ["t-2"]
     item = store.get("t-1")
     assert item is not None
-    assert (item.again, item.decision) == (AGAIN, None)
+    assert (item.again, item.decision) == (replace(AGAIN, is_sent=False), None)
+    assert [each.review.ticket_id for each in store.unfinished()] == ["t-1"], "as long as the broker may not have it"
+    store.sent_again(["t-1"], 6)
+    assert len(store.unfinished()) == 1
+    store.sent_again(["t-1"], AGAIN.run)
+    item = store.get("t-1")
+    assert item is not None
+    assert item.again == AGAIN
+    assert store.unfinished() == []
     with pytest.raises(DecisionRefused, match="sent through again in run 7"):
         store.decide(review.review_id, "billing", "bob", "", 1)
     assert not store.add(review), "a redelivery opens nothing"
