@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup llm promtool demo test check docs lock clean
+.PHONY: setup llm promtool browser demo test check docs lock clean
 
 setup: $(VENV)/.ready
 
@@ -42,6 +42,13 @@ promtool: $(VENV)/.promtool
 
 $(VENV)/.promtool: $(VENV)/.ready
 	command -v promtool || (cd $(VENV) && apt-get -qq download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x -C bin --strip-components=3 ./usr/bin/promtool) || GOBIN=$(abspath $(BIN)) go install -tags remove_all_sd,enable_dns_sd,enable_kubernetes_sd github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+	touch $@
+
+# Debian's Chromium for the tests of the desk, unless there is one on PATH. It needs some hundred packages, and so root.
+browser: $(VENV)/.browser
+
+$(VENV)/.browser: $(VENV)/.ready
+	command -v chromium || (apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium)
 	touch $@
 
 demo: setup

@@ -79,8 +79,9 @@ class Desk:
                 log.warning("the review store cannot be tidied up", problem=str(error))
             await asyncio.sleep(_KEEP_HOUSE_S)
 
-    def _pulse(self) -> tuple[int, int]:
-        return self.queue.count(Filter(), self.now_ms()), self.journal.last_id()
+    def _pulse(self) -> tuple[int, ...]:
+        now = self.now_ms()
+        return self.queue.count(Filter(), now), self.journal.last_id(), *self.claims.pulse(now)
 
 
 def _sight(settings: Settings) -> Sight:

@@ -16,8 +16,8 @@ _EVERY_S = 1.0
 _SIGN_OF_LIFE_S = 15.0
 MAX_LISTENERS = 500
 
-Beat = tuple[int, int]
-"""How many reviews wait, and a number that grows with everything that anybody does."""
+Beat = tuple[int, ...]
+"""How many reviews wait, and numbers that change with everything that anybody does."""
 
 
 class Pulse:
@@ -59,6 +59,6 @@ class Pulse:
                 except TimeoutError:
                     yield b": still here\n\n"
                 else:
-                    yield b'event: queue\ndata: {"waiting": %d, "seq": %d}\n\n' % seen
+                    yield b'event: queue\ndata: {"waiting": %d}\n\n' % seen[0]
         finally:
             self.listeners -= 1

@@ -90,6 +90,13 @@ class Claims:
         with self._database.transaction() as connection:
             return held(connection, review_ids, at_ms)
 
+    def pulse(self, at_ms: int) -> tuple[int, int]:
+        """Return two numbers that change when a claim is taken, prolonged or ends."""
+        query = sa.select(sa.func.count(), sa.func.max(_C.until_ms)).where(_C.until_ms > at_ms)
+        with self._database.transaction() as connection:
+            count, until = connection.execute(query).one()
+        return int(count), int(until or 0)
+
     def forget_ended(self, at_ms: int) -> None:
         """Drop the claims that have ended, which hold nothing."""
         with self._database.transaction() as connection:

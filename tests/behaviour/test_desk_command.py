@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from schemas import Review, Routed, Verdict
 from streams.desk.serving import check_exposure, is_loopback
@@ -22,33 +17,9 @@ from streams.kafka.readers import decode, reader
 from streams.kafka.topics import create_topics
 from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.embedded import EmbeddedBroker
-from streams.sandbox.process import ChildProcess
 from streams.settings import Settings, load_settings
 from tests.support.commands import Hedgerow
-from tests.support.desks import PASSWORD, desk_settings, doubt, users_file
-
-
-def written(folder: Path, settings: Settings) -> Path:
-    path = folder / "hedgerow.yaml"
-    path.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-    return path
-
-
-@asynccontextmanager
-async def desk_of(config: Path, *arguments: str) -> AsyncIterator[tuple[ChildProcess, str]]:
-    """A desk that answers, and its address."""
-    command = [sys.executable, "-m", "streams.cli", "desk", "--config", str(config), "--port", "0", *arguments]
-    process = ChildProcess(command, output=config.parent / "desk.log")
-    try:
-        deadline = time.monotonic() + 60
-        while not (found := re.findall(r"desk at (http://\S+)", process.tail())):
-            assert process.alive, process.tail()
-            assert time.monotonic() < deadline, process.tail()
-            await asyncio.sleep(0.05)
-        yield process, found[-1]
-    finally:
-        await process.stop(10)
-        (config.parent / "desk.log").unlink(missing_ok=True)
+from tests.support.desks import PASSWORD, desk_of, desk_settings, doubt, users_file, written
 
 
 async def logged_in(client: httpx.AsyncClient) -> str:

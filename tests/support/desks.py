@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import yaml
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 
@@ -16,6 +22,7 @@ from streams.desk.app import Application
 from streams.desk.desk import Desk
 from streams.desk.roles import Role
 from streams.desk.users import User, set_user
+from streams.sandbox.process import ChildProcess
 from streams.settings import Settings, check_settings
 from tests.support.messages import LABELS, call, review, scored
 
@@ -99,4 +106,38 @@ def place(response: httpx.Response) -> str:
     return urlsplit(response.headers["location"]).path
 
 
-__all__ = ["LABELS", "PASSWORD", "PEOPLE", "Browser", "desk_settings", "doubt", "place", "users_file"]
+def written(folder: Path, settings: Settings) -> Path:
+    path = folder / "hedgerow.yaml"
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    return path
+
+
+@asynccontextmanager
+async def desk_of(config: Path, *arguments: str) -> AsyncIterator[tuple[ChildProcess, str]]:
+    """A desk that answers, and its address."""
+    command = [sys.executable, "-m", "streams.cli", "desk", "--config", str(config), "--port", "0", *arguments]
+    process = ChildProcess(command, output=config.parent / "desk.log")
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := re.findall(r"desk at (http://\S+)", process.tail())):
+            assert process.alive, process.tail()
+            assert time.monotonic() < deadline, process.tail()
+            await asyncio.sleep(0.05)
+        yield process, found[-1]
+    finally:
+        await process.stop(10)
+        (config.parent / "desk.log").unlink(missing_ok=True)
+
+
+__all__ = [
+    "LABELS",
+    "PASSWORD",
+    "PEOPLE",
+    "Browser",
+    "desk_of",
+    "desk_settings",
+    "doubt",
+    "place",
+    "users_file",
+    "written",
+]

@@ -74,7 +74,7 @@
   const live = $("[data-live]");
   if (live) {
     const events = new EventSource("/events");
-    let first = true, busy = false, again = false;
+    let busy = false, again = false;
     const refresh = async () => {
       if (busy) { again = true; return; }
       busy = true;
@@ -84,7 +84,7 @@
       if (answer?.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const fresh = page.querySelector("[data-live]"), at = document.activeElement?.dataset?.ticket;
-        if (fresh) {
+        if (fresh && fresh.innerHTML !== live.innerHTML) {
           live.replaceChildren(...fresh.childNodes);
           if (at !== undefined) [...live.querySelectorAll("[data-ticket]")].find((row) => row.dataset.ticket === at)?.focus();
         }
@@ -94,7 +94,7 @@
       busy = false;
       if (again) { again = false; refresh(); }
     };
-    events.addEventListener("queue", () => { if (first) first = false; else refresh(); });
+    events.addEventListener("queue", refresh);
     addEventListener("pagehide", () => events.close());
   }
 })();

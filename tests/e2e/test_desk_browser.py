@@ -1,0 +1,234 @@
+"""The desk in a real browser: the whole way from a click to routed, by keys alone, without JavaScript, on a phone, for all eyes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from streams.kafka.readers import decode, reader
+from streams.kafka.send import publish
+from streams.kafka.topics import create_topics
+from streams.reviews.claims import Claims
+from streams.reviews.store import ReviewStore
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.settings import Settings
+from tests.support.browsers import chromium
+from tests.support.desks import PASSWORD, desk_of, desk_settings, doubt, users_file, written
+from tests.support.messages import alert, routed
+
+PREFIX = "desk-browser."
+HOSTILE = (
+    "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> pay\u202egnp.exe \x1b[31m"
+)
+PHONE = {"width": 360, "height": 740}
+UNDO_S = 1.5
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A desk that runs, and its settings."""
+
+    settings: Settings
+    address: str
+
+
+@pytest.fixture(scope="module")
+def desk(embedded_broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("desk")
+    settings = desk_settings(
+        folder,
+        bootstrap=embedded_broker.bootstrap,
+        prefix=PREFIX,
+        users=str(users_file(folder)),
+        undo_s=UNDO_S,
+        port=0,
+    )
+
+    async def fill() -> None:
+        await create_topics(settings.broker.connection, prefix=PREFIX, partitions=1, replication=1)
+        await publish([routed("r-1"), alert()], settings.broker.connection, prefix=PREFIX, wire=settings.wire)
+
+    with asyncio.Runner() as runner:
+        runner.run(fill())
+        running = desk_of(written(folder, settings))
+        _, address = runner.run(running.__aenter__())
+        yield Served(settings, address)
+        runner.run(running.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def store(desk: Served) -> Iterator[ReviewStore]:
+    """The store, in which each test waits for its own tickets."""
+    store = ReviewStore(desk.settings.review.url)
+    yield store
+    Claims(store.database).forget_ended(2**62)
+    for item in store.waiting(100):
+        store.decide(item.review.review_id, None, "rita", "", 1)
+    store.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    program = chromium()
+    async with async_playwright() as playwright:
+        # Chromium's own sandbox needs rights that a container lacks, and refuses root.
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = await playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        await browser.close()
+
+
+async def logged_in(browser: Browser, desk: Served, name: str = "rita", **options: object) -> Page:
+    context: BrowserContext = await browser.new_context(base_url=desk.address, **options)  # type: ignore[arg-type]
+    context.set_default_timeout(15_000)
+    page = await context.new_page()
+    await page.goto("/login")
+    await page.get_by_test_id("login-name").fill(name)
+    await page.get_by_test_id("login-password").fill(PASSWORD)
+    await page.get_by_test_id("login-submit").click()
+    await expect(page.get_by_test_id("queue-count")).to_be_visible()
+    return page
+
+
+async def test_a_click_routes_a_ticket_and_an_undone_one_stays(
+    desk: Served, store: ReviewStore, browser: Browser
+) -> None:
+    store.add_all([doubt("click-1", 2.0), doubt("click-2", 1.0)])
+    page = await logged_in(browser, desk)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await expect(page.get_by_test_id("queue-row")).to_have_count(2)
+    await page.get_by_test_id("queue-row").first.click()
+    await expect(page.get_by_role("heading", name="click-1")).to_be_visible()
+    await page.locator('[data-testid="label-button"][data-label="refund"]').click()
+    await expect(page.get_by_role("heading", name="click-2")).to_be_visible()
+    await page.get_by_test_id("undo").click()
+    await expect(page.get_by_role("heading", name="click-1")).to_be_visible()
+    await page.locator('[data-testid="label-button"][data-label="account"]').click()
+    await expect(page.get_by_role("heading", name="click-2")).to_be_visible()
+    async with reader(["routed"], desk.settings.broker.connection, prefix=PREFIX) as consumer, asyncio.timeout(20):
+        results = [decode(record, PREFIX) async for record in _until(consumer, "click-1")]
+    assert [(each.label, each.decided_by, each.reviewer) for each in results if each.ticket_id == "click-1"] == [
+        ("account", "human", "rita")
+    ]
+    await expect(page.get_by_test_id("undo")).to_be_hidden()
+    assert asked
+    assert all(url.startswith(desk.address) for url in asked), "nothing comes from elsewhere"
+
+
+async def _until(consumer, ticket_id):  # type: ignore[no-untyped-def]
+    async for record in consumer:
+        yield record
+        if record.key == ticket_id.encode():
+            return
+
+
+async def test_two_reviewers_share_the_queue(desk: Served, store: ReviewStore, browser: Browser) -> None:
+    store.add_all([doubt("two-1", 2.0), doubt("two-2", 1.0)])
+    rita, rolf = await logged_in(browser, desk), await logged_in(browser, desk, "rolf")
+    await rita.get_by_test_id("queue-row").first.click()
+    await expect(rita.get_by_test_id("claimed-by")).to_contain_text("rita (you)")
+    # By itself, as a server-sent event.
+    await expect(rolf.get_by_test_id("claimed-by")).to_contain_text("rita has it open")
+    await rolf.get_by_role("link", name="Start").click()
+    await expect(rolf.get_by_role("heading", name="two-2")).to_be_visible()
+    await rolf.goto("/tickets/two-1")
+    await expect(rolf.get_by_test_id("claimed-by")).to_contain_text("rita")
+    await expect(rolf.get_by_test_id("label-button")).to_have_count(0)
+    await rita.get_by_role("link", name="Queue", exact=True).click()
+    await rolf.reload()
+    await expect(rolf.get_by_test_id("label-button")).to_have_count(3)
+
+
+async def test_keys_alone_decide_undo_and_skip(desk: Served, store: ReviewStore, browser: Browser) -> None:
+    store.add_all([doubt("key-1", 3.0), doubt("key-2", 2.0, text="find the zebra"), doubt("key-3", 1.0)])
+    page = await logged_in(browser, desk)
+    await page.keyboard.press("n")
+    await expect(page.get_by_role("heading", name="key-1")).to_be_visible()
+    await page.keyboard.press("2")
+    await expect(page.get_by_role("heading", name="key-2")).to_be_visible()
+    await page.keyboard.press("u")
+    await expect(page.get_by_role("heading", name="key-1")).to_be_visible()
+    await page.keyboard.press("s")
+    await expect(page.get_by_role("heading", name="key-2")).to_be_visible()
+    await page.keyboard.press("0")
+    await expect(page.get_by_role("heading", name="key-3")).to_be_visible()
+    item = store.get("key-2")
+    assert item is not None
+    assert item.decision is not None
+    assert item.decision.verdict.label is None
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Search")).to_be_focused()
+    await page.keyboard.type("0 is no decision here")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("queue-row")).to_have_count(0)
+
+
+async def test_without_javascript_on_a_phone(desk: Served, store: ReviewStore, browser: Browser) -> None:
+    store.add_all([doubt("phone-1", 2.0, text="x" * 3_000), doubt("phone-2", 1.0)])
+    page = await logged_in(browser, desk, java_script_enabled=False, viewport=PHONE)
+    await page.get_by_test_id("queue-row").first.click()
+    await expect(page.get_by_test_id("ticket-text")).to_be_visible()
+    await page.get_by_test_id("none-button").click()
+    await page.get_by_test_id("undo").click()
+    await page.get_by_test_id("skip").click()
+    await expect(page.get_by_role("heading", name="phone-2")).to_be_visible()
+    sighted = await logged_in(browser, desk, viewport=PHONE)
+    for path in ("/queue", "/tickets/phone-1", "/overview"):
+        await sighted.goto(path)
+        assert await sighted.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+
+
+async def test_a_hostile_ticket_is_text_and_nothing_else(desk: Served, store: ReviewStore, browser: Browser) -> None:
+    store.add(doubt('<b onmouseover="x">&', 9.0, text=HOSTILE, metadata={"<script>": "</script><script>"}))
+    page = await logged_in(browser, desk)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    await page.get_by_test_id("queue-row").first.click()
+    text = page.get_by_test_id("ticket-text")
+    await expect(text).to_contain_text("<script>document.title='taken'</script>")
+    await expect(text).to_contain_text("payU+202Egnp.exe U+001B[31m")
+    assert await page.title() != "taken"
+    assert await page.locator("main script, main img").count() == 0
+    assert said == [], "nothing was even tried"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_are_for_everybody(desk: Served, store: ReviewStore, browser: Browser, scheme: str) -> None:
+    """WCAG 2.1 A and AA, as far as axe-core can tell."""
+    store.add_all([doubt("all-1", 2.0, slice="vip", metadata={"shop": "north"}), doubt("all-2")])
+    page = await logged_in(browser, desk, "otto", color_scheme=scheme)
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+    more = ("/alerts", "/dead-letters", "/journal", "/tickets/none") if scheme == "light" else ()
+    for path in ("/queue", "/tickets/all-1", "/overview", *more):
+        await page.goto(path)
+        found = (await Axe().run(page, options=options)).response
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == [], path
+        assert "color-contrast" in {each["id"] for each in found["passes"]}, path
+    if scheme == "light":
+        timing = await (await _ticket(page)).evaluate(
+            "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        )
+        sizes = await page.evaluate(
+            "() => performance.getEntries().map((e) => e.transferSize || 0).reduce((a, b) => a + b)"
+        )
+        assert sizes < 100_000
+        assert timing < 3_000, "300 ms on a quiet machine"
+
+
+async def _ticket(page: Page) -> Page:
+    await page.goto("/tickets/all-1")
+    await page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    return page
