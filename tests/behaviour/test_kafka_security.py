@@ -16,8 +16,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from schemas import DeadLetter, Message, Review, Routed
-from streams.agents.registry import AGENTS, AgentName
+from schemas import TOPICS, DeadLetter, Message, Review, Routed
+from streams.agents.registry import AGENTS, AgentName, topics_of
 from streams.cli.rerun import send_through_again
 from streams.cli.rerun_sources import Source, Wanted
 from streams.core.policy.policy import Policy
@@ -26,6 +26,7 @@ from streams.errors import StopWorker
 from streams.kafka.acls import grant
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
+from streams.kafka.example_book import example_sender, read_memory
 from streams.kafka.leader import Leadership
 from streams.kafka.letter_book import read_letters
 from streams.kafka.produce import produce
@@ -46,12 +47,12 @@ from streams.settings import Settings
 from streams.worker.worker import Worker
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.certificates import BrokerCertificate
-from tests.support.messages import dead_letter, probe, review
+from tests.support.messages import dead_letter, example, probe, review
 
 pytestmark = pytest.mark.kafka
 
 RIGHTS = load_rights(Path(__file__).parents[2] / "deploy" / "kafka-rights.yaml")
-ALL = ("tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters")
+ALL = tuple(topics_of(["classify"]))
 #: Users for a classify worker that lack one thing: to be in the group, to read the tickets, to write what comes of them.
 #: What they may do to a topic instead lets them see that it is there.
 SHORT = (
@@ -61,7 +62,9 @@ SHORT = (
     UserRights(user="no-write", read=ALL, groups=("classify",)),
     UserRights(user="no-output", read=ALL, write=("dead-letters",), groups=("classify",)),
     UserRights(user="prober-no-group", read=("probes",), write=("probes",)),
-    UserRights(user="no-topic", read=("tickets",), write=ALL[2:], groups=("classify",)),
+    UserRights(
+        user="no-topic", read=("tickets",), write=tuple({*ALL} - {"tickets", "classifications"}), groups=("classify",)
+    ),
 )
 PATIENCE_S = 60.0
 ROWS = 40
@@ -203,6 +206,18 @@ async def test_the_operators_user_sends_tickets_through_again(
         assert done[0] == sent
 
 
+async def test_the_operators_user_fills_the_memory_that_workers_read(secured: Secured) -> None:
+    async with example_sender(secured.connection("operator"), prefix="well.") as sender:
+        await sender.put([example("t-1"), example("t-2")])
+        await sender.forget(["t-2"], "ann")
+    for user in ("operator", "classify", "escalate"):
+        book = await read_memory(secured.connection(user), prefix="well.")
+        assert [each.example_id for each in book.examples] == ["t-1"]
+    with pytest.raises(StopWorker, match=r"user classify the rights on topic well\.memory|write to no topic"):
+        async with example_sender(secured.connection("classify"), prefix="well.") as sender:
+            await sender.put([example("t-3")])
+
+
 async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:
     connection = secured.connection("prober")
     async with Leadership("well.probes", "well.prober", connection) as leadership, asyncio.timeout(20):
@@ -223,7 +238,8 @@ async def test_a_prober_that_may_not_be_in_its_group_ends(
 async def test_a_user_sees_no_more_than_its_topics(secured: Secured) -> None:
     states = await topic_states(secured.connection("classify"), "well.")
     seen = {state.name.removeprefix("well.") for state in states if state.partitions}
-    assert seen == {"tickets", "classifications", "escalations", "reviews", "alerts", "dead-letters", "memory"}
+    [classify] = [each for each in RIGHTS if each.user == "classify"]
+    assert seen == {*classify.read, *classify.write} < set(TOPICS)
     with pytest.raises(StopWorker, match=r"or user classify has no right on them: well\.probes"):
         await publish([probe()], secured.connection("classify"), prefix="well.")
     with pytest.raises(StopWorker, match=r"by a superuser of Kafka.*user admin is neither"):
