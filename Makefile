@@ -55,9 +55,10 @@ demo: setup
 	$(BIN)/hedgerow demo
 
 # Every test, those of the language model only after make llm; make check has the style, types and import direction.
-# Two at a time, a file each: most of the time goes into waiting for brokers. A process that ends in the middle ends the run, which would never end otherwise.
+# Three at a time, a file each, the long ones first (tests/conftest.py): half of the time goes into waiting for brokers.
+# A process that ends in the middle ends the run, which would never end otherwise.
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A link to nowhere, a page without a place in the navigation, or anything that would be loaded from another host ends the build.
 DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

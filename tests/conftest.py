@@ -6,6 +6,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -15,9 +16,19 @@ from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
+from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
 from streams.sandbox.tickets import TRAIN
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.commands import Hedgerow, Said
+
+#: The kinds of tests, those of the longest files first: at the end of a run no process is left alone with one.
+KINDS = ("e2e", "chaos", "behaviour", "property", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the long files first."""
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: KINDS.index(item.path.relative_to(tests).parts[0]))
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +57,12 @@ def model_server() -> Iterator[ModelServer]:
     run_apart(server.start())
     yield server
     run_apart(server.stop())
+
+
+@pytest.fixture(scope="session")
+def trained() -> TrainedModels:
+    """The two models of that server in this process, trained on the bundled tickets once for the whole run."""
+    return train(read_training_set(TRAIN))
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from benchmarks.pipeline.profile import profile
 from benchmarks.pipeline.report import Raw, report
 from benchmarks.pipeline.stand import Stand, standing
 from streams.observability.logs import configure_logging
+from streams.sandbox.brokers.kafka_jars import LONG_RUN
 
 PARTS = ("throughput", "share", "overhead", "scale")
 #: quixstreams calls out once a checkpoint, so it has no steady number in flight, and its latency is its commit interval.
@@ -46,6 +48,7 @@ class Options:
     warm_up: float = 0.0
     quixstreams_python: str = sys.executable
     profile: Path | None = None
+    jvm_flags: Sequence[str] = LONG_RUN
 
 
 async def run(options: Options) -> dict[str, Any]:
@@ -54,7 +57,7 @@ async def run(options: Options) -> dict[str, Any]:
     quix = quixstreams(options.quixstreams_python)
     arms = [OURS, BY_HAND] if quix is None else [OURS, BY_HAND, quix]
     with tempfile.TemporaryDirectory(prefix="hedgerow-pipeline-") as folder:
-        async with standing(Path(folder)) as stand:
+        async with standing(Path(folder), options.jvm_flags) as stand:
             await rounds.warm_up(stand, options.warm_up)
             for number in range(options.rounds):
                 await _round(raw, stand, arms if number % 2 else arms[::-1], options)

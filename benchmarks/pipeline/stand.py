@@ -220,8 +220,8 @@ def _environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def standing(folder: Path) -> AsyncIterator[Stand]:
-    """Yield a stand on one local Apache Kafka and one model server, which are gone afterwards.
+async def standing(folder: Path, jvm_flags: Sequence[str] = LONG_RUN) -> AsyncIterator[Stand]:
+    """Yield a stand on one local Apache Kafka with these flags of the JVM and one model server, gone afterwards.
 
     One core is left to the arms, as in a cluster the broker and the models run on machines of their own.
     """
@@ -229,7 +229,7 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
     async with AsyncExitStack() as stack:
         os.sched_setaffinity(0, cores[:-1] or cores)
         stack.callback(os.sched_setaffinity, 0, cores)
-        broker = await stack.enter_async_context(LocalKafka(jvm_flags=LONG_RUN, extra=_BROKER_TIME))
+        broker = await stack.enter_async_context(LocalKafka(jvm_flags=jvm_flags, extra=_BROKER_TIME))
         port = stack.enter_context(ReservedPort())
         command = [sys.executable, "-m", "benchmarks.pipeline.model_server", "--port", str(port.number)]
         models = ChildProcess(command, output=folder / "models.log", env=_environment())

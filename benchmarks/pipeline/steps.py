@@ -80,10 +80,10 @@ class Steps:
         await asyncio.to_thread(self._store.add, message)
         return ()
 
-    async def _ask_cheap(self, ticket: Ticket) -> Asked:
+    async def _ask_cheap(self, ticket: Ticket, _cheap: Call | None = None) -> Asked:
         return Asked(await self._ask("cheap", ticket.text))
 
-    async def _ask_big(self, ticket: Ticket) -> Asked:
+    async def _ask_big(self, ticket: Ticket, _cheap: Call | None) -> Asked:
         return Asked(await self._ask("big", ticket.text))
 
     async def _ask(self, tier: Tier, text: str) -> Call:

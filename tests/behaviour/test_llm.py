@@ -37,7 +37,7 @@ from streams.sandbox.model_server import ModelServer
 from streams.sandbox.model_server.latency import Latency
 from streams.sandbox.model_server.served import BIG, CHEAP
 from streams.sandbox.model_server.server import ServerOptions, create_app, serving
-from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
+from streams.sandbox.model_server.training import TrainedModels, read_training_set
 from streams.sandbox.tickets import TRAIN
 
 if (missing := missing_packages() or missing_smollm2()) is not None:
@@ -63,9 +63,9 @@ def model() -> Iterator[Lent]:
     engine.close()
 
 
-@pytest.fixture(scope="module")
-def models() -> TrainedModels:
-    return train(read_training_set(TRAIN))
+@pytest.fixture
+def models(trained: TrainedModels) -> TrainedModels:
+    return trained
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from streams.sandbox.model_server.faults import FaultName
 from streams.sandbox.model_server.latency import Latency
 from streams.sandbox.model_server.served import BIG, CHEAP, EMBEDDING
 from streams.sandbox.model_server.server import ServerOptions, create_app, serving
-from streams.sandbox.model_server.training import TrainedModels, read_training_set, train
+from streams.sandbox.model_server.training import TrainedModels
 from streams.sandbox.tickets import TRAIN
 
 REAL_BODIES = Path(__file__).parents[3] / "shared" / "data" / "llama_server"
@@ -32,9 +32,9 @@ TEXT = "Where is my parcel? It should have come on Tuesday."
 QUICK = Latency(base_ms=0.0)
 
 
-@pytest.fixture(scope="module")
-def models() -> TrainedModels:
-    return train(read_training_set(TRAIN))
+@pytest.fixture
+def models(trained: TrainedModels) -> TrainedModels:
+    return trained
 
 
 @asynccontextmanager

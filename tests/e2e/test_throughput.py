@@ -11,6 +11,7 @@ from benchmarks.pipeline.__main__ import Options, run
 from benchmarks.pipeline.arms import BARE
 from benchmarks.pipeline.rounds import overhead
 from benchmarks.pipeline.stand import standing
+from streams.sandbox.brokers.kafka_jars import QUICK_START
 from tests.support.brokers import require_kafka
 
 TICKETS = 300
@@ -19,7 +20,8 @@ TICKETS = 300
 @pytest.mark.kafka
 async def test_all_arms_do_the_same_work() -> None:
     require_kafka()
-    figures = await run(Options(tickets=TICKETS, rounds=1, only=("throughput",), quixstreams_python=sys.executable))
+    options = Options(TICKETS, rounds=1, only=("throughput",), quixstreams_python=sys.executable, jvm_flags=QUICK_START)
+    figures = await run(options)
 
     rounds = figures["raw"]["throughput"]
     assert {"ours", "by_hand"} <= rounds.keys() <= {"ours", "by_hand", "quixstreams"}
@@ -37,6 +39,6 @@ async def test_all_arms_do_the_same_work() -> None:
 @pytest.mark.kafka
 async def test_what_the_broker_alone_takes(tmp_path: Path) -> None:
     require_kafka()
-    async with standing(tmp_path) as stand:
+    async with standing(tmp_path, QUICK_START) as stand:
         figures = await overhead(stand, BARE, 50.0, seconds=1.0)
     assert 0 < figures["p50_ms"] < 5_000, "every ticket has come out at the other end"

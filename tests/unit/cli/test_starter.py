@@ -21,7 +21,7 @@ from streams.models.probed_endpoint import load_endpoints
 from streams.sandbox.model_server.requests import ChatRequest
 from streams.sandbox.model_server.service import ModelService
 from streams.sandbox.model_server.trained import trained_models
-from streams.sandbox.model_server.training import read_training_set, train
+from streams.sandbox.model_server.training import TrainedModels, read_training_set
 from streams.sandbox.tickets import TRAIN
 from streams.settings import Settings, load_contracts, load_settings
 from tests.support import bodies
@@ -188,11 +188,12 @@ def test_the_sample_tickets_can_be_produced_and_carry_the_labels(tmp_path: Path)
 
 
 @pytest.mark.parametrize("more", [{}, {"outages": placeholder("outages")}], ids=["learnt", "not learnt"])
-async def test_the_sandbox_answers_each_sample_ticket_with_its_label(more: dict[str, str], tmp_path: Path) -> None:
+async def test_the_sandbox_answers_each_sample_ticket_with_its_label(
+    more: dict[str, str], trained: TrainedModels, tmp_path: Path
+) -> None:
     settings = written(tmp_path, "sandbox", KNOWN_LABELS | more)
-    models = train(read_training_set(TRAIN))
-    cheap, big = trained_models(models)
-    service = ModelService((cheap, big), models.labels)
+    cheap, big = trained_models(trained)
+    service = ModelService((cheap, big), trained.labels)
     for line in (tmp_path / "tickets.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         body = chat_request(settings.tiers.big, settings.prompt, row["text"])

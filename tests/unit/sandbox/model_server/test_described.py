@@ -17,8 +17,7 @@ from streams.sandbox.model_server.features import words
 from streams.sandbox.model_server.requests import ChatRequest
 from streams.sandbox.model_server.service import ModelService
 from streams.sandbox.model_server.trained import trained_models
-from streams.sandbox.model_server.training import read_training_set, train
-from streams.sandbox.tickets import TRAIN
+from streams.sandbox.model_server.training import TrainedModels
 
 RARITY = {"a": 1.0, "my": 1.0, "is": 1.0, "copy": 4.0, "order": 3.0}
 LABELS = (("invoices", "Wants a copy of an invoice."), ("outages", "The service is down."), ("feature_request", ""))
@@ -63,9 +62,8 @@ def test_labels_without_a_word_are_flat() -> None:
 
 
 @pytest.fixture(scope="module")
-def service() -> ModelService:
-    models = train(read_training_set(TRAIN))
-    return ModelService(trained_models(models), models.labels)
+def service(trained: TrainedModels) -> ModelService:
+    return ModelService(trained_models(trained), trained.labels)
 
 
 class TestServer:

@@ -18,8 +18,7 @@ from streams.sandbox.model_server.in_context import PULL, leaning
 from streams.sandbox.model_server.requests import ChatRequest
 from streams.sandbox.model_server.service import ModelService
 from streams.sandbox.model_server.trained import trained_models
-from streams.sandbox.model_server.training import read_training_set, train
-from streams.sandbox.tickets import TRAIN
+from streams.sandbox.model_server.training import TrainedModels
 
 RARITY = {"parcel": 4.0, "money": 3.0, "my": 1.0, "late": 4.0}
 LABELS = ("refund", "shipping")
@@ -56,9 +55,8 @@ def test_what_an_example_says_is_not_obeyed() -> None:
 
 
 @pytest.fixture(scope="module")
-def service() -> ModelService:
-    models = train(read_training_set(TRAIN))
-    return ModelService(trained_models(models), models.labels)
+def service(trained: TrainedModels) -> ModelService:
+    return ModelService(trained_models(trained), trained.labels)
 
 
 async def ask(service: ModelService, labels: LabelSet, model: str, *shown: tuple[str, str]) -> Scored:
