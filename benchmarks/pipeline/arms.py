@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streams.agents.registry import AGENTS
@@ -19,6 +19,7 @@ class Arm:
     after: tuple[str, ...] = ()
     group: str = "classify"
     has_stages: bool = True
+    has_memory: bool = False
 
     def command(self, settings: Path) -> list[str]:
         """Return the command line."""
@@ -26,6 +27,7 @@ class Arm:
 
 
 OURS = Arm("ours", (sys.executable, "-m", "streams.cli", "worker", "--config"), ("--agents", ",".join(AGENTS)))
+OURS_WITH_MEMORY = replace(OURS, name="ours_with_memory", has_memory=True)
 SCORE_ALONE = Arm("score", OURS.before, ("--agents", "score"), group="score")
 BY_HAND = Arm("by_hand", (sys.executable, "-m", "benchmarks.pipeline.by_hand"))
 BARE = Arm("bare", (sys.executable, "-m", "benchmarks.pipeline.bare"), group="bare-tickets", has_stages=False)

@@ -14,6 +14,8 @@ BARS: dict[str, tuple[str, float]] = {
     "share_of_latency_limit": (">=", 0.95),
     "p99_overhead_ms": ("<=", 20.0),
     "scale_2_workers": (">=", 1.9),
+    "memory_cpu_ratio": ("<=", 1.1),
+    "memory_p50_added_ms": ("<=", 15.0),
 }
 
 
@@ -25,6 +27,7 @@ class Raw:
     share: dict[str, list[float]] = field(default_factory=dict)
     overhead: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     scale: list[float] = field(default_factory=list)
+    memory: list[Mapping[str, Any]] = field(default_factory=list)
     soak: Mapping[str, Any] | None = None
     load_average: list[float] = field(default_factory=list)
     """Of the machine over a minute, before and after: above the number of cores, others had their share of the time."""
@@ -60,6 +63,8 @@ def report(raw: Raw, tickets: int, rounds: int) -> dict[str, Any]:
         "p50_bare_ms": raw.paced("bare", "p50_ms"),
         "p99_bare_ms": raw.paced("bare", "p99_ms"),
         "scale_2_workers": _median(raw.scale),
+        "memory_cpu_ratio": _median([row["cpu_ratio"] for row in raw.memory]),
+        "memory_p50_added_ms": _median([row["p50_added_ms"] for row in raw.memory]),
         "rss_mb_start": memory["rss_mb_start"],
         "rss_mb_end": memory["rss_mb_end"],
     }
@@ -71,6 +76,7 @@ def report(raw: Raw, tickets: int, rounds: int) -> dict[str, Any]:
             "share_of_latency_limit": raw.share,
             "overhead": raw.overhead,
             "scale_2_workers": raw.scale,
+            "memory": raw.memory,
             "soak": raw.soak,
             "load_average": raw.load_average,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from benchmarks.pipeline.arms import OURS, SCORE_ALONE, Arm
+from benchmarks.pipeline.arms import OURS, OURS_WITH_MEMORY, SCORE_ALONE, Arm
 from benchmarks.pipeline.hops import hops, moments, percentiles
 from benchmarks.pipeline.stand import Stand
 from benchmarks.pipeline.tickets import tickets
@@ -104,6 +104,30 @@ async def overhead(stand: Stand, arm: Arm, per_second: float, seconds: float = 8
         if arm.has_stages:
             between = hops(await moments(stand.connection, running.prefix), running.outcomes.tickets, MODEL_MS)
     return {"per_second": per_second, **percentiles(beyond), **busy, "hops": between}
+
+
+async def memory(stand: Stand, count: int) -> dict[str, Any]:
+    """Return what a memory adds: to the CPU of a ticket, beside one embedding, and to its time at half of the load.
+
+    The load is half of what a worker with a memory takes, for both.
+    """
+    without, remembering = [await throughput(stand, arm, count) for arm in (OURS, OURS_WITH_MEMORY)]
+    embedding_ms = await stand.embedding_ms()
+    cpu_ms = {name: 1000 / row["tickets_per_cpu_second"] for name, row in (("without", without), ("with", remembering))}
+    half = remembering["tickets_per_second"] / 2
+    paced = [await overhead(stand, arm, half) for arm in (OURS, OURS_WITH_MEMORY)]
+    return {
+        "cpu_ms_without": cpu_ms["without"],
+        "cpu_ms_with": cpu_ms["with"],
+        "embedding_cpu_ms": embedding_ms,
+        "cpu_ratio": cpu_ms["with"] / (cpu_ms["without"] + embedding_ms),
+        "tickets_per_second": remembering["tickets_per_second"],
+        "half_load_per_second": half,
+        "p50_without_ms": paced[0]["p50_ms"],
+        "p50_with_ms": paced[1]["p50_ms"],
+        "p50_added_ms": paced[1]["p50_ms"] - paced[0]["p50_ms"],
+        "p99_added_ms": paced[1]["p99_ms"] - paced[0]["p99_ms"],
+    }
 
 
 async def soak(stand: Stand, count: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from streams.sandbox.model_server.served import BIG, CHEAP
 from streams.sandbox.ports import ReservedPort
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import TRAIN
-from streams.settings import Settings, check_settings
+from streams.settings import MemorySettings, Settings, check_settings
 
 PARTITIONS = 8
 _PATIENCE_S = 60.0
@@ -131,6 +131,14 @@ class Stand:
         """The broker's CPU time so far."""
         return sum(cpu_seconds(pid) for pid in self._broker.pids)
 
+    async def embedding_ms(self) -> float:
+        """Return what the embedding of a ticket costs in batches, on the core of the arms, milliseconds of CPU."""
+        command = [sys.executable, "-m", "benchmarks.pipeline.embedding"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=_environment())
+        os.sched_setaffinity(process.pid, {self._cores[-1]})
+        said, _ = await process.communicate()
+        return float(said)
+
     @asynccontextmanager
     async def running(
         self,
@@ -150,6 +158,8 @@ class Stand:
         folder.mkdir()
         prefix = f"{folder.name}."
         settings = self._settings(prefix, folder, latency_ms, in_flight)
+        if arm.has_memory:
+            settings = settings.model_copy(update={"memory": MemorySettings(file=str(TRAIN))})
         await create_topics(self.connection, prefix=prefix, partitions=PARTITIONS, replication=1)
         config = folder / "settings.yaml"
         config.write_text(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")

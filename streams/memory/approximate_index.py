@@ -52,7 +52,9 @@ class ApproximateIndex:
         if not count or not len(queries):
             return np.empty((len(queries), count), dtype=np.int64), np.empty((len(queries), count), dtype=np.float32)
         found = self._graph.search(queries, count, threads=1)
-        if (np.atleast_1d(found.counts) < count).any():
+        # Of one query it returns another type, with as many keys as were found; of several rows that are filled up.
+        counts = [len(found.keys)] if len(queries) == 1 else found.counts
+        if min(counts) < count:
             # A part of the graph that many removals have cut off: compared one by one, which is slow and complete.
             found = self._graph.search(queries, count, threads=1, exact=True)
         keys = found.keys.reshape(-1, count).astype(np.int64)

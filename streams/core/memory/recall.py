@@ -105,10 +105,13 @@ def excerpt(text: str) -> str:
 
 def _unlike(places: Sequence[int], vectors: Vectors, count: int) -> list[int]:
     """Return the first ``count`` places without those that are near-duplicates of an earlier one."""
+    if not count or not places:
+        return []
+    same = (vectors @ vectors.T >= _SAME).tolist()  # all at once: that is quicker than the few that are needed
     chosen: list[int] = []
     for place in places:
         if len(chosen) == count:
             break
-        if all(float(vectors[place] @ vectors[other]) < _SAME for other in chosen):
+        if not any(same[place][other] for other in chosen):
             chosen.append(place)
     return chosen

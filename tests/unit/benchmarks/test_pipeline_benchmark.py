@@ -19,7 +19,7 @@ from streams.sandbox.model_server.served import CHEAP
 FIGURES = {
     "tickets_per_second", "tickets_per_cpu_second", "ratio_vs_handwritten", "ratio_vs_quixstreams", "share_of_latency_limit",
     "p50_overhead_ms", "p99_overhead_ms", "p50_half_limit_ms", "p99_half_limit_ms", "p50_quiet_ms", "p99_quiet_ms",
-    "p50_bare_ms", "p99_bare_ms", "scale_2_workers", "rss_mb_start", "rss_mb_end",
+    "p50_bare_ms", "p99_bare_ms", "scale_2_workers", "memory_cpu_ratio", "memory_p50_added_ms", "rss_mb_start", "rss_mb_end",
 }  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def test_the_report_holds_medians_and_ratios_of_medians() -> None:
             "bare": [{"p50_ms": 1.0, "p99_ms": 4.0}],
         },
         scale=[1.95],
+        memory=[{"cpu_ratio": ratio, "p50_added_ms": 9.0} for ratio in (1.0, 1.3, 1.2)],
     )
     figures = report(raw, 4000, 3)
     assert figures.keys() >= FIGURES
@@ -53,7 +54,11 @@ def test_the_report_holds_medians_and_ratios_of_medians() -> None:
     assert (figures["p50_quiet_ms"], figures["p99_quiet_ms"]) == (3.0, 9.0)
     assert (figures["p50_bare_ms"], figures["p99_bare_ms"]) == (1.0, 4.0)
     assert (figures["rss_mb_start"], figures["rss_mb_end"]) == (90.0, 100.0)
-    assert [line.split()[0] for line in figures["bars_not_met"]] == ["share_of_latency_limit", "p99_overhead_ms"]
+    assert [line.split()[0] for line in figures["bars_not_met"]] == [
+        "share_of_latency_limit",
+        "p99_overhead_ms",
+        "memory_cpu_ratio",
+    ]
 
 
 def test_a_soak_gives_the_memory_figures() -> None:

@@ -35,6 +35,7 @@ def test_the_graph_finds_nearly_all_of_the_nearest_with_their_similarities() -> 
     assert share_found(graph, exact) > 0.97
     keys, similarities = graph.nearest(vectors(3, 2), 8)
     assert similarities == pytest.approx(np.einsum("ij,ikj->ik", vectors(3, 2), known[keys]), abs=2e-3)
+    assert (graph.nearest(vectors(1, 2), 8)[0] == graph.nearest(vectors(1, 2).repeat(2, axis=0), 8)[0]).all()
     assert graph.vectors(keys[0]) == pytest.approx(known[keys[0]], abs=1e-3)
 
 
@@ -71,6 +72,7 @@ def test_after_many_removals_as_many_are_found_as_there_are() -> None:
         pass
     for key in range(580):
         index.remove(key)
+    assert index.nearest(known[:1], 32)[0].shape == (1, 20)
     keys, _ = index.nearest(known[:40], 32)
     assert keys.shape == (40, 20)
     assert {key for row in keys.tolist() for key in row} == set(range(580, 600))
