@@ -1,19 +1,19 @@
 """The guards of one worker process with their clocks, and their findings as alerts to send.
 
 A handler hands its findings on as messages, like all its outputs. Budgets hold for all workers together, through
-what the ``member`` of the fleet knows of them. Every process guards what else it sees itself, so two workers may each raise the
-same alert.
+what the ``member`` of the fleet knows of them. Every process guards what else it sees itself, and leaves out alerts that another one
+has told.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 
-from schemas import MAX_NAME, Alert, Call, Reason, Ticket, Tier, stable_id
+from schemas import Alert, Call, Reason, Ticket, Tier
 from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, Model
 from streams.agents.purse import Announce, Purse, Taken
@@ -29,6 +29,7 @@ from streams.core.guards import (
     Permit,
     SpendBudget,
 )
+from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.budgets import units, usd
 from streams.core.guards.contract import Contracts, Terms
 from streams.core.guards.written_exception import WrittenException
@@ -47,29 +48,23 @@ def day_of(at_ms: int) -> date:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time as the guards need it: ``now`` in seconds that never go back, ``wall_ms`` since 1970."""
+    """The time as the guards need it: ``now`` in seconds that never go back, ``wall_ms`` since 1970.
+
+    ``book`` knows what was told, by this worker and by others.
+    """
 
     now: Callable[[], float]
     wall_ms: Callable[[], int]
+    book: AlertBook = field(default_factory=AlertBook)
 
     def today(self) -> date:
         """Return the day, UTC."""
         return day_of(self.wall_ms())
 
     def alerts(self, findings: Iterable[Finding]) -> tuple[Alert, ...]:
-        """Return the findings as messages of this moment."""
-        return tuple(self._alert(finding) for finding in findings)
-
-    def _alert(self, finding: Finding) -> Alert:
-        at_ms, source = self.wall_ms(), finding.source[:MAX_NAME]
-        return Alert(
-            alert_id=stable_id("alert", source, finding.kind, str(at_ms), finding.summary),
-            source=source,
-            kind=finding.kind,
-            at_ms=at_ms,
-            summary=finding.summary,
-            details=finding.details,
-        )
+        """Return the findings as messages of this moment, without those that were told already."""
+        made = [self.book.alert(finding, self.wall_ms()) for finding in findings]
+        return tuple(alert for alert in made if alert is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,20 @@ class FleetLink:
         self._said_at_ms = 0
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, *, required: bool) -> AsyncIterator[None]:
         """Read what was said and follow it, and tell what this worker uses; at the end, that it has stopped.
 
-        Raises StopWorker if the topic is not there, or cannot be read within a minute.
+        Raises StopWorker if the topic cannot be read within a minute, or is not there though it is ``required``; else
+        this worker goes on without the others.
         """
-        await require_topics(self._connection, self._prefix, [_TOPIC.name])
+        try:
+            await require_topics(self._connection, self._prefix, [_TOPIC.name])
+        except StopWorker as absent:
+            if required:
+                raise
+            log.warning("workers tell one another nothing: each raises its own alerts", problem=str(absent))
+            yield
+            return
         self._producer = await start_producer(self._connection)
         consumer = await start_consumer(self._connection)
         tasks: list[asyncio.Task[None]] = []
@@ -81,6 +89,10 @@ class FleetLink:
                 await self._say(stopped=True)
             await consumer.stop()
             await stop_producer(self._producer)
+
+    def rank(self) -> int:
+        """Return how many live workers come before this one; 0 as long as nothing is read."""
+        return sum(worker < self.member.worker for worker in self.member.fleet.live(self._wall_ms()))
 
     async def announce(self) -> None:
         """Tell the others the state of this worker, and return once all that they said before it is read.

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from schemas import Alert, Tier
 from streams.core.drift.stale_policy import StalePolicy
+from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.pauses import Pauses
 from streams.core.guards.review_load import ReviewOverload
 from streams.errors import StopWorker
@@ -29,12 +30,14 @@ class Followed:
     """What the alerts topic has told so far."""
 
     def __init__(self, settings: Settings) -> None:
+        self.book = AlertBook(settings.guards.remind_s)
         self.stale = {tier: StalePolicy(settings.policy.id, settings.probed_names(tier)) for tier in _TIERS}
         self.pauses = Pauses()
         self.overload = ReviewOverload()
 
     def take(self, alert: Alert) -> None:
         """Take the next alert, and log what it changes."""
+        self.book.take(alert)
         for tier, stale in self.stale.items():
             if stale.update(alert):
                 log.warning("policy stale" if stale else "policy no longer stale", tier=tier, because=alert.summary)
@@ -48,6 +51,7 @@ class Followed:
     def catch_up(self, alerts: Iterable[Alert]) -> None:
         """Take the alerts that were there before, and log what stands of them."""
         for alert in alerts:
+            self.book.take(alert)
             self.pauses.update(alert)
             self.overload.update(alert)
             for stale in self.stale.values():
@@ -63,16 +67,19 @@ class Followed:
 
 @asynccontextmanager
 async def following_alerts(
-    settings: Settings, failed: Callable[[StopWorker], None], changed: Callable[[Followed], None]
+    settings: Settings,
+    failed: Callable[[StopWorker], None],
+    changed: Callable[[Followed], None],
+    followed: Followed | None = None,
 ) -> AsyncIterator[Followed]:
-    """Yield what the alerts that are there have told, and keep it up to date.
+    """Yield what the alerts that are there have told, and keep it up to date; ``followed`` is what to fill.
 
     Every worker reads the whole topic by itself, outside any group. ``changed`` is called once all is read and after each
     further alert, ``failed`` at an end of the reading. Raises StopWorker if the topic cannot be read.
     """
     prefix = settings.topics.prefix
     async with reader(["alerts"], settings.broker.connection, prefix=prefix) as consumer:
-        follower = _Follower(consumer, prefix, Followed(settings), changed)
+        follower = _Follower(consumer, prefix, followed or Followed(settings), changed)
         try:
             async with asyncio.timeout(_CATCH_UP_S):
                 await follower.catch_up()

@@ -65,7 +65,10 @@ from streams.worker.stages import watcher
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
 
-CLOCK = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000)
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +92,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._error: StopWorker | None = None
         self._followed = Followed(settings)
+        self._clock = Clock(time.monotonic, _wall_ms, self._followed.book)
         self._services: Sequence[StageService] = ()
         self._arrivals = ReviewArrivals(settings.review.max_waiting, settings.review.max_per_hour)
         self._reviews = Limit(
@@ -99,13 +103,13 @@ class Worker:
         self._models: list[WaitingModel] = []
         self.observer = WatchedObserver()
         connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire)
-        self._alerts = AlertSender(connect, self.observer.alerted)
         self._fleet = self._link(settings)
+        self._alerts = AlertSender(connect, self.observer.alerted, self._followed.book.is_on_topic, self._fleet.rank)
         self._guards = Guards(
             settings.contracts,
             settings.guards,
             settings.policy.max_escalations_per_hour,
-            CLOCK,
+            self._clock,
             Aside(self._alerts.tell, self._tried),
             member=self._fleet.member,
             announce=self._fleet.announce,
@@ -133,8 +137,8 @@ class Worker:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
-            if self._settings.has_budgets and SPENDERS & set(self._agents):
-                await stack.enter_async_context(self._fleet.running())
+            if SPENDERS & set(self._agents):
+                await stack.enter_async_context(self._fleet.running(required=self._settings.has_budgets))
             self._memory = await self._remembering(stack)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
             for (thing, period), used in self._guards.used_shares().items():
@@ -157,7 +161,7 @@ class Worker:
         """Return this worker's link to the others, under a name that no other start of a worker has."""
         prefix = settings.topics.prefix
         member = Member(f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}", group_of(prefix), settings.budgets)
-        return FleetLink(member, settings.broker.connection, prefix, CLOCK.wall_ms)
+        return FleetLink(member, settings.broker.connection, prefix, _wall_ms)
 
     async def _remembering(self, stack: AsyncExitStack) -> Remembering | None:
         """Return what the memory is asked with; None without a memory, and without a use for it."""
@@ -197,7 +201,7 @@ class Worker:
 
     async def _follow(self, stack: AsyncExitStack) -> Followed:
         """Read the alerts, and follow them to the end of this worker."""
-        following = following_alerts(self._settings, self._failed, self._apply)
+        following = following_alerts(self._settings, self._failed, self._apply, self._followed)
         self._followed = await stack.enter_async_context(following)
         return self._followed
 
@@ -214,7 +218,7 @@ class Worker:
 
     def _turns(self, tier: Tier) -> Turns:
         """Return what tickets for a tier go on by after a limit."""
-        return Turns(self._settings.tiers.of(tier).outage.resume_per_s, CLOCK.now)
+        return Turns(self._settings.tiers.of(tier).outage.resume_per_s, self._clock.now)
 
     def _limits(self) -> list[Limit]:
         """Return every limit that the settings have."""
@@ -260,7 +264,7 @@ class Worker:
         if agent in WATCHERS:
             stage = watcher(agent, settings, self.observer.probed, self.observer.replayed)
         elif agent in MESSENGERS:
-            stage = await messenger(agent, settings, stack, self.observer.webhook_sent, CLOCK.wall_ms)
+            stage = await messenger(agent, settings, stack, self.observer.webhook_sent, _wall_ms)
         elif agent == "settle":
             stage = await self._settling(stack)
         else:
@@ -318,7 +322,7 @@ class Worker:
             cheap = guards.guarded(self._waiting(model, outlook, stack), first_usd=_most_usd(settings.tiers.cheap))
             outage = settings.tiers.cheap.outage.mode
             classify = ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
-            return classify if once is None else TierZeroHandler(classify, once, policy, CLOCK.wall_ms)
+            return classify if once is None else TierZeroHandler(classify, once, policy, self._clock.wall_ms)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
             score = ScoreHandler(policy, label_count, check=check, stale=partial(bool, self._followed.stale["cheap"]))
@@ -338,7 +342,7 @@ class Worker:
         watching = watch_queue(
             store,
             partial(self._see, load),
-            counting=lambda: self._arrivals.counting(CLOCK.now()),
+            counting=lambda: self._arrivals.counting(self._clock.now()),
             interval_s=interval_s,
             sleep=self._until_counting,
         )
@@ -347,7 +351,7 @@ class Worker:
 
     def _passed(self, review_ids: Collection[str]) -> None:
         """Take that reviews are on their way to the queue."""
-        self._arrivals.passed(review_ids, CLOCK.now())
+        self._arrivals.passed(review_ids, self._clock.now())
 
     def _stored(self, review_id: str) -> None:
         """Take that a review was stored, which may be the last one for now."""
@@ -366,7 +370,7 @@ class Worker:
         self.observer.review_queue(queue.counts, queue.oldest_s, queue.hour.decided)
         self._arrivals.counted(queue.counts.waiting, queue.hour.added)
         found = load.judge(queue.counts.waiting, queue.hour.added, overloaded=bool(self._followed.overload))
-        for alert in () if found is None else CLOCK.alerts([found]):
+        for alert in () if found is None else self._clock.alerts([found]):
             self._alerts.tell(alert)
 
     def _waiting(self, model: Model, outlook: Outlook, stack: AsyncExitStack) -> WaitingModel:
@@ -374,7 +378,9 @@ class Worker:
         tier = self._settings.tiers.of(model.tier)
         # Trials that hang must leave room for tickets.
         most = max(1, min(MOST_TRIALS, tier.concurrency // 2))
-        waiting = WaitingModel(model, tier.outage, CLOCK, self._alerts.tell, self._tried, outlook, most_trials=most)
+        waiting = WaitingModel(
+            model, tier.outage, self._clock, self._alerts.tell, self._tried, outlook, most_trials=most
+        )
         stack.push_async_callback(waiting.close)
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)

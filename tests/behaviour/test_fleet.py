@@ -47,7 +47,7 @@ class Spender:
 async def spender(name: str, connection: Connection, prefix: str) -> AsyncIterator[Spender]:
     member = Member(name, "g", {"money": Caps(hour=MOST)})
     link = FleetLink(member, connection, prefix, wall_ms)
-    async with link.running():
+    async with link.running(required=True):
         yield Spender(member, Purse("money", member, wall_ms, link.announce))
 
 

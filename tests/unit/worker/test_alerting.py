@@ -109,3 +109,16 @@ async def test_an_alert_that_no_broker_takes_holds_no_other_up(broker: FakeBroke
         for number in range(3):
             alerts.tell(alert(number))
     assert broker.taken == [0, 2]
+
+
+async def test_what_another_worker_has_told_by_its_turn_is_left_out(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerting, "TURN_S", 0.01)
+    on_topic = {"a-1"}
+    alerts = AlertSender(broker.connect, broker.told.append, lambda told: told.alert_id in on_topic, lambda: 2)
+    async with alerts.running():
+        for number in range(3):
+            alerts.tell(alert(number))
+    assert broker.taken == [0, 2]
+    assert len(broker.told) == 3
