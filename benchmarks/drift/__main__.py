@@ -1,4 +1,4 @@
-"""``python -m benchmarks.drift [--setting small|full] [--only PART] [--broker embedded|kafka] [--json] [--report FILE]``.
+"""``python -m benchmarks.drift [--setting small|full] [--only PART] [--broker embedded|kafka] [--seed N] [--json] [--report FILE]``.
 
 All figures of one run: ratios of the permutation test and of the sliding statistic to the obvious ways, detectors'
 updates per second of one core, false alarms and changes caught by detector, probes to alerts through a broker, and a restart. Rates
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from streams.observability.logs import configure_logging
 PARTS = ("rates", "quality", "again", "pipeline", "restart")
 
 
-def report(parts: Sequence[str], setting: str, broker: str, endpoints: int) -> dict[str, Any]:
+def report(parts: Sequence[str], setting: str, broker: str, endpoints: int, seed: int = 0) -> dict[str, Any]:
     """Measure what is asked for."""
     figures: dict[str, Any] = {
         "setting": setting,
+        "seed": seed,
         "broker": broker,
         "rates": {},
         "quiet": {},
@@ -37,7 +38,7 @@ def report(parts: Sequence[str], setting: str, broker: str, endpoints: int) -> d
     }
     if "rates" in parts:
         figures["rates"] = speed.measure(0.2 if setting == "small" else 1.0)
-    effort = quality.SMALL if setting == "small" else quality.FULL
+    effort = replace(quality.SMALL if setting == "small" else quality.FULL, seed=seed)
     if "quality" in parts:
         quiet, changed = quality.measure(effort)
         figures["quiet"] = {name: {each: asdict(one) for each, one in row.items()} for name, row in quiet.items()}
@@ -98,11 +99,14 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, help="one part instead of all")
     parser.add_argument("--broker", choices=("embedded", "kafka"), default="embedded")
     parser.add_argument("--endpoints", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0, help="where the seeds of simulated endpoints begin")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--report", type=Path, help="write them there, too")
     options = parser.parse_args()
     configure_logging(level="error")
-    figures = report([options.only] if options.only else PARTS, options.setting, options.broker, options.endpoints)
+    figures = report(
+        [options.only] if options.only else PARTS, options.setting, options.broker, options.endpoints, options.seed
+    )
     print(json.dumps(figures, indent=1) if options.json else "\n".join(lines(figures)))
     if options.report:
         options.report.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -21,6 +21,8 @@ QUIET: Final = {
     "rho 0.8, a common mode": Endpoint(rho=0.8, common=0.03),
     "rho 0.8, 5 % missing, 5 % errors": Endpoint(rho=0.8, missing=0.05, errors=0.05),
     "two serving modes, 30 %": Endpoint(rho=0.2, mode_rms=0.05, mode_share=0.3),
+    "two modes far apart, 30 %": Endpoint(rho=0.2, mode_rms=0.3, mode_share=0.3),
+    "in steps of 0.01": Endpoint(sigma=0.01, quantum=0.01),
     "exactly two values, 4 %": Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04),
     "k of 5": Endpoint(k=5),
     "k from 20 to 5": Endpoint(k_at=300),
@@ -35,6 +37,8 @@ CHANGED: Final = {
     "rho 0.5, change 3": Endpoint(change_rms=3.0),
     "rho 0.8, change 0.05": Endpoint(rho=0.8, change_rms=0.05),
     "sigma 0.05, change 0.05": Endpoint(sigma=0.05, change_rms=0.05),
+    "two modes far apart, change 0.02": Endpoint(rho=0.2, mode_rms=0.3, mode_share=0.3, change_rms=0.02),
+    "a common mode, change 0.02": Endpoint(common=0.03, change_rms=0.02),
     "exactly two values, change 0.05": Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04, change_rms=0.05),
 }
 
@@ -65,12 +69,20 @@ AGAIN_RMS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is simulated: rows of each quiet series, series of each kind, series of each of the twelve."""
+    """How much is simulated: rows of each quiet series, series of each kind, series of each of the twelve.
+
+    ``seed`` is where their seeds begin: another one makes other endpoints of the same kinds.
+    """
 
     rows: int
     quiet: int
     changed: int
     again: int
+    seed: int = 0
+
+    def seeds(self, first: int, count: int) -> range:
+        """The seeds of so many series."""
+        return range(self.seed + first, self.seed + first + count)
 
 
 SMALL: Final = Effort(rows=600, quiet=2, changed=3, again=1)
@@ -118,7 +130,7 @@ def alarms(endpoint: Endpoint, rows: int, seed: int) -> dict[str, list[int]]:
 
 def quietness(endpoint: Endpoint, effort: Effort) -> dict[str, Quietness]:
     """Count alarms if nothing changed."""
-    found = [alarms(endpoint, effort.rows, seed) for seed in range(1000, 1000 + effort.quiet)]
+    found = [alarms(endpoint, effort.rows, seed) for seed in effort.seeds(1000, effort.quiet)]
     return {
         detector: Quietness(sum(len(each[detector]) for each in found), effort.quiet * effort.rows)
         for detector in DETECTORS
@@ -128,7 +140,7 @@ def quietness(endpoint: Endpoint, effort: Effort) -> dict[str, Quietness]:
 def power(endpoint: Endpoint, effort: Effort) -> dict[str, Power]:
     """Follow as many series, each with one change."""
     changing = replace(endpoint, change_at=CHANGE_AT)
-    found = [alarms(changing, CHANGE_AT + WITHIN, seed) for seed in range(2000, 2000 + effort.changed)]
+    found = [alarms(changing, CHANGE_AT + WITHIN, seed) for seed in effort.seeds(2000, effort.changed)]
     return {detector: _power([each[detector] for each in found]) for detector in DETECTORS}
 
 
@@ -160,7 +172,7 @@ def again(effort: Effort) -> dict[str, dict[str, Named]]:
                 second_at=changed.second_at,
                 second_rms=changed.second_rms,
             )
-            for seed in range(3000, 3000 + effort.again):
+            for seed in effort.seeds(3000, effort.again):
                 for detector, alarmed in kinds(changing, rows, seed).items():
                     late = [index - CHANGE_AT - place * APART for place, (index, _) in enumerate(alarmed)]
                     as_wanted = [kind for _, kind in alarmed] == wanted

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streams.core.drift.lt_ref.jump import carried_over, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import largest_average, mewma_variance
-from streams.core.drift.lt_ref.whitening import shrunk
+from streams.core.drift.lt_ref.whitening import principal_directions, shrunk
 from streams.core.drift.window import Floats, Matrix
 from streams.core.statistics import chi_square_quantile
 
@@ -107,6 +107,7 @@ def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.
     traffic = _block_indices(rows, STRETCH, block, rng)
     # Jumps are taken between rows that really followed each other, then resampled: a joint is no jump.
     centred = reference - reference.mean(axis=0)
+    centred = centred @ principal_directions(centred)
     real, kept = jumps(centred, rho).astype(np.float32), np.float32(1.0 - carried_over(rho))
     jumped = None if block == 1 else _block_indices(len(real), STRETCH, block, rng)
     single = centred.astype(np.float32)

@@ -22,6 +22,10 @@ DEEPEST: Final = 20
 """Tokens of a row that count, as many as APIs list: the covariance of more cannot be told from so few rows."""
 
 
+ENOUGH: Final = 4
+"""Rows of which one may be left out."""
+
+
 class Compared(NamedTuple):
     """A statistic and the threshold that it would have to pass."""
 
@@ -79,12 +83,16 @@ def step_variance(before: int, after: int, rho: float) -> float:
     return float(weights @ rho ** np.abs(places[:, None] - places) @ weights)
 
 
-def is_match(deviations: Matrix, reference: int, rho: float, false_alarm_rate: float) -> bool:
+def is_match(deviations: Matrix, reference: int, rho: float, false_alarm_rate: float, wider: float) -> bool:
     """Whether the mean of whitened rows (rows, d) is no further from a reference's than chance takes it.
 
-    ``reference`` is the number of the reference's rows.
+    ``reference`` is the number of the reference's rows; by the factor ``wider`` chance may go further than Gaussian noise
+    whose covariance is known. Of several rows the farthest does not count: it may be of a rare serving mode.
     """
+    if len(deviations) >= ENOUGH:
+        farthest_row = int(np.einsum("rd,rd->r", deviations, deviations).argmax())
+        deviations = np.delete(deviations, farthest_row, axis=0)
     rows, d = deviations.shape
     variance = step_variance(reference, rows, rho)
-    farthest = JOINTS * math.sqrt(variance * chi_square_quantile(false_alarm_rate, d))
+    farthest = wider * JOINTS * math.sqrt(variance * chi_square_quantile(false_alarm_rate, d))
     return length(deviations.mean(axis=0)) <= farthest

@@ -119,7 +119,11 @@ class FixedReference:
         """Whether rows in succession look like the reference's own."""
         comparable = self._comparable(rows)
         deviations = self._baseline.deviations(comparable)
-        return bool(comparable) and is_match(deviations, len(self.rows), self._baseline.rho, self._false_alarm_rate)
+        if not comparable:
+            return False
+        # What estimating mean and covariance from these rows costs, as the bootstrap has found it.
+        wider = self._thresholds.exact.average / self._thresholds.floor.average
+        return is_match(deviations, len(self.rows), self._baseline.rho, self._false_alarm_rate, wider)
 
     def resume(self, rows: Sequence[ProbeRow]) -> None:
         """Go on from rest with rows that match."""

@@ -46,7 +46,8 @@ FEW: Final = 4.0
 
 SUPPORT: Final = 0.5
 """Share of the step that each of its rows must show by itself. With less, one row of another model and two noisy ones
-would be a step too early, and be like neither model."""
+would be a step too early, and be like neither model. Half of the rows before must show it, too: where one of them is an
+outlier, the way back from it is no step."""
 
 AT_ONCE: Final = 0.7
 """Share of the step that must lie between the three rows before it and its first three."""
@@ -57,6 +58,9 @@ ON_ITS_WAY: Final = 0.3
 REFITS: Final = (6, 12, 24, 48)
 """Numbers of rows at which the tokens that count are chosen again."""
 
+
+NEIGHBOURS: Final = 0.75
+"""Quantile of the distances between neighbouring rows that says how noisy they are."""
 
 NO_NEWS: Final = 0.01
 """Whitened distance under which two rows are the same row."""
@@ -142,7 +146,7 @@ class ProvisionalReference:
             return False
         known = np.stack(self._whitened[-MOST:])
         deviations = baseline.whitened(comparable) - known.mean(axis=0)
-        return is_match(deviations, len(known), baseline.rho, self._false_alarm_rate)
+        return is_match(deviations, len(known), baseline.rho, self._false_alarm_rate, 1.0 + FEW / len(known))
 
     def is_back(self, rows: Sequence[ProbeRow]) -> bool:
         """Whether rows of a whole trial look like those since the change."""
@@ -168,6 +172,7 @@ def step(before: Matrix, after: Matrix) -> Matrix:
     is_step = (
         float(apart.min()) > NO_NEWS
         and float(((after - mean) @ moved).min()) >= SUPPORT * size
+        and float(np.median((after.mean(axis=0) - before) @ moved)) >= SUPPORT * size
         and float((after[:WINDOW].mean(axis=0) - last) @ moved) >= AT_ONCE * size
         and float((last - before[-2 * WINDOW : -WINDOW].mean(axis=0)) @ moved) <= ON_ITS_WAY * size
     )
@@ -184,7 +189,9 @@ def step_threshold(before: int, after: int, rho: float, d: int, false_alarm_rate
 def larger_noise(rows: Matrix, rho: float) -> float:
     """How much noisier these whitened rows (rows, d) are than unit variance, 1 at least.
 
-    From the median distance between neighbours, which neither a step nor a slow movement changes much.
+    From a high quantile of the distances between neighbours, which neither a step nor a slow movement changes much. Half of
+    a second serving mode's rows, or more, have a neighbour of the other mode.
     """
-    neighbours = np.linalg.norm(np.diff(rows, axis=0), axis=1)
-    return max(1.0, float(np.median(neighbours)) / math.sqrt(2.0 * (1.0 - rho) * rows.shape[1]))
+    neighbours = np.diff(rows, axis=0)
+    ordinary = 2.0 * (1.0 - rho) * chi_square_quantile(1.0 - NEIGHBOURS, rows.shape[1])
+    return max(1.0, math.sqrt(float(np.quantile(np.einsum("rd,rd->r", neighbours, neighbours), NEIGHBOURS)) / ordinary))

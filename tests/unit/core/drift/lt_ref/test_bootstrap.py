@@ -11,7 +11,7 @@ from streams.core.drift.lt_ref.bootstrap import JOINTS, _fits, bootstrap_thresho
 from streams.core.drift.lt_ref.jump import carried_over, jump, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import RATE, largest_average, mewma_variance, next_average
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
-from streams.core.drift.lt_ref.whitening import RESOLUTION, SHRINKAGE, whitening
+from streams.core.drift.lt_ref.whitening import RESOLUTION, SHRINKAGE, ordinary_variance, whitening
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix
 
@@ -79,12 +79,29 @@ def test_the_largest_average_of_a_stretch_is_the_one_met_row_by_row() -> None:
 
 
 def test_whitening_undoes_the_shrunk_covariance_and_survives_a_constant_reference() -> None:
-    rows = correlated(0.0, 500, 4, seed=4) @ np.diag([1.0, 2.0, 3.0, 4.0])
+    rows = correlated(0.0, 500, 4, seed=4) @ np.diag([1.0, 1.2, 1.4, 1.6])
     covariance = np.cov(rows.T)
     root = whitening(covariance)
     shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / 4 * np.eye(4)
     assert root @ shrunk @ root == pytest.approx(np.eye(4), abs=1e-6)
-    assert whitening(np.zeros((2, 3, 3)))[1] == pytest.approx(np.eye(3) / RESOLUTION)
+    assert root == pytest.approx(root.T)
+    assert whitening(np.zeros((3, 3))) == pytest.approx(np.eye(3) / RESOLUTION)
+
+
+@pytest.mark.parametrize("size", [1.0, 10.0, 40.0])
+def test_one_direction_of_large_noise_does_not_drown_the_others(size: float) -> None:
+    rows = correlated(0.0, 500, 20, seed=4)
+    direction = np.ones(20) / 20**0.5
+    rows += size * correlated(0.0, 500, 1, seed=5) * direction
+    still = np.zeros(20)
+    still[:2] = [1.0, -1.0]
+    length = np.linalg.norm(still @ whitening(np.cov(rows.T))) / np.linalg.norm(still)
+    assert length == pytest.approx(1.0, abs=0.15)
+
+
+def test_where_all_but_one_direction_is_constant_the_last_digit_is_no_news() -> None:
+    assert ordinary_variance(np.array([*np.zeros(20), 21.0])) == pytest.approx(0.01)
+    assert ordinary_variance(np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 100.0]])) == pytest.approx([1.0, 2.0])
 
 
 def test_the_fits_of_resamples_are_those_of_their_rows() -> None:

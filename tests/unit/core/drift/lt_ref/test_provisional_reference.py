@@ -52,6 +52,15 @@ def test_an_outlier_among_the_rows_is_no_step() -> None:
     assert not step(QUIET, after).any()
 
 
+@pytest.mark.parametrize("place", [-1, -2, -3, -6])
+def test_the_way_back_from_an_outlier_is_no_step(place: int) -> None:
+    before = QUIET.copy()
+    before[place, 0] += 1000.0
+    after = np.random.default_rng(2).normal(size=(3, 20))
+    assert not step(before, after).any()
+    assert step(before, after + 300.0).any()
+
+
 def test_a_row_that_was_there_before_to_the_last_digit_is_no_news() -> None:
     before = QUIET.copy()
     after = stepped(3)
