@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from schemas import Example
-    from streams.kafka.example_book import ExampleBook
-    from streams.memory.loading import Rows
+    from streams.kafka.example_book import ExampleBook, ExampleTopic
+    from streams.memory.loading import Changes, Rows
     from streams.models.embeddings import EmbeddingEndpoint
     from streams.settings import MemorySettings, Settings
 
@@ -128,6 +128,13 @@ class _Loaded:
     total: int | None = None
     """Examples in the memory afterwards; None if it was not looked at."""
 
+    def count(self, changes: Changes) -> None:
+        """Count what is sent, and what came meanwhile and makes that needless."""
+        self.added += len(changes.added)
+        self.replaced += len(changes.replaced)
+        self.same += changes.same
+        self.verdicts += changes.verdicts
+
     def json(self, rows: Rows) -> dict[str, Any]:
         """Return it for programs."""
         return {
@@ -174,38 +181,43 @@ async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) 
     from streams.memory.loading import changes, embedded, require_model
     from streams.memory.open_memory import open_embedder
 
-    async with open_embedder(_embedding(settings), threads=0, kept=True) as embedder:
-        book = await _read(settings)
-        require_model(book.examples, embedder.model)
-        found = changes(rows.by_id.values(), {example.example_id: example for example in book.examples})
-        done = _Loaded(len(found.added), len(found.replaced), found.same, found.verdicts)
-        done.cut = sum(row.cut for row in found.all)
-        done.total = len(book.examples) + done.added
+    async with open_embedder(_embedding(settings), threads=0, kept=True) as embedder, _topic(settings) as topic:
+        require_model(topic.book.examples, embedder.model)
+        found = changes(rows.by_id.values(), topic.book.get)
+        done = _Loaded(same=found.same, verdicts=found.verdicts, cut=sum(row.cut for row in found.all))
         if dry_run:
+            done.added, done.replaced = len(found.added), len(found.replaced)
+            done.total = len(topic.book.examples) + done.added
             return done
-        refused = await _send_all(embedded(found.all, embedder, by=who, at_ms=now_ms()), len(found.all), settings)
-    for place in refused:
-        if place < len(found.added):
-            done.added, done.total = done.added - 1, done.total - 1
-        else:
-            done.replaced -= 1
-    done.without_vector = len(refused)
+
+        def is_wanted(example: Example) -> bool:
+            """Whether it is still to be sent: meanwhile a reviewer may have decided its ticket."""
+            now = changes([rows.by_id[example.example_id]], topic.book.get)
+            done.count(now)
+            return bool(now.all)
+
+        chunks = embedded(found.all, embedder, by=who, at_ms=now_ms())
+        done.without_vector = await _send_all(chunks, len(found.all), topic, is_wanted)
+        await topic.read_on()
+        done.total = len(topic.book.examples)
     return done
 
 
-async def _send_all(chunks: AsyncGenerator[list[Example | None], None], count: int, settings: Settings) -> list[int]:
-    """Send the examples as they come; return the places of those that have no embedding."""
-    from streams.kafka.example_book import example_sender
-
-    refused, place = [], 0
-    prefix = settings.topics.prefix
-    async with example_sender(settings.broker.connection, prefix=prefix) as sender, aclosing(chunks):
+async def _send_all(
+    chunks: AsyncGenerator[list[Example | None], None],
+    count: int,
+    topic: ExampleTopic,
+    is_wanted: Callable[[Example], bool],
+) -> int:
+    """Send those of the examples that are wanted as they come; return how many have no embedding."""
+    refused = 0
+    async with aclosing(chunks):
         with progress_bar() as progress:
             task = progress.add_task("embedding and sending", total=count)
             async for some in chunks:
-                await sender.put(example for example in some if example is not None)
-                refused += [place + at for at, example in enumerate(some) if example is None]
-                place += len(some)
+                await topic.read_on()
+                await topic.put([example for example in some if example is not None and is_wanted(example)])
+                refused += some.count(None)
                 progress.advance(task, len(some))
     return refused
 
@@ -253,11 +265,7 @@ def forget(
     Exit 1 if one of them is not there. Loading the file that brought one brings it back.
     """
     settings, who = _load(config), by or login_name()
-    known = {example.example_id for example in run(_read(settings)).examples}
-    wanted = dict.fromkeys(examples)
-    there, absent = [each for each in wanted if each in known], [each for each in wanted if each not in known]
-    if there and not dry_run:
-        run(_forget(there, who, settings))
+    there, absent = run(_forget(list(dict.fromkeys(examples)), who, settings, dry_run=dry_run))
     if as_json:
         print(orjson.dumps({"forgotten": 0 if dry_run else len(there), "examples": there, "absent": absent}).decode())
     else:
@@ -270,11 +278,14 @@ def forget(
         raise typer.Exit(1)
 
 
-async def _forget(ids: Sequence[str], who: str, settings: Settings) -> None:
-    from streams.kafka.example_book import example_sender
-
-    async with example_sender(settings.broker.connection, prefix=settings.topics.prefix) as sender:
-        await sender.forget(ids, who)
+async def _forget(wanted: Sequence[str], who: str, settings: Settings, *, dry_run: bool) -> tuple[list[str], list[str]]:
+    """Return the ids of those that are there, and are forgotten now, and of those that are not."""
+    async with _topic(settings) as topic:
+        there = [each for each in wanted if topic.book.get(each) is not None]
+        if not dry_run:
+            await topic.forget(there, who)
+        absent = [each for each in wanted if topic.book.get(each) is None]
+    return there, absent
 
 
 @app.command()
@@ -374,14 +385,22 @@ def rebuild(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 async def _rebuild(settings: Settings) -> tuple[int, int, int]:
     """Return how many were embedded again, how many needed not, and how many cannot be."""
-    from streams.memory.loading import embedded_again
+    from streams.memory.loading import embedded_again, is_same_again
     from streams.memory.open_memory import open_embedder
 
-    async with open_embedder(_embedding(settings), threads=0, kept=True) as embedder:
-        examples = (await _read(settings)).examples
-        others = [example for example in examples if example.embedding_model != embedder.model]
-        refused = await _send_all(embedded_again(others, embedder), len(others), settings) if others else []
-    return len(others) - len(refused), len(examples) - len(others), len(refused)
+    async with open_embedder(_embedding(settings), threads=0, kept=True) as embedder, _topic(settings) as topic:
+        others = [example for example in topic.book.examples if example.embedding_model != embedder.model]
+        kept, rebuilt = len(topic.book.examples) - len(others), 0
+
+        def is_wanted(example: Example) -> bool:
+            """Whether it is still the same: meanwhile it may have been forgotten, or decided."""
+            nonlocal rebuilt
+            same = is_same_again(example, topic.book.get(example.example_id))
+            rebuilt += same
+            return same
+
+        refused = await _send_all(embedded_again(others, embedder), len(others), topic, is_wanted)
+    return rebuilt, kept, refused
 
 
 def _load(config: Config) -> Settings:
@@ -392,6 +411,12 @@ def _load(config: Config) -> Settings:
 
 def _embedding(settings: Settings) -> EmbeddingEndpoint | None:
     return None if settings.memory is None else settings.memory.embedding
+
+
+def _topic(settings: Settings) -> AbstractAsyncContextManager[ExampleTopic]:
+    from streams.kafka.example_book import example_topic
+
+    return example_topic(settings.broker.connection, prefix=settings.topics.prefix)
 
 
 async def _read(settings: Settings) -> ExampleBook:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, Example, InvalidMessage
@@ -18,7 +18,6 @@ from streams.kafka.diagnosis import refusal
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.readers import reader, to_the_end
 from streams.kafka.records import PATIENCE_S
-from streams.kafka.topics import require_topics
 
 _MEMORY = TOPICS["memory"]
 
@@ -49,6 +48,10 @@ class ExampleBook:
     def examples(self) -> Collection[Example]:
         """The examples."""
         return self._examples.values()
+
+    def get(self, example_id: str) -> Example | None:
+        """Return an example by its id; None if there is none."""
+        return self._examples.get(_key(example_id))
 
     @property
     def invalid(self) -> int:
@@ -84,12 +87,19 @@ async def read_memory(connection: Connection, *, prefix: str) -> ExampleBook:
     return book
 
 
-class ExampleSender:
-    """Writes examples to the topic, and takes them back."""
+class ExampleTopic:
+    """The topic for a command that changes it. ``book`` holds what it said when ``read_on`` was last called."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, topic: str) -> None:
+        self.book = ExampleBook()
+        self._consumer = consumer
         self._producer = producer
         self._topic = topic
+
+    async def read_on(self) -> None:
+        """Read what has come since."""
+        async for record in to_the_end(self._consumer):
+            self.book.add(record)
 
     async def put(self, examples: Iterable[Example]) -> None:
         """Return as the broker has all of them."""
@@ -98,7 +108,7 @@ class ExampleSender:
     async def forget(self, ids: Collection[str], by: str) -> None:
         """Return as the broker has a tombstone for each of them, which names who did it."""
         named = ((FORGOTTEN_BY_HEADER, by.encode("utf-8", "surrogatepass")),)
-        await self._send((each.encode("utf-8", "surrogatepass"), None, named) for each in ids)
+        await self._send((_key(each), None, named) for each in ids)
 
     async def _send(self, records: Iterable[tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -110,17 +120,23 @@ class ExampleSender:
 
 
 @asynccontextmanager
-async def example_sender(connection: Connection, *, prefix: str) -> AsyncIterator[ExampleSender]:
-    """Yield a sender; raises StopWorker if the broker is unavailable, has no such topic, or refuses.
+async def example_topic(connection: Connection, *, prefix: str) -> AsyncIterator[ExampleTopic]:
+    """Yield the topic, read to its end; raises StopWorker if the broker is unavailable, has no such topic, or refuses.
 
     Whatever it raises, the command can be run again: what the broker has is found there.
     """
-    await require_topics(connection, prefix, [_MEMORY.name])
-    producer = await start_producer(connection)
-    try:
-        yield ExampleSender(producer, prefix + _MEMORY.name)
-    except (KafkaError, TimeoutError) as error:
-        refused = refusal(error, connection.security)
-        raise StopWorker(refused or f"the broker did not take it: {error!r}; run the command again") from error
-    finally:
-        await stop_producer(producer)
+    async with reader([_MEMORY.name], connection, prefix=prefix) as consumer:
+        producer = await start_producer(connection)
+        try:
+            topic = ExampleTopic(consumer, producer, prefix + _MEMORY.name)
+            await topic.read_on()
+            yield topic
+        except (KafkaError, TimeoutError) as error:
+            refused = refusal(error, connection.security)
+            raise StopWorker(refused or f"the broker did not take it: {error!r}; run the command again") from error
+        finally:
+            await stop_producer(producer)
+
+
+def _key(example_id: str) -> bytes:
+    return example_id.encode("utf-8", "surrogatepass")

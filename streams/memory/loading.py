@@ -67,11 +67,11 @@ def read_rows(
     return Rows(by_id, repeated, refusals)
 
 
-def changes(rows: Iterable[LabelledRow], known: Mapping[str, Example]) -> Changes:
-    """Return what loading these rows changes of the known examples, by id."""
+def changes(rows: Iterable[LabelledRow], known: Callable[[str], Example | None]) -> Changes:
+    """Return what loading these rows changes of the examples that are ``known`` by their ids."""
     found = Changes()
     for row in rows:
-        example = known.get(row.example_id)
+        example = known(row.example_id)
         if example is None:
             found.added.append(row)
         elif _says(example) == (row.ticket_id, row.text, row.label, row.slice, row.verdict_by):
@@ -133,6 +133,13 @@ async def _in_chunks(
         vectors = packed(await embedder.embed([text_of(item) for item in some]))
         # A text that the model refuses has a vector of zeros.
         yield [example(item, vector) if any(vector) else None for item, vector in zip(some, vectors, strict=True)]
+
+
+def is_same_again(example: Example, before: Example | None) -> bool:
+    """Whether an example that was embedded again still is what it was ``before``, but for its vector."""
+    return before is not None and example == before.model_copy(
+        update={"embedding_model": example.embedding_model, "vector": example.vector}
+    )
 
 
 def require_model(examples: Iterable[Example], model: str) -> None:

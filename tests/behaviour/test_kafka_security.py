@@ -26,7 +26,7 @@ from streams.errors import StopWorker
 from streams.kafka.acls import grant
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
-from streams.kafka.example_book import example_sender, read_memory
+from streams.kafka.example_book import example_topic, read_memory
 from streams.kafka.leader import Leadership
 from streams.kafka.letter_book import read_letters
 from streams.kafka.produce import produce
@@ -207,15 +207,15 @@ async def test_the_operators_user_sends_tickets_through_again(
 
 
 async def test_the_operators_user_fills_the_memory_that_workers_read(secured: Secured) -> None:
-    async with example_sender(secured.connection("operator"), prefix="well.") as sender:
-        await sender.put([example("t-1"), example("t-2")])
-        await sender.forget(["t-2"], "ann")
+    async with example_topic(secured.connection("operator"), prefix="well.") as topic:
+        await topic.put([example("t-1"), example("t-2")])
+        await topic.forget(["t-2"], "ann")
     for user in ("operator", "classify", "escalate"):
         book = await read_memory(secured.connection(user), prefix="well.")
         assert [each.example_id for each in book.examples] == ["t-1"]
     with pytest.raises(StopWorker, match=r"user classify the rights on topic well\.memory|write to no topic"):
-        async with example_sender(secured.connection("classify"), prefix="well.") as sender:
-            await sender.put([example("t-3")])
+        async with example_topic(secured.connection("classify"), prefix="well.") as topic:
+            await topic.put([example("t-3")])
 
 
 async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,14 +88,15 @@ def rows_in(path: Path, *rows: dict[str, object]) -> Path:
 
 def send(config: Path, *examples: Example) -> None:
     """Put examples on the topic, as what writes verdicts will."""
+    run_apart(change(config, put=examples))
+
+
+async def change(config: Path, *, put: Sequence[Example] = (), forget: Sequence[str] = ()) -> None:
     settings = load_settings(config)
-
-    async def put() -> None:
-        connection, prefix = settings.broker.connection, settings.topics.prefix
-        async with example_book.example_sender(connection, prefix=prefix) as sender:
-            await sender.put(examples)
-
-    run_apart(put())
+    connection, prefix = settings.broker.connection, settings.topics.prefix
+    async with example_book.example_topic(connection, prefix=prefix) as topic:
+        await topic.put(put)
+        await topic.forget(forget, "eve")
 
 
 def test_from_a_file_to_the_memory_and_back(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
@@ -175,6 +177,38 @@ def test_a_verdict_stays_whatever_a_file_says_and_comes_back_as_one(
     hedgerow("memory", "load", tmp_path / "back.csv", "-c", embedded)
     [row] = hedgerow("memory", "list", "--json", "-c", embedded).rows
     assert (row["source"], row["by"], row["at_ms"], row["label"]) == ("verdict", "eve", 7, None)
+
+
+class Meanwhile(Other):
+    """Changes the memory while it embeds."""
+
+    def __init__(self, config: Path, *, put: Sequence[Example] = (), forget: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._change = partial(change, config, put=put, forget=forget)
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        await self._change()
+        return await super().embed(texts)
+
+
+def test_what_was_decided_or_forgotten_while_texts_were_embedded_stays_so(
+    hedgerow: Hedgerow, embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = rows_in(tmp_path / "rows.jsonl", *ROWS[:2])
+    verdict = example("t-1", source="verdict", label=None, embedding_model="other")
+    embed_with(monkeypatch, Meanwhile(embedded, put=[verdict]))
+    said = hedgerow("memory", "load", file, "--json", "-c", embedded)
+    assert (said.json["added"], said.json["verdicts_kept"], said.json["examples"]) == (1, 1, 2)
+
+    send(embedded, example("t-2"), example("t-3"))
+    embed_with(monkeypatch, Meanwhile(embedded, forget=["t-3"]))
+    said = hedgerow("memory", "rebuild", "--json", "-c", embedded)
+    assert said.json == {"rebuilt": 1, "kept": 1, "without_embedding": 0}
+    rows = hedgerow("memory", "list", "--json", "-c", embedded).rows
+    assert {(row["example_id"], row["source"], row["embedding_model"]) for row in rows} == {
+        ("t-1", "verdict", "other"),
+        ("t-2", "file", "other"),
+    }
 
 
 def test_nothing_is_loaded_if_a_row_is_refused_and_that_needs_no_broker(
@@ -287,5 +321,5 @@ async def test_a_broker_that_goes_away_ends_the_command_with_a_line(
     settings = load_settings(embedded)
     monkeypatch.setattr(example_book, "PATIENCE_S", 0.0)
     with pytest.raises(StopWorker, match="run the command again"):
-        async with example_book.example_sender(settings.broker.connection, prefix=settings.topics.prefix) as sender:
-            await sender.put([example()])
+        async with example_book.example_topic(settings.broker.connection, prefix=settings.topics.prefix) as topic:
+            await topic.put([example()])

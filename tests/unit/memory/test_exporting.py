@@ -31,7 +31,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path, suffix: str) -> None:
     with line_file(path, "memory") as lines:
         rows = read_rows(labelled_rows(path, lines), ("refund",), ())
     assert rows.refusals.count == 0
-    found = changes(rows.by_id.values(), {each.example_id: each for each in EXAMPLES})
+    found = changes(rows.by_id.values(), {each.example_id: each for each in EXAMPLES}.get)
     assert (found.same, found.all) == (len(EXAMPLES), [])
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from streams.errors import SettingsError
 from streams.kafka.ticket_rows import Fault
 from streams.memory import loading
 from streams.memory.labelled_rows import LabelledRow
-from streams.memory.loading import changes, embedded, embedded_again, read_rows, require_model
+from streams.memory.loading import changes, embedded, embedded_again, is_same_again, read_rows, require_model
 from tests.support.memories import Letters
 from tests.support.messages import example
 
@@ -26,8 +26,8 @@ def row(
     return LabelledRow(ticket_id, ticket_id, text, label, **more)  # type: ignore[arg-type]
 
 
-def known(*examples: Example) -> dict[str, Example]:
-    return {each.example_id: each for each in examples}
+def known(*examples: Example) -> Callable[[str], Example | None]:
+    return {each.example_id: each for each in examples}.get
 
 
 def test_the_last_row_of_an_id_counts_and_the_refused_ones_are_named() -> None:
@@ -128,6 +128,14 @@ async def test_examples_are_embedded_again_and_stay_what_they_are() -> None:
     changed = {"embedding_model": "fastidious", "vector": after.vector}
     assert after == before.model_copy(update=changed)
     assert len(np.frombuffer(after.vector, dtype="<f2")) == 128
+
+
+def test_an_example_is_the_same_again_if_only_its_vector_changed() -> None:
+    before = example()
+    after = before.model_copy(update={"embedding_model": "other", "vector": b"\x00\x3c"})
+    assert is_same_again(after, before)
+    assert not is_same_again(after, None)
+    assert not is_same_again(after, example(label="account"))
 
 
 def test_vectors_of_another_model_are_refused_with_the_way_out() -> None:
