@@ -57,10 +57,10 @@ def draw_novelty(found: Sequence[Novelties], path: Path) -> None:
                        color=VERMILLION, histtype="step", linewidth=1.8, label="fits none")  # fmt: skip
             panel.axvline(float(np.quantile(one.inside, 0.95)), color=GREY, linestyle=":",
                           label="95 % of what fits a label is below")  # fmt: skip
-            panel.set_title(f"{one.name}: AUROC {one.area:.3f}", fontsize=9.5)
+            panel.set_title(f"{one.name}\nAUROC {one.area:.3f}", fontsize=9.5)
             panel.set(xlabel="novelty")
             _per_cent(panel, "y")
-        panels[0].set_ylabel("messages")
+        panels[0].set_ylabel("share of the messages")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
@@ -92,7 +92,9 @@ def draw_risk_coverage(found: Mapping[tuple[str, str], tuple[Floats, Floats, int
 
 
 def _per_cent(panel: Axes, which: str) -> None:
-    from matplotlib.ticker import PercentFormatter
+    """Write shares as percentages, at round ticks."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     axis = panel.xaxis if which == "x" else panel.yaxis
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

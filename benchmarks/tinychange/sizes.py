@@ -101,5 +101,5 @@ FULL = Sizes(
 )  # fmt: skip
 
 FINE = replace(
-    FULL, resamples=500, quiet_rows=3_000, added_nats=(0.0005, 0.002, 0.01, 0.05), second_answers=((0.04, 0.02),)
+    FULL, tests=400, resamples=200, quiet_rows=2_000, added_nats=(0.002, 0.01), second_answers=((0.04, 0.02),)
 )
