@@ -85,7 +85,7 @@ def _levels(figures: Mapping[str, Any]) -> str:
     delays = {name: one["delays"] for name, one in figures["online"].items()}
     ordered = sorted(figures["variants"], key=lambda one: (one["family"], one["amount"]))
     rows = [
-        [one["family"], one["level"] + (" *" if one["name"] in figures["hard"] else ""), f"{one['rms_nats']:.3f}",
+        [one["family"], one["level"] + (" *" if one["name"] in figures["hard"] else ""), _nats(one["rms_nats"]),
          *(_area(figures["detectors"][name]["variants"].get(one["name"])) for name in names),
          *("-" if delays[name][one["name"]] is None else delays[name][one["name"]] for name in delays)]
         for one in ordered
@@ -115,6 +115,10 @@ def _online(figures: Mapping[str, Any]) -> str:
 
 def _interval(one: Mapping[str, float] | None) -> str:
     return "-" if one is None else f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+
+
+def _nats(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.5f}"
 
 
 def _area(value: float | None) -> str:
