@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
+from streams.cli.desk import require_desk
+from streams.cli.login import login_name
 from streams.cli.options import AsJson, Models
 from streams.cli.runtime import run
+from streams.errors import HedgerowError
 
 
 def demo(
@@ -45,6 +48,9 @@ def demo(
         bool, typer.Option("--memory/--no-memory", help="Show the models examples from the training tickets")
     ] = True,
     models: Models = "trained",
+    desk: Annotated[
+        bool, typer.Option("--desk", help="Serve web pages to decide what waits, until Ctrl-C (extra 'desk')")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -75,19 +81,32 @@ def demo(
         models=models,
         memory=memory,
         seed=seed,
+        desk=_reviewer() if desk else None,
     )
     console = Console(stderr=as_json)
-    figures = run(run_demo(options, console))
-    if report:
-        write_report(figures, report)
-    broken = any(figures[name] for name in DEFECTS)
-    if as_json:
-        print(orjson.dumps(figures).decode())
-    else:
+
+    def show(figures: dict[str, Any]) -> None:
+        if report:
+            write_report(figures, report)
+        if as_json:
+            print(orjson.dumps(figures).decode(), flush=True)
+            return
         for line in ("", *summary(figures)):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(defects(figures), style="red" if broken else None, highlight=False, soft_wrap=True)
+        style = "red" if any(figures[name] for name in DEFECTS) else None
+        console.print(defects(figures), style=style, highlight=False, soft_wrap=True)
         for line in ("", *what_next(figures)):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if broken:
+
+    figures = run(run_demo(options, console, show))
+    if any(figures[name] for name in DEFECTS):
         raise typer.Exit(1)
+
+
+def _reviewer() -> str:
+    """Return who decides at the demo's desk; raises SettingsError without the extra."""
+    require_desk()
+    try:
+        return login_name()
+    except HedgerowError:
+        return "you"

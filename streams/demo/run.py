@@ -84,10 +84,14 @@ class DemoOptions:
     memory: bool = True
     """Whether the models are shown examples from the training tickets."""
     seed: int = 0
+    desk: str | None = None
+    """Who may decide what waits afterwards, on web pages, until the process is told to stop; None: nobody."""
 
 
-async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
-    """Run the demo and return its report.
+async def run_demo(
+    options: DemoOptions, console: Console, reported: Callable[[dict[str, Any]], None] = lambda _: None
+) -> dict[str, Any]:
+    """Run the demo and return its report; ``reported`` is called with it before anybody may decide.
 
     Raises SettingsError for files that cannot be used and SandboxError if a part cannot be started here.
     """
@@ -135,7 +139,11 @@ async def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
         await models.set_faults([])
         _say(console, "compare", "each model alone is asked about every ticket")
         compared = await _compare(account, settings, memory, seconds)
-        return compared | {"policy_id": settings.policy.id, "calibration": figures}
+        made = compared | {"policy_id": settings.policy.id, "calibration": figures}
+        reported(made)
+        if options.desk is not None:
+            await _serve_desk(settings, options.desk, console)
+        return made
 
 
 def _say(console: Console, step: str, *lines: str) -> None:
@@ -347,6 +355,17 @@ async def _compare(account: Account, settings: Settings, memory: Memory | None, 
             await baseline(big, tickets, big_calls, recalled),
             seconds,
         )
+
+
+async def _serve_desk(settings: Settings, local: str, console: Console) -> None:
+    from streams.desk.serving import serve
+
+    waiting = settings.model_copy(update={"desk": settings.desk.model_copy(update={"port": 0})})
+
+    def started(address: str) -> None:
+        _say(console, "desk", f"desk at {address}: press n there for the first ticket, and Ctrl-C here to end")
+
+    await serve(waiting, local, started)
 
 
 @asynccontextmanager

@@ -83,6 +83,7 @@ def what_next(figures: dict[str, Any]) -> list[str]:
         f"{figures['tickets_per_second'] or 0:.0f} tickets/s in {figures['seconds']:.1f} s. Next:",
         "  hedgerow demo --report report.json         every figure, to check",
         "  hedgerow demo --fault logprobs_null=0.3    what a fault of the models does",
+        "  hedgerow demo --desk                       decide what waits, on web pages",
         "  hedgerow demo --help                       your tickets, Kafka, more workers",
     ]
 

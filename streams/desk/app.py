@@ -253,6 +253,8 @@ class Application:
             return _json_error(*self._problem(error))
         if person is None:
             return _json_error(401, "Log in first.")
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         if self._desk.pulse.listeners >= MAX_LISTENERS:
             return _json_error(503, "Too many pages are open.")
         return StreamingResponse(

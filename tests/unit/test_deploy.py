@@ -49,6 +49,8 @@ OTHER_VALUES = {
     "HEDGEROW_REVIEW__URL": "postgresql://db/reviews",
 }
 
+#: The one process that serves people, and no metrics.
+DESK = "hedgerow-desk"
 #: What each service runs; settle goes with review, whose store it needs.
 SERVED = {agent: agent for agent in AGENTS} | {
     "review": ",".join(("review", *KEEPERS)),
@@ -106,6 +108,8 @@ def test_compose_accepts_the_file() -> None:
         "grafana",
         "--profile",
         "webhooks",
+        "--profile",
+        "desk",
         "config",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -270,6 +274,8 @@ def test_kubernetes_settings_are_accepted() -> None:
     for deployment in of_kind("Deployment"):
         pod = deployment["spec"]["template"]["spec"]
         (container,) = pod["containers"]
+        if deployment["metadata"]["name"] == DESK:
+            continue
         assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
             "metrics": settings.metrics.port
         }
@@ -277,7 +283,7 @@ def test_kubernetes_settings_are_accepted() -> None:
         paths = {"startupProbe": "/health", "readinessProbe": "/ready", "livenessProbe": "/health"}
         for probe, path in paths.items():
             assert container[probe]["httpGet"] == {"path": path, "port": "metrics"}
-    (service,) = of_kind("Service")
+    (service,) = [each for each in of_kind("Service") if each["metadata"]["name"] != DESK]
     assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [
         (settings.metrics.port, "metrics")
     ]
@@ -291,10 +297,38 @@ def test_kubernetes_has_a_deployment_for_each_agent_and_a_job_for_the_topics() -
         for deployment in of_kind("Deployment")
     }
     assert arguments.pop("prober")[:2] == ["probe", "run"]
+    assert arguments.pop("desk")[0] == "desk"
     assert {component: args[2] for component, args in arguments.items()} == SERVED
     assert [job["spec"]["template"]["spec"]["containers"][0]["args"] for job in of_kind("Job")] == [
         ["topics", "create"]
     ]
+
+
+def test_the_desk_is_reached_by_its_service_with_the_users_of_a_secret() -> None:
+    (deployment,) = [each for each in of_kind("Deployment") if each["metadata"]["name"] == DESK]
+    (service,) = [each for each in of_kind("Service") if each["metadata"]["name"] == DESK]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    arguments = container["args"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert ports == {"http": arguments[arguments.index("--port") + 1]}
+    assert service["spec"]["ports"][0]["targetPort"] == "http"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/health", "port": "http"}
+    users = Path(arguments[arguments.index("--users") + 1])
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    secrets = {volume["name"] for volume in pod["volumes"] if "secret" in volume}
+    assert mounts[str(users.parent)] in secrets
+    assert deployment["spec"]["replicas"] == 0, "it would not start without its Secret"
+
+
+def test_composes_desk_is_for_this_host_alone() -> None:
+    desk = SERVICES["desk"]
+    (published,) = desk["ports"]
+    host, _, port = published.split(":")
+    assert (host, port) == ("127.0.0.1", desk["command"][desk["command"].index("--port") + 1])
+    assert f"http://127.0.0.1:{port}/health" in desk["healthcheck"]["test"][-1]
+    assert desk["profiles"], "it would not start without its users file"
 
 
 @pytest.mark.parametrize("pod", pods())
