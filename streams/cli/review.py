@@ -21,6 +21,8 @@ from streams.cli.terminal import plain
 from streams.core.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.reviews.decision import Decision
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
@@ -37,9 +39,10 @@ def list_reviews(
     """Print the tickets in review, the most uncertain first."""
     _, store = _open(config)
     items, unfinished = store.waiting(limit), store.unfinished()
+    blind = _blind(store, [*items, *unfinished])
     if as_json:
         for item in (*items, *unfinished):
-            print(orjson.dumps(_row(item)).decode())
+            print(orjson.dumps(_row(item, blind=item.review.review_id in blind)).decode())
         return
     counts = store.counts()
     columns = (
@@ -51,7 +54,9 @@ def list_reviews(
     )
     reviews = [item.review for item in items]
     rows = [
-        (one.ticket_id, f"{one.uncertainty:.2f}", one.suggested, ", ".join(one.reasons), one.ticket.text)
+        (one.ticket_id, "", None, "a second opinion is asked for", one.ticket.text)
+        if one.review_id in blind
+        else (one.ticket_id, f"{one.uncertainty:.2f}", one.suggested, ", ".join(one.reasons), one.ticket.text)
         for one in reviews
     ]
     unfit = f" ({counts.none_of_these} as none of the labels)" if counts.none_of_these else ""
@@ -74,6 +79,15 @@ def show(
     item = store.get(ticket)
     if item is None:
         _show_routed(settings, ticket, as_json=as_json)
+        return
+    if _blind(store, [item]):
+        if as_json:
+            print(orjson.dumps(_row(item, blind=True)).decode())
+        else:
+            said = (
+                "a second opinion is asked for: what the models and the first reviewer said is shown once it is given"
+            )
+            Console(highlight=False).print(plain(f"{item.review.ticket.text}\n\n{said}"), markup=False)
         return
     if as_json:
         print(orjson.dumps({**_row(item), "review": item.review.model_dump(mode="json")}).decode())
@@ -256,8 +270,22 @@ def _show_routed(settings: Settings, ticket: str, *, as_json: bool) -> None:
         print(plain(_spoken(call)))
 
 
-def _row(item: QueueItem) -> dict[str, Any]:
+def _blind(store: ReviewStore, items: Sequence[QueueItem]) -> set[str]:
+    """Return the reviews of these about which nothing may be shown that could lead a second reviewer."""
+    from streams.reviews.opinions import Opinions
+
+    return Opinions(store).blind([item.review.review_id for item in items])
+
+
+def _row(item: QueueItem, *, blind: bool = False) -> dict[str, Any]:
     review = item.review
+    if blind:
+        return {
+            "ticket_id": review.ticket_id,
+            "review_id": review.review_id,
+            "text": review.ticket.text,
+            "second_opinion": True,
+        }
     return {
         "ticket_id": review.ticket_id,
         "review_id": review.review_id,

@@ -42,6 +42,7 @@ PAGES: tuple[Page, ...] = REVIEWING + WATCHING
 #: Those in the head of every page, for whoever may have them.
 _NAMED = (
     ("/queue", "Queue"),
+    ("/opinions", "Second opinions"),
     ("/overview", "Overview"),
     ("/alerts", "Alerts"),
     ("/dead-letters", "Dead letters"),

@@ -21,6 +21,7 @@ from streams.memory.labelled_file import read_examples
 from streams.reviews.claims import Claims
 from streams.reviews.facets import fill
 from streams.reviews.journal import Journal
+from streams.reviews.opinions import Opinions
 from streams.reviews.queue import MAX_COUNT, Filter, Queue
 from streams.reviews.sessions import Sessions
 from streams.reviews.store import ReviewStore
@@ -47,6 +48,7 @@ class Desk:
         self.store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire, wall_ms=now_ms)
         database = self.store.database
         self.queue = Queue(self.store)
+        self.opinions = Opinions(self.store)
         self.claims = Claims(database)
         self.journal = Journal(database)
         users = None if settings.desk.users is None else UsersFile(Path(settings.desk.users))

@@ -94,7 +94,7 @@ def ticket_facts(
             for number, (label, words) in enumerate(sight.labels.items(), start=1)
         ],
         "claim": claim_facts(claim),
-        "flags": [{"by": name, "note": note, "at_ms": when} for name, note, when in flags],
+        "flags": [{"by": name, "note": "" if blind else note, "at_ms": when} for name, note, when in flags],
         "state": _state(item),
         "blind": blind,
         "run": review.run,

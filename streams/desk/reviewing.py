@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Collection
+from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import Field, ValidationError
@@ -12,12 +13,13 @@ from schemas import Review, digest_of
 from schemas.base import Name
 from schemas.results import Note
 from streams.core.policy.reasons import DecisionReason
-from streams.desk.facts import row_facts, ticket_facts
+from streams.desk.facts import Facts, row_facts, ticket_facts
 from streams.desk.page import Ask, Done, Fields, Page, Refused, View
 from streams.desk.roles import Role
 from streams.reviews.claims import Claim
 from streams.reviews.decision import DecisionRefused
 from streams.reviews.journal import Action, Entry
+from streams.reviews.opinions import Opinion
 from streams.reviews.queue import Filter, Place
 from streams.reviews.store import QueueItem
 
@@ -73,12 +75,28 @@ class OneReview(Fields):
             return QueueFields()
 
 
-class DecideFields(OneReview):
-    """A decision: a label, or that none fits."""
+class LabelFields(OneReview):
+    """A label, or that none fits."""
 
     label: Name | None = None
     none: bool = False
     note: Note = ""
+
+    @property
+    def chosen(self) -> str | None:
+        """The label; None: none fits. Raises Refused for a form that says neither, or both."""
+        if (self.label is None) is not self.none:
+            raise Refused(400, "Choose a label, or that none of these fits.")
+        return self.label
+
+
+class DecideFields(LabelFields):
+    """A decision, and the tickets with the same text that it is for too."""
+
+    many: ClassVar[Collection[str]] = ("also",)
+
+    also: Annotated[tuple[Name, ...], Field(max_length=_MAX_EQUAL)] = ()
+    """Review ids."""
 
 
 class NoteFields(OneReview):
@@ -110,6 +128,8 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
         await asyncio.to_thread(desk.claims.release_all, ask.person.name)
     page = await asyncio.to_thread(desk.queue.page, chosen, ask.at_ms, limit=fields.limit, after=after)
     count, exact = await desk.count(chosen)
+    blind = await asyncio.to_thread(desk.opinions.blind, [item.review.review_id for item in page.items])
+    second = await asyncio.to_thread(desk.opinions.waiting_for, ask.person.name)
     rows = []
     for item in page.items:
         review_id = item.review.review_id
@@ -119,7 +139,7 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
             ask.at_ms,
             page.claims.get(review_id),
             flagged=review_id in page.flags,
-            blind=False,
+            blind=review_id in blind,
         )
         rows.append(facts | {"href": ticket_path(item.review, fields.query)})
     return View(
@@ -133,6 +153,7 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
             "query": fields.query,
             "labels": list(desk.sight.labels),
             "reasons": list(DecisionReason),
+            "opinions": len(second),
         },
     )
 
@@ -155,6 +176,8 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
             claim = (await asyncio.to_thread(desk.claims.held, [review_id], ask.at_ms)).get(review_id)
         else:
             claim = await _claim(ask, review_id)
+    opinion = (await asyncio.to_thread(desk.opinions.of, [review_id])).get(review_id)
+    blind = opinion is not None and opinion.is_blind
     facts = ticket_facts(
         item,
         desk.sight,
@@ -162,16 +185,27 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
         claim=claim,
         history=await asyncio.to_thread(desk.journal.of_review, review_id),
         flags=await asyncio.to_thread(desk.queue.flags, review_id),
-        blind=False,
+        blind=blind,
         whole=fields.whole,
     )
-    equal = await asyncio.to_thread(desk.queue.equal_texts, digest_of(item.review.ticket.text), _MAX_EQUAL)
+    equal = [] if blind or not item.is_open else await _equal(ask, item)
+    decided_by = None if item.decision is None else item.decision.verdict.decided_by
     return View(
         "ticket.html",
         {
             **facts,
             "mine": claim is not None and claim.name == me,
-            "equal": [each.review.ticket_id for each in equal if each.review.review_id != review_id],
+            "equal": [
+                {
+                    "review_id": each.review.review_id,
+                    "ticket_id": each.review.ticket_id,
+                    "href": ticket_path(each.review, fields.query),
+                }
+                for each in equal
+            ],
+            "opinion": _opinion_facts(opinion),
+            "may_give": blind and decided_by not in {None, me},
+            "may_ask": opinion is None and ask.person.role.may(Role.LEAD) and facts["state"] not in {"again", "closed"},
             "query": fields.query,
             "href": ticket_path(item.review, fields.query),
             "may_correct": _may_correct(ask, item),
@@ -182,19 +216,15 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
 
 async def decide(ask: Ask, fields: DecideFields) -> Done:
     """Decide a ticket; it is sent once it can no longer be undone."""
-    if (fields.label is None) is not fields.none:
-        raise Refused(400, "Choose a label, or that none of these fits.")
-    desk = ask.desk
+    desk, label = ask.desk, fields.chosen
     undo_ms = round(desk.settings.desk.undo_s * 1000)
-    decision = await asyncio.to_thread(
-        desk.store.decide,
-        fields.review_id,
-        None if fields.none else fields.label,
-        ask.person.name,
-        fields.note,
-        ask.at_ms,
-        undo_ms=undo_ms,
-    )
+    also = await _also(ask, fields)
+    decision, *_ = [
+        await asyncio.to_thread(
+            desk.store.decide, each, label, ask.person.name, fields.note, ask.at_ms, undo_ms=undo_ms
+        )
+        for each in (fields.review_id, *also)
+    ]
     desk.sender.wake()
     return Done(
         await _next(ask, fields.queue),
@@ -203,28 +233,32 @@ async def decide(ask: Ask, fields: DecideFields) -> Done:
             "review_id": fields.review_id,
             "label": decision.verdict.label,
             "undo_until_ms": decision.verdict.at_ms + undo_ms,
+            "also": len(also),
         },
     )
 
 
 async def undo(ask: Ask, fields: OneReview) -> Done:
-    """Take a decision back before it is sent."""
-    item = await asyncio.to_thread(ask.desk.store.undo, fields.review_id, ask.person.name, ask.at_ms)
+    """Take a decision back before it is sent, and those that were made together with it."""
+    store, me = ask.desk.store, ask.person.name
+    together = await asyncio.to_thread(store.together, fields.review_id, me)
+    item = await asyncio.to_thread(store.undo, fields.review_id, me, ask.at_ms)
+    for each in together:
+        if each != fields.review_id:
+            await asyncio.to_thread(store.undo, each, me, ask.at_ms)
     return Done(ticket_path(item.review, fields.queue.query), {"ticket_id": item.review.ticket_id})
 
 
-async def correct(ask: Ask, fields: DecideFields) -> Done:
+async def correct(ask: Ask, fields: LabelFields) -> Done:
     """Replace a decision that was sent: the new result counts more than the one before."""
-    if (fields.label is None) is not fields.none:
-        raise Refused(400, "Choose a label, or that none of these fits.")
-    desk = ask.desk
+    desk, label = ask.desk, fields.chosen
     item = await asyncio.to_thread(desk.store.get, fields.review_id)
     if item is None or not _may_correct(ask, item):
         raise Refused(403, "Only a lead corrects what somebody else has decided.")
-    label = None if fields.none else fields.label
     decision = await asyncio.to_thread(
         desk.store.correct, item.review.review_id, label, ask.person.name, fields.note, ask.at_ms
     )
+    await asyncio.to_thread(desk.opinions.settle, item, ask.person.name, ask.at_ms, upheld=False)
     desk.sender.wake()
     return Done(
         ticket_path(item.review, fields.queue.query),
@@ -272,15 +306,96 @@ async def release(ask: Ask, fields: ReleaseFields) -> Done:
     return Done("/queue", {})
 
 
+async def show_opinions(ask: Ask, _: Fields) -> View:
+    """List the tickets that wait for one's second opinion, and for leads those on which two reviewers disagree."""
+    desk = ask.desk
+    waiting = await asyncio.to_thread(desk.opinions.waiting_for, ask.person.name)
+    disagreed = await asyncio.to_thread(desk.opinions.disagreed) if ask.person.role.may(Role.LEAD) else []
+
+    def row(item: QueueItem, *, blind: bool) -> Facts:
+        facts = row_facts(item, desk.sight, ask.at_ms, None, flagged=False, blind=blind)
+        return facts | {"href": ticket_path(item.review)}
+
+    return View(
+        "opinions.html",
+        {
+            "waiting": [row(item, blind=True) for item in waiting],
+            "disagreed": [row(item, blind=False) for item in disagreed],
+        },
+    )
+
+
+async def ask_opinion(ask: Ask, fields: OneReview) -> Done:
+    """Ask that a second person decides a ticket too, without seeing what the models or the first one said."""
+    item = await _item(ask, fields.review_id)
+    await asyncio.to_thread(ask.desk.opinions.ask, item, ask.person.name, ask.at_ms)
+    return Done(ticket_path(item.review, fields.queue.query), {"ticket_id": item.review.ticket_id})
+
+
+async def give_opinion(ask: Ask, fields: LabelFields) -> Done:
+    """Give a second opinion; the result changes only if a lead corrects it."""
+    item = await _item(ask, fields.review_id)
+    given = await asyncio.to_thread(
+        ask.desk.opinions.give, item, fields.chosen, ask.person.name, fields.note, ask.at_ms
+    )
+    return Done("/opinions", {"ticket_id": item.review.ticket_id, "state": given.state})
+
+
+async def uphold(ask: Ask, fields: OneReview) -> Done:
+    """Let the first decision stand after two reviewers disagreed."""
+    item = await _item(ask, fields.review_id)
+    if not await asyncio.to_thread(ask.desk.opinions.settle, item, ask.person.name, ask.at_ms, upheld=True):
+        raise Refused(409, "Nobody disagrees on this ticket.")
+    return Done("/opinions", {"ticket_id": item.review.ticket_id})
+
+
+async def _also(ask: Ask, fields: DecideFields) -> list[str]:
+    """Return the further reviews that a decision is for; raises Refused for one that has another text, or is blind."""
+    if not fields.also:
+        return []
+    item = await _waiting(ask, fields.review_id)
+    known = {each.review.review_id for each in await _equal(ask, item)}
+    blind = await asyncio.to_thread(ask.desk.opinions.blind, [fields.review_id])
+    also = [each for each in dict.fromkeys(fields.also) if each != fields.review_id]
+    if blind or not known.issuperset(also):
+        raise Refused(
+            409, "Not all of these tickets wait with the same text. Nothing was decided; load the page again."
+        )
+    return also
+
+
+async def _equal(ask: Ask, item: QueueItem) -> list[QueueItem]:
+    """Return the other waiting reviews with the same text that nobody else has open, without those to be decided blind."""
+    desk = ask.desk
+    found = await asyncio.to_thread(desk.queue.equal_texts, digest_of(item.review.ticket.text), _MAX_EQUAL + 1)
+    ids = [each.review.review_id for each in found if each.review.review_id != item.review.review_id]
+    blind = await asyncio.to_thread(desk.opinions.blind, ids)
+    held = await asyncio.to_thread(desk.claims.held, ids, ask.at_ms)
+    mine = {each for each in ids if each not in blind and (each not in held or held[each].name == ask.person.name)}
+    return [each for each in found if each.review.review_id in mine][:_MAX_EQUAL]
+
+
+def _opinion_facts(opinion: Opinion | None) -> Facts | None:
+    if opinion is None:
+        return None
+    facts: Facts = {"state": opinion.state, "asked_by": opinion.asked_by}
+    return facts if opinion.is_blind else facts | {"by": opinion.name, "label": opinion.label, "note": opinion.note}
+
+
+async def _item(ask: Ask, review_id: str) -> QueueItem:
+    item = await asyncio.to_thread(ask.desk.store.get, review_id)
+    if item is None or item.review.review_id != review_id:
+        raise Refused(404, "There is no such review.")
+    return item
+
+
 async def _claim(ask: Ask, review_id: str) -> Claim:
     until = ask.at_ms + round(ask.desk.settings.desk.claim_minutes * 60_000)
     return await asyncio.to_thread(ask.desk.claims.take, review_id, ask.person.name, ask.at_ms, until)
 
 
 async def _waiting(ask: Ask, review_id: str) -> QueueItem:
-    item = await asyncio.to_thread(ask.desk.store.get, review_id)
-    if item is None or item.review.review_id != review_id:
-        raise Refused(404, "There is no such review.")
+    item = await _item(ask, review_id)
     if not item.is_open:
         raise DecisionRefused("nobody has to decide this ticket any more")
     return item
@@ -318,10 +433,14 @@ PAGES = (
     ),
     Page("POST", "/decide", Role.REVIEWER, decide, "Decide a ticket", DecideFields),
     Page("POST", "/undo", Role.REVIEWER, undo, "Take a decision back before it is sent", OneReview),
-    Page("POST", "/correct", Role.REVIEWER, correct, "Replace a decision: your own, or as a lead any", DecideFields),
+    Page("POST", "/correct", Role.REVIEWER, correct, "Replace a decision: your own, or as a lead any", LabelFields),
     Page("POST", "/skip", Role.REVIEWER, skip, "Leave a ticket to others for some time", NoteFields),
     Page("POST", "/flag", Role.REVIEWER, flag, "Mark a ticket for a lead", NoteFields),
     Page("POST", "/unflag", Role.LEAD, unflag, "Take the flags off a ticket", NoteFields),
+    Page("GET", "/opinions", Role.REVIEWER, show_opinions, "The tickets that wait for your second opinion"),
+    Page("POST", "/ask", Role.LEAD, ask_opinion, "Ask for a second opinion on a ticket", OneReview),
+    Page("POST", "/opinion", Role.REVIEWER, give_opinion, "Give a second opinion", LabelFields),
+    Page("POST", "/uphold", Role.LEAD, uphold, "Let the first decision stand", OneReview),
     Page("POST", "/claim", Role.REVIEWER, claim, "Prolong the claim on a ticket", OneReview),
     Page("POST", "/release", Role.REVIEWER, release, "End the claim on a ticket", ReleaseFields),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -77,6 +78,7 @@ async def show_overview(ask: Ask, _: Fields) -> View:
     counts = await asyncio.to_thread(desk.store.counts)
     since = await asyncio.to_thread(desk.store.hour, ask.at_ms - _HOUR_MS)
     reviewers = await asyncio.to_thread(desk.journal.decided, ask.at_ms - 24 * _HOUR_MS)
+    agreement = await asyncio.to_thread(desk.opinions.agreement)
     return View(
         "overview.html",
         {
@@ -95,6 +97,7 @@ async def show_overview(ask: Ask, _: Fields) -> View:
                 {"by": name, "decided": count, "mean_s": None if took is None else took / 1000}
                 for name, count, took in reviewers
             ],
+            "agreement": {"given": agreement.given, "agreed": agreement.agreed},
             "open_letters": len(desk.topics.letters.choose()),
             "open_alerts": len(await _unseen(ask)),
             "policy_id": desk.settings.policy.id,
@@ -178,10 +181,13 @@ async def show_journal(ask: Ask, fields: JournalFields) -> View:
     entries = await asyncio.to_thread(
         ask.desk.journal.latest, 200, name=fields.name, action=fields.action, before=fields.before
     )
+    about = [entry.review_id for entry in entries if entry.review_id is not None]
+    blind = await asyncio.to_thread(ask.desk.opinions.blind, about)
+    shown = [replace(entry, label=None, detail="") if entry.review_id in blind else entry for entry in entries]
     return View(
         "journal.html",
         {
-            "entries": [entry_facts(entry) for entry in entries],
+            "entries": [entry_facts(entry) for entry in shown],
             "filter": fields.model_dump(),
             "actions": list(Action),
             "before": entries[-1].at_ms if len(entries) == 200 else None,

@@ -15,6 +15,7 @@ from schemas import MAX_NAME
 from streams.reviews import claims
 from streams.reviews.claims import Claim
 from streams.reviews.database import Database
+from streams.reviews.opinions import is_blind
 from streams.reviews.store import QUEUE_ORDER, WAITING, QueueItem, ReviewStore
 from streams.reviews.tables import MARKS, REVIEWS, TEXTS
 
@@ -171,6 +172,9 @@ class Queue:
             conditions.append(_C.added_ms <= at_ms - round(chosen.older_than_s * 1000))
         if chosen.flagged:
             conditions.append(sa.exists().where(MARKS.c.review_id == _C.review_id, MARKS.c.kind == "flag"))
+        if chosen.label or chosen.reason:
+            # What is found by the models' word would tell that word to who is to decide without it.
+            conditions.append(~is_blind())
         if words := _plain(chosen.text).split():
             conditions.append(_C.review_id.in_(sa.select(TEXTS.c.review_id).where(*self._have(words))))
         return conditions

@@ -254,7 +254,7 @@ class ReviewStore:
         decision. Raises AlreadyDecided if another one stands, Claimed if somebody else has the review open, and
         DecisionRefused for a review that is not here, an unknown label or an impossible value.
         """
-        self._check_label(label)
+        self.check_label(label)
         review = self._review(review_id).review
         verdict, routed = outcome_of(review, label, by, note, at_ms)
         values = {
@@ -311,6 +311,19 @@ class ReviewStore:
         with self._database.transaction() as connection:
             return connection.execute(sa.select(sa.func.min(_C.due_ms)).where(_C.state == _DECIDED)).scalar()
 
+    def together(self, review_id: str, by: str) -> list[str]:
+        """Return the reviews that ``by`` decided at the same moment as this one and can still undo, itself among them."""
+        same = REVIEWS.alias("same")
+        query = sa.select(_C.review_id).where(
+            same.c.review_id == review_id,
+            _C.decided_ms == same.c.decided_ms,
+            _C.decided_by == by,
+            _C.state == _DECIDED,
+            _C.due_ms.is_not(None),
+        )
+        with self._database.transaction() as connection:
+            return [row.review_id for row in connection.execute(query)]
+
     def send_again(self, ticket_ids: Collection[str], again: Again) -> set[str]:
         """Close the reviews of tickets that are about to be sent through again, and return those that a reviewer decided.
 
@@ -354,7 +367,7 @@ class ReviewStore:
         Raises DecisionRefused for a review that is not here or not decided, or whose decision has not been sent, for an
         unknown label or an impossible value.
         """
-        self._check_label(label)
+        self.check_label(label)
         item = self._review(review_id)
         if item.decision is None:
             raise _ended(item)
@@ -377,7 +390,7 @@ class ReviewStore:
 
         Raises DecisionRefused if there is a review of it by now, for an unknown label or an impossible value.
         """
-        self._check_label(label)
+        self.check_label(label)
         review, number = review_of(result, ticket), result.decision + 1
         verdict, routed = outcome_of(review, label, by, note, at_ms, number)
         values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
@@ -424,7 +437,7 @@ class ReviewStore:
         waiting = sa.update(REVIEWS).where(_CAN_BE_OVERTAKEN, _C.ticket_id.in_(tickets), known)
         connection.execute(waiting.values(state=_CLOSED, closed_by=SUPERSEDED))
 
-    def _check_label(self, label: str | None) -> None:
+    def check_label(self, label: str | None) -> None:
         """Raise DecisionRefused for a label that no decision may name."""
         if label is None and self._wire.version == 1:
             raise DecisionRefused("version 1 of the messages has no result without a label: set messages.write: 2")

@@ -73,6 +73,21 @@ MARKS = sa.Table(
     sa.Column("note", Utf8, nullable=False),
 )
 
+#: Second opinions: who asked, and what was said.
+OPINIONS = sa.Table(
+    "hedgerow_opinions",
+    _METADATA,
+    sa.Column("review_id", Utf8, primary_key=True),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("asked_by", Utf8, nullable=False),
+    sa.Column("asked_ms", sa.BigInteger, nullable=False),
+    sa.Column("name", Utf8),
+    sa.Column("label", Utf8),
+    sa.Column("note", Utf8),
+    sa.Column("at_ms", sa.BigInteger),
+    sa.Column("agreed", sa.Boolean),
+)
+
 #: Who did what, and when; nothing is ever taken out.
 JOURNAL = sa.Table(
     "hedgerow_journal",
