@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -150,6 +152,7 @@ async def _memory(settings: Settings, wanted: MemorySettings, stack: AsyncExitSt
         wanted.examples,
         tickets_kept=True,
         begin=embedding_progress(bar),
+        tell=partial(print, file=sys.stderr),
     )
 
 

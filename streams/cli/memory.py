@@ -127,6 +127,8 @@ class _Loaded:
     """Those whose text the embedding model refuses."""
     total: int | None = None
     """Examples in the memory afterwards; None if it was not looked at."""
+    said: str | None = None
+    """What is wrong with the texts for this embedding model."""
 
     def count(self, changes: Changes) -> None:
         """Count what is sent, and what came meanwhile and makes that needless."""
@@ -165,6 +167,8 @@ class _Loaded:
         """Say, to standard error, what workers will not do with it."""
         if self.total is None:
             return
+        if self.said is not None:
+            print(self.said, file=sys.stderr)
         if memory is None or not memory.on_topic:
             said = "have no memory" if memory is None else f"read {memory.file}"
             print(f"workers with these settings {said}: memory: {{}} lets them follow the topic", file=sys.stderr)
@@ -178,6 +182,7 @@ class _Loaded:
 
 async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) -> _Loaded:
     """Load what the memory does not have yet; raises SettingsError if its vectors are of another embedding model."""
+    from streams.memory.english_only import EnglishOnly
     from streams.memory.loading import changes, embedded, require_model
     from streams.memory.open_memory import open_embedder
 
@@ -185,6 +190,7 @@ async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) 
         require_model(topic.book.examples, embedder.model)
         found = changes(rows.by_id.values(), topic.book.get)
         done = _Loaded(same=found.same, verdicts=found.verdicts, cut=sum(row.cut for row in found.all))
+        done.said = EnglishOnly(embedder.model).look([row.text for row in found.all])
         if dry_run:
             done.added, done.replaced = len(found.added), len(found.replaced)
             done.total = len(topic.book.examples) + done.added

@@ -329,7 +329,10 @@ async def _with_memory(
     wanted = MemorySettings(file=str(options.train.resolve()))
     labels = settings.label_set.labels
     embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0))
-    memory = await open_memory(options.train, embedder, labels, settings.redact, wanted.examples, tickets_kept=True)
+    tell = partial(_say, console, "memory")
+    memory = await open_memory(
+        options.train, embedder, labels, settings.redact, wanted.examples, tickets_kept=True, tell=tell
+    )
     _say(console, "memory", f"{len(memory)} of them, {wanted.examples} shown for each ticket")
     return settings.model_copy(update={"memory": wanted}), memory
 

@@ -12,6 +12,7 @@ from streams.embedding.embedder import Embedder
 from streams.embedding.minilm import MiniLM
 from streams.errors import SettingsError
 from streams.memory.embedding_cache import CachedEmbedder
+from streams.memory.english_only import EnglishOnly
 from streams.memory.labelled_file import read_examples
 from streams.memory.memory import Memory
 from streams.models.embeddings import EmbeddingClient, EmbeddingEndpoint
@@ -57,13 +58,17 @@ async def open_memory(
     *,
     tickets_kept: bool = False,
     begin: Callable[[int], Callable[[int], None]] = lambda _: lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Memory:
     """Read a file of labelled tickets and embed them; the embeddings of its texts are kept on disk by content.
 
     With ``tickets_kept`` so are those of the tickets that it is asked about. ``begin`` is called with the number of
-    texts, and what it returns with how many more are done. Raises SettingsError for a file that cannot be used.
+    texts, and what it returns with how many more are done; ``tell`` with a line if the texts are not for this embedder.
+    Raises SettingsError for a file that cannot be used.
     """
     examples = read_examples(path, labels, redactions)
+    if said := EnglishOnly(embedder.model).look([example.text for example in examples]):
+        tell(said)
     kept = CachedEmbedder(embedder, cache_root())
     memory = await Memory.of(examples, kept, shown, redactions, progress=begin(len(examples)))
     if not tickets_kept:

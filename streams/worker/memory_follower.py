@@ -15,13 +15,12 @@ from schemas import InvalidMessage
 from streams.agents.registry import MEMORY_TOPIC
 from streams.aio import in_background
 from streams.core.memory.example import Example
-from streams.core.memory.language import looks_english
 from streams.core.memory.vector_bytes import unpacked
-from streams.embedding import minilm
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import refusal
 from streams.kafka.readers import batches_to_the_end, reader
+from streams.memory.english_only import EnglishOnly
 from streams.memory.memory import Memory
 
 log = structlog.get_logger(__name__)
@@ -30,8 +29,6 @@ log = structlog.get_logger(__name__)
 _CHUNK = 200
 #: A topic of which nothing comes for this long cannot be read.
 _SILENCE_S = 60.0
-#: Texts whose language is looked at.
-_SAMPLE = 200
 
 #: Called with what became of records ("added", "forgotten", "dropped", "invalid", "other_model") and how many.
 Changed = Callable[[str, int], None]
@@ -64,7 +61,7 @@ class MemoryFollower:
     def __init__(self, memory: Memory, changed: Changed = lambda _what, _count: None) -> None:
         self._memory = memory
         self._changed = changed
-        self._sample: list[str] = []
+        self._english = EnglishOnly(memory.embedder.model)
         self._said: set[str] = set()
         self._dimensions: int | None = None
 
@@ -86,7 +83,8 @@ class MemoryFollower:
                 [each.at_ms for each in new],
             )
             self._changed("added", len(new))
-            self._look_at_language(new)
+            if said := self._english.look([each.text for each in new]):
+                self._once(said)
             if dropped:
                 self._changed("dropped", dropped)
                 self._once("memory.max_examples is reached: the oldest of the most crowded label is dropped")
@@ -129,13 +127,6 @@ class MemoryFollower:
             problem=problem,
         )
 
-    def _look_at_language(self, new: Sequence[Message]) -> None:
-        if self._memory.embedder.model != minilm.MODEL or len(self._sample) >= _SAMPLE:
-            return
-        self._sample += [each.text for each in new[: _SAMPLE - len(self._sample)]]
-        if looks_english(self._sample) is False:
-            self._once(NOT_ENGLISH)
-
     def _once(self, line: str, **facts: str) -> None:
         if line not in self._said:
             self._said.add(line)
@@ -148,12 +139,6 @@ def _id_of(key: bytes | None) -> str:
         return (key or b"").decode()
     except UnicodeDecodeError:
         return ""
-
-
-NOT_ENGLISH = (
-    "the labelled tickets do not look English, which is all that the local embedding model knows: name a multilingual one, "
-    "such as multilingual-e5-small, in memory.embedding"
-)
 
 
 async def _catch_up(consumer: AIOKafkaConsumer, follower: MemoryFollower) -> None:

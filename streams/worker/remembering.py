@@ -43,7 +43,7 @@ async def open_remembering(
     needed = 0
     if wanted.file is not None:
         labels = settings.label_set.labels
-        memory = await open_memory(Path(wanted.file), embedder, labels, redact, wanted.examples)
+        memory = await open_memory(Path(wanted.file), embedder, labels, redact, wanted.examples, tell=log.warning)
         refuse_smaller_memory(fitted, memory.fitted)
         log.info("memory read", examples=len(memory), embedding_model=embedder.model)
     else:

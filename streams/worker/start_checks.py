@@ -82,7 +82,7 @@ def start_checks(
             checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, calls)))
             checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, calls, contracts)))
     if settings.memory is not None and TIERS.keys() & set(agents):
-        checks.append(StartCheck("embeddings", partial(_embeddings, settings.memory)))
+        checks.append(StartCheck("embeddings", partial(embeddings_check, settings.memory)))
     if settings.perplexity is not None and "classify" in agents:
         checks.append(StartCheck("perplexity", partial(_perplexity, settings)))
     if settings.webhooks and set(MESSENGERS) & set(agents):
@@ -204,7 +204,7 @@ async def _contract(settings: Settings, tier: Tier, calls: Mapping[Tier, Call], 
     return Finding(name, not broken, f"contract of {endpoint.model} " + (f"broken: {broken}" if broken else "kept"))
 
 
-async def _embeddings(memory: MemorySettings) -> Finding:
+async def embeddings_check(memory: MemorySettings) -> Finding:
     """Have one text embedded: a key or a model that the endpoint does not take, or another model, is found at once."""
     async with open_embedder(memory.embedding) as embedder:
         began = time.perf_counter()

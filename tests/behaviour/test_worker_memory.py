@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ from schemas import Review, Routed, Ticket
 from streams.core.policy.fitted import READING, FittedMemory, FittedTier
 from streams.core.policy.policy import BigRule, CheapRule, MemoryRule, Policy
 from streams.embedding.minilm import MODEL
-from streams.errors import SettingsError
+from streams.errors import SettingsError, StopWorker
 from streams.kafka.send import publish
+from streams.models.embeddings import EmbeddingEndpoint
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
-from streams.sandbox.model_server.served import DATE
+from streams.sandbox.model_server.served import DATE, EMBEDDING
 from streams.sandbox.tickets import DEMO
 from streams.settings import MemorySettings, Settings
+from streams.worker.start_checks import embeddings_check
 from tests.support.pipelines import pipeline
 from tests.support.tier_zero import FITTED
 
@@ -112,3 +115,53 @@ async def test_a_memory_file_that_cannot_be_used_stops_the_worker_with_one_line(
             broker, model_server, tmp_path, change=lambda settings: settings.model_copy(update={"memory": missing})
         ):
             pass
+
+
+async def test_tickets_wait_while_the_endpoint_for_embeddings_does_not_answer(
+    embedded_broker: Broker,
+    model_server: ModelServer,
+    tmp_path: Path,
+    memory: MemorySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.agents.remembering.LOOK_EVERY_S", 0.05)
+    endpoint = EmbeddingEndpoint(base_url=model_server.url, model=EMBEDDING, attempts=1, input_usd_per_million=1e6)
+    remote = memory.model_copy(update={"embedding": endpoint})
+
+    def remembering(settings: Settings) -> Settings:
+        return settings.model_copy(update={"memory": remote})
+
+    async with pipeline(embedded_broker, model_server, tmp_path, policy=POLICY, change=remembering) as run:
+        registry = run.worker.observer.registry
+        try:
+            await model_server.set_faults(["embedding:server_error=1"])
+            await publish(TICKETS[:3], run.settings.broker.connection, prefix=run.settings.topics.prefix)
+            async with asyncio.timeout(20):
+                while registry.get_sample_value("hedgerow_held", {"agent": "classify"}) != 3:
+                    await asyncio.sleep(0.01)  # a gauge has no event
+            assert registry.get_sample_value("hedgerow_limit_reached", {"limit": "embedding"}) == 1
+            assert run.worker._readiness().facts["limits"] == ["embedding"]
+        finally:
+            await model_server.set_faults([])
+        await run.until(lambda: len(run.results) == 3)
+        assert registry.get_sample_value("hedgerow_limit_reached", {"limit": "embedding"}) == 0
+        for [result] in run.results.values():
+            assert isinstance(result, Routed | Review)
+            assert len(result.calls[0].shown) == 3
+        failed = {"tier": "embedding", "outcome": "http_500"}
+        assert (registry.get_sample_value("hedgerow_model_attempts_total", failed) or 0) >= 1
+        assert (registry.get_sample_value("hedgerow_model_cost_usd_total", {"tier": "embedding"}) or 0) > 0
+
+
+async def test_a_start_and_the_doctor_ask_the_embedder_once(model_server: ModelServer) -> None:
+    found = await embeddings_check(MemorySettings())
+    assert found.ok
+    assert found.text.startswith("all-MiniLM-L6-v2-onnx-int8, 384 dimensions, ")
+    here = {"base_url": model_server.url, "model": EMBEDDING, "attempts": 1}
+    assert (await embeddings_check(MemorySettings(embedding=here))).ok
+    nobody = MemorySettings(embedding=here | {"base_url": "http://127.0.0.1:1/v1"})
+    silent = await embeddings_check(nobody)
+    assert not silent.ok
+    assert "refuses connections" in silent.text
+    with pytest.raises(StopWorker, match="have 384 dimensions, not 512"):
+        await embeddings_check(MemorySettings(embedding=here | {"dimensions": 512}))

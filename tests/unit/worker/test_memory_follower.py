@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from benchmarks.fuzz.mutations import mutate
 from schemas import Example
 from streams.core.memory.vector_bytes import packed
 from streams.embedding import minilm
+from streams.memory.english_only import NOT_ENGLISH
 from streams.memory.memory import Memory
-from streams.worker.memory_follower import NOT_ENGLISH, MemoryFollower
+from streams.worker.memory_follower import MemoryFollower
 from tests.support.memories import Letters
 from tests.support.messages import example, ticket
 from tests.support.records import FakeRecord
@@ -103,9 +107,11 @@ async def test_beyond_the_limit_the_oldest_is_dropped_and_that_is_said_once() ->
 @pytest.mark.parametrize(
     ("text", "said"), [("Wo ist mein Paket, bitte schnell senden", 1), ("Where is my parcel and when is it sent", 0)]
 )
-async def test_texts_that_do_not_look_english_are_named_once(text: str, said: int) -> None:
+async def test_texts_that_do_not_look_english_are_named_once(
+    text: str, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Letters, "model", minilm.MODEL)
     followed = Followed()
-    followed.memory.embedder.model = minilm.MODEL  # type: ignore[misc]
     rows = [await known(f"e-{number}", f"{text} {number}", embedding_model=minilm.MODEL) for number in range(40)]
     with capture_logs() as logs:
         for row in rows:
@@ -123,3 +129,24 @@ async def test_a_model_that_makes_longer_vectors_than_the_memory_has_stops_the_w
     followed.memory.embedder.embed = longer  # type: ignore[method-assign]
     with pytest.raises(Exception, match="makes vectors of 5 dimensions, and those of the memory have 128"):
         await followed.memory.recall([ticket()])
+
+
+async def test_no_mutated_record_ends_the_following() -> None:
+    followed = Followed()
+    random = Random(5)
+    rows = [json.loads((await known(f"e-{number}", label=label)).encode()) for number, label in enumerate(("a", None))]
+    for number in range(400):
+        body: list[Any] = [json.loads(json.dumps(rows[number % 2]))]
+        for _ in range(random.choice((1, 2, 4))):
+            mutate(body, random)
+        try:
+            value = json.dumps(body[0] if body else None).encode()
+        except RecursionError:  # our own; that of the reader is what counts
+            value = b"[" * 100_000
+        await followed.take((f"e-{number % 2}", value))
+    assert followed.counts["invalid"] > 100
+    assert followed.counts["added"] > 20
+    assert len(followed.memory) <= 2
+    await followed.take(*[(row["example_id"], json.dumps(row).encode()) for row in rows])
+    [found] = await followed.memory.recall([ticket("t", "aab")])
+    assert (len(followed.memory), found.neighbour_share) == (2, 0.5)
