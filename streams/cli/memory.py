@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+from rich.console import Console
 
 from schemas import ExampleSource
 from streams.cli.embedding_progress import progress_bar
@@ -21,7 +22,7 @@ from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.refused_rows import refused_json, show_refused
 from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
-from streams.cli.terminal import plain
+from streams.cli.terminal import hanging, one_line
 from streams.core.wording import counted
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def list_examples(
         return
     columns = [Column("example"), Column("label"), Column("from"), Column("by"), Column("when"), Column("text", "cut")]
     rows = [
-        [each.example_id, label_text(each.label), each.source, each.by, time_of(each.at_ms), each.text]
+        [each.example_id, label_text(each.label), each.source, each.by, time_of(each.at_ms)[:10], each.text]
         for each in shown
     ]
     more = f", the newest {limit} of them" if len(found) > limit else ""
@@ -276,10 +277,10 @@ def forget(
         print(orjson.dumps({"forgotten": 0 if dry_run else len(there), "examples": there, "absent": absent}).decode())
     else:
         for each in there if dry_run else ():
-            print(plain(each))
+            print(one_line(each))
         print(f"{counted(len(there), 'example')}{' would be' if dry_run else ''} forgotten")
         for each in absent:
-            print(plain(f"no example {each!r}: hedgerow memory list shows what there is"), file=sys.stderr)
+            print(one_line(f"no example {each!r}: hedgerow memory list shows what there is"), file=sys.stderr)
     if absent:
         raise typer.Exit(1)
 
@@ -305,16 +306,18 @@ def stats(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
         return
     labels = [(label, str(count)) for label, count in figures["labels"].items()]
     labels.append(("none of the labels", str(figures["out_of_scope"])))
-    facts = [f"{count} from a {source}" for source, count in figures["sources"].items()]
-    facts += [f"{count} embedded by {model}" for model, count in figures["embedding_models"].items()]
-    facts += [f"at most {figures['max_examples']} in a worker"]
+    most = f"at most {figures['max_examples']} in a worker"
     show_table(
         (Column("label"), Column("examples", right=True)),
         labels,
-        title=f"{counted(figures['examples'], 'example')}: {', '.join(facts)}",
+        title=f"{counted(figures['examples'], 'example')}, {most}",
     )
+    console = Console()
+    for head, name in (("from: ", "sources"), ("embedded by: ", "embedding_models")):
+        counts = ", ".join(f"{each} ({count})" for each, count in figures[name].items())
+        print(hanging(head, one_line(counts or "nothing"), console))
     for line in _worries(figures):
-        print(plain(line), file=sys.stderr)
+        print(one_line(line), file=sys.stderr)
 
 
 def _figures(book: ExampleBook, settings: Settings) -> dict[str, Any]:

@@ -252,6 +252,25 @@ def test_a_poisoned_example_is_data(hedgerow: Hedgerow, embedded: Path, tmp_path
     assert "\x1b" not in said.err
 
 
+def test_the_list_is_a_table_at_80_columns(
+    hedgerow: Hedgerow, embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    hedgerow(
+        "memory",
+        "load",
+        rows_in(tmp_path / "rows.jsonl", ROWS[1], {"text": "x" * 99, "label": "shipping"}),
+        "--by",
+        "ada",
+        "-c",
+        embedded,
+    )
+    _, head, *lines = hedgerow("memory", "list", "-c", embedded).out.splitlines()
+    assert head.split() == ["example", "label", "from", "by", "when", "text"]
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
 def test_the_list_has_filters(hedgerow: Hedgerow, embedded: Path, tmp_path: Path) -> None:
     hedgerow("memory", "load", rows_in(tmp_path / "rows.jsonl", *ROWS), "-c", embedded)
     send(embedded, example("t-9", text="A PARCEL!", source="verdict", at_ms=1))
