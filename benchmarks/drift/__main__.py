@@ -83,7 +83,10 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
     if found := figures["restart"]:
         yield f"{found['probes']:,} probes of {found['endpoints']} endpoints through {figures['broker']}"
         for what in ("first start", "restart"):
-            yield f"  {what:<32} {found[what + ', s']:>9,.1f} s   {found[what + ', probes read']:>9,} probes read"
+            yield (
+                f"  {what:<32} {found[what + ', s']:>9,.1f} s   {found[what + ', CPU s']:>9,.1f} s of CPU"
+                f"   {found[what + ', probes read']:>9,} probes read"
+            )
         yield f"  {'kept states':<32} {found['state, MB']:>9,.1f} MB"
 
 

@@ -23,6 +23,7 @@ QUIET: Final = {
     "two serving modes, 30 %": Endpoint(rho=0.2, mode_rms=0.05, mode_share=0.3),
     "two modes far apart, 30 %": Endpoint(rho=0.2, mode_rms=0.3, mode_share=0.3),
     "in steps of 0.01": Endpoint(sigma=0.01, quantum=0.01),
+    "rho 0.8, in steps of 0.01": Endpoint(sigma=0.001, rho=0.8, quantum=0.01),
     "exactly two values, 4 %": Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04),
     "k of 5": Endpoint(k=5),
     "k from 20 to 5": Endpoint(k_at=300),
@@ -39,6 +40,7 @@ CHANGED: Final = {
     "sigma 0.05, change 0.05": Endpoint(sigma=0.05, change_rms=0.05),
     "two modes far apart, change 0.02": Endpoint(rho=0.2, mode_rms=0.3, mode_share=0.3, change_rms=0.02),
     "a common mode, change 0.02": Endpoint(common=0.03, change_rms=0.02),
+    "in steps of 0.01, change 0.05": Endpoint(sigma=0.01, quantum=0.01),
     "exactly two values, change 0.05": Endpoint(sigma=0.0, mode_rms=0.02, mode_share=0.04, change_rms=0.05),
 }
 

@@ -121,20 +121,8 @@ async def stale_tickets(hedgerow: Watched, name: str) -> int:
 async def test_the_same_alarms_with_as_without_restarts_and_rebalances_in_the_middle_of_windows(
     broker: Broker, models: ModelServer, tmp_path: Path
 ) -> None:
+    """Probes whose commit a busy machine was too slow for come again: they are counted, and may be told, twice."""
     async with watched(broker, models, tmp_path) as hedgerow:
-        parts = [FLEET[start : start + len(FLEET) // 5] for start in range(0, len(FLEET), len(FLEET) // 5)]
-        async with hedgerow.worker("drift") as first:
-            await hedgerow.send(parts[0] + parts[1])
-            await until(lambda: seen(first) == len(parts[0] + parts[1]))
-        async with hedgerow.worker("drift") as second:
-            await hedgerow.send(parts[2])
-            await until(lambda: seen(second) == len(parts[2]))
-            async with hedgerow.worker("drift") as third:  # takes one partition from the second
-                await until(lambda: rebalances(second) >= 2 and rebalances(third) >= 1)
-                await hedgerow.send(parts[3])
-                await until(lambda: seen(second) + seen(third) == len(parts[2] + parts[3]))
-            await hedgerow.send(parts[4])  # and gives it back
-            await until(lambda: seen(second) + seen(third) == len(parts[2] + parts[3] + parts[4]))
         wanted = expected(FLEET, hedgerow.settings.policy.id)
         assert {(each.source, each.kind) for each in wanted.values()} == {  # type: ignore[attr-defined]
             ("jumps", "model_changed"),
@@ -142,9 +130,20 @@ async def test_the_same_alarms_with_as_without_restarts_and_rebalances_in_the_mi
             ("jumps early", "model_changed"),
             ("shrinks", "k_changed"),
         }
-        found = await hedgerow.until_alerts(lambda alerts: len(alerts) >= len(wanted))
+        parts = [FLEET[start : start + len(FLEET) // 5] for start in range(0, len(FLEET), len(FLEET) // 5)]
+        async with hedgerow.worker("drift") as first:
+            await hedgerow.send(parts[0] + parts[1])
+            await until(lambda: seen(first) >= len(parts[0] + parts[1]))
+        async with hedgerow.worker("drift") as second:
+            await hedgerow.send(parts[2])
+            await until(lambda: seen(second) >= len(parts[2]))
+            async with hedgerow.worker("drift") as third:  # takes one partition from the second
+                await until(lambda: rebalances(second) >= 2 and rebalances(third) >= 1)
+                await hedgerow.send(parts[3])
+                await until(lambda: seen(second) + seen(third) >= len(parts[2] + parts[3]))
+            await hedgerow.send(parts[4])  # and gives it back
+            found = await hedgerow.until_alerts(lambda alerts: {each.alert_id for each in alerts} >= wanted.keys())
         assert by_id(found) == wanted
-        assert len(found) == len(wanted)
 
 
 async def test_a_worker_that_is_killed_in_the_middle_of_a_window_loses_no_alarm(

@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.core.drift.lt_ref.features import Features
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
-from streams.core.drift.lt_ref.whitening import whitening
+from streams.core.drift.lt_ref.whitening import resolution, whitening
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix, same_k
 
@@ -24,7 +24,8 @@ REPEAT: Final = 1e6
 class Baseline:
     """Mean and whitening of a reference at its k, over the tokens that at least half of its rows list.
 
-    ``known`` are the reference's rows themselves, ``rho`` their serial correlation.
+    ``known`` are the reference's rows themselves, ``rho`` their serial correlation, ``least`` is the least deviation that a
+    token is taken to have.
     """
 
     features: Features
@@ -32,6 +33,7 @@ class Baseline:
     whitening: Matrix
     known: frozenset[bytes]
     rho: float
+    least: float
 
     def comparable(self, row: ProbeRow) -> bool:
         """Whether the row lists enough tokens; censoring a much shorter one would invent a change."""
@@ -72,9 +74,10 @@ def fit_baseline(rows: Sequence[ProbeRow], k: int, noise: Sequence[ProbeRow] = (
     matrix = features.matrix(rows)
     spread = features.matrix(noise) if noise else matrix
     centred = spread - spread.mean(axis=0)
-    root = whitening(centred.T @ centred / len(spread))
+    least = resolution(matrix)
+    root = whitening(centred.T @ centred / len(spread), least)
     known = frozenset(map(_digits, matrix))
-    return Baseline(features, matrix.mean(axis=0), root, known, serial_correlation(centred @ root)), matrix
+    return Baseline(features, matrix.mean(axis=0), root, known, serial_correlation(centred @ root), least), matrix
 
 
 def _digits(features: Matrix) -> bytes:

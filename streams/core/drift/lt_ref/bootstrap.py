@@ -55,19 +55,21 @@ class EndpointThresholds:
     """The thresholds of one endpoint: their lower bounds at once, themselves when they are first needed.
 
     What a quiet endpoint shows seldom passes the bounds, so that most references never pay for their bootstrap.
-    ``reference`` is (rows, d), with more than 24 rows, ``rho`` its serial correlation.
+    ``reference`` is (rows, d), with more than 24 rows, ``rho`` its serial correlation, ``least`` the least deviation that a
+    token is taken to have.
     """
 
-    def __init__(self, reference: Matrix, rho: float, false_alarm_rate: float) -> None:
+    def __init__(self, reference: Matrix, rho: float, false_alarm_rate: float, least: float) -> None:
         self.floor = gaussian_thresholds(reference, rho, false_alarm_rate)
         self._reference = reference
         self._rho = rho
         self._false_alarm_rate = false_alarm_rate
+        self._least = least
 
     @cached_property
     def exact(self) -> Thresholds:
         """The thresholds of the bootstrap."""
-        return bootstrap_thresholds(self._reference, self._rho, self._false_alarm_rate)
+        return bootstrap_thresholds(self._reference, self._rho, self._false_alarm_rate, self._least)
 
 
 def gaussian_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) -> Thresholds:
@@ -80,24 +82,24 @@ def gaussian_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) 
     return Thresholds(float(thresholds[0]), float(thresholds[1]))
 
 
-def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) -> Thresholds:
+def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float, least: float) -> Thresholds:
     """The thresholds that quiet rows pass about ``false_alarm_rate`` times a row, both statistics together.
 
-    ``reference`` and ``rho`` are as in ``EndpointThresholds``.
+    The arguments are as in ``EndpointThresholds``.
     """
     rng = np.random.default_rng(SEED)
     floor = gaussian_thresholds(reference, rho, false_alarm_rate)
     thresholds = np.array([floor.average, floor.jump])
     quantile = 1.0 - false_alarm_rate * STRETCH
     for block in BLOCKS:
-        maxima = _resampled_maxima(reference, rho, block, rng)
+        maxima = _resampled_maxima(reference, rho, least, block, rng)
         alone = np.maximum(np.quantile(maxima, quantile, axis=1), np.finfo(np.float64).tiny)
         together = np.quantile((maxima / alone[:, None]).max(axis=0), quantile)
         thresholds = np.maximum(thresholds, JOINTS * together * alone)
     return Thresholds(float(thresholds[0]), float(thresholds[1]))
 
 
-def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.Generator) -> Matrix:
+def _resampled_maxima(reference: Matrix, rho: float, least: float, block: int, rng: np.random.Generator) -> Matrix:
     """The largest average and the largest jump of each resampled stretch, as (2, resamples).
 
     In single precision, measured from the reference's mean: the quantile of so few resamples is no more exact than that.
@@ -113,7 +115,7 @@ def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.
     single = centred.astype(np.float32)
     maxima = np.empty((2, RESAMPLES))
     for chunk in (slice(start, start + CHUNK) for start in range(0, RESAMPLES, CHUNK)):
-        mean, root = (fitted.astype(np.float32) for fitted in _fits(centred, drawn[chunk]))
+        mean, root = (fitted.astype(np.float32) for fitted in _fits(centred, drawn[chunk], least))
         stretch = single[traffic[chunk]]
         stretch -= mean
         stretch = _without_outliers(stretch @ root)
@@ -123,7 +125,7 @@ def _resampled_maxima(reference: Matrix, rho: float, block: int, rng: np.random.
     return maxima
 
 
-def _fits(rows: Matrix, drawn: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
+def _fits(rows: Matrix, drawn: NDArray[np.int64], least: float) -> tuple[Matrix, Matrix]:
     """Mean (resamples, 1, d) and a whitening root (resamples, d, d) of each resample of rows (n, d) with a mean of zero.
 
     Any root will do, as only norms are compared: this one is the quickest to find.
@@ -132,7 +134,7 @@ def _fits(rows: Matrix, drawn: NDArray[np.int64]) -> tuple[Matrix, Matrix]:
     counts = np.stack([np.bincount(each, minlength=n) for each in drawn]) / n
     mean = counts @ rows
     squares = (counts @ (rows[:, :, None] * rows[:, None, :]).reshape(n, d * d)).reshape(-1, d, d)
-    factors = np.linalg.cholesky(shrunk(squares - mean[:, :, None] * mean[:, None, :]))
+    factors = np.linalg.cholesky(shrunk(squares - mean[:, :, None] * mean[:, None, :], least))
     return mean[:, None], np.swapaxes(np.linalg.inv(factors), -1, -2)
 
 

@@ -59,7 +59,9 @@ class FixedReference:
         self._k = k
         depth = common_depth(self.rows, k)
         self._baseline, features = fit_baseline(reaching(self.rows, depth), depth)
-        self._thresholds = EndpointThresholds(features, self._baseline.rho, self._false_alarm_rate)
+        self._thresholds = EndpointThresholds(
+            features, self._baseline.rho, self._false_alarm_rate, self._baseline.least
+        )
         self._begin(features.shape[1], list(self.recent)[1 - GUARD :])
 
     def _begin(self, features: int, rows: Iterable[ProbeRow]) -> None:

@@ -11,7 +11,7 @@ from streams.core.drift.lt_ref.bootstrap import JOINTS, _fits, bootstrap_thresho
 from streams.core.drift.lt_ref.jump import carried_over, jump, jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import RATE, largest_average, mewma_variance, next_average
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
-from streams.core.drift.lt_ref.whitening import RESOLUTION, SHRINKAGE, ordinary_variance, whitening
+from streams.core.drift.lt_ref.whitening import RESOLUTION, SHRINKAGE, ordinary_variance, resolution, whitening
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix
 
@@ -81,11 +81,11 @@ def test_the_largest_average_of_a_stretch_is_the_one_met_row_by_row() -> None:
 def test_whitening_undoes_the_shrunk_covariance_and_survives_a_constant_reference() -> None:
     rows = correlated(0.0, 500, 4, seed=4) @ np.diag([1.0, 1.2, 1.4, 1.6])
     covariance = np.cov(rows.T)
-    root = whitening(covariance)
+    root = whitening(covariance, RESOLUTION)
     shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / 4 * np.eye(4)
     assert root @ shrunk @ root == pytest.approx(np.eye(4), abs=1e-6)
     assert root == pytest.approx(root.T)
-    assert whitening(np.zeros((3, 3))) == pytest.approx(np.eye(3) / RESOLUTION)
+    assert whitening(np.zeros((3, 3)), RESOLUTION) == pytest.approx(np.eye(3) / RESOLUTION)
 
 
 @pytest.mark.parametrize("size", [1.0, 10.0, 40.0])
@@ -95,7 +95,7 @@ def test_one_direction_of_large_noise_does_not_drown_the_others(size: float) -> 
     rows += size * correlated(0.0, 500, 1, seed=5) * direction
     still = np.zeros(20)
     still[:2] = [1.0, -1.0]
-    length = np.linalg.norm(still @ whitening(np.cov(rows.T))) / np.linalg.norm(still)
+    length = np.linalg.norm(still @ whitening(np.cov(rows.T), RESOLUTION)) / np.linalg.norm(still)
     assert length == pytest.approx(1.0, abs=0.15)
 
 
@@ -107,25 +107,25 @@ def test_where_all_but_one_direction_is_constant_the_last_digit_is_no_news() -> 
 def test_the_fits_of_resamples_are_those_of_their_rows() -> None:
     reference = correlated(0.5, 120, 6, seed=7) * 3.0 - 5.0
     drawn = np.random.default_rng(1).integers(0, 120, size=(4, 120))
-    means, roots = _fits(reference, drawn)
+    means, roots = _fits(reference, drawn, RESOLUTION)
     for mean, root, indices in zip(means, roots, drawn, strict=True):
         rows = reference[indices]
         assert mean[0] == pytest.approx(rows.mean(axis=0))
-        symmetric = whitening(np.cov(rows.T, bias=True))
+        symmetric = whitening(np.cov(rows.T, bias=True), RESOLUTION)
         lengths = np.linalg.norm((reference - mean) @ root, axis=1)
         assert lengths == pytest.approx(np.linalg.norm((reference - mean) @ symmetric, axis=1))
 
 
 def test_thresholds_rise_with_serial_correlation_and_repeat_themselves() -> None:
-    found = {rho: bootstrap_thresholds(correlated(rho, 150, 10, 5), rho, 1e-4) for rho in (0.0, 0.5, 0.8)}
+    found = {rho: bootstrap_thresholds(correlated(rho, 150, 10, 5), rho, 1e-4, RESOLUTION) for rho in (0.0, 0.5, 0.8)}
     assert found[0.0].average < found[0.5].average < found[0.8].average
-    assert found[0.5] == bootstrap_thresholds(correlated(0.5, 150, 10, 5), 0.5, 1e-4)
-    strict = bootstrap_thresholds(correlated(0.5, 150, 10, 5), 0.5, 1e-5)
+    assert found[0.5] == bootstrap_thresholds(correlated(0.5, 150, 10, 5), 0.5, 1e-4, RESOLUTION)
+    strict = bootstrap_thresholds(correlated(0.5, 150, 10, 5), 0.5, 1e-5, RESOLUTION)
     assert strict.average >= found[0.5].average
 
 
 def test_a_constant_reference_gets_the_thresholds_of_gaussian_noise() -> None:
-    found = bootstrap_thresholds(np.zeros((100, 10)), 0.0, 1e-4)
+    found = bootstrap_thresholds(np.zeros((100, 10)), 0.0, 1e-4, RESOLUTION)
     # The mean of a reference of 100 rows is itself uncertain, by a hundredth of a row's variance.
     average = mewma_variance(0.0) + 1 / 100
     assert found.average == pytest.approx(JOINTS * (average * chi2.isf(1e-4, 10)) ** 0.5, rel=0.01)
@@ -148,3 +148,14 @@ def test_a_row_that_the_reference_holds_is_no_deviation_and_any_other_is() -> No
     assert not baseline.deviations(rows).any()
     assert baseline.whitened(rows).any()
     assert np.linalg.norm(baseline.deviations([ProbeRow(("a", "b"), (-1.01, -2.0))])) > 0
+
+
+@pytest.mark.parametrize("step", [0.1, 0.01, 0.0005])
+def test_rounded_values_deviate_by_a_step_at_least_and_others_by_the_resolution(step: float) -> None:
+    values = correlated(0.0, 100, 5, seed=8) - 3.0
+    assert resolution(np.round(values / step) * step) == step
+    assert resolution(values) == resolution(np.round(values, 6)) == RESOLUTION
+    constant = ProbeRow(("a", "b"), (-1.01, -2.02))
+    baseline, _ = fit_baseline([constant] * 100, 2)
+    assert baseline.least == 0.01
+    assert np.linalg.norm(baseline.deviation(ProbeRow(("a", "b"), (-1.01, -2.03)))) == pytest.approx(1.0, rel=0.01)
