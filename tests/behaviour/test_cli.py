@@ -225,7 +225,9 @@ class TestTopics:
         assert listed.out.count("not there") == len(TOPICS)
         created = hedgerow("topics", "create", "--json", "-c", config)
         assert created.rows == [{"created": [prefix + name for name in TOPICS]}]
-        assert hedgerow("topics", "list", "--json", "-c", config).rows == [{prefix + name: 2 for name in TOPICS}]
+        assert hedgerow("topics", "list", "--json", "-c", config).rows == [
+            {prefix + name: topic.partitions or 2 for name, topic in TOPICS.items()}
+        ]
         again = hedgerow("topics", "create", "-c", config)
         assert (again.code, again.out) == (0, "all topics are there\n")
         assert created.err == again.err == ""
@@ -519,7 +521,7 @@ class TestReview:
 
 class TestDoctor:
     NAMES = (
-        "settings", "compression", "broker", "policy", "prices", "topics", "alerts", "cheap model", "cheap contract", "big model",
+        "settings", "messages", "compression", "broker", "policy", "prices", "topics", "alerts", "cheap model", "cheap contract", "big model",
         "big contract", "review store",
     )  # fmt: skip
 
@@ -551,7 +553,7 @@ class TestDoctor:
         said = hedgerow("doctor", "-c", nowhere)
         assert said.code == 1
         starts = [line.split()[0] for line in said.out.splitlines()]
-        assert starts == ["ok", "ok", "FAIL", "ok", "ok", "FAIL", "ok", "FAIL", "ok", "ok"]
+        assert starts == ["ok", "ok", "ok", "FAIL", "ok", "ok", "FAIL", "ok", "FAIL", "ok", "ok"]
         assert said.err == ""
 
     @pytest.mark.parametrize(
