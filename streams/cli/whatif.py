@@ -29,10 +29,7 @@ def whatif(
     ] = None,
     memory: Annotated[
         Path | None,
-        typer.Option(
-            help="JSONL file of labelled tickets {text, label?, ticket_id?} to look the tickets up in again (default: what "
-            "the records say of the memory that they were made with)"
-        ),
+        typer.Option(help="File of labelled tickets to look the tickets up in again (default: what the records hold)"),
     ] = None,
     no_memory: Annotated[
         bool, typer.Option("--no-memory", help="Leave out what the records say of a memory; the answers stay")
