@@ -1,0 +1,303 @@
+"""The desk under load: how fast its pages are over a large queue, and whether every ticket is decided once while things are killed.
+
+``python -m benchmarks.desk pages --reviews 1000000`` fills a store and prints the times of the queue's page, of a text search
+and of a decision with its next ticket. ``python -m benchmarks.desk team`` lets 20 reviewers decide 5,000 reviews while the
+desk, and PostgreSQL if that is the store, are killed, and accounts for every ticket. ``--url`` names the store: PostgreSQL
+under a schema or database of its own, which is left as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import yaml
+
+from schemas import Call, Review, Routed, Scored, Ticket
+from streams.demo.run import read_lines
+from streams.desk.roles import Role
+from streams.desk.users import User, add_token, set_user
+from streams.kafka.readers import decode, reader, to_the_end
+from streams.kafka.topics import create_topics
+from streams.reviews.queue import Filter, Queue
+from streams.reviews.store import ReviewStore
+from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.sandbox.process import ChildProcess
+from streams.sandbox.tickets import DEMO
+from streams.settings import Settings, check_settings
+
+LABELS = ("account", "billing", "cancellation", "refund", "shipping", "technical")
+_SAMPLES = 100
+_BATCH = 2_000
+
+
+def reviews(count: int, seed: int = 7) -> Iterator[Review]:
+    """Yield reviews with the sample tickets' texts and answers of every degree of doubt."""
+    chance = random.Random(seed)
+    texts = [Ticket.decode(line).text for line in read_lines(DEMO, None) if b'"text"' in line]
+    for number in range(count):
+        shares = [chance.random() ** 3 for _ in LABELS]
+        total = sum(shares)
+        probabilities = {label: share / total for label, share in zip(LABELS, shares, strict=True)}
+        label = max(probabilities, key=lambda name: probabilities[name])
+        entropy = -sum(p * math.log(p) for p in probabilities.values() if p > 0)
+        signal = Scored(
+            label=label, confidence=probabilities[label], entropy=entropy, decision_entropy=entropy,
+            token_confidence=probabilities[label], token_entropy=entropy, top_k_mass=1.0, k=6, label_probs=probabilities,
+            out_of_label=0.0, margin=0.1, min_logprob=-0.5, mean_logprob=-0.5,
+        )  # fmt: skip
+        ticket_id = f"t-{number:07}"
+        yield Review(
+            review_id=Review.id_for(ticket_id),
+            ticket=Ticket(ticket_id=ticket_id, text=f"{chance.choice(texts)} (order {number})"),
+            calls=(Call(tier="big", model_asked="large", prompt_hash="p", signal=signal),),
+            reasons=(chance.choice(["big:low_confidence", "big:high_entropy", "big:tiers_disagree"]),),
+            uncertainty=entropy,
+            suggested=label,
+            policy_id="policy-1",
+        )
+
+
+# How fast.
+
+
+def fill(store: ReviewStore, count: int) -> float:
+    """Store this many reviews and return the seconds it took."""
+    began = time.monotonic()
+    batch: list[Review] = []
+    for review in reviews(count):
+        batch.append(review)
+        if len(batch) == _BATCH:
+            store.add_all(batch)
+            batch = []
+    store.add_all(batch)
+    return time.monotonic() - began
+
+
+def p95(work: Callable[[int], object]) -> str:
+    """Return the median and the 95th percentile of the times of some calls, ms."""
+    times = []
+    for number in range(_SAMPLES):
+        began = time.perf_counter()
+        work(number)
+        times.append((time.perf_counter() - began) * 1000)
+    return f"p50 {statistics.median(times):7.1f} ms   p95 {statistics.quantiles(times, n=20)[-1]:7.1f} ms"
+
+
+def measure(url: str, count: int) -> None:
+    """Print the times of a queue of this many reviews."""
+    store = ReviewStore(url)
+    queue = Queue(store)
+    there = queue.count_all()
+    if there < count:
+        print(f"filled with {count} reviews in {fill(store, count):.0f} s", flush=True)
+    now = time.time_ns() // 1_000_000
+    page = queue.page(Filter(), now)
+    places = [page.after]
+    while len(places) < _SAMPLES and places[-1] is not None:
+        places.append(queue.page(Filter(), now, limit=200, after=places[-1]).after)
+    print("first page        ", p95(lambda _: (queue.page(Filter(), now), queue.count(Filter(), now))), flush=True)
+    print("a page further on ", p95(lambda n: queue.page(Filter(), now, after=places[n % len(places)])), flush=True)
+    print("filtered by label ", p95(lambda n: queue.page(Filter(label=LABELS[n % 6]), now)), flush=True)
+    words = ("order 1234", "refund my", "invoice", "parcel", "password reset", "zzzz", "order 99")
+    print("text search       ", p95(lambda n: queue.page(Filter(text=words[n % len(words)]), now)), flush=True)
+
+    def decide_and_next(number: int) -> None:
+        item = queue.next_for("ann", Filter(), now)
+        assert item is not None
+        store.decide(item.review.review_id, "refund", "ann", "", now + number, undo_ms=10_000)
+        assert queue.next_for("ann", Filter(), now) is not None
+
+    print("decide and next   ", p95(decide_and_next), flush=True)
+    store.close()
+
+
+# Whether every ticket is decided once.
+
+
+@asynccontextmanager
+async def desk(config: Path, port: int) -> AsyncIterator[ChildProcess]:
+    """A desk on this port; it is started again whenever it has been killed."""
+    command = [sys.executable, "-m", "streams.cli", "desk", "--config", str(config), "--port", str(port)]
+    process = ChildProcess(command, output=config.parent / "desk.log")
+    try:
+        yield process
+    finally:
+        await process.stop(10)
+
+
+async def reviewer(number: int, address: str, token: str, left: Callable[[], bool], seen: Counter[str]) -> None:
+    """Decide what is next, again and again, whatever fails in between; now and then undo, skip or walk away."""
+    chance = random.Random(number)
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=address, headers=headers, timeout=10) as client:
+        while left():
+            try:
+                to = (await client.get("/api/next")).json().get("next", "/queue")
+                if not to.startswith("/tickets/"):
+                    await asyncio.sleep(0.3)
+                    continue
+                ticket = (await client.get(f"/api{to}")).json()
+                if not ticket.get("mine") or chance.random() < 0.02:
+                    continue
+                body = {"review_id": ticket["review_id"], "label": chance.choice(LABELS)}
+                answer = await client.post("/api/decide", json=body)
+                seen[str(answer.status_code)] += 1
+                if answer.status_code == 200 and chance.random() < 0.02:
+                    undone = await client.post("/api/undo", json={"review_id": ticket["review_id"]})
+                    seen["undone"] += undone.status_code == 200
+            except (httpx.HTTPError, ValueError, KeyError):
+                seen["no answer"] += 1
+                await asyncio.sleep(0.2)
+
+
+async def team(
+    url: str | None, count: int, people: int, kills: int, kill_store: Callable[[], Awaitable[None]] | None
+) -> bool:
+    """Let a team decide everything while the desk is killed, and say whether each ticket was decided and routed once."""
+    with tempfile.TemporaryDirectory(prefix="hedgerow-desk-") as home:
+        folder = Path(home)
+        async with EmbeddedBroker() as broker:
+            settings, tokens = prepared(folder, url or f"sqlite:///{folder / 'reviews.db'}", broker.bootstrap, people)
+            await create_topics(settings.broker.connection, prefix=settings.topics.prefix, partitions=1, replication=1)
+            store = ReviewStore(settings.review.url)
+            fill(store, count)
+            seen: Counter[str] = Counter()
+            began = time.monotonic()
+            port = 18_080
+            address = f"http://127.0.0.1:{port}"
+            waiting = count
+
+            def left() -> bool:
+                return waiting > 0 and time.monotonic() - began < 900
+
+            async def watch() -> None:
+                nonlocal waiting
+                done = 0
+                while left():
+                    async with desk(folder / "hedgerow.yaml", port) as process:
+                        while left() and (done >= kills or count - waiting < count * (done + 1) / (kills + 1)):
+                            await asyncio.sleep(0.5)
+                            try:
+                                counts = await asyncio.to_thread(store.counts)
+                                waiting = counts.waiting + len(await asyncio.to_thread(pending, store))
+                            except Exception as error:  # noqa: BLE001 - the store was killed
+                                print(f"the store does not answer: {type(error).__name__}", flush=True)
+                        if left():
+                            done += 1
+                            if kill_store is not None:
+                                await kill_store()
+                            await process.kill()
+                            print(f"killed at {count - waiting} of {count}", flush=True)
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(watch())
+                for number in range(people):
+                    group.create_task(reviewer(number, address, tokens[number], left, seen))
+            routed = [result async for result in results(settings)]
+            unsent = store.unsent()
+            decided = {item.review.ticket_id: item.decision for item in store.each() if item.decision is not None}
+            once = Counter(
+                result.ticket_id for result in {(r.ticket_id, r.label, r.reviewer): r for r in routed}.values()
+            )
+            wrong = [
+                result.ticket_id
+                for result in routed
+                if (decision := decided.get(result.ticket_id)) is None or decision.verdict.label != result.label
+            ]
+            print(f"answers: {dict(seen)}; {time.monotonic() - began:.0f} s; desk killed {kills} times")
+            print(
+                f"decided {len(decided)} of {count}, routed {len(once)}, with two different results "
+                f"{sum(n > 1 for n in once.values())}, other than stored {len(wrong)}, left to send {len(unsent)}"
+            )
+            store.close()
+            return len(decided) == len(once) == count and not wrong and not unsent and max(once.values()) == 1
+
+
+def pending(store: ReviewStore) -> list[int]:
+    """Return the moments until when decisions can be undone."""
+    due = store.next_due_ms()
+    return [] if due is None else [due]
+
+
+def prepared(folder: Path, url: str, bootstrap: str, people: int) -> tuple[Settings, list[str]]:
+    """Write settings and a users file into the folder; return the settings and a token for each reviewer."""
+    users = folder / "users.yaml"
+    set_user(users, "nobody", User(role=Role.REVIEWER))
+    tokens = [add_token(users, f"reviewer-{number}", Role.REVIEWER) for number in range(people)]
+    tier = {"base_url": "http://127.0.0.1:1/v1", "model": "gpt-4o-mini"}
+    values = {
+        "broker": {"bootstrap": bootstrap},
+        "topics": {"prefix": "desk.", "partitions": 1},
+        "labels": list(LABELS),
+        "tiers": {"cheap": tier, "big": tier},
+        "messages": {"write": 2},
+        "review": {"url": url},
+        "desk": {"users": str(users), "undo_s": 2, "claim_minutes": 0.1, "skip_minutes": 0.1},
+    }
+    (folder / "hedgerow.yaml").write_text(yaml.safe_dump(values))
+    return check_settings(values, "benchmark"), tokens
+
+
+async def results(settings: Settings) -> AsyncIterator[Routed]:
+    """Yield what is on routed."""
+    prefix = settings.topics.prefix
+    async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            message = decode(record, prefix)
+            if isinstance(message, Routed):
+                yield message
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["pages", "team"])
+    parser.add_argument("--reviews", type=int)
+    parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--url", help="the store (default: SQLite in a folder that is thrown away)")
+    parser.add_argument("--postgres", action="store_true", help="a PostgreSQL of its own, killed with the desk in team")
+    chosen = parser.parse_args(None if arguments is None else list(arguments))
+    if chosen.what == "pages":
+        if chosen.postgres:
+            from tests.support.postgres import postgres, programs
+
+            found = programs()
+            assert found is not None, "PostgreSQL is not installed"
+            with postgres(found) as url:
+                measure(url, chosen.reviews or 1_000_000)
+            return 0
+        with tempfile.TemporaryDirectory(prefix="hedgerow-desk-") as home:
+            measure(chosen.url or f"sqlite:///{home}/reviews.db", chosen.reviews or 1_000_000)
+        return 0
+    if chosen.postgres:
+        return killed_postgres(chosen.reviews or 5_000, chosen.people, chosen.kills)
+    return 0 if asyncio.run(team(chosen.url, chosen.reviews or 5_000, chosen.people, chosen.kills, None)) else 1
+
+
+def killed_postgres(count: int, people: int, kills: int) -> int:
+    """Run the team on a PostgreSQL that is killed, all its processes at once, and started again on its data."""
+    from benchmarks.killable_postgres import KillablePostgres
+
+    with KillablePostgres() as server:
+
+        async def kill() -> None:
+            await asyncio.to_thread(server.kill_and_start)
+
+        return 0 if asyncio.run(team(server.url, count, people, kills, kill)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
