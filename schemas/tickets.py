@@ -189,6 +189,8 @@ class Call(Value):
     """The label that most of the nearest labelled tickets have."""
     neighbour_share: Probability | None = None
     """The share of the nearest labelled tickets that have it."""
+    neighbour_novelty: Distance | None = None
+    """How unlike those neighbours are to each other: where labelled tickets lie far apart, a novelty says less."""
     shown: tuple[ShownExample, ...] = ()
     """The examples in the prompt, the nearest last."""
 

@@ -19,10 +19,9 @@ from streams.memory.memory import Memory
 from streams.models.classifier import ModelClient
 
 PROMISE = Promise(
-    max_error=0.1, level=0.9, keep=0.97, min_saving=0.7, max_review=0.3, review_usd=0.1, max_out_of_scope=0.1
+    max_error=0.1, level=0.9, keep=0.97, min_saving=0.7, max_review=0.3, review_usd=0.1, max_out_of_scope=0.2
 )
-"""What the demo asks of its policy: what some 300 tested tickets can show. Thousands would carry a stricter bound. Of the
-tickets out of scope there are some 17 to choose on, so half of what is hoped for among others is asked for."""
+"""What the demo asks of its policy: what some 300 tested tickets can show. Thousands would carry a stricter bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def with_recalled(call: Call, recalled: Recalled) -> Call:
         "novelty": recalled.novelty,
         "neighbour_label": recalled.neighbour_label,
         "neighbour_share": recalled.neighbour_share,
+        "neighbour_novelty": recalled.neighbour_novelty,
     }
     return call.model_copy(update=numbers)
 

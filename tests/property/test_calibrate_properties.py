@@ -55,9 +55,10 @@ weighings = st.builds(
     entropy=st.floats(-20, 0),
     novelty=st.floats(-50, 0),
     agreement=st.floats(0, 20),
+    neighbour_novelty=st.floats(0, 20),
 )
 distances, agreements = st.none() | st.floats(0, 2), st.none() | st.floats(-1, 1)
-known = st.builds(Evidence, shares, st.floats(0, 10), distances, agreements)
+known = st.builds(Evidence, shares, st.floats(0, 10), distances, agreements, distances)
 
 
 @seeded
@@ -65,8 +66,10 @@ known = st.builds(Evidence, shares, st.floats(0, 10), distances, agreements)
 def test_more_that_speaks_for_an_answer_never_lowers_its_probability(one: Logistic, a: Evidence, b: Evidence) -> None:
     novelties = [2.0 if x.novelty is None else x.novelty for x in (a, b)]
     agreed = [-1.0 if x.agreement is None else x.agreement for x in (a, b)]
-    worse = Evidence(min(a.confidence, b.confidence), max(a.entropy, b.entropy), max(novelties), min(agreed))
-    better = Evidence(max(a.confidence, b.confidence), min(a.entropy, b.entropy), min(novelties), max(agreed))
+    dense = [x.neighbour_novelty or 0.0 for x in (a, b)]
+    sure, torn = sorted((a.confidence, b.confidence)), sorted((a.entropy, b.entropy))
+    worse = Evidence(sure[0], torn[1], max(novelties), min(agreed), min(dense))
+    better = Evidence(sure[1], torn[0], min(novelties), max(agreed), max(dense))
     assert 0.0 <= one.probability(worse) <= one.probability(better) <= 1.0
 
 

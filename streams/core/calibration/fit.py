@@ -22,7 +22,7 @@ _SEARCHED = (math.log(0.05), math.log(20.0))
 _CLIP = 1e-12
 DIGITS = 6
 """Decimals of a knot or weight in the policy file."""
-_SIGNS = np.array([1.0, -1.0, -1.0, 1.0])
+_SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
 """Of the weights of ``Evidence.columns``: what speaks for an answer, and what against it."""
 _PENALTY = 1.0
 """On half the square of each standardised weight, against the summed log loss in nats."""
@@ -114,13 +114,14 @@ def fit_logistic(evidence: Sequence[Evidence], right: Floats) -> Logistic:
             break
         active[np.flatnonzero(active)[int(signed.argmin())]] = False
     weights[active] = found[1:] / scale[active]
-    confidence, entropy, novelty, agreement = (round(float(weight), DIGITS) for weight in weights)
+    confidence, entropy, novelty, agreement, apart = (round(float(weight), DIGITS) for weight in weights)
     return Logistic(
         intercept=round(float(found[0] - weights @ centre), DIGITS),
         confidence=confidence,
         entropy=entropy,
         novelty=novelty,
         agreement=agreement,
+        neighbour_novelty=apart,
     )
 
 

@@ -35,6 +35,10 @@ Floats = NDArray[np.float64]
 
 #: Shares of the bound that the first half's error may reach, one step of the path each.
 _TARGETS = np.linspace(0.1, 1.0, 46)
+#: The share of tickets out of scope at which the saving is to be had as well.
+_MANY = 0.25
+#: By how much the doubt is divided for a count that the policy was chosen by.
+_LUCK = 5
 #: Of labelled records; with fewer no bound worth having can hold.
 MIN_LABELLED = 60
 
@@ -52,6 +56,8 @@ class Step:
     """Tickets that it accepts."""
     wrong: int
     """Of them: those with another label than the gold one, and those out of scope."""
+    out_of_scope: int
+    """Of the wrong: those out of scope."""
     bound: float
     """On the error rate, and on the error among as many tickets again, at the promise's level."""
     passed: bool
@@ -138,16 +144,17 @@ def select(
     if alone is not None:
         searched = searched.model_copy(update={"memory": alone[0]})
     swept = sweep(explored, searched)
-    eligible = _eligible(swept, explored, promise)
+    eligible, keeps_out = _eligible(swept, explored, promise)
     path = _walk(_path(swept, eligible, explored, searched, promise), tested, promise)
     passed = [step for step in path if step.passed]
     if not passed:
         raise NoPolicy(_unreachable(path, swept, explored, promise))
+    chosen = _keeping_out(passed, tested, promise) if keeps_out else passed[-1]
     return Selection(
-        policy=passed[-1].policy.model_copy(update={"audit_share": base.audit_share}),
+        policy=chosen.policy.model_copy(update={"audit_share": base.audit_share}),
         maps=maps,
         path=tuple(path),
-        chosen=passed[-1],
+        chosen=chosen,
         explored=tuple(explored),
         tested=tuple(tested),
         swept=swept,
@@ -174,36 +181,62 @@ def _choose(records: Sequence[Record], tier: Tier, policy: Policy, seed: int) ->
         raise NoPolicy(f"the {tier} tier: {error}") from None
 
 
-def _eligible(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDArray[np.bool_]:
-    """Return which pairs keep what has no test on the second half: the review share, and what is kept of the accuracy.
+def _eligible(swept: Sweep, records: Sequence[Record], promise: Promise) -> tuple[NDArray[np.bool_], bool]:
+    """Return which pairs keep what has no test on the second half, and whether they keep the tickets out of scope out.
 
-    The latter with a margin, by the normal approximation of the paired difference. Only tickets on which one tier is
-    right and the other wrong move it. If some of these pairs keep the tickets out of scope out, and the bound and the
-    saving can still be had, only they are returned.
+    That is the review share, and what is kept of the accuracy, the latter with a margin, by the normal approximation of
+    the paired difference. Only tickets on which one tier is right and the other wrong move it. If some of these pairs
+    keep the tickets out of scope out, and the bound and the saving can still be had, only they are returned: as surely as
+    that can be had.
     """
     kept = (swept.accepted - swept.wrong) - promise.keep * (swept.accepted - swept.big_wrong)
     margin = _deviations(promise.level) * np.sqrt(swept.lost + swept.won)[:, None]
     fits: NDArray[np.bool_] = (
         (kept >= margin) & (swept.review <= promise.max_review * len(records)) & (swept.accepted > 0)
     )
-    within = fits & _keeps_out(swept, records, promise)
-    saves = _careful_saving(swept, records, promise.level) >= promise.min_saving
-    possible = within & saves & (swept.wrong <= promise.max_error * swept.accepted)
-    return within if possible.any() else fits
-
-
-def _keeps_out(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDArray[np.bool_]:
-    """Return which pairs route few enough of the tickets out of scope, with a margin: what was found is a draw."""
+    saves = _saves(swept, records, promise)
+    possible = fits & saves & (swept.wrong <= promise.max_error * swept.accepted)
     outside = sum(record.gold is None for record in records)
-    routed = swept.out_of_scope
-    margin = _deviations(promise.level) * np.sqrt(routed * (1 - routed / max(1, outside)))
-    return np.asarray(routed + margin <= promise.max_out_of_scope * outside)
+    for most in _most_routed(outside, promise):
+        few = swept.out_of_scope <= most
+        if (possible & few).any():
+            return fits & few, True
+    return fits, False
 
 
-def _careful_saving(swept: Sweep, records: Sequence[Record], level: float) -> Floats:
-    """Return each pair's saving less its margin: who is escalated is a draw, too."""
-    saving = swept.saving(records)
-    return saving - _deviations(level) * np.sqrt(np.clip(saving * (1 - saving), 0, None) / len(records))
+def _most_routed(outside: int, promise: Promise) -> list[int]:
+    """Return how many of the tickets out of scope a policy may route on the first half, the strictest first.
+
+    With the first two the share behind the count is bounded by the promise's, exactly: the best of very many policies
+    looks better than it is, so the bound at five times less doubt than the promise's is wanted first. The last is the
+    promise's share as it is.
+    """
+    levels = (1 - (1 - promise.level) / _LUCK, promise.level)
+    most = [
+        max((k for k in range(outside) if upper_bound(k, outside, level) <= promise.max_out_of_scope), default=None)
+        for level in levels
+    ]
+    return [k for k in most if k is not None] + [math.floor(promise.max_out_of_scope * outside)]
+
+
+def _saves(swept: Sweep, records: Sequence[Record], promise: Promise) -> NDArray[np.bool_]:
+    """Return which pairs reach the saving with a margin: who is escalated is a draw, too.
+
+    If some do so with far more tickets out of scope as well, only they are returned: such tickets cost most if the big
+    model is asked about them, and how many come is nobody's promise.
+    """
+    deviations = _deviations(promise.level)
+
+    def careful(share: float | None) -> NDArray[np.bool_]:
+        saving = swept.saving(records, share)
+        margin = deviations * np.sqrt(np.clip(saving * (1 - saving), 0, None) / len(records))
+        return np.asarray(saving - margin >= promise.min_saving)
+
+    now = careful(None)
+    if promise.out_of_scope_share is not None and promise.out_of_scope_share >= _MANY:
+        return now
+    many = now & careful(_MANY)
+    return many if (many & (swept.wrong <= promise.max_error * swept.accepted)).any() else now
 
 
 def _deviations(level: float) -> float:
@@ -217,7 +250,7 @@ def _path(
     """Return policies from cautious to cheap: for each target of the error the cheapest that stays under it."""
     error = swept.wrong / np.maximum(1, swept.accepted)
     cost = swept.cost_usd + promise.review_usd * swept.review
-    saves = _careful_saving(swept, records, promise.level) >= promise.min_saving
+    saves = _saves(swept, records, promise)
     path: list[Policy] = []
     seen: set[int] = set()
     for target in promise.max_error * _TARGETS:
@@ -241,15 +274,26 @@ def _walk(path: Sequence[Policy], records: Sequence[Record], promise: Promise) -
     """Test the path on records that it was not laid on, and stop at the first policy that fails."""
     steps: list[Step] = []
     for policy in path:
-        rights = [bool(outcome.right) for outcome in replay(policy, records) if outcome.accepted]
-        accepted, wrong = len(rights), rights.count(False)
+        outcomes = [outcome for outcome in replay(policy, records) if outcome.accepted]
+        accepted, wrong = len(outcomes), sum(not outcome.right for outcome in outcomes)
+        outside = sum(outcome.record.gold is None for outcome in outcomes)
         bound = max(
             upper_bound(wrong, accepted, promise.level), prediction_bound(wrong, accepted, accepted, promise.level)
         )
-        steps.append(Step(policy, accepted, wrong, bound, passed=bound <= promise.max_error))
+        steps.append(Step(policy, accepted, wrong, outside, bound, passed=bound <= promise.max_error))
         if not steps[-1].passed:
             break
     return steps
+
+
+def _keeping_out(passed: Sequence[Step], records: Sequence[Record], promise: Promise) -> Step:
+    """Return the last step that keeps the tickets out of scope out on the second half, too; else the one that does it best.
+
+    The bound on the error holds for every step that passed, so this choice takes nothing from it.
+    """
+    outside = sum(record.gold is None for record in records)
+    most = _most_routed(outside, promise)[-2 if outside else -1 :][0]
+    return max(passed, key=lambda step: (-max(0, step.out_of_scope - most), passed.index(step)))
 
 
 def _unreachable(path: Sequence[Step], swept: Sweep, records: Sequence[Record], promise: Promise) -> str:

@@ -30,7 +30,8 @@ _CHARS = (0.5, 0.75, 0.9)
 _BIG_CONFIDENCE = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.2, 0.3)
 _BIG_ENTROPY = (0.8, 0.95)
 _DISAGREEMENT = (0.4, 0.6, 0.75, 0.9)
-_NOVELTY = (0.8, 0.87, 0.92, 0.95, 0.98)
+#: The last is the most novel ticket in scope: what is more novel is like nothing that was seen, and costs no second call.
+_NOVELTY = (0.8, 0.86, 0.9, 0.93, 0.95, 0.97, 0.985, 1.0)
 #: Of the neighbours' votes: more than half of them under one other label.
 _OBJECTIONS = (None, 0.5)
 #: No answer is accepted that is likelier wrong than right: what the records hold none of, such as tickets that fit no
@@ -46,7 +47,8 @@ class Sweep:
     Counts of tickets: ``accepted``, ``wrong``, ``out_of_scope`` of the wrong ones, and ``big_wrong`` if the big model
     alone would be wrong on the accepted ones: a ticket out of scope is wrong under any label. ``lost`` are the accepted
     answers of the cheap tier that are wrong while the big one is right, ``won`` the other way round. ``review`` is what
-    is not accepted, and ``cost_usd`` is what all of them cost. ``lost`` and ``won`` have one dimension.
+    is not accepted, ``cost_usd`` is what all of them cost, and ``outside_usd`` what those out of scope cost. ``lost`` and
+    ``won`` have one dimension.
     """
 
     cheap: tuple[CheapRule, ...]
@@ -59,11 +61,20 @@ class Sweep:
     won: Floats
     review: Floats
     cost_usd: Floats
+    outside_usd: Floats
 
-    def saving(self, records: Sequence[Record]) -> Floats:
-        """Return what each pair saves against asking the big model about every one of the records swept."""
-        all_big = sum(_costs([record.big for record in records]))
-        return 1 - self.cost_usd / all_big if all_big else np.zeros_like(self.cost_usd)
+    def saving(self, records: Sequence[Record], share: float | None = None) -> Floats:
+        """Return what each pair saves against asking the big model about every one of the records swept.
+
+        With a ``share`` (0 to 1, not 1): what it would save if that share of the tickets were out of scope.
+        """
+        inside, outside = (_costs([one.big for one in records if (one.gold is None) is out]) for out in (False, True))
+        weight = 1.0
+        if share is not None and inside and outside:
+            weight = share / (1 - share) * len(inside) / len(outside)
+        all_big = sum(inside) + weight * sum(outside)
+        cost = self.cost_usd + (weight - 1) * self.outside_usd
+        return 1 - cost / all_big if all_big else np.zeros_like(cost)
 
 
 def sweep(records: Sequence[Record], policy: Policy) -> Sweep:
@@ -206,8 +217,15 @@ def _figures(
         "lost": (accepted & wrong & ~big_wrong).sum(axis=1).astype(np.float64),
         "won": (accepted & ~wrong & big_wrong).sum(axis=1).astype(np.float64),
         "review": len(outside) - accepted.sum(axis=1)[:, None] - by_big,
-        "cost_usd": ((~skipped) @ columns.cheap_cost + skipped @ columns.big_cost)[:, None] + escalated @ asked.T,
+        "cost_usd": _cost(columns, skipped, escalated, asked, np.ones_like(outside)),
+        "outside_usd": _cost(columns, skipped, escalated, asked, outside),
     }
+
+
+def _cost(columns: _Columns, skipped: Bools, escalated: Bools, asked: Floats, which: Bools) -> Floats:
+    """Return what these of the tickets cost under each pair of rules, USD."""
+    first = (~skipped)[:, which] @ columns.cheap_cost[which] + skipped[:, which] @ columns.big_cost[which]
+    return np.asarray(first[:, None] + escalated[:, which] @ asked[:, which].T)
 
 
 def _cheap_rules(columns: _Columns) -> tuple[CheapRule, ...]:
@@ -217,12 +235,14 @@ def _cheap_rules(columns: _Columns) -> tuple[CheapRule, ...]:
     abstain = [None, *_ceilings(entropy, _ABSTAIN)]
     chars = [None, *sorted({int(x) for x in np.quantile(columns.chars, _CHARS)})]
     # Without the straight-to-big rule in full; with it on a coarser grid, because each of its limits multiplies all.
+    novelties = _novelties(columns)
+    widest = novelties[-1:]
     pairs: list[tuple[int | None, float, float, float | None, float | None, float | None]] = [
-        *product((None,), confidences, limits, abstain, (None,), (None,)),
-        *product(chars[1:], confidences[::3], limits[-1:], abstain[::2], (None,), (None,)),
+        *product((None,), confidences, limits, abstain, widest, (None,)),
+        *product(chars[1:], confidences[::3], limits[-1:], abstain[::2], widest, (None,)),
     ]
     if columns.has_novelty:
-        pairs += product((None,), confidences[::3], limits[-1:], abstain[::3], _novelties(columns), _OBJECTIONS)
+        pairs += product((None,), confidences[::3], limits[-1:], abstain[::3], novelties[:-1], _OBJECTIONS)
     return tuple(
         CheapRule(
             max_chars=most,
@@ -246,11 +266,12 @@ def _big_rules(columns: _Columns) -> tuple[BigRule, ...]:
     limits = [*_ceilings(entropy, _BIG_ENTROPY), columns.ceiling]
     differing = columns.big_entropy[usable & columns.differ]
     disagreement = [*_ceilings(differing, _DISAGREEMENT), columns.ceiling]
+    novelties = _novelties(columns)
     found: list[tuple[float, float, float, float | None, float | None]] = list(
-        product(confidences, limits, disagreement, (None,), (None,))
+        product(confidences, limits, disagreement, novelties[-1:], (None,))
     )
     if columns.has_novelty:
-        found += product(confidences[::2], limits[-1:], disagreement[::2], _novelties(columns), _OBJECTIONS)
+        found += product(confidences[::2], limits[-1:], disagreement[::2], novelties[:-1], _OBJECTIONS)
     return tuple(
         BigRule(
             min_confidence=least,
@@ -264,10 +285,10 @@ def _big_rules(columns: _Columns) -> tuple[BigRule, ...]:
     )
 
 
-def _novelties(columns: _Columns) -> list[float]:
-    """Return limits of novelty: quantiles of what the tickets in scope show."""
+def _novelties(columns: _Columns) -> list[float | None]:
+    """Return limits of novelty, the widest last: quantiles of what the tickets in scope show; without a memory none."""
     known = columns.novelty[~columns.outside & np.isfinite(columns.novelty)]
-    return _ceilings(known, _NOVELTY)
+    return list(_ceilings(known, _NOVELTY)) or [None]
 
 
 def _floors(values: Floats, shares: Sequence[float] | Floats) -> list[float]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from schemas import Call, Neighbour
 from streams.core.memory.example import Example
 from streams.core.memory.index import Vectors
@@ -49,6 +51,9 @@ class Recalled:
     """The label that most of the nearest examples have; None if all of them are out of scope."""
     neighbour_share: float | None = None
     """The share of the nearest examples that have it."""
+    neighbour_novelty: float | None = None
+    """The mean novelty of the nearest examples themselves, against those that are near the ticket, too. None if only one
+    example has a label."""
     shown: tuple[NearExample, ...] = ()
     """The examples for the prompt, the nearest last."""
     neighbours: tuple[NearExample, ...] = ()
@@ -73,6 +78,7 @@ def recall(near: Sequence[NearExample], vectors: Vectors, ticket_id: str, exampl
         novelty=min(2.0, max(0.0, 1 - sum(known) / len(known))) if known else None,
         neighbour_label=label,
         neighbour_share=count / len(votes) if votes else None,
+        neighbour_novelty=_apart(vectors[labelled]),
         shown=tuple(near[place] for place in reversed(chosen)),
         neighbours=tuple(near[place] for place in places[:NEIGHBOURS]),
     )
@@ -90,6 +96,7 @@ def recalled_before(call: Call, ticket_id: str, known: Callable[[str], Example |
         novelty=call.novelty,
         neighbour_label=call.neighbour_label,
         neighbour_share=call.neighbour_share,
+        neighbour_novelty=call.neighbour_novelty,
         shown=tuple(
             NearExample(example, similarity)
             for example, similarity in found
@@ -101,6 +108,21 @@ def recalled_before(call: Call, ticket_id: str, known: Callable[[str], Example |
 def excerpt(text: str) -> str:
     """Return an example's text as it stands in a prompt: the beginning of a long one."""
     return text if len(text) <= _MAX_CHARS else f"{text[: _MAX_CHARS - 1]}…"
+
+
+def _apart(vectors: Vectors) -> float | None:
+    """Return the mean novelty of the nearest examples, each left out of those that it is compared with.
+
+    ``vectors`` are all labelled examples near the ticket, the nearest first. Most of an example's own neighbours are among
+    them, so the whole memory need not be searched.
+    """
+    count = min(NEIGHBOURS, len(vectors) - 1)
+    if count < 1:
+        return None
+    found = vectors[:NEIGHBOURS] @ vectors.T
+    np.fill_diagonal(found, -2.0)  # below every cosine: an example is not its own neighbour
+    nearest = np.partition(found, -count, axis=1)[:, -count:]
+    return min(2.0, max(0.0, 1 - float(nearest.mean())))
 
 
 def _unlike(places: Sequence[int], vectors: Vectors, count: int) -> list[int]:

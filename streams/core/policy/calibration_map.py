@@ -34,6 +34,9 @@ class Evidence:
     agreement: float | None = None
     """The share of the nearest labelled tickets with the answer's label; if most of them have another label, that label's
     share below zero. None if no memory says anything, which counts as -1."""
+    neighbour_novelty: float | None = None
+    """How unlike the nearest labelled tickets are to each other, 0 to 2; None if no memory says anything, which counts as 0:
+    the ticket's own novelty weighs the most then."""
 
     @property
     def odds(self) -> float:
@@ -42,13 +45,14 @@ class Evidence:
         return math.log(shown) - math.log1p(-shown)
 
     @property
-    def columns(self) -> tuple[float, float, float, float]:
+    def columns(self) -> tuple[float, float, float, float, float]:
         """The numbers that ``Logistic`` weighs, in the order of its weights."""
         return (
             self.odds,
             self.entropy,
             _MOST_NOVEL if self.novelty is None else self.novelty,
             _LEAST_AGREED if self.agreement is None else self.agreement,
+            0.0 if self.neighbour_novelty is None else self.neighbour_novelty,
         )
 
 
@@ -121,8 +125,8 @@ Falling = Annotated[float, Field(le=0, allow_inf_nan=False)]
 class Logistic(_Map):
     """A logistic regression on all that is known of an answer (Platt 1999, "Probabilistic Outputs for Support Vector Machines").
 
-    Its weights keep their signs: more confidence or agreement never lowers the probability, more entropy or novelty
-    never raises it. What no memory knows counts as the worst that a memory could say.
+    Its weights keep their signs: more confidence, agreement or distance between the neighbours never lowers the
+    probability, more entropy or novelty never raises it. What no memory knows counts as the worst that a memory could say.
     """
 
     kind: Literal["logistic"] = "logistic"
@@ -133,11 +137,12 @@ class Logistic(_Map):
     """Weight of a nat."""
     novelty: Falling
     agreement: Rising
+    neighbour_novelty: Rising = 0.0
 
     @property
-    def weights(self) -> tuple[float, float, float, float]:
+    def weights(self) -> tuple[float, float, float, float, float]:
         """The weights, in the order of ``Evidence.columns``."""
-        return self.confidence, self.entropy, self.novelty, self.agreement
+        return self.confidence, self.entropy, self.novelty, self.agreement, self.neighbour_novelty
 
     def probability(self, evidence: Evidence) -> float:
         """Return the chance that the answer is right."""

@@ -146,7 +146,7 @@ def numbers(signal: Scored, basis: Basis) -> tuple[float, float]:
 def evidence(call: Call | Reading, signal: Scored, basis: Basis) -> Evidence:
     """Return what is known of an answer, for a calibration map."""
     confidence, entropy = numbers(signal, basis)
-    return Evidence(confidence, entropy, call.novelty, _agreement(signal.label, call))
+    return Evidence(confidence, entropy, call.novelty, _agreement(signal.label, call), call.neighbour_novelty)
 
 
 def skips_cheap(policy: Policy, text: str) -> bool:

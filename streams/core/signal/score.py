@@ -37,6 +37,7 @@ class Reading:
     """What a memory says of the ticket, if the caller has one: as in ``schemas.Call``."""
     neighbour_label: str | None = None
     neighbour_share: float | None = None
+    neighbour_novelty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

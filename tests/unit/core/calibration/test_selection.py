@@ -163,6 +163,27 @@ def test_the_saving_comes_before_keeping_tickets_out_of_scope_out() -> None:
     assert found[0] == found[1]
 
 
+def strange(row: Record, place: int) -> Record:
+    """The same answers, about a ticket that a memory finds familiar, or else out of scope and novel."""
+    chance = random.Random(place)
+    novelty = chance.uniform(0.35, 0.6) if place % 10 == 0 else chance.uniform(0.1, 0.4)
+    row = doubtful(row) if place % 10 == 0 else row
+    said = {"novelty": novelty, "neighbour_label": row.cheap.signal.label, "neighbour_share": 1.0}
+    calls = {tier: getattr(row, tier).model_copy(update=said) for tier in ("cheap", "big")}
+    return row.model_copy(update=calls)
+
+
+def test_the_big_model_is_not_asked_about_what_is_more_novel_than_any_ticket_in_scope() -> None:
+    rows = [strange(row, place) for place, row in enumerate(ROWS)]
+    found = select(rows, PROMISE.model_copy(update={"max_error": 0.1}))
+    most = max(row.cheap.novelty or 0.0 for row in found.explored if row.gold is not None)
+    for rule in (found.policy.cheap, found.policy.big):
+        assert rule.max_novelty is not None
+        assert rule.max_novelty <= most + 1e-4
+    assert whatif(found.policy, rows)["out_of_scope_routed"] <= 0.15
+    assert found.chosen.out_of_scope <= 0.2 * sum(row.gold is None for row in found.tested)
+
+
 def test_what_cannot_be_kept_out_does_not_hinder_a_policy() -> None:
     rows = [outside(row) if place % 50 == 0 else row for place, row in enumerate(ROWS)]
     assert select(rows, PROMISE.model_copy(update={"max_error": 0.1, "max_out_of_scope": 0.0})).policy

@@ -51,6 +51,17 @@ def test_the_saving_is_against_asking_the_big_model_every_time() -> None:
     assert SWEPT.saving(ROWS) == pytest.approx(1 - SWEPT.cost_usd / all_big)
 
 
+def test_the_saving_at_another_share_out_of_scope_is_that_of_as_many_such_tickets() -> None:
+    inside, outside = [row for row in ROWS if row.gold], [row for row in ROWS if not row.gold]
+    share = 2 * len(outside) / (len(inside) + 2 * len(outside))
+    doubled = sweep(ROWS, POLICY).saving(ROWS, share)
+    i, j = PAIRS[0]
+    policy = POLICY.model_copy(update={"cheap": SWEPT.cheap[i], "big": SWEPT.big[j]})
+    rows = inside + outside + outside
+    cost, all_big = sum(one.cost_usd for one in replay(policy, rows)), sum(row.big.cost_usd for row in rows)
+    assert doubled[i, j] == pytest.approx(1 - cost / all_big)
+
+
 def test_abstaining_and_going_straight_to_the_big_tier_are_part_of_it() -> None:
     assert {rule.abstain_entropy is None for rule in SWEPT.cheap} == {True, False}
     assert {rule.max_chars is None for rule in SWEPT.cheap} == {True, False}

@@ -66,8 +66,18 @@ def test_examples_out_of_scope_are_not_shown_make_nothing_familiar_and_lower_the
     assert (found.novelty, found.neighbour_label, found.neighbour_share) == (0.5, "refund", 0.5)
     assert shown(found) == ["b"]
     alone = recall(near(("a", None, 0.9)), apart(1), "t", 8)
-    assert alone == Recalled(None, None, 0.0, (), alone.neighbours)
+    assert alone == Recalled(neighbour_share=0.0, neighbours=alone.neighbours)
     assert [one.example.id for one in alone.neighbours] == ["a"], "it may still vote against an answer"
+
+
+def test_neighbours_that_lie_far_apart_say_so_and_none_counts_as_its_own() -> None:
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float32)
+    found = recall(near(("a", "refund", 0.9), ("b", "refund", 0.8), ("c", "account", 0.7)), vectors, "t", 8)
+    # The cosines are 0.6 (a, b), 0 (a, c) and 0.8 (b, c), and each neighbour has the two others.
+    assert found.neighbour_novelty == pytest.approx(1 - 2 * (0.6 + 0 + 0.8) / 6)
+    same = recall(near(("a", "refund", 0.9), ("b", "refund", 0.9)), np.ones((2, 1), dtype=np.float32), "t", 8)
+    assert same.neighbour_novelty == 0.0
+    assert recall(near(("a", "refund", 0.9)), apart(1), "t", 8).neighbour_novelty is None
 
 
 def test_an_empty_memory_says_nothing() -> None:
@@ -90,10 +100,11 @@ def test_what_was_recalled_for_an_earlier_call_is_recalled_again_without_what_wa
         novelty=0.2,
         neighbour_label="refund",
         neighbour_share=0.75,
+        neighbour_novelty=0.4,
         shown=tuple(ShownExample(id=name, similarity=0.5) for name in ("gone", "t", "a")),
     )
     found = recalled_before(earlier, "t", known.get)
-    assert found == Recalled(0.2, "refund", 0.75, (NearExample(known["a"], 0.5),))
+    assert found == Recalled(0.2, "refund", 0.75, 0.4, shown=(NearExample(known["a"], 0.5),))
     assert recalled_before(call(), "t", known.get) is None
     outside = recalled_before(call(neighbour_share=0.0), "t", known.get)
     assert outside == Recalled(neighbour_share=0.0), "its neighbours fit no label, and that is known"

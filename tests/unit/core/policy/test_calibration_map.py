@@ -49,7 +49,7 @@ def test_a_line_that_is_none_is_refused(shown: tuple[float, ...], right: tuple[f
         Isotonic(shown=shown, right=right)
 
 
-WEIGHED = Logistic(intercept=1.0, confidence=0.5, entropy=-0.25, novelty=-4.0, agreement=2.0)
+WEIGHED = Logistic(intercept=1.0, confidence=0.5, entropy=-0.25, novelty=-4.0, agreement=2.0, neighbour_novelty=3.0)
 
 
 @pytest.mark.parametrize("one", [Temperature(temperature=0.7), Isotonic(shown=(0.2, 0.9), right=(0.1, 0.99)), WEIGHED])
@@ -64,12 +64,12 @@ def test_a_map_of_one_number_looks_at_no_other(one: Temperature | Isotonic) -> N
 
 
 def test_a_logistic_map_adds_up_what_is_known() -> None:
-    odds = 1.0 + 0.5 * math.log(4) - 0.25 * 0.4 - 4.0 * 0.3 + 2.0 * 0.75
-    assert WEIGHED.probability(Evidence(0.8, 0.4, 0.3, 0.75)) == pytest.approx(1 / (1 + math.exp(-odds)))
+    odds = 1.0 + 0.5 * math.log(4) - 0.25 * 0.4 - 4.0 * 0.3 + 2.0 * 0.75 + 3.0 * 0.1
+    assert WEIGHED.probability(Evidence(0.8, 0.4, 0.3, 0.75, 0.1)) == pytest.approx(1 / (1 + math.exp(-odds)))
 
 
 def test_what_no_memory_knows_counts_as_the_worst_it_could_say() -> None:
-    assert WEIGHED.probability(Evidence(0.8)) == WEIGHED.probability(Evidence(0.8, 0.0, 2.0, -1.0))
+    assert WEIGHED.probability(Evidence(0.8)) == WEIGHED.probability(Evidence(0.8, 0.0, 2.0, -1.0, 0.0))
 
 
 @pytest.mark.parametrize("wrong", [{"confidence": -0.1}, {"entropy": 0.1}, {"novelty": 0.1}, {"agreement": -0.1}])
