@@ -14,15 +14,18 @@ import pytest
 import yaml
 
 from schemas import Alert, Classification, DeadLetter, Message, Probe, Routed, Ticket
+from streams.agents import drift_memory
 from streams.agents.drift import DriftHandler
-from streams.agents.drift_memory import Placed
+from streams.agents.drift_memory import Place, Placed, State
 from streams.core.drift.alert_kinds import WatchKind
+from streams.core.drift.series import DriftLimits
 from streams.core.drift.traffic import TrafficLimits
 from streams.kafka.readers import decode, reader
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.simulated_probes import Endpoint
+from streams.worker.drift_states import DriftStates
 from tests.support.messages import alert, classification, scored
 from tests.support.pipelines import raw_producer
 from tests.support.probes import probes
@@ -119,10 +122,15 @@ async def stale_tickets(hedgerow: Watched, name: str) -> int:
 
 
 async def test_the_same_alarms_with_as_without_restarts_and_rebalances_in_the_middle_of_windows(
-    broker: Broker, models: ModelServer, tmp_path: Path
+    broker: Broker, models: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Probes whose commit a busy machine was too slow for come again: they are counted, and may be told, twice."""
-    async with watched(broker, models, tmp_path) as hedgerow:
+    """Each goes on from a kept state and what came since.
+
+    Probes whose commit a busy machine was too slow for come again: they are counted, and may be told, twice.
+    """
+    monkeypatch.setattr(drift_memory, "KEPT_EVERY", 50)
+    limits, loaded = DriftLimits(state_dir=str(tmp_path / "states")), note_loads(monkeypatch)
+    async with watched(broker, models, tmp_path, drift=limits) as hedgerow:
         wanted = expected(FLEET, hedgerow.settings.policy.id)
         assert {(each.source, each.kind) for each in wanted.values()} == {  # type: ignore[attr-defined]
             ("jumps", "model_changed"),
@@ -144,6 +152,20 @@ async def test_the_same_alarms_with_as_without_restarts_and_rebalances_in_the_mi
             await hedgerow.send(parts[4])  # and gives it back
             found = await hedgerow.until_alerts(lambda alerts: {each.alert_id for each in alerts} >= wanted.keys())
         assert by_id(found) == wanted
+    assert any(loaded), "a restart went on from a kept state"
+
+
+def note_loads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of the offsets of the states that are taken up from now on."""
+    load, offsets = DriftStates.load, list[int]()
+
+    def noted(states: DriftStates, place: Place, before: int) -> State | None:
+        if state := load(states, place, before):
+            offsets.append(state.offset)
+        return state
+
+    monkeypatch.setattr(DriftStates, "load", noted)
+    return offsets
 
 
 async def test_a_worker_that_is_killed_in_the_middle_of_a_window_loses_no_alarm(
