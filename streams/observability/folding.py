@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 EVERY_S = 60.0
 #: How many kinds are remembered; of those that were not seen for longest, the next line is written as a first one.
@@ -42,7 +42,7 @@ class Folding(logging.Filter):
         """Return whether the record is to be written."""
         if record.levelno < logging.WARNING:
             return True
-        if _abandoned(record):
+        if _abandoned(record) or _is_of_a_new_cluster(record):
             return False
         kind = _kind(record)
         written_at, left_out = self._seen.get(kind, (-EVERY_S, 0))
@@ -61,6 +61,12 @@ def _abandoned(record: logging.LogRecord) -> bool:
     # Not always a tuple: asyncio logs an error without an exception with exc_info=False.
     raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     return record.name == "asyncio" and isinstance(raised, KafkaError)
+
+
+def _is_of_a_new_cluster(record: logging.LogRecord) -> bool:
+    """Return whether aiokafka reports that Kafka is about to make the topic of its groups' offsets: it asks again."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return any(isinstance(argument, GroupCoordinatorNotAvailableError) for argument in arguments)
 
 
 def _kind(record: logging.LogRecord) -> Hashable:

@@ -50,6 +50,7 @@ steps = st.lists(
         st.tuples(st.just("redrive"), ids, places, st.booleans()),
         st.tuples(st.just("score"), places, st.booleans(), labels, st.booleans(), st.booleans()),
         st.tuples(st.just("decide"), ids, labels, st.booleans()),
+        st.tuples(st.just("overtake"), ids, st.sampled_from(TEXTS), labels, st.booleans()),
         st.tuples(st.just("settle"), st.integers(1, 3)),
         st.tuples(st.just("restart")),
         st.tuples(st.just("classify")),
@@ -167,6 +168,13 @@ class World:
             unnumbered = {"decision": 0, "corrected": False, "reviewer": None} if old and number == 1 else {}
             self.routed.append(decision.routed.model_copy(update=unnumbered))
             self.store.mark_sent(item.review.review_id, decision.verdict.decision)
+
+    def overtake(self, ticket_id: str, text: str, label: str, old: bool) -> None:
+        """A reviewer decides a ticket before its classification comes again, whose answer the model then is sure of."""
+        self.produce(ticket_id, text, late=False)
+        if self.classifications:
+            self.answer(len(self.classifications) - 1, False, label, again=True, late=False)
+            self.decide(ticket_id, label, old)
 
     def settle(self, count: int) -> None:
         for _ in range(count):

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import structlog
-from aiokafka.errors import UnknownMemberIdError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownMemberIdError
 
 from streams.observability.folding import Folding
 from streams.observability.logs import configure_logging
@@ -68,6 +68,12 @@ def test_the_late_error_of_a_request_that_was_given_up_is_not_written(clock: Clo
         line = record("Task exception was never retrieved", name="asyncio")
         line.exc_info = (type(error), error, None)
         assert folding.filter(line) is written
+
+
+def test_that_a_new_cluster_has_no_coordinator_yet_is_not_written(clock: Clock) -> None:
+    failed = "Group Coordinator Request failed: %s"
+    for error, written in ((GroupCoordinatorNotAvailableError(), False), (UnknownMemberIdError("g"), True)):
+        assert Folding(clock).filter(record(failed, error, name="aiokafka.consumer.group_coordinator")) is written
 
 
 def test_an_error_of_asyncio_without_an_exception_is_written(clock: Clock) -> None:
