@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,21 @@ class World:
         getattr(self, {"store": "keep", "score": "answer"}.get(name, name))(*arguments)
 
 
+@cache
+def empty_tables() -> bytes:
+    """A store without reviews, as SQLite keeps it: making the tables takes longer than an example."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "r.db"
+        with closing(ReviewStore(f"sqlite:///{file}")) as store:
+            store.counts()
+        return file.read_bytes()
+
+
+def empty_store(file: Path) -> ReviewStore:
+    file.write_bytes(empty_tables())
+    return ReviewStore(f"sqlite:///{file}")
+
+
 def consumed(results: list[Routed]) -> dict[str, Routed]:
     """What ``consume routed --unique`` prints."""
     winners = _Winners("")
@@ -224,7 +240,7 @@ def counting(results: list[Routed]) -> dict[str, Routed]:
 @given(steps)
 @settings(deadline=None, max_examples=250, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_consumers_compaction_and_the_review_list_agree_once_all_is_quiet(taken: list[tuple[Any, ...]]) -> None:
-    with tempfile.TemporaryDirectory() as folder, closing(ReviewStore(f"sqlite:///{Path(folder)}/r.db")) as store:
+    with tempfile.TemporaryDirectory() as folder, closing(empty_store(Path(folder) / "r.db")) as store:
         world = World(store)
         for step in taken:
             world.take(step)
