@@ -27,6 +27,6 @@ async def _doctor(config: Config, *, as_json: bool) -> bool:
         if as_json:
             print(orjson.dumps({"name": finding.name, "ok": finding.ok, "text": finding.text}).decode())
         else:
-            head = f"{'ok  ' if finding.ok else 'FAIL'} {finding.name:<13} "
+            head = f"{'ok  ' if finding.ok else 'FAIL'} {finding.name:<14} "
             print(hanging(head, finding.text, console), flush=True)
     return well

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from streams.cli.terminal import cut, one_line, width_of
+from streams.cli.terminal import cut, hanging, one_line, width_of
 
 _GAP = 2
 #: A column that gives way keeps at least this many cells.
@@ -47,7 +47,7 @@ def show_table(
     widths = _widths(columns, cells, width)
     lines = _blocks(columns, cells, width) if widths is None else _table(columns, cells, widths)
     if title:
-        _print(console, one_line(title), "bold")
+        _print(console, hanging("", one_line(title), console), "bold")
     for number, line in lines:
         style = styles[number] if 0 <= number < len(styles) else ""
         _print(console, line, style or ("bold" if number < 0 else ""))

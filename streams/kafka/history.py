@@ -72,5 +72,8 @@ async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
     except (KafkaError, OSError) as error:
         await consumer.stop()
         raise await unreachable(connection.bootstrap, connection.security, error) from error
+    except asyncio.CancelledError:
+        await consumer.stop()  # else asyncio says later that it is unclosed
+        raise
     await asyncio.sleep(0)  # a task of its that has not begun yet would raise CancelledError out of stop()
     return consumer

@@ -44,7 +44,8 @@ async def start_producer(connection: Connection, transactional_id: str | None = 
         )
         try:
             await producer.start()
-        except (KafkaConnectionError, OSError) as error:
+        except (KafkaConnectionError, OSError, AssertionError) as error:
+            # A broker that has just come back may name no broker yet, not even itself: aiokafka asserts that there is one.
             await _discard(producer)
             raise await unreachable(connection.bootstrap, connection.security, error) from error
         except KafkaError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -44,6 +45,9 @@ async def reader(
     except (KafkaError, OSError) as error:
         await consumer.stop()
         raise await unreachable(connection.bootstrap, connection.security, error) from error
+    except asyncio.CancelledError:
+        await consumer.stop()  # else asyncio says later that it is unclosed
+        raise
     try:
         yield consumer
     finally:

@@ -46,8 +46,9 @@ class Supervised:
         arguments = [str(self.config), trouble, *AGENTS]
         return ChildProcess([sys.executable, "-m", "tests.chaos.troubled_worker", *arguments])
 
-    def well(self) -> ChildProcess:
-        return ChildProcess([sys.executable, "-m", "streams.cli", "worker", "--config", str(self.config)])
+    def well(self, output: Path | None = None) -> ChildProcess:
+        command = [sys.executable, "-m", "streams.cli", "worker", "--config", str(self.config)]
+        return ChildProcess(command, output=output)
 
     async def page(self, path: str) -> tuple[int, str]:
         """Return a page's status and text; 0 while nobody listens."""

@@ -138,3 +138,11 @@ def test_a_row_has_its_style_on_a_terminal() -> None:
 
 def test_a_table_without_rows_is_its_title_and_header() -> None:
     assert printed((Column("topic"),), width=80, title="none") == "none\ntopic\n"
+
+
+def test_a_title_that_is_too_long_goes_on_in_the_next_line() -> None:
+    title = "13 examples: " + ", ".join(f"{number} from a file" for number in range(9))
+    shown = printed((Column("label"),), ("refund",), width=60, title=title)
+    *lines, header, row = shown.splitlines()
+    assert (" ".join(lines), header, row) == (title, "label", "refund")
+    assert max(map(len, lines)) <= 60

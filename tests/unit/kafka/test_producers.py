@@ -1,4 +1,4 @@
-"""A producer that is stopped while its broker is away: within bounds, and nobody waits for it afterwards."""
+"""Producers while their broker is away: they are stopped within bounds, and nobody waits for one afterwards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.structs import TopicPartition
 
+from streams.errors import StopWorker
 from streams.kafka import producers
-from streams.kafka.producers import stop_producer
+from streams.kafka.connection import Connection
+from streams.kafka.producers import start_producer, stop_producer
 
 
 def test_whoever_waits_for_an_acknowledgement_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +48,15 @@ async def _stop_with_somebody_waiting() -> None:
     await stop_producer(producer)
     with pytest.raises(ProducerClosed):
         await waiting
+
+
+@pytest.mark.parametrize("transactional_id", [None, "score-1"])
+async def test_a_broker_that_comes_back_and_names_no_broker_yet_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, transactional_id: str | None
+) -> None:
+    async def start(_: AIOKafkaProducer) -> None:
+        raise AssertionError("Did we not perform bootstrap?")
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    with pytest.raises(StopWorker, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        await start_producer(Connection("127.0.0.1:1"), transactional_id)
