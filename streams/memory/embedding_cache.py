@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -10,14 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas import digest_of
+from schemas import digest_of, stable_id
 from streams.core.memory.index import Vectors
 from streams.embedding.embedder import Embedder
 from streams.errors import SettingsError
 
 _KEPT = np.float16
+_LONGEST = 100
+"""Characters of a model's id in the name of its file."""
 _VARIABLES = 500
 """Values in one SQL statement; SQLite's own limit was 999 for long."""
+
+
+def _file_name(model: str) -> str:
+    """Return a name for a model's file; what no file name takes is told apart by a digest."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model)[:_LONGEST]
+    return plain if plain == model else f"{plain}-{stable_id('embeddings', model)[:8]}"
 
 
 class CachedEmbedder:
@@ -26,7 +35,7 @@ class CachedEmbedder:
     def __init__(self, embedder: Embedder, folder: Path) -> None:
         """``folder`` gets one file for each model."""
         self._embedder = embedder
-        self._path = folder / f"embeddings-{embedder.model.replace('/', '-')}.sqlite"
+        self._path = folder / f"embeddings-{_file_name(embedder.model)}.sqlite"
 
     @property
     def model(self) -> str:

@@ -46,8 +46,9 @@ class EmbeddingEndpoint(HttpEndpoint):
 
     @property
     def id(self) -> str:
-        """The id that its vectors are kept under: with another prefix they are others."""
-        return f"{self.model} {self.prefix.strip()}".rstrip()[:MAX_NAME]
+        """The id that its vectors are kept under: with another prefix or other request fields they are others."""
+        fields = (f"{name}={orjson.dumps(value).decode()}" for name, value in sorted(self.extra.items()))
+        return " ".join(filter(None, (self.model, self.prefix.strip(), *fields)))[:MAX_NAME]
 
 
 class EmbeddingClient:

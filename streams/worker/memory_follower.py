@@ -16,7 +16,7 @@ from streams.agents.registry import MEMORY_TOPIC
 from streams.aio import in_background
 from streams.core.memory.example import Example
 from streams.core.memory.vector_bytes import unpacked
-from streams.errors import StopWorker
+from streams.errors import HedgerowError, StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import refusal
 from streams.kafka.readers import batches_to_the_end, reader
@@ -49,7 +49,7 @@ async def following_memory(
     """
     async with reader([MEMORY_TOPIC], connection, prefix=prefix) as consumer:
         follower = MemoryFollower(memory, changed)
-        await _catch_up(consumer, follower)
+        await _catch_up(consumer, follower, connection)
         follower.say_what_was_read()
         async with in_background(_follow(consumer, follower, connection, failed)):
             yield
@@ -66,7 +66,19 @@ class MemoryFollower:
         self._dimensions: int | None = None
 
     async def take(self, records: Sequence[ConsumerRecord]) -> None:
-        """Take records of one partition, in their order."""
+        """Take records of one partition, in their order. Raises StopWorker without the library of a large memory."""
+        try:
+            await self._take(records)
+        except HedgerowError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a record that meets a defect must not keep the others out, nor end workers
+            if len(records) == 1:
+                self._invalid(records[0], repr(error))
+                return
+            for record in records:
+                await self.take([record])
+
+    async def _take(self, records: Sequence[ConsumerRecord]) -> None:
         latest: dict[str, Message | None] = {}
         for record in records:
             key = _id_of(record.key)
@@ -141,28 +153,33 @@ def _id_of(key: bytes | None) -> str:
         return ""
 
 
-async def _catch_up(consumer: AIOKafkaConsumer, follower: MemoryFollower) -> None:
+async def _catch_up(consumer: AIOKafkaConsumer, follower: MemoryFollower, connection: Connection) -> None:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_SILENCE_S) as limit:
             async for records in batches_to_the_end(consumer, _CHUNK):
+                limit.reschedule(None)  # what is done with them may take longer: the index of a large memory is built
                 await follower.take(records)
                 limit.reschedule(loop.time() + _SILENCE_S)
     except TimeoutError:
         raise StopWorker(f"the topic memory cannot be read: nothing came for {_SILENCE_S:g} s") from None
+    except KafkaError as error:
+        raise _unreadable(error, connection) from error
 
 
 async def _follow(
     consumer: AIOKafkaConsumer, follower: MemoryFollower, connection: Connection, failed: Callable[[StopWorker], None]
 ) -> None:
     """Read on, for ever."""
-    while True:
-        try:
-            batches = await consumer.getmany(timeout_ms=1000, max_records=_CHUNK)
-        except KafkaError as error:
-            failed(
-                StopWorker(refusal(error, connection.security) or f"the topic memory can no longer be read: {error!r}")
-            )
-            return
-        for records in batches.values():
-            await follower.take(records)
+    try:
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1000, max_records=_CHUNK)).values():
+                await follower.take(records)
+    except KafkaError as error:
+        failed(_unreadable(error, connection))
+    except StopWorker as error:
+        failed(error)
+
+
+def _unreadable(error: KafkaError, connection: Connection) -> StopWorker:
+    return StopWorker(refusal(error, connection.security) or f"the topic memory can no longer be read: {error!r}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,15 @@ async def test_each_model_has_a_file_of_its_own_and_no_text_is_in_it(tmp_path: P
     await embedder.embed(["my card number is secret"])
     assert embedder.model == "letters"
     assert b"secret" not in (tmp_path / "embeddings-letters.sqlite").read_bytes()
+
+
+async def test_any_id_of_a_model_is_the_name_of_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model in ("org/e5", "org-e5", "e5 query:", "e5 " * 80):
+        monkeypatch.setattr(Letters, "model", model)
+        await CachedEmbedder(Letters(), tmp_path).embed(["a"])
+    assert len(os.listdir(tmp_path)) == 4
 
 
 async def test_a_file_that_is_no_cache_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ async def test_a_text_is_cut_and_gets_its_prefix_and_no_half_of_a_character() ->
     await asked.embed("abcdefg", "x\ud800")
     assert asked.requests[0]["input"] == ["query: abcd", "query: x?"]
     assert asked.requests[0]["user"] == "us"
-    assert asked.client.model == asked.endpoint.id == "e5 query:"
+    assert asked.client.model == asked.endpoint.id == 'e5 query: user="us"'
+    assert EmbeddingEndpoint(base_url=URL, model="e5").id == "e5"
 
 
 async def test_no_text_is_no_request() -> None:

@@ -131,6 +131,22 @@ async def test_a_model_that_makes_longer_vectors_than_the_memory_has_stops_the_w
         await followed.memory.recall([ticket()])
 
 
+async def test_a_record_that_meets_a_defect_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = Followed()
+    put = followed.memory.put
+
+    async def picky(examples: Any, *more: Any) -> int:
+        if any(one.id == "bad" for one in examples):
+            raise RuntimeError("a defect")
+        return await put(examples, *more)
+
+    monkeypatch.setattr(followed.memory, "put", picky)
+    with capture_logs() as logs:
+        await followed.take(*[(name, (await known(name)).encode()) for name in ("a", "bad", "b")])
+    assert followed.counts == {"added": 2, "invalid": 1}
+    assert [log["problem"] for log in logs] == ["RuntimeError('a defect')"]
+
+
 async def test_no_mutated_record_ends_the_following() -> None:
     followed = Followed()
     random = Random(5)
