@@ -18,7 +18,7 @@ from streams.memory.labelled_rows import LabelledRow, read_row
 #: The most labelled tickets that a file may have: more than a worker may keep.
 MAX_ROWS = 1_000_000
 _CHUNK = 256
-"""Examples that are embedded together and sent together: so many may a killed command have to embed again."""
+"""Examples that are embedded together and sent together: a killed command may have to embed this many again."""
 
 T = TypeVar("T")
 

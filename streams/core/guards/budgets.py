@@ -78,7 +78,7 @@ class CostEstimate:
         self._rates: list[float] = []
 
     def of(self, chars: int) -> float:
-        """Return the estimate for a text of so many characters."""
+        """Return the estimate for a text of ``chars`` characters."""
         if not self._rates:
             return self._first_usd
         return max(self._rates) * (chars + self._PROMPT_CHARS)
