@@ -175,6 +175,23 @@ class ReviewSettings(_Section):
         return self.max_waiting is not None or self.max_per_hour is not None
 
 
+class OidcSettings(_Section):
+    """A provider of OpenID Connect that logs people in."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    """As the provider names itself."""
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret_env: Annotated[str, Field(min_length=1)]
+    """The variable that holds the client's secret."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
+    """Where browsers find the desk; the provider sends them back to /oidc/callback there."""
+    name_claim: Annotated[str, Field(min_length=1)] = "email"
+    """The claim with the user's name at the desk; an e-mail address counts only if the provider has verified it."""
+    role_claim: str | None = None
+    """The claim whose values ``roles`` maps to roles, ``groups`` for instance."""
+    roles: dict[str, Literal["reviewer", "lead", "operator"]] = {}
+
+
 class DeskSettings(_Section):
     """The web pages on which a team decides tickets (extra ``desk``)."""
 
@@ -199,12 +216,15 @@ class DeskSettings(_Section):
     proxy_user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Forwarded-User"
     """The header in which a trusted proxy names the user."""
     default_role: Literal["reviewer", "lead", "operator"] | None = None
-    """What somebody is whom a proxy names and the users file does not; default: nobody, who is refused."""
+    """What somebody is whom a proxy or a provider names and the users file does not; default: nobody, who is refused."""
+
+    oidc: OidcSettings | None = None
+    """A provider that logs people in; default: none."""
 
     @property
     def has_login(self) -> bool:
         """Whether whoever uses the desk has to say who they are."""
-        return self.users is not None or bool(self.trusted_proxies)
+        return self.users is not None or bool(self.trusted_proxies) or self.oidc is not None
 
 
 class MemorySettings(_Section):

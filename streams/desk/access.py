@@ -117,9 +117,18 @@ class Access:
         await self.note(Action.LOGIN, name, address)
         return token
 
-    async def start(self, name: str, role: Role | None) -> str:
-        """Start a session of somebody whom another party has logged in, and return its token."""
-        token, _ = await self._start(name, None if role is None else str(role))
+    async def let_in(self, name: str, claimed: Role | None, address: str) -> str | None:
+        """Return the token of a new session of somebody whom a provider has logged in; None if they have no role here."""
+        role = claimed
+        if role is None and self._settings.default_role is not None:
+            role = Role(self._settings.default_role)
+        known = self.known(name)
+        if known is None and role is None:
+            await self.note(Action.LOGIN_FAILED, name, f"{address}: no role")
+            return None
+        await self.note(Action.LOGIN, name, address)
+        # The users file is asked again at every request, so that taking a user out is enough.
+        token, _ = await self._start(name, None if known is not None else str(role))
         return token
 
     async def log_out(self, cookie: str) -> None:

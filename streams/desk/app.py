@@ -25,6 +25,7 @@ from streams.desk import openapi
 from streams.desk.access import WINDOW_S, Person, TooMany, same
 from streams.desk.desk import Desk
 from streams.desk.gate import Gate
+from streams.desk.oidc import CALLBACK, Attempt, OidcFailed
 from streams.desk.page import Ask, Done, Page, Refused, View
 from streams.desk.pulse import MAX_LISTENERS
 from streams.desk.rendering import STATIC, Rendering
@@ -51,6 +52,7 @@ _NAMED = (
 _ROLES = {page.path: page.role for page in PAGES}
 _API = "/api"
 _LOGIN_COOKIE = "hedgerow_login"
+_OIDC_COOKIE = "hedgerow_oidc"
 
 
 class Application:
@@ -65,6 +67,8 @@ class Application:
         routes: list[BaseRoute] = [
             Route("/", self._home, methods=["GET"]),
             Route("/login", self._login, methods=["GET", "POST"]),
+            Route("/oidc/start", self._oidc_start, methods=["GET"]),
+            Route(CALLBACK, self._oidc_callback, methods=["GET"]),
             Route("/logout", self._logout, methods=["POST"]),
             Route("/events", self._events, methods=["GET"]),
             Route("/health", self._health, methods=["GET"]),
@@ -233,6 +237,38 @@ class Application:
         done.delete_cookie(_LOGIN_COOKIE, path="/login")
         return done
 
+    async def _oidc_start(self, request: Request) -> Response:
+        oidc = self._desk.oidc
+        if oidc is None:
+            return await self._error(request, 404, "There is no such page.")
+        attempt = Attempt.begin(_inside(request.query_params.get("next", "")))
+        try:
+            to_provider = RedirectResponse(await oidc.address(attempt), 303)
+        except OidcFailed as failed:
+            return await self._error(request, 503, f"{failed}.")
+        self._set_cookie(to_provider, _OIDC_COOKIE, attempt.cookie(), path=CALLBACK)
+        return to_provider
+
+    async def _oidc_callback(self, request: Request) -> Response:
+        oidc, access = self._desk.oidc, self._desk.access
+        attempt = Attempt.of(request.cookies.get(_OIDC_COOKIE, ""))
+        code, state = request.query_params.get("code", ""), request.query_params.get("state", "")
+        if oidc is None or attempt is None or not code or not same(state, attempt.state):
+            return await self._error(request, 403, "This login was not begun here, or was refused. Try again.")
+        try:
+            claimed = await oidc.claimed(attempt, code)
+            session = await access.let_in(claimed.name, claimed.role, access.address(request))
+        except OidcFailed as failed:
+            return await self._error(request, 403, f"{failed}.")
+        except HedgerowError as error:
+            return await self._error(request, *self._problem(error))
+        if session is None:
+            return await self._error(request, 403, f"{claimed.name} has no role at this desk.")
+        done = RedirectResponse(_inside(attempt.next), 303)
+        self._set_cookie(done, self._cookie, session)
+        done.delete_cookie(_OIDC_COOKIE, path=CALLBACK)
+        return done
+
     async def _logout(self, request: Request) -> Response:
         try:
             person = await self._desk.access.person(request, self._cookie)
@@ -280,7 +316,7 @@ class Application:
     # Answers.
 
     def _to_login(self, request: Request) -> Response:
-        if not self._desk.access.has_login:
+        if not self._desk.access.has_login and self._desk.oidc is None:
             return Response("Only a user whom the proxy names may come in.", 403, media_type="text/plain")
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         wanted = f"?next={quote(path, safe='')}" if request.method == "GET" and path != "/queue" else ""
@@ -293,7 +329,7 @@ class Application:
             "next": _inside(to),
             "problem": problem,
             "has_login": self._desk.access.has_login,
-            "oidc": None,
+            "oidc": None if self._desk.oidc is None else self._desk.oidc.host,
             "me": None,
         }
         response = self._rendering.response("login.html", facts, status)

@@ -12,6 +12,7 @@ import structlog
 from streams.core.memory.example import Example
 from streams.desk.access import Access
 from streams.desk.facts import Sight
+from streams.desk.oidc import Oidc
 from streams.desk.pulse import Pulse
 from streams.desk.sending import Sender
 from streams.desk.topics import Topics
@@ -53,6 +54,7 @@ class Desk:
         self.journal = Journal(database)
         users = None if settings.desk.users is None else UsersFile(Path(settings.desk.users))
         self.access = Access(settings.desk, users, Sessions(database), self.journal, local=local, now_ms=now_ms)
+        self.oidc = None if settings.desk.oidc is None else Oidc(settings.desk.oidc)
         self.sender = Sender(self.store, settings)
         self.topics = Topics(settings)
         self.pulse = Pulse(self._pulse)

@@ -10,6 +10,8 @@ from streams.errors import SandboxError
 PACKAGES: dict[str, dict[str, str]] = {
     "desk": {
         "argon2": "argon2-cffi",
+        "authlib": "authlib",
+        "joserfc": "joserfc",
         "jinja2": "jinja2",
         "python_multipart": "python-multipart",
         "starlette": "starlette",
