@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ from streams.sandbox.model_server.training import TrainedModels, read_training_s
 from streams.sandbox.tickets import TRAIN
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.commands import Hedgerow, Said
+
+# A shell may give its width away, and what a command prints then breaks where a pipe has one line.
+os.environ.pop("COLUMNS", None)
 
 #: The kinds of tests, those of the longest files first: at the end of a run no process is left alone with one.
 KINDS = ("e2e", "chaos", "behaviour", "property", "unit")
