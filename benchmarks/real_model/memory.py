@@ -58,6 +58,8 @@ from streams.sandbox.model_server.training import TrainedModels, TrainingSet, tr
 _ALL = "all"
 _SIZES = ("0", "50", "200", "1000", "5000", _ALL)
 _BOUND = 0.05
+#: Other ways to part the messages into those that calibrate and those that test.
+_HALVES = 5
 #: One request after the other, on a machine that may have other work: patience instead of a second try.
 _PATIENT = {"timeout_s": 600.0, "deadline_s": 1800.0, "concurrency": 2}
 _NAMES = {"llm": "Gemma 3 270M", "smollm2": "SmolLM2-135M-Instruct", "minilm": "MiniLM", "tfidf": "TF-IDF"}
@@ -183,10 +185,14 @@ def right_share(records: Sequence[Record]) -> float:
     return sum(right for _, right, _ in answers(records, "cheap")) / len(records)
 
 
-def at_bound(records: Sequence[Record]) -> Mapping[str, float] | None:
-    """Return what a policy calibrated on one half does on the other; None if none keeps the bound."""
+def at_bound(records: Sequence[Record], seed: int = 0) -> Mapping[str, float] | None:
+    """Return what a policy calibrated on one half does on the other; None if none keeps the bound.
+
+    ``seed`` parts the halves.
+    """
+    promise = Promise(**PROMISE | {"max_error": _BOUND})
     try:
-        selection = select(records, Promise(**PROMISE | {"max_error": _BOUND}), base=Policy(min_top_k_mass=0.0))
+        selection = select(records, promise, base=Policy(min_top_k_mass=0.0), seed=seed)
     except NoPolicy:
         return None
     return whatif(selection.policy, selection.tested)
@@ -230,6 +236,24 @@ def print_whole(cells: Sequence[Cell], keep: Path) -> None:
         if cell.size == _ALL and cell.by == "minilm" and (found := recorded(cell, keep)):
             print(f"{_NAMES[cell.model]}, the whole memory, {cell.examples} examples:\n")
             print_policies(found, None)
+            print_halves(found)
+
+
+def print_halves(records: Sequence[Record]) -> None:
+    """Print how much the policy at the bound depends on which messages it is calibrated on."""
+    rows = []
+    for seed in range(_HALVES):
+        made = at_bound(records, seed)
+        rows.append([
+            seed, *(percent(made and made[name]) for name in ("saving", "accepted_error", "review_rate")),
+            percent(made and made["accuracy"] / made["accuracy_all_big"]),
+        ])  # fmt: skip
+    print(
+        table(
+            (f"halves, error under {_BOUND:.0%}", "saving", "accepted error", "in review", "accuracy of all big's"),
+            rows,
+        )
+    )
 
 
 def draw(cells: Sequence[Cell], keep: Path, folder: Path) -> None:
