@@ -261,7 +261,9 @@ def draw(cells: Sequence[Cell], keep: Path, folder: Path) -> None:
     known = {cell: found for cell in cells if (found := recorded(cell, keep))}
     accuracy: dict[str, list[tuple[int, float]]] = {}
     for cell, records in known.items():
-        for by in ("minilm", "tfidf") if cell.size == "0" else (cell.by,):
+        # Without a memory nothing finds neighbours: each line of the model begins there.
+        lines = dict.fromkeys(other.by for other in known if other.model == cell.model and other.size != "0")
+        for by in lines if cell.size == "0" else (cell.by,):
             size = int(cell.size) if cell.size != _ALL else max(one.memory.size for one in records if one.memory)
             accuracy.setdefault(f"{_NAMES[cell.model]}, {_NAMES[by]}", []).append((size, right_share(records)))
     draw_accuracy(accuracy, folder / "accuracy_by_size.svg")

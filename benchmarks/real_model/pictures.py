@@ -73,6 +73,7 @@ def draw_risk_coverage(found: Mapping[tuple[str, str], tuple[Floats, Floats, int
     looks = {"without": (PURPLE, "--"), "with the memory": (GREEN, "-")}
     with canvas(path, "Error of the surest answers, with and without the memory", width=8.6, height=4.1) as figure:
         panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+        highest = 0.05
         for model, panel in zip(models, panels, strict=True):
             for (owner, name), (sure, right, unscored) in found.items():
                 if owner != model:
@@ -82,11 +83,13 @@ def draw_risk_coverage(found: Mapping[tuple[str, str], tuple[Floats, Floats, int
                 shown = coverage * len(sure) >= _FEWEST
                 colour, style = looks[name]
                 panel.plot(coverage[shown] * scored, error[shown], color=colour, linestyle=style, label=name)
+                highest = max(highest, float(error[shown].max(initial=0.0)))
             panel.axhline(0.05, color=GREY, linestyle=":", label="5 %")
             panel.set_title(model)
-            panel.set(xlim=(0, 1.02), ylim=(0, None), xlabel="messages accepted, the surest first")
+            panel.set(xlim=(0, 1.02), xlabel="messages accepted, the surest first")
             _per_cent(panel, "x")
             _per_cent(panel, "y")
+        panels[0].set_ylim(0, 1.08 * highest)
         panels[0].set_ylabel("wrong among them")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
