@@ -16,6 +16,7 @@ from streams.aio import Changes
 from streams.core.fleet import Member
 from streams.errors import Hold, StopWorker
 from streams.kafka.connection import Connection
+from streams.kafka.diagnosis import refusal
 from streams.kafka.history import start_consumer
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import require_topics
@@ -78,7 +79,15 @@ class FleetLink:
                     await self._catch_up(consumer)
             except TimeoutError:
                 raise StopWorker(f"the fleet topic cannot be read within {_CATCH_UP_S:g} s") from None
-            await self._say()  # the others share what is left with this one from now on
+            except KafkaError as error:
+                refused = refusal(error, self._connection.security)
+                raise StopWorker(refused or f"the fleet topic cannot be read: {error!r}") from error
+            try:
+                await self._say()  # the others share what is left with this one from now on
+            except Hold as hold:
+                cause = hold.__cause__
+                refused = None if cause is None else refusal(cause, self._connection.security)
+                raise StopWorker(refused or str(hold)) from cause
             tasks = [asyncio.create_task(self._follow(consumer)), asyncio.create_task(self._keep_telling())]
             yield
         finally:

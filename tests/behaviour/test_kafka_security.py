@@ -57,10 +57,12 @@ ALL = tuple(topics_of(["classify"]))
 #: What they may do to a topic instead lets them see that it is there.
 SHORT = (
     UserRights(user="no-group", read=ALL, write=ALL),
-    UserRights(user="no-read", read=("alerts",), write=ALL, groups=("classify",)),
+    UserRights(
+        user="no-read", read=tuple(topic for topic in ALL if topic != "tickets"), write=ALL, groups=("classify",)
+    ),
     UserRights(user="no-alerts", read=("reviews",), write=("alerts", "dead-letters"), groups=("review",)),
     UserRights(user="no-write", read=ALL, groups=("classify",)),
-    UserRights(user="no-output", read=ALL, write=("dead-letters",), groups=("classify",)),
+    UserRights(user="no-output", read=ALL, write=("dead-letters", "fleet"), groups=("classify",)),
     UserRights(user="prober-no-group", read=("probes",), write=("probes",)),
     UserRights(
         user="no-topic", read=("tickets",), write=tuple({*ALL} - {"tickets", "classifications"}), groups=("classify",)
