@@ -118,13 +118,14 @@ async def evaluate(
     file: RecordFile,
     memory: Memory | None = None,
     *,
+    looked_up: Callable[[int], None] = lambda _: None,
     progress: Callable[[], None] = lambda: None,
 ) -> int:
     """Ask about every ticket that the file does not hold yet; return how many got no answer and are left for later.
 
-    With a ``memory``, each ticket is asked about with the examples most like it. ``progress`` is called after each
-    ticket. Raises SettingsError if the file holds answers of another model, to another prompt or with another memory,
-    and StopWorker for a key or model that an endpoint does not know.
+    With a ``memory``, each ticket is asked about with the examples most like it. ``looked_up`` is called with
+    how many more were looked up, ``progress`` after each that was asked about. Raises SettingsError if the file holds
+    answers of another model, to another prompt or with another memory, and StopWorker for a key or model that an endpoint does not know.
     """
     for client in (cheap, big):
         _refuse_others(file.records, client)
@@ -132,7 +133,7 @@ async def evaluate(
     _refuse_other_memory(file.records, fitted)
     known = {record.ticket.ticket_id for record in file.records}
     left = [ticket for ticket in tickets if ticket.ticket_id not in known]
-    recalled = [Recalled()] * len(left) if memory is None else await memory.recall(left)
+    recalled = [Recalled()] * len(left) if memory is None else await memory.recall(left, progress=looked_up)
     waiting = zip(left, recalled, strict=True)
     workers = [asyncio.create_task(_work(waiting, cheap, big, fitted, file, progress)) for _ in range(_IN_FLIGHT)]
     try:

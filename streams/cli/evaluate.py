@@ -127,12 +127,21 @@ async def _evaluate(
             bar = stack.enter_context(progress_bar())
             memory = None if settings.memory is None else await _memory(settings, settings.memory, stack, bar)
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
+            looking = bar.add_task("looking the tickets up", total=len(waiting), visible=memory is not None)
             task = bar.add_task("asking both tiers", total=len(waiting))
             async with (
                 ModelClient("cheap", settings.tiers.cheap, labels, prompt=prompt) as cheap,
                 ModelClient("big", settings.tiers.big, labels, prompt=prompt) as big,
             ):
-                unanswered = await ask_both(rows.tickets, cheap, big, file, memory, progress=lambda: bar.advance(task))
+                unanswered = await ask_both(
+                    rows.tickets,
+                    cheap,
+                    big,
+                    file,
+                    memory,
+                    looked_up=lambda count: bar.advance(looking, count),
+                    progress=lambda: bar.advance(task),
+                )
     return used, unanswered
 
 

@@ -95,10 +95,13 @@ class Memory:
         """
         return recalled_before(call, ticket.ticket_id, self._examples.get)
 
-    async def recall(self, tickets: Sequence[Ticket]) -> list[Recalled]:
+    async def recall(
+        self, tickets: Sequence[Ticket], *, progress: Callable[[int], None] = lambda _: None
+    ) -> list[Recalled]:
         """Return what the memory says of each ticket, in their order; with no example it says nothing.
 
-        Raises what the embedder does, and StopWorker if its vectors are not of the memory's length.
+        ``progress`` is called with the number of tickets after each step. Raises what the embedder does, and
+        StopWorker if its vectors are not of the memory's length.
         """
         found: list[Recalled] = []
         for start in range(0, len(tickets) if len(self) else 0, _CHUNK):
@@ -110,6 +113,7 @@ class Memory:
                     f"{self._dimensions}: they are another model's; run hedgerow memory rebuild"
                 )
             found += await asyncio.to_thread(self._locked, self._recall, some, vectors)
+            progress(len(some))
         return found or [Recalled()] * len(tickets)
 
     def _recall(self, tickets: Sequence[Ticket], vectors: Vectors) -> list[Recalled]:
