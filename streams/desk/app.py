@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -91,7 +91,8 @@ class Application:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         desk = self._desk
         tasks = [
-            asyncio.create_task(each()) for each in (desk.sender.run, desk.topics.run, desk.pulse.run, desk.keep_house)
+            asyncio.create_task(keep_running(each))
+            for each in (desk.sender.run, desk.topics.run, desk.pulse.run, desk.keep_house)
         ]
         try:
             yield
@@ -382,6 +383,16 @@ class Application:
     def _set_cookie(self, response: Response, name: str, value: str, path: str = "/") -> None:
         age = round(self._desk.settings.desk.session_hours * 3600)
         response.set_cookie(name, value, max_age=age, path=path, secure=self._secure, httponly=True, samesite="lax")
+
+
+async def keep_running(part: Callable[[], Awaitable[None]], pause_s: float = 5.0) -> None:
+    """Run a part of the desk until it is cancelled, and start it again after a defect: decisions must not wait for ever."""
+    while True:
+        try:
+            await part()
+        except Exception:  # what a part waits for by itself, it has caught
+            log.exception("a part of the desk has failed and is started again")
+        await asyncio.sleep(pause_s)
 
 
 def _texts(form: FormData) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import pytest
 
 from schemas import Review
 from streams.desk.access import _WRONG_FOR_BOTH, WINDOW_S
-from streams.desk.app import PAGES
+from streams.desk.app import PAGES, keep_running
 from streams.desk.desk import Desk
 from streams.desk.roles import Role
 from streams.desk.users import add_token, remove_user
@@ -412,3 +413,21 @@ async def test_static_files_are_ours_alone(rita: Browser) -> None:
         assert (await rita.get(f"/static/{name}")).status_code == 200
     assert (await rita.get("/static/../app.py")).status_code == 404
     assert (await rita.get("/static/%2e%2e/app.py")).status_code == 404
+
+
+async def test_a_part_of_the_desk_that_fails_is_started_again() -> None:
+    runs = 0
+
+    async def part() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise KeyError("a defect")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(keep_running(part, 0.0))
+    async with asyncio.timeout(5):
+        while runs < 3:
+            await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
