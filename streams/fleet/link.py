@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from schemas import TOPICS, InvalidMessage, WorkerState
 from streams.aio import Changes
 from streams.core.fleet import Member
-from streams.errors import Hold, StopWorker
+from streams.errors import HedgerowError, Hold, StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import refusal
 from streams.kafka.history import start_consumer
@@ -32,6 +32,7 @@ _ALIVE_EVERY_S = 15.0
 _CATCH_UP_S = 60.0
 _PAUSE_S = 1.0
 _SAY_WITHIN_S = 10.0
+_STOP_WAIT_S = 2.0
 
 
 def group_of(prefix: str) -> str:
@@ -55,49 +56,52 @@ class FleetLink:
         self._said_at_ms = 0
 
     @asynccontextmanager
-    async def running(self, *, required: bool) -> AsyncIterator[None]:
+    async def running(self, *, required: bool, failed: Callable[[StopWorker], None]) -> AsyncIterator[None]:
         """Read what was said and follow it, and tell what this worker uses; at the end, that it has stopped.
 
-        Raises StopWorker if the topic cannot be read within a minute, or is not there though it is ``required``; else
-        this worker goes on without the others.
+        Raises StopWorker if the topic is not there, or cannot be read or written, though it is ``required``, and ``failed``
+        is called with one that comes later; else this worker goes on without the others.
         """
-        try:
-            await require_topics(self._connection, self._prefix, [_TOPIC.name])
-        except StopWorker as absent:
-            if required:
-                raise
-            log.warning("workers tell one another nothing: each raises its own alerts", problem=str(absent))
-            yield
-            return
-        self._producer = await start_producer(self._connection)
+        async with AsyncExitStack() as stack:
+            try:
+                consumer = await self._open(stack)
+            except StopWorker as problem:
+                if required:
+                    raise
+                _go_alone(problem)
+                yield
+                return
+            tasks = [
+                asyncio.create_task(self._follow(consumer, failed if required else _go_alone)),
+                asyncio.create_task(self._keep_telling()),
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                with contextlib.suppress(HedgerowError):
+                    await self._say(stopped=True, within_s=_STOP_WAIT_S)
+
+    async def _open(self, stack: AsyncExitStack) -> AIOKafkaConsumer:
+        """Return the consumer once all that was said is read, and this worker has said that it is there."""
+        await require_topics(self._connection, self._prefix, [_TOPIC.name])
+        self._producer = producer = await start_producer(self._connection)
+        stack.push_async_callback(stop_producer, producer)
         consumer = await start_consumer(self._connection)
-        tasks: list[asyncio.Task[None]] = []
+        stack.push_async_callback(consumer.stop)
+        consumer.assign([self._place])
         try:
-            consumer.assign([self._place])
-            try:
-                async with asyncio.timeout(_CATCH_UP_S):
-                    await self._catch_up(consumer)
-            except TimeoutError:
-                raise StopWorker(f"the fleet topic cannot be read within {_CATCH_UP_S:g} s") from None
-            except KafkaError as error:
-                refused = refusal(error, self._connection.security)
-                raise StopWorker(refused or f"the fleet topic cannot be read: {error!r}") from error
-            try:
-                await self._say()  # the others share what is left with this one from now on
-            except Hold as hold:
-                cause = hold.__cause__
-                refused = None if cause is None else refusal(cause, self._connection.security)
-                raise StopWorker(refused or str(hold)) from cause
-            tasks = [asyncio.create_task(self._follow(consumer)), asyncio.create_task(self._keep_telling())]
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(Hold):
-                await self._say(stopped=True)
-            await consumer.stop()
-            await stop_producer(self._producer)
+            async with asyncio.timeout(_CATCH_UP_S):
+                await self._catch_up(consumer)
+            await self._say()  # the others share what is left with this one from now on
+        except (TimeoutError, Hold):
+            raise StopWorker(f"the fleet topic cannot be read and written within {_CATCH_UP_S:g} s") from None
+        except KafkaError as error:
+            refused = refusal(error, self._connection.security)
+            raise StopWorker(refused or f"the fleet topic cannot be read: {error!r}") from error
+        return consumer
 
     def rank(self) -> int:
         """Return how many live workers come before this one; 0 as long as nothing is read."""
@@ -116,18 +120,22 @@ class FleetLink:
         except TimeoutError:
             raise self._hold() from None
 
-    async def _say(self, *, stopped: bool = False) -> int:
-        """Send this worker's state, and return its offset; raises Hold if the broker does not take it."""
+    async def _say(self, *, stopped: bool = False, within_s: float = _SAY_WITHIN_S) -> int:
+        """Send this worker's state, and return its offset.
+
+        Raises Hold if the broker does not take it, and StopWorker if it never will.
+        """
         assert self._producer is not None, "nothing is said before the link is running"
         async with self._saying:
             state = self.member.state(self._wall_ms(), stopped=stopped)
             try:
-                async with asyncio.timeout(_SAY_WITHIN_S):
+                async with asyncio.timeout(within_s):
                     at = await self._producer.send_and_wait(
                         self._place.topic, state.encode(), _TOPIC.key_of(state), partition=self._place.partition
                     )
             except (KafkaError, TimeoutError) as error:
-                log.warning("the other workers cannot be told", problem=type(error).__name__)
+                if refused := refusal(error, self._connection.security):
+                    raise StopWorker(refused) from error
                 raise self._hold() from error
             self.member.said(state)
             self._said_at_ms = state.at_ms
@@ -146,7 +154,7 @@ class FleetLink:
             self.member.give_back(self._wall_ms())
             silent_s = (self._wall_ms() - self._said_at_ms) / 1000
             if self.member.has_news or silent_s >= _ALIVE_EVERY_S:
-                with contextlib.suppress(Hold):
+                with contextlib.suppress(HedgerowError):
                     await self._say()
 
     async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
@@ -155,13 +163,15 @@ class FleetLink:
         while await consumer.position(self._place) < end:
             await self._read(consumer)
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow(self, consumer: AIOKafkaConsumer, refused: Callable[[StopWorker], None]) -> None:
         while True:
             try:
                 await self._read(consumer)
             except KafkaError as error:
-                log.warning("what other workers say cannot be read", problem=type(error).__name__)
-                await asyncio.sleep(_PAUSE_S)
+                if line := refusal(error, self._connection.security):
+                    refused(StopWorker(line))
+                    return
+                await asyncio.sleep(_PAUSE_S)  # the broker is unavailable, which another part says
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         for records in (await consumer.getmany(timeout_ms=1_000)).values():
@@ -176,3 +186,7 @@ class FleetLink:
                     continue
                 self.member.update(state, self._wall_ms())
         self._changes.note()
+
+
+def _go_alone(problem: StopWorker) -> None:
+    log.info("workers tell one another nothing: each raises its own alerts", problem=str(problem))

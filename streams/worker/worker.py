@@ -138,7 +138,9 @@ class Worker:
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
             if SPENDERS & set(self._agents):
-                await stack.enter_async_context(self._fleet.running(required=self._settings.has_budgets))
+                await stack.enter_async_context(
+                    self._fleet.running(required=self._settings.has_budgets, failed=self._failed)
+                )
             self._memory = await self._remembering(stack)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
             for (thing, period), used in self._guards.used_shares().items():

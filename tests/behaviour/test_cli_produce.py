@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import Ticket
+from schemas import TOPICS, Ticket
 from schemas.registry import TICKET_BYTES
 from streams.kafka.readers import reader
 from streams.sandbox.brokers.broker import Broker
@@ -170,7 +170,8 @@ class TestBeforeTheTopicsAreCreated:
         said = hedgerow("produce", file, "--create-topics", "-c", early)
         sizes = hedgerow("topics", "list", "--json", "-c", early).json
         assert said == Said(0, "1 ticket sent\n", f"created {len(sizes)} topics\n")
-        assert set(sizes.values()) == {2}
+        prefix = load_settings(early).topics.prefix
+        assert sizes == {prefix + name: topic.partitions or 2 for name, topic in TOPICS.items()}
         assert hedgerow("produce", file, "--create-topics", "-c", early) == Said(0, "1 ticket sent\n", "")
 
     def test_a_file_that_is_refused_creates_none(self, hedgerow: Hedgerow, early: Path, tmp_path: Path) -> None:

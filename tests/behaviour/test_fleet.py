@@ -26,6 +26,10 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _fail(error: Exception) -> None:
+    raise AssertionError(error)
+
+
 @dataclass
 class Spender:
     """One worker's purse over a link of its own."""
@@ -47,7 +51,7 @@ class Spender:
 async def spender(name: str, connection: Connection, prefix: str) -> AsyncIterator[Spender]:
     member = Member(name, "g", {"money": Caps(hour=MOST)})
     link = FleetLink(member, connection, prefix, wall_ms)
-    async with link.running(required=True):
+    async with link.running(required=True, failed=_fail):
         yield Spender(member, Purse("money", member, wall_ms, link.announce))
 
 

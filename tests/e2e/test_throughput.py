@@ -14,7 +14,7 @@ from benchmarks.pipeline.stand import standing
 from streams.sandbox.brokers.kafka_jars import QUICK_START
 from tests.support.brokers import require_kafka
 
-TICKETS = 300
+TICKETS = 444
 
 
 @pytest.mark.kafka
