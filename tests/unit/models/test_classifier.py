@@ -595,7 +595,7 @@ class TestTransport:
 
 async def test_what_the_memory_says_stands_in_the_request_and_in_the_call_whatever_came_of_it() -> None:
     near = NearExample(Example("e-1", "t-9", "Lost parcel", "shipping"), 0.8)
-    recalled = Recalled(0.2, "shipping", 0.75, (near,))
+    recalled = Recalled(0.2, "shipping", 0.75, shown=(near,))
     prompt = Prompt(LABELS.labels, examples=ExampleRule(8, "minilm"))
     for script, answered in ((Script(ok()), True), (Script(error(400)), False)):
         async with ModelClient(
