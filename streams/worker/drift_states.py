@@ -1,7 +1,7 @@
 """Kept states of the drift agent: files from which a restart goes on, instead of reading a year of probes again.
 
-A file is a pickle with a digest before it. It is taken up only by the same code with the same detectors; nothing depends
-on it, as the topic holds all that is in it.
+A file is a pickle with a digest before it. It is taken up only by the same code, packages and Python with the same
+detectors; nothing depends on it, as the topic holds all that is in it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import importlib
 import io
 import os
 import pickle
+import platform
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import structlog
 
+import schemas
 import streams.core
+from streams.agents import drift_memory
 from streams.agents.drift_memory import Place, State
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,12 @@ _KEPT: Final = 2
 """Files of a partition. The latest may be ahead of what is committed, and the one before it is not."""
 
 _DIGEST: Final = 32
+
+_CODE: Final = (streams.core, schemas, drift_memory)
+"""Whose classes a state is made of, or what follows from them: a field added there leaves old states without it."""
+
+_PACKAGES: Final = ("numpy", "pydantic", "pydantic-core", "river")
+"""What the classes of a state come from, or compute with."""
 
 _KNOWN: Final = {
     ("builtins", "frozenset"),
@@ -119,10 +128,19 @@ def _name(place: Place) -> str:
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the code that states are of."""
-    digest = hashlib.blake2b(np.__version__.encode(), digest_size=16)
-    root = Path(streams.core.__path__[0])
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(path.read_bytes())
+    """Return a digest of the code that states are of, and of the versions of what it runs on."""
+    versions = [platform.python_version(), *map(_installed, _PACKAGES)]
+    digest = hashlib.blake2b(repr(versions).encode(), digest_size=16)
+    for module in _CODE:
+        path = Path(str(module.__file__))
+        for source in sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]:
+            digest.update(source.relative_to(path.parent).as_posix().encode())
+            digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,6 +80,58 @@ def test_a_file_that_is_not_whole_or_of_other_code_or_detectors_is_not_there(
     DriftStates(tmp_path, ("lt",)).keep(PLACE, state(9))
     monkeypatch.setattr(drift_states, "code_digest", lambda: "other")
     assert DriftStates(tmp_path, ("lt",)).load(PLACE, 10) is None
+
+
+@pytest.fixture
+def other_digest() -> Iterator[Callable[[], str]]:
+    """The digest of what is there now, which is kept for a process's life otherwise."""
+
+    def digest() -> str:
+        drift_states.code_digest.cache_clear()
+        return drift_states.code_digest()
+
+    yield digest
+    drift_states.code_digest.cache_clear()
+
+
+@pytest.mark.parametrize("package", ["numpy", "pydantic", "pydantic-core", "river"])
+def test_a_state_of_another_version_of_a_package_is_not_taken_up(
+    monkeypatch: pytest.MonkeyPatch, other_digest: Callable[[], str], package: str
+) -> None:
+    before = other_digest()
+    monkeypatch.setattr(drift_states, "version", lambda name: "999" if name == package else version(name))
+    assert other_digest() != before
+
+
+def test_a_state_without_river_is_another_than_with_it(
+    monkeypatch: pytest.MonkeyPatch, other_digest: Callable[[], str]
+) -> None:
+    def without_river(name: str) -> str:
+        if name == "river":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    before = other_digest()
+    monkeypatch.setattr(drift_states, "version", without_river)
+    assert other_digest() != before
+
+
+@pytest.mark.parametrize("module", ["core/__init__.py", "schemas/__init__.py", "drift_memory.py"])
+def test_a_state_of_other_code_is_not_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_digest: Callable[[], str], module: str
+) -> None:
+    copies = {}
+    for each in drift_states._CODE:
+        path = Path(str(each.__file__))
+        name = path.parent.name if path.name == "__init__.py" else ""
+        copies[str(Path(name, path.name))] = copy = SimpleNamespace(__file__=str(tmp_path / name / path.name))
+        Path(copy.__file__).parent.mkdir(exist_ok=True)
+        Path(copy.__file__).write_bytes(path.read_bytes())
+    monkeypatch.setattr(drift_states, "_CODE", tuple(copies.values()))
+    before = other_digest()
+    with Path(copies[module].__file__).open("a") as file:
+        file.write("# changed")
+    assert other_digest() != before
 
 
 class Evil:
