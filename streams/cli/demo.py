@@ -49,7 +49,10 @@ def demo(
     ] = True,
     models: Models = "trained",
     desk: Annotated[
-        bool, typer.Option("--desk", help="Serve web pages to decide what waits, until Ctrl-C (extra 'desk')")
+        bool,
+        typer.Option(
+            "--desk", help="Serve web pages to decide what waits, from the first doubt until Ctrl-C (extra 'desk')"
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
     as_json: AsJson = False,

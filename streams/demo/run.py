@@ -18,6 +18,7 @@ import orjson
 import yaml
 from rich.console import Console
 
+from schemas import Routed
 from streams.agents.registry import AGENTS, KEEPERS
 from streams.core.policy.policy import Policy
 from streams.core.signal.labels import LabelSet
@@ -40,6 +41,7 @@ from streams.kafka.topics import admin_client, create_topics
 from streams.memory.memory import Memory
 from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.classifier import ModelClient
+from streams.reviews.store import QueueItem, ReviewStore
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
@@ -85,13 +87,13 @@ class DemoOptions:
     """Whether the models are shown examples from the training tickets."""
     seed: int = 0
     desk: str | None = None
-    """Who may decide what waits afterwards, on web pages, until the process is told to stop; None: nobody."""
+    """Who may decide what waits on web pages, from the first review until the process is told to stop; None: nobody."""
 
 
 async def run_demo(
     options: DemoOptions, console: Console, reported: Callable[[dict[str, Any]], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Run the demo and return its report; ``reported`` is called with it before anybody may decide.
+    """Run the demo and return its report; ``reported`` is called with it while the desk, if there is one, goes on.
 
     Raises SettingsError for files that cannot be used and SandboxError if a part cannot be started here.
     """
@@ -127,6 +129,8 @@ async def run_demo(
         connection = settings.broker.connection  # with the security that the environment asks for
         await stack.enter_async_context(_topics(connection, settings.topics.prefix, ours=options.broker in _LOCAL))
         workers = await stack.enter_async_context(_workers(settings, options.workers, folder))
+        if options.desk is not None:
+            await stack.enter_async_context(_desk(settings, options.desk, console))
         _say(
             console,
             "run",
@@ -141,8 +145,6 @@ async def run_demo(
         compared = await _compare(account, settings, memory, seconds)
         made = compared | {"policy_id": settings.policy.id, "calibration": figures}
         reported(made)
-        if options.desk is not None:
-            await _serve_desk(settings, options.desk, console)
         return made
 
 
@@ -282,27 +284,23 @@ async def _flow(
                 await switch()
                 account.sent(await produce(lines[half:], connection, prefix=prefix), first=half)
                 switch = None
-            batches = await consumer.getmany(timeout_ms=200)
             before = account.settled
-            for records in batches.values():
-                for record in records:
-                    message = decode(record, prefix)
-                    if message is not None:
-                        account.see(message)
+            await _see(account, consumer, prefix, timeout_ms=200)
             if account.settled > before:
                 last = time.monotonic()
             view.update()
             _check(workers)
-        await _late(account, consumer, prefix)
+        # Once more, so that a second result that follows close behind is counted.
+        await _see(account, consumer, prefix, timeout_ms=1000)
     return last - began
 
 
-async def _late(account: Account, consumer: Any, prefix: str) -> None:
-    """Look once more, so that a second result that follows close behind is counted."""
-    for records in (await consumer.getmany(timeout_ms=1000)).values():
+async def _see(account: Account, consumer: Any, prefix: str, *, timeout_ms: int) -> None:
+    """Take note of what has come, the models' part: what a reviewer decides meanwhile is no figure of theirs."""
+    for records in (await consumer.getmany(timeout_ms=timeout_ms)).values():
         for record in records:
             message = decode(record, prefix)
-            if message is not None:
+            if message is not None and not (isinstance(message, Routed) and message.decided_by == "human"):
                 account.see(message)
 
 
@@ -360,15 +358,41 @@ async def _compare(account: Account, settings: Settings, memory: Memory | None, 
         )
 
 
-async def _serve_desk(settings: Settings, local: str, console: Console) -> None:
+@asynccontextmanager
+async def _desk(settings: Settings, local: str, console: Console) -> AsyncIterator[None]:
+    """Serve the desk alongside, and at the end until the process is told to stop."""
     from streams.desk.serving import serve
 
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     waiting = settings.model_copy(update={"desk": settings.desk.model_copy(update={"port": 0})})
+    serving = asyncio.create_task(serve(waiting, local, address.set_result))
+    telling = asyncio.create_task(_tell_desk(settings, local, address, console))
+    try:
+        yield
+        if not serving.done():
+            _say(console, "desk", f"still at {await address}; Ctrl-C here ends it")
+        await serving
+    finally:
+        for task in (telling, serving):
+            task.cancel()
+        await asyncio.gather(telling, serving, return_exceptions=True)
 
-    def started(address: str) -> None:
-        _say(console, "desk", f"desk at {address}: press n there for the first ticket, and Ctrl-C here to end")
 
-    await serve(waiting, local, started)
+async def _tell_desk(settings: Settings, local: str, address: Awaitable[str], console: Console) -> None:
+    """Print where the desk is once a ticket waits there."""
+    store = ReviewStore(settings.review.url)
+    served = await address
+    waiting: Sequence[QueueItem] = ()
+    while not waiting:
+        await asyncio.sleep(0.1)  # the store tells nobody what is new in it
+        waiting = await asyncio.to_thread(store.waiting, 1)
+    store.close()
+    _say(
+        console,
+        "desk",
+        f"the first ticket waits at {served}",
+        f"no login: you are {local}. Press n there for a ticket, a digit to decide",
+    )
 
 
 @asynccontextmanager
