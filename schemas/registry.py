@@ -43,6 +43,8 @@ FORGOTTEN_MS = 24 * 3600 * 1000
 
 #: What a worker used counts toward a limit until its month is over.
 COUNTED_MS = 33 * 24 * 3600 * 1000
+#: Ten minutes. Each worker says something every second, and one that starts reads all that is still there.
+SAID_MS = 10 * 60 * 1000
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
@@ -59,7 +61,17 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "memory", Example, "example_id", {"cleanup.policy": "compact", "max.compaction.lag.ms": str(FORGOTTEN_MS)}
         ),
-        Topic("fleet", WorkerState, "worker", {"cleanup.policy": "compact,delete", "retention.ms": str(COUNTED_MS)}, 1),
+        Topic(
+            "fleet",
+            WorkerState,
+            "worker",
+            {
+                "cleanup.policy": "compact,delete",
+                "retention.ms": str(COUNTED_MS),
+                "max.compaction.lag.ms": str(SAID_MS),
+            },
+            partitions=1,
+        ),
     )
 }
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, InvalidMessage, WorkerState
@@ -160,8 +160,11 @@ class FleetLink:
     async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
         await consumer.seek_to_beginning(self._place)
         end = (await consumer.end_offsets([self._place]))[self._place]
+        latest: dict[bytes, ConsumerRecord] = {}
         while await consumer.position(self._place) < end:
-            await self._read(consumer)
+            for record in await self._records(consumer):
+                latest[record.key or b""] = record  # of each worker only its last state counts
+        self._take(latest.values())
 
     async def _follow(self, consumer: AIOKafkaConsumer, refused: Callable[[StopWorker], None]) -> None:
         while True:
@@ -174,18 +177,25 @@ class FleetLink:
                 await asyncio.sleep(_PAUSE_S)  # the broker is unavailable, which another part says
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        for records in (await consumer.getmany(timeout_ms=1_000)).values():
-            for record in records:
-                self._read_to = record.offset + 1
-                if record.value is None:
-                    continue
-                try:
-                    state = WorkerState.decode(record.value)
-                except InvalidMessage as problem:
-                    log.warning("not a worker's state", offset=record.offset, problem=str(problem))
-                    continue
-                self.member.update(state, self._wall_ms())
+        self._take(await self._records(consumer))
         self._changes.note()
+
+    async def _records(self, consumer: AIOKafkaConsumer) -> list[ConsumerRecord]:
+        found: list[ConsumerRecord] = (await consumer.getmany(timeout_ms=1_000)).get(self._place, [])
+        if found:
+            self._read_to = found[-1].offset + 1
+        return found
+
+    def _take(self, records: Iterable[ConsumerRecord]) -> None:
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                state = WorkerState.decode(record.value)
+            except InvalidMessage as problem:
+                log.warning("not a worker's state", offset=record.offset, problem=str(problem))
+                continue
+            self.member.update(state, self._wall_ms())
 
 
 def _go_alone(problem: StopWorker) -> None:

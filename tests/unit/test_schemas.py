@@ -120,6 +120,11 @@ class TestRegistry:
         # A ticket of the largest size must fit into its dead letter: base64 takes four bytes for three.
         assert DEAD_LETTER_BYTES > TICKET_BYTES * 4 / 3
 
+    def test_what_workers_said_before_their_latest_word_goes_within_minutes(self) -> None:
+        config = TOPICS["fleet"].config
+        assert config["cleanup.policy"] == "compact,delete"
+        assert config["max.compaction.lag.ms"] == str(10 * 60 * 1000)
+
     def test_exports_are_there(self) -> None:
         assert all(hasattr(schemas, name) for name in schemas.__all__)
 
