@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from streams.core.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.desk.sending import Sent
     from streams.reviews.decision import Decision
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
@@ -168,9 +170,10 @@ def _decide(
         verdict = store.decide(_get(store, ticket).review.review_id, label, who, note, at_ms).verdict
     sent = send_decisions(settings, store)
     if as_json:
-        print(orjson.dumps({"ticket_id": verdict.ticket_id, "label": verdict.label, "sent": sent}).decode())
+        print(orjson.dumps({"ticket_id": verdict.ticket_id, "label": verdict.label, "sent": sent.count}).decode())
     else:
         print(f"{verdict.ticket_id}: {label_text(verdict.label)}")
+    _end(sent)
 
 
 def _correct(
@@ -203,15 +206,14 @@ def _correct(
 
 @app.command()
 def resend(config: Config = DEFAULT_CONFIG) -> None:
-    """Send decisions that were stored while the broker was unavailable."""
-    print(f"{counted(send_decisions(*_open(config)), 'decision')} sent")
+    """Send decisions that were stored while the broker was unavailable. Exit 1 if it refuses one."""
+    sent = send_decisions(*_open(config))
+    print(f"{counted(sent.count, 'decision')} sent")
+    _end(sent)
 
 
-def send_decisions(settings: Settings, store: ReviewStore) -> int:
-    """Send every stored decision that the topics do not have yet, and return how many there were.
-
-    Raises StopWorker if the broker takes none.
-    """
+def send_decisions(settings: Settings, store: ReviewStore) -> Sent:
+    """Send every stored decision that the topics do not have yet; raises StopWorker if the broker takes none."""
     from streams.desk.sending import send_unsent
     from streams.errors import SettingsError, StopWorker
     from streams.kafka.send import publish
@@ -223,6 +225,14 @@ def send_decisions(settings: Settings, store: ReviewStore) -> int:
         raise
     except StopWorker as error:
         raise StopWorker(f"{error}; the decision is stored: send it with hedgerow review resend") from error
+
+
+def _end(sent: Sent) -> None:
+    """Name what could not be sent, and exit with 1 if anything could not."""
+    for problem in sent.refused.values():
+        print(plain(f"{problem}; it is stored: hedgerow review resend"), file=sys.stderr)
+    if sent.refused:
+        raise typer.Exit(1)
 
 
 def _open(config: Config) -> tuple[Settings, ReviewStore]:

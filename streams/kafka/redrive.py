@@ -108,17 +108,13 @@ class LetterDesk:
 
     async def _claim(self, record: ConsumerRecord, mark: Closing) -> None:
         """Mark a letter as being redriven. Raises GiveUp if another command has marked or closed it before."""
-        marked = _again(record, mark)
-        async with asyncio.timeout(PATIENCE_S):
-            mine = await self._producer.send_and_wait(
-                marked.topic, marked.value, marked.key, marked.partition, headers=list(marked.headers)
-            )
+        [mine] = await self._send(_again(record, mark))
         partition = TopicPartition(record.topic, record.partition)
         async for later in to_the_last(self._consumer, {partition: self._read_to[partition]}):
             self._read_to[partition] = later.offset + 1
             if Closing.of(later.headers) is not None:
                 self._closings.setdefault(later.key, later.offset)
-        if self._closings.get(record.key) != mine.offset:
+        if self._closings.get(record.key) != mine:
             raise GiveUp("another command sees to it now", reason="taken")
 
     async def discard(self, entry: Entry, by: str, at_ms: int, *, note: str = "") -> None:
@@ -179,19 +175,22 @@ class LetterDesk:
                 return True
         return False
 
-    async def _send(self, *records: _Outgoing) -> None:
-        """Send in this order, with transactions all or none of it."""
+    async def _send(self, *records: _Outgoing) -> list[int]:
+        """Send in this order, with transactions all or none of it, and return the offsets; raises GiveUp for one too large."""
+        offsets = []
         try:
             async with (
                 asyncio.timeout(PATIENCE_S),
                 self._producer.transaction() if self._transactions else nullcontext(),
             ):
                 for each in records:
-                    await self._producer.send_and_wait(
+                    sent = await self._producer.send_and_wait(
                         each.topic, each.value, each.key, each.partition, headers=list(each.headers)
                     )
+                    offsets.append(sent.offset)
         except MessageSizeTooLargeError as refused:
             raise GiveUp(f"the broker refuses it for its size: {refused}", reason="too_large") from refused
+        return offsets
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from schemas import REVISION_HEADER, RUN_HEADER, revision_of
 from schemas.headers import LETTER_HEADER
 from streams.delivery.dead_letters import CUT_TO
+from streams.delivery.stage import Delivery
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.letter_book import read_letters
 from streams.kafka.redrive import letter_desk
@@ -126,6 +127,21 @@ def test_no_value_is_redriven_as_none_and_an_empty_one_as_empty(box: LetterBox, 
 
 
 @pytest.mark.kafka
+@pytest.mark.kafka
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_a_letter_too_large_for_the_broker_is_named_and_the_others_are_redriven(
+    kafka_broker: LocalKafka, tmp_path: Path, hedgerow: Hedgerow, delivery: Delivery
+) -> None:
+    box = LetterBox(kafka_broker, tmp_path, delivery)
+    large, small = box.put(b"[" * 4000, b"a", at_ms=1), box.put(b"{", b"b", at_ms=2)
+    box.limit("dead-letters", 2000)
+    said = hedgerow("dead-letters", "redrive", "--all", "-c", box.config, "--json")
+    assert (said.code, said.json["letters"]) == (1, [small]), said.err
+    assert [(each["letter"], each["reason"]) for each in said.json["refused"]] == [(large, "too_large")]
+    assert [record.key for record in box.redriven()] == [b"b"]
+    assert [row["letter"] for row in hedgerow("dead-letters", "list", "-c", box.config, "--json").rows] == [large]
+
+
 def test_of_two_redrives_at_once_the_later_one_fences_the_earlier(kafka_broker: LocalKafka, tmp_path: Path) -> None:
     box = LetterBox(kafka_broker, tmp_path, "exactly_once")
     first, second = box.put(b"[", b"a"), box.put(b"{", b"b")

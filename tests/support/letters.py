@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas import DeadLetter
 from schemas.headers import LETTER_HEADER
@@ -18,7 +19,7 @@ from streams.delivery.stage import Delivery
 from streams.demo.run import local_connection
 from streams.errors import GiveUp
 from streams.kafka.readers import reader, to_the_end
-from streams.kafka.topics import create_topics
+from streams.kafka.topics import admin_client, create_topics
 from streams.sandbox.brokers.broker import Broker
 from tests.support.brokers import run_apart
 from tests.support.records import FakeRecord
@@ -103,6 +104,15 @@ class LetterBox:
 
     async def send_letter(self, producer: AIOKafkaProducer, letter: DeadLetter) -> None:
         await producer.send_and_wait(f"{self.prefix}dead-letters", letter.encode(), letter.origin.encode())
+
+    def limit(self, topic: str, most: int) -> None:
+        """From now on the broker refuses messages larger than this many bytes."""
+        self.run(self._limit(topic, most))
+
+    async def _limit(self, topic: str, most: int) -> None:
+        async with admin_client(self.connection) as admin:
+            config = {"max.message.bytes": str(most)}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.prefix + topic, config)])
 
     def records(self, topic: str) -> list[ConsumerRecord]:
         """Return the committed records of a topic, each partition's in its order."""
