@@ -54,6 +54,9 @@ class Leadership:
         except (KafkaError, OSError) as error:
             await self._consumer.stop()
             raise await unreachable(self._connection.bootstrap, self._connection.security, error) from error
+        except asyncio.CancelledError:
+            await self._consumer.stop()  # else asyncio says later that it is unclosed
+            raise
         self._consumer.subscribe([self._topic], listener=_Listener(self._topic, self._set))
         self._reading = asyncio.create_task(self._read())
         return self

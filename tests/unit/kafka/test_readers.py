@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from streams.kafka import readers
 from streams.kafka.connection import Connection
 from streams.kafka.history import start_consumer
+from streams.kafka.leader import Leadership
 from streams.kafka.readers import reader
 
 NOWHERE = Connection("127.0.0.1:1")
@@ -25,7 +26,12 @@ async def remember() -> None:
     await start_consumer(NOWHERE)
 
 
-@pytest.mark.parametrize("start", [read, remember])
+async def lead() -> None:
+    async with Leadership("probes", "prober", NOWHERE):
+        raise AssertionError("it has started")
+
+
+@pytest.mark.parametrize("start", [read, remember, lead])
 async def test_a_start_that_is_cancelled_closes_its_consumer(
     start: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
