@@ -218,9 +218,8 @@ async def test_pages_are_for_everybody(desk: Served, store: ReviewStore, browser
         assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == [], path
         assert "color-contrast" in {each["id"] for each in found["passes"]}, path
     if scheme == "light":
-        timing = await (await _ticket(page)).evaluate(
-            "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        )
+        await page.goto("/tickets/all-1")
+        timing = await page.evaluate(_FIRST_PAINT)
         sizes = await page.evaluate(
             "() => performance.getEntries().map((e) => e.transferSize || 0).reduce((a, b) => a + b)"
         )
@@ -228,7 +227,7 @@ async def test_pages_are_for_everybody(desk: Served, store: ReviewStore, browser
         assert timing < 3_000, "300 ms on a quiet machine"
 
 
-async def _ticket(page: Page) -> Page:
-    await page.goto("/tickets/all-1")
-    await page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
-    return page
+#: Resolves once there is something to see. The page's policy forbids eval, which Playwright's own waiting for a function needs.
+_FIRST_PAINT = """() => new Promise((seen) => new PerformanceObserver((list) => {
+    for (const entry of list.getEntriesByName('first-contentful-paint')) seen(entry.startTime);
+}).observe({type: 'paint', buffered: true}))"""
