@@ -40,6 +40,7 @@ class Memory:
         self._index = GrowingIndex()
         self._examples = ExampleSet(self._index, limit)
         self._lock = threading.Lock()
+        self._changed = asyncio.Event()
         self._dimensions: int | None = None
 
     def __len__(self) -> int:
@@ -80,9 +81,16 @@ class Memory:
         """
         self._dimensions = vectors.shape[1]
         dropped = await asyncio.to_thread(self._locked, self._examples.put, examples, vectors, at_ms)
-        while await asyncio.to_thread(self._locked, self._index.grow):
-            pass
+        self._changed.set()
         return dropped
+
+    async def growing(self) -> None:
+        """Build the index of a large memory, for as long as this runs. Look-ups and changes go on between two steps."""
+        while True:
+            self._changed.clear()
+            while await asyncio.to_thread(self._locked, self._index.grow):
+                pass
+            await self._changed.wait()
 
     async def forget(self, example_ids: Iterable[str]) -> None:
         """Forget examples; those that are not there are nothing to forget."""

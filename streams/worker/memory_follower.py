@@ -158,7 +158,6 @@ async def _catch_up(consumer: AIOKafkaConsumer, follower: MemoryFollower, connec
     try:
         async with asyncio.timeout(_SILENCE_S) as limit:
             async for records in batches_to_the_end(consumer, _CHUNK):
-                limit.reschedule(None)  # what is done with them may take longer: the index of a large memory is built
                 await follower.take(records)
                 limit.reschedule(loop.time() + _SILENCE_S)
     except TimeoutError:

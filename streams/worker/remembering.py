@@ -11,6 +11,7 @@ import structlog
 
 from schemas import Attempt
 from streams.agents.remembering import Remembering
+from streams.aio import in_background
 from streams.core.policy.fitted import examples_needed, refuse_smaller_memory
 from streams.errors import StopWorker
 from streams.memory.lookups import Lookups
@@ -45,10 +46,12 @@ async def open_remembering(
         labels = settings.label_set.labels
         memory = await open_memory(Path(wanted.file), embedder, labels, redact, wanted.examples, tell=log.warning)
         refuse_smaller_memory(fitted, memory.fitted)
+        await stack.enter_async_context(in_background(memory.growing()))
         log.info("memory read", examples=len(memory), embedding_model=embedder.model)
     else:
         needed = examples_needed(fitted)
         memory = Memory(embedder, wanted.examples, redact, limit=wanted.max_examples)
+        await stack.enter_async_context(in_background(memory.growing()))
         size = _Size(memory, needed)
 
         def changed(what: str, count: int) -> None:

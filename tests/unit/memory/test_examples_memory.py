@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from streams.aio import in_background
 from streams.core.memory.example import Example
+from streams.memory import memory as memory_module
+from streams.memory.approximate_index import GrowingIndex
 from streams.memory.memory import Memory
 from tests.support.memories import Letters, memory_of
 from tests.support.messages import ticket
@@ -32,3 +37,36 @@ async def test_many_examples_and_tickets_are_embedded_in_steps() -> None:
     found = await memory.recall([ticket(f"t-{number}", f"{number}") for number in range(600)])
     assert len(found) == 600
     assert found[123].novelty is not None
+
+
+async def test_the_index_of_a_large_memory_is_built_while_examples_come_and_tickets_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index, steps, built = GrowingIndex(exact=100), 0, asyncio.Event()
+    loop, step = asyncio.get_running_loop(), index.grow
+
+    def grow() -> bool:
+        nonlocal steps
+        steps += 1
+        if not (more := step()) and not index.is_exact:
+            loop.call_soon_threadsafe(built.set)
+        return more
+
+    monkeypatch.setattr(index, "grow", grow)
+    monkeypatch.setattr(memory_module, "GrowingIndex", lambda: index)
+    embedder = Letters()
+    memory = Memory(embedder, 1)
+    for start in range(0, 600, 200):
+        some = [Example(str(number), None, f"{number:b}", "refund") for number in range(start, start + 200)]
+        await memory.put(some, await embedder.embed([one.text for one in some]))
+    assert (steps, index.is_exact) == (0, True), "no change waits for the index"
+    async with in_background(memory.growing()):
+        late = Example("late", None, "10zz", "account")
+        await memory.put([late], await embedder.embed([late.text]))
+        [found] = await memory.recall([ticket("t", "01zz")])
+        assert [one.example.id for one in found.shown] == ["late"]
+        async with asyncio.timeout(20):
+            await built.wait()
+    [found] = await memory.recall([ticket("t", "01zz")])
+    assert [one.example.id for one in found.shown] == ["late"]
+    assert not index.is_exact
