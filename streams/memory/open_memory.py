@@ -36,7 +36,7 @@ async def open_embedder(
 ) -> AsyncIterator[Embedder]:
     """Yield what makes embeddings: an endpoint, of whose requests ``spent`` hears, or without one the local model.
 
-    ``threads`` are those of one computation of the local model, 0: one a core. With ``kept`` vectors are kept on disk by
+    ``threads`` is how many batches the local model computes at once, 0: one a core. With ``kept`` vectors are kept on disk by
     content, as is worth it for texts that stay. Raises SettingsError without the extra, and for a key that is not there.
     """
     async with AsyncExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -31,6 +32,21 @@ async def test_vectors_come_in_the_order_of_the_texts_and_company_hardly_changes
     for place in (0, 17, 39):
         [alone] = await model.embed([texts[place]])
         assert alone @ together[place] > 0.99
+
+
+async def test_two_threads_compute_two_batches_at_once_and_the_same_vectors(
+    model: MiniLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["b " * (number % 20 + 1) for number in range(32)]
+    both, one = MiniLM(threads=2), threading.Barrier(2, timeout=20)
+    compute = both._batch
+
+    def together(batch: list[str]) -> np.ndarray:
+        one.wait()
+        return compute(batch)
+
+    monkeypatch.setattr(both, "_batch", together)
+    assert (await both.embed(texts) == await model.embed(texts)).all()
 
 
 async def test_no_text_is_too_strange(model: MiniLM) -> None:
