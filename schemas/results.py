@@ -120,6 +120,11 @@ class Review(TicketMessage):
     purpose: Name | None = None
     """``correction`` if a reviewer corrects a result that was in no review; None if it decides. ``audit`` is reserved."""
 
+    @model_validator(mode="after")
+    def _know_its_id(self) -> Self:
+        _name_the_text(self)
+        return self
+
     @property
     def ticket_id(self) -> str:
         """The ticket's id, which is the key."""
@@ -130,6 +135,11 @@ class Review(TicketMessage):
         """Return the review id of a ticket's text in a run: the same at every redelivery."""
         turn = (str(revision), str(run)) if revision or run else ()  # without them as in version 1
         return stable_id("review", ticket_id, *turn)
+
+    @staticmethod
+    def id_in_version_1(ticket_id: str, run: int) -> str:
+        """Return the id that readers of version 1 expect, the same for every text: its review agent refuses any other."""
+        return Review.id_for(ticket_id, 0, run)
 
 
 class Verdict(TicketMessage):
@@ -154,10 +164,22 @@ class Verdict(TicketMessage):
     purpose: Name | None = None
     """As in Review."""
 
+    @model_validator(mode="after")
+    def _know_its_review(self) -> Self:
+        _name_the_text(self)
+        return self
+
     @staticmethod
     def id_for(review_id: str, decision: int = 1) -> str:
         """Return the id of a decision on a review: the same however often it is sent."""
         return stable_id("verdict", review_id, *((str(decision),) if decision > 1 else ()))
+
+
+def _name_the_text(message: Review | Verdict) -> None:
+    """Give a message that was written in version 1 the review id that names its text."""
+    if message.review_id == Review.id_in_version_1(message.ticket_id, message.run):
+        # The message is frozen from here on.
+        message.__dict__["review_id"] = Review.id_for(message.ticket_id, message.revision, message.run)
 
 
 class DeadLetter(Message):

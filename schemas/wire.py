@@ -41,7 +41,13 @@ class WireFormat:
             message = message.model_copy(update={"calls": (), "summary": summary})
         if self.version == 1 and _fits_version_1(message):
             message = _in_version_1(message)
+            if isinstance(message, Review | Verdict):
+                message = message.model_copy(update={"review_id": _review_id_in_version_1(message)})
         return message.encode()
+
+    def encode_to_keep(self, review: Review) -> bytes:
+        """Return the review as a store keeps it: under its own id in either version, by which older releases find it."""
+        return (_in_version_1(review) if self.version == 1 and _fits_version_1(review) else review).encode()
 
 
 NEWEST = WireFormat()
@@ -76,6 +82,13 @@ def _in_version_1(message: M) -> M:
     elif isinstance(message, Routed | Review | Verdict):
         update["calls"] = tuple(map(_call_in_version_1, message.calls))
     return message.model_copy(update=update)
+
+
+def _review_id_in_version_1(message: Review | Verdict) -> str:
+    """Return the review id that readers of version 1 expect; one that is not the ticket's stays as it is."""
+    if message.review_id != Review.id_for(message.ticket_id, message.revision, message.run):
+        return message.review_id
+    return Review.id_in_version_1(message.ticket_id, message.run)
 
 
 def _call_in_version_1(call: Call) -> Call:

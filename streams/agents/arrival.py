@@ -36,8 +36,6 @@ class Arrival:
     ticket: Ticket
     turn: Turn
     """What the messages about it say."""
-    revision: int = 0
-    """Which text of the ticket it is, whether or not messages say it."""
 
     @property
     def ticket_id(self) -> str:
@@ -45,13 +43,9 @@ class Arrival:
         return self.ticket.ticket_id
 
     @classmethod
-    def read(cls, record: TicketRecord, *, numbered: bool = True) -> Arrival:
-        """Read a record; raises InvalidMessage if it holds an invalid ticket, or names a run that cannot be one.
-
-        Without ``numbered`` the messages about the ticket do not say the revision: to readers of version 1 a review has the
-        id of its ticket alone.
-        """
+    def read(cls, record: TicketRecord) -> Arrival:
+        """Read a record; raises InvalidMessage if it holds an invalid ticket, or names a run that cannot be one."""
         ticket = Ticket.decode(record.value)
         at_ms = record.timestamp
         revision, run = revision_and_run(record.headers, at_ms, record.offset)
-        return cls(ticket, Turn(at_ms if at_ms >= 0 else None, revision if numbered else 0, run), revision)
+        return cls(ticket, Turn(at_ms if at_ms >= 0 else None, revision, run))

@@ -36,7 +36,7 @@ class KnownTickets:
         """Return what is remembered of a ticket once it is finished."""
         ticket = arrival.ticket
         key = ticket.ticket_id.encode("utf-8", "surrogatepass")
-        return _HEAD.pack(arrival.revision, arrival.turn.run, digest_of(ticket.text)) + key
+        return _HEAD.pack(arrival.turn.revision, arrival.turn.run, digest_of(ticket.text)) + key
 
     def group_of(self, message_id: bytes) -> bytes:
         """Return what all texts of one ticket share."""

@@ -168,7 +168,7 @@ class ReviewStore:
                 "state": WAITING,
                 "uncertainty": review.uncertainty,
                 "added_ms": now,
-                "review": self._wire.encode(review),
+                "review": self._wire.encode_to_keep(review),
                 "revision": review.revision,
                 "run": review.run,
                 "decisions": 0,

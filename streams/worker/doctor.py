@@ -53,9 +53,8 @@ def _messages(settings: Settings) -> Finding:
     return Finding(
         "messages",
         True,
-        f"version {settings.messages.write} is written: no revisions, so of two texts of a ticket the result that comes last "
-        f"counts, and no review can be decided as none of the labels; messages.write: {NEWEST.version} has both, once every "
-        f"reader is upgraded (docs/messages.md)",
+        f"version {settings.messages.write} is written: no review can be decided as none of the labels, and every model needs "
+        f"a price; set messages.write: {NEWEST.version} once every reader is upgraded (docs/messages.md)",
     )
 
 

@@ -296,8 +296,7 @@ class Worker:
         """Return classify's stage, which knows tickets again by their text; others know messages by key and turn."""
         settings = self._settings
         known = KnownTickets(settings.worker.remember_ids, partial(history, settings.broker.connection))
-        read = partial(Arrival.read, numbered=settings.messages.write >= 2)
-        return replace(stage, read=read, finished=known, id_of=known.id_of, memory=known)
+        return replace(stage, read=Arrival.read, finished=known, id_of=known.id_of, memory=known)
 
     def _sparing(self, agent: AgentName, handler: AsyncHandler | SyncHandler) -> AsyncHandler | SyncHandler:
         """Return the handler, whose reviews wait while there are too many if there are limits."""

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from schemas import Review, Routed, rank
+from schemas.wire import WireVersion
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
+from streams.settings import MessagesSettings, Settings
 from tests.support.pipelines import pipeline, raw_producer
 
 
@@ -100,10 +102,17 @@ async def test_what_no_agent_wrote_between_the_agents_ends_once_too(
         await run.until(lambda: "late" in run.results)
 
 
+@pytest.mark.parametrize("write", [1, 2])
 async def test_one_text_of_a_ticket_has_one_result_and_another_text_another(
-    broker: Broker, model_server: ModelServer, tmp_path: Path
+    broker: Broker, model_server: ModelServer, tmp_path: Path, write: WireVersion
 ) -> None:
-    async with pipeline(broker, model_server, tmp_path) as run, raw_producer(run.settings) as producer:
+    def change(settings: Settings) -> Settings:
+        return settings.model_copy(update={"messages": MessagesSettings(write=write)})
+
+    async with (
+        pipeline(broker, model_server, tmp_path, change=change) as run,
+        raw_producer(run.settings) as producer,
+    ):
         before = (await model_server.stats())["models"]["sandbox-cheap"]["requests"]
         for number in range(5):
             await run.send(f"same {number}", row("same"), b"same", producer)

@@ -46,6 +46,7 @@ from schemas import (
 from schemas.base import MAX_METADATA, MAX_METADATA_ENTRIES
 from schemas.export import FOLDER, json_schemas
 from schemas.registry import DEAD_LETTER_BYTES, TICKET_BYTES
+from schemas.wire import WireVersion
 from tests.support.messages import (
     attempt,
     call,
@@ -65,7 +66,7 @@ from tests.support.messages import (
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "messages"
 KAFKA_DEFAULT_BYTES = 1_048_588
 EACH = one_of_each()
-VERSIONS = (1, 2)
+VERSIONS: tuple[WireVersion, ...] = (1, 2)
 
 DESIGN: dict[str, tuple[type[Message], str]] = {
     "tickets": (Ticket, "ticket_id"),
@@ -523,6 +524,25 @@ class TestWireFormat:
         row = json.loads(WireFormat(2).encode(EACH[name]))
         assert row["v"] == 2
         follows_schema(name, 2, row)
+
+    def test_a_review_of_any_text_has_the_ticket_s_own_id_in_version_1(self) -> None:
+        """The review agent of the first release refuses any other id, and skips the revision."""
+        review_id = Review.id_for("t-1", 7, 0)
+        for message in (
+            review(revision=7, review_id=review_id),
+            verdict(revision=7, review_id=review_id, verdict_id=Verdict.id_for(review_id)),
+        ):
+            row = json.loads(WireFormat(1).encode(message))
+            assert (row["review_id"], row["revision"]) == (Review.id_for("t-1"), 7)
+            for version in VERSIONS:
+                assert type(message).decode(WireFormat(version).encode(message)) == message
+        kept = json.loads(WireFormat(1).encode_to_keep(review(revision=7, review_id=review_id)))
+        assert (kept["v"], kept["review_id"]) == (1, review_id)
+
+    def test_a_review_under_the_id_of_another_ticket_keeps_it(self) -> None:
+        strange = review(revision=7, review_id=Review.id_for("t-2", 7, 0))
+        for version in VERSIONS:
+            assert Review.decode(WireFormat(version).encode(strange)).review_id == strange.review_id
 
     @pytest.mark.parametrize(
         "message",

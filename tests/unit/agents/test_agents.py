@@ -86,8 +86,6 @@ class TestTurn:
         output = only(await classify(Model(call()).ask)(Arrival.read(record)))
         revision = revision_of(5, 0)
         assert self.of(output) == Turn(ticket_at_ms=5, revision=revision, run=2)
-        for_version_1 = Arrival.read(record, numbered=False)
-        assert (for_version_1.turn, for_version_1.revision) == (Turn(ticket_at_ms=5, run=2), revision)
 
     def test_a_re_run_is_of_the_revision_that_it_repeats(self) -> None:
         run, revision = ("hedgerow-run", b"2"), ("hedgerow-revision", b"41")
