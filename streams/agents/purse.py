@@ -64,7 +64,10 @@ class Purse:
                 others_asked = await self._lease(amount)
                 if not others_asked:
                     break
-        return self._account.may_take(amount, self._wall_ms()) or not self._note(amount)
+        if self._account.may_take(amount, self._wall_ms()):
+            return True
+        self._refused = amount
+        return False
 
     def take(self, amount: int) -> Taken | None:
         """Return what was taken from the lease, or None if it does not cover the amount."""
@@ -77,11 +80,7 @@ class Purse:
 
     def _is_left(self, amount: int) -> bool:
         left = self._member.left(self._thing, self._wall_ms())
-        return left is None or left + self._account.leased >= amount or not self._note(amount)
-
-    def _note(self, amount: int) -> bool:
-        self._refused = amount
-        return True
+        return left is None or left + self._account.leased >= amount
 
     async def _lease(self, amount: int) -> bool:
         """Ask for a larger lease; return whether it is worth asking again, since others had asked just before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from schemas.fleet import MAX_DAYS, Amount, Usage
-from streams.core.fleet.caps import DAY_MS, LEASE_MS, MINUTE_MS, Caps, OthersUsed, Period, first_day, first_minute
+from streams.core.fleet.caps import DAY_MS, LEASE_MS, MINUTE_MS, Caps, OthersUsed, Period, first_minute, first_of
 
 
 class Account:
@@ -62,9 +62,8 @@ class Account:
 
     def used(self, period: Period, now_ms: int) -> int:
         """Return what this worker used within a period, its lease not included."""
-        if period == "hour":
-            return _since(self._minutes, first_minute(now_ms))
-        return _since(self._days, first_day(period, now_ms))
+        first, amounts = first_of(period, now_ms), self._minutes if period == "hour" else self._days
+        return sum(used for at, used in amounts.items() if at >= first)
 
     def pace(self, now_ms: int) -> float:
         """Return what was used in a second, over this minute and the last one."""
@@ -132,7 +131,3 @@ class Account:
 
 def _amounts(amounts: Mapping[int, int]) -> tuple[Amount, ...]:
     return tuple(Amount(at=at, used=used) for at, used in sorted(amounts.items()))
-
-
-def _since(amounts: Mapping[int, int], first: int) -> int:
-    return sum(used for at, used in amounts.items() if at >= first)

@@ -52,6 +52,11 @@ def first_day(period: Period, now_ms: int) -> int:
     return today if period == "day" else today - datetime.fromtimestamp(now_ms / 1000, UTC).day + 1
 
 
+def first_of(period: Period, now_ms: int) -> int:
+    """Return the oldest minute (hour), or the first day (day, month), that counts at ``now_ms`` (Unix time), since 1970."""
+    return first_minute(now_ms) if period == "hour" else first_day(period, now_ms)
+
+
 def used(usage: Usage, period: Period, now_ms: int, leased_at_ms: int) -> int:
     """Return what counts toward a limit at ``now_ms`` (Unix time): what was used, and what is leased."""
     return _sum(usage, period, now_ms) + leased(usage, period, now_ms, leased_at_ms)
@@ -63,15 +68,12 @@ def leased(usage: Usage, period: Period, now_ms: int, leased_at_ms: int) -> int:
     A lease that was said at ``leased_at_ms`` counts as if all of it was used at the last moment that it may be, since nobody
     else can know how much was.
     """
-    begun_ms = (first_minute(now_ms) * MINUTE_MS) if period == "hour" else first_day(period, now_ms) * DAY_MS
+    begun_ms = first_of(period, now_ms) * (MINUTE_MS if period == "hour" else DAY_MS)
     return (usage.leased + usage.asked) if leased_at_ms >= begun_ms - LEASE_MS else 0
 
 
 def _sum(usage: Usage, period: Period, now_ms: int) -> int:
-    if period == "hour":
-        first, amounts = first_minute(now_ms), usage.minutes
-    else:
-        first, amounts = first_day(period, now_ms), usage.days
+    first, amounts = first_of(period, now_ms), usage.minutes if period == "hour" else usage.days
     return sum(amount.used for amount in amounts if amount.at >= first)
 
 

@@ -23,7 +23,6 @@ class Member:
         self.caps = {thing: caps.get(thing, Caps()) for thing in THINGS}
         self.accounts = {thing: Account(most) for thing, most in self.caps.items()}
         self._group = group
-        self.caps = {thing: caps.get(thing, Caps()) for thing in THINGS}
         self._number = 0
         self._asked_in: dict[Thing, int] = {}
         self._told: dict[Thing, Usage] = {}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from streams.core.fleet.caps import Caps
+from streams.core.fleet.caps import PERIODS, Caps
 from streams.core.guards.budgets import units
 
 #: A finding is made if chance alone would do the same less often than this.
@@ -46,18 +46,13 @@ class GuardLimits(BaseModel):
     @property
     def max_usd(self) -> dict[str, float]:
         """The limits on money that there are, by their names."""
-        named = {name: getattr(self, name) for name in ("max_usd_per_hour", "max_usd_per_day", "max_usd_per_month")}
+        named = {f"max_usd_per_{period}": getattr(self, f"max_usd_per_{period}") for period in PERIODS}
         return {name: most for name, most in named.items() if most is not None}
 
     @property
     def money(self) -> Caps:
         """The limits on money, in billionths of a dollar."""
-        return Caps(
-            *(
-                None if most is None else units(most)
-                for most in (self.max_usd_per_hour, self.max_usd_per_day, self.max_usd_per_month)
-            )
-        )
+        return Caps(**{name.removeprefix("max_usd_per_"): units(most) for name, most in self.max_usd.items()})
 
     @model_validator(mode="after")
     def _run_within_window(self) -> Self:
