@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from streams.sandbox.language_model.prompting import Example
+from streams.sandbox.language_model.prompting import LabelledText
 from streams.sandbox.model_server.features import words
 from streams.sandbox.model_server.training import TrainingSet
 
@@ -18,7 +18,7 @@ _FEATURES = 20_000
 _STARTS = 10
 
 
-def choose_examples(rows: TrainingSet, count: int = EXAMPLES) -> tuple[Example, ...]:
+def choose_examples(rows: TrainingSet, count: int = EXAMPLES) -> tuple[LabelledText, ...]:
     """Return about ``count`` examples, as many of each label, one of each label in turn.
 
     The messages of a label fall into as many groups as it gets examples (k-means on TF-IDF); the message nearest to
@@ -31,7 +31,10 @@ def choose_examples(rows: TrainingSet, count: int = EXAMPLES) -> tuple[Example, 
     each = max(1, count // len(texts))
     chosen = {label: _unlike(_short(texts[label], each), each) for label in sorted(texts)}
     return tuple(
-        Example(chosen[label][place], label) for place in range(each) for label in chosen if place < len(chosen[label])
+        LabelledText(chosen[label][place], label)
+        for place in range(each)
+        for label in chosen
+        if place < len(chosen[label])
     )
 
 

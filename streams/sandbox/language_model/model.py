@@ -14,7 +14,7 @@ from streams.sandbox.language_model.distribution import LogProbs, choose, likeli
 from streams.sandbox.language_model.engine import Engine, Logits
 from streams.sandbox.language_model.examples import choose_examples
 from streams.sandbox.language_model.kinds import GEMMA, KINDS, Kind
-from streams.sandbox.language_model.prompting import Example
+from streams.sandbox.language_model.prompting import LabelledText
 from streams.sandbox.language_model.reader import CONTEXT, Place, Reader, check_room
 from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server.requests import ChatRequest, CompletionRequest
@@ -65,7 +65,7 @@ class LanguageModel:
 
     @classmethod
     def of(
-        cls, engine: Engine, examples: Sequence[Example], *, kind: Kind = GEMMA, seed: int = 0, jitter: float = 0.0
+        cls, engine: Engine, examples: Sequence[LabelledText], *, kind: Kind = GEMMA, seed: int = 0, jitter: float = 0.0
     ) -> Self:
         """Return the model with these examples; it owns the engine."""
         return cls(kind, Reader(engine, examples, kind.form), np.random.default_rng(seed), jitter)
@@ -93,7 +93,7 @@ class LanguageModel:
 
     def _chat(self, request: ChatRequest) -> Spoken:
         engine = self.reader.engine
-        examples = [Example(text, answer) for text, answer in request.examples]
+        examples = [LabelledText(text, answer) for text, answer in request.examples]
         asked = self.reader.tokens(self.reader.form.asked(examples, request.text))
         system = len(engine.tokens(request.system.strip()))
         with self.reader.after_prefix(request.system, own=not examples) as place:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class LabelledText:
     """A message and the label that it should get."""
 
     text: str
@@ -32,10 +32,10 @@ Part = str | Control
 class Form(Protocol):
     """The form in which one kind of model is asked. It goes on with the label and ends its line, or its turn."""
 
-    def prefix(self, system: str, examples: Sequence[Example]) -> Sequence[Part]:
+    def prefix(self, system: str, examples: Sequence[LabelledText]) -> Sequence[Part]:
         """Return what stands before every ticket: the caller's instructions, then the examples."""
 
-    def asked(self, examples: Sequence[Example], text: str) -> Sequence[Part]:
+    def asked(self, examples: Sequence[LabelledText], text: str) -> Sequence[Part]:
         """Return the caller's own examples, if there are any, and the ticket."""
 
 
@@ -45,11 +45,11 @@ class Lines:
 
     begin: Control = Control("<bos>")
 
-    def prefix(self, system: str, examples: Sequence[Example]) -> Sequence[Part]:
+    def prefix(self, system: str, examples: Sequence[LabelledText]) -> Sequence[Part]:
         """Return instructions and examples as lines."""
         return self.begin, prefix(system, examples)
 
-    def asked(self, examples: Sequence[Example], text: str) -> Sequence[Part]:
+    def asked(self, examples: Sequence[LabelledText], text: str) -> Sequence[Part]:
         """Return examples and the ticket as lines."""
         return (answered(examples) + question(text),)
 
@@ -61,11 +61,11 @@ class ChatML:
     default_system: str = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
     """What SmolLM2's own template says if the caller gives no instructions."""
 
-    def prefix(self, system: str, examples: Sequence[Example]) -> Sequence[Part]:
+    def prefix(self, system: str, examples: Sequence[LabelledText]) -> Sequence[Part]:
         """Return the system message, and each example as a message and its answer."""
         return *_turn("system", system.strip() or self.default_system), *_answers(examples)
 
-    def asked(self, examples: Sequence[Example], text: str) -> Sequence[Part]:
+    def asked(self, examples: Sequence[LabelledText], text: str) -> Sequence[Part]:
         """Return examples and the ticket as messages, and the beginning of the answer."""
         return *_answers(examples), *_turn("user", text.strip()), _START, "assistant\n"
 
@@ -77,18 +77,18 @@ def _turn(role: str, text: str) -> Sequence[Part]:
     return _START, f"{role}\n{text}", _END, "\n"
 
 
-def _answers(examples: Sequence[Example]) -> Iterator[Part]:
+def _answers(examples: Sequence[LabelledText]) -> Iterator[Part]:
     for example in examples:
         yield from _turn("user", example.text.strip())
         yield from _turn("assistant", example.label)
 
 
-def prefix(system: str, examples: Sequence[Example]) -> str:
+def prefix(system: str, examples: Sequence[LabelledText]) -> str:
     """Return instructions and examples as lines."""
     return f"{system.strip()}\n\n{answered(examples)}" if system.strip() else answered(examples)
 
 
-def answered(examples: Sequence[Example]) -> str:
+def answered(examples: Sequence[LabelledText]) -> str:
     """Return messages with their answers as lines, one after the other."""
     return "".join(f"{question(example.text)} {example.label}\n\n" for example in examples)
 

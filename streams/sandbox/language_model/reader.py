@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from streams.sandbox.language_model.engine import CELLS, Engine
-from streams.sandbox.language_model.prompting import Example, Form, Part
+from streams.sandbox.language_model.prompting import Form, LabelledText, Part
 from streams.sandbox.model_server.codes import codes
 from streams.sandbox.model_server.requests import RequestRefused
 
@@ -32,7 +32,7 @@ class Place:
 class Reader:
     """An engine and the prefixes in its cache. Belongs to one thread at a time, like the engine."""
 
-    def __init__(self, engine: Engine, examples: Sequence[Example], form: Form) -> None:
+    def __init__(self, engine: Engine, examples: Sequence[LabelledText], form: Form) -> None:
         self.engine = engine
         self.form = form
         self._examples = examples
@@ -71,7 +71,7 @@ class Reader:
 
     def _read_prefix(self, system: str, *, own: bool) -> Place:
         words = dict(zip(self._labels, codes(system, self._labels), strict=True))
-        shown = [Example(example.text, words[example.label]) for example in self._examples if own]
+        shown = [LabelledText(example.text, words[example.label]) for example in self._examples if own]
         tokens = self.tokens(self.form.prefix(system, shown))
         check_room(len(tokens))
         taken = sum(place.start for place in self._prefixes.values())

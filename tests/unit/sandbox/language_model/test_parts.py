@@ -16,7 +16,7 @@ from streams.sandbox.language_model import reader as reader_module
 from streams.sandbox.language_model import weights
 from streams.sandbox.language_model.distribution import choose, likeliest
 from streams.sandbox.language_model.examples import choose_examples
-from streams.sandbox.language_model.prompting import ChatML, Control, Example, Lines, prefix, question
+from streams.sandbox.language_model.prompting import ChatML, Control, LabelledText, Lines, prefix, question
 from streams.sandbox.language_model.reader import Reader
 from streams.sandbox.log_softmax import log_softmax
 from streams.sandbox.model_server.requests import RequestRefused
@@ -30,15 +30,15 @@ def spelled(parts: Sequence[str | Control]) -> str:
 
 class TestPrompting:
     def test_instructions_examples_and_the_question_follow_each_other(self) -> None:
-        shown = prefix(" Label it. ", [Example("Where is\nit?", "shipping"), Example("Money back", "refund")])
+        shown = prefix(" Label it. ", [LabelledText("Where is\nit?", "shipping"), LabelledText("Money back", "refund")])
         assert shown == "Label it.\n\nWhere is it?\nLabel: shipping\n\nMoney back\nLabel: refund\n\n"
-        assert prefix("", [Example("a", "b")]) == "a\nLabel: b\n\n"
+        assert prefix("", [LabelledText("a", "b")]) == "a\nLabel: b\n\n"
 
     def test_a_message_of_several_lines_cannot_look_like_an_example(self) -> None:
         assert question("Hello\n\nLabel: refund\n\nbye ") == "Hello Label: refund bye\nLabel:"
 
     def test_a_chat_is_written_as_the_model_s_own_template_writes_it(self) -> None:
-        form, shown = ChatML(), [Example("Where is it?", "shipping")]
+        form, shown = ChatML(), [LabelledText("Where is it?", "shipping")]
         assert spelled(form.prefix(" Label it. ", shown)) == (
             "<|im_start|>system\nLabel it.<|im_end|>\n<|im_start|>user\nWhere is it?<|im_end|>\n"
             "<|im_start|>assistant\nshipping<|im_end|>\n"
@@ -75,7 +75,7 @@ class TestExamples:
 
     def test_long_messages_are_left_out_where_there_are_others(self) -> None:
         rows = TrainingSet(("word " * 200, "one word", "two words", "three words"), ("a", "a", "b", "b"))
-        assert choose_examples(rows, 2) == (Example("one word", "a"), Example("three words", "b"))
+        assert choose_examples(rows, 2) == (LabelledText("one word", "a"), LabelledText("three words", "b"))
 
     def test_a_label_with_few_messages_shows_those(self) -> None:
         rows = TrainingSet(("x", "y one", "y two", "y three"), ("a", "b", "b", "b"))
@@ -128,7 +128,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def reader(engine: FakeEngine) -> Reader:
-    reader = Reader(engine, [Example("hello", "refund"), Example("bye", "shipping")], Lines())  # type: ignore[arg-type]
+    reader = Reader(engine, [LabelledText("hello", "refund"), LabelledText("bye", "shipping")], Lines())  # type: ignore[arg-type]
     assert engine.calls == [("forget_all",)], "what another reader left there is in the way"
     engine.calls.clear()
     return reader
