@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, digest_of, stable_id
+from schemas.base import MAX_NAME, MAX_TEXT, InvalidMessage, Message, bytes_of, digest_of, stable_id
 from schemas.fleet import Usage, WorkerState
 from schemas.memory import MAX_DIMENSIONS, MAX_EXAMPLE_TEXT, Example, ExampleSource
 from schemas.perplexity import Measured, NoPerplexity, Perplexity, Unmeasured
 from schemas.rank import Rank, rank
-from schemas.registry import TOPICS, Topic, topic_of
+from schemas.registry import TOPICS, Topic, topic_for, topic_of
 from schemas.results import CORRECTION, NONE_OF_THESE, CallSummary, DeadLetter, DecidedBy, Review, Routed, Verdict
 from schemas.signal import Reason, Scored, Signal, Unscorable
 from schemas.tickets import (
@@ -80,6 +80,7 @@ __all__ = [
     "Verdict",
     "WireFormat",
     "WorkerState",
+    "bytes_of",
     "digest_of",
     "rank",
     "revision_and_run",
@@ -87,6 +88,7 @@ __all__ = [
     "revision_of",
     "run_of",
     "stable_id",
+    "topic_for",
     "topic_of",
     "total_usd",
 ]

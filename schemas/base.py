@@ -99,11 +99,16 @@ def _invalid(error: ValidationError) -> InvalidMessage:
     return InvalidMessage("wrong_schema", f"{where}: {first['msg']}"[:_MAX_DETAIL] + more)
 
 
+def bytes_of(text: str) -> bytes:
+    """Return a text as bytes, halves of characters too, which a shell may hand over: they are then found nowhere."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def stable_id(*parts: str) -> str:
     """Return a deterministic 32-digit id of the parts, the same in every process and at every redelivery."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
+        data = bytes_of(part)
         digest.update(len(data).to_bytes(8, "big"))
         digest.update(data)
     return digest.hexdigest()
@@ -111,4 +116,4 @@ def stable_id(*parts: str) -> str:
 
 def digest_of(text: str) -> bytes:
     """Return a digest of 16 bytes by which two texts are told apart, the same in every process."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(bytes_of(text), digest_size=16).digest()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from schemas.base import Message
+from schemas.base import Message, bytes_of
 from schemas.fleet import WorkerState
 from schemas.memory import Example
 from schemas.results import DeadLetter, Review, Routed, Verdict
@@ -27,8 +26,7 @@ class Topic:
 
     def key_of(self, message: object) -> bytes:
         """Return the message's key as bytes."""
-        value: Any = getattr(message, self.key)
-        return str(value).encode("utf-8", "surrogatepass")
+        return bytes_of(str(getattr(message, self.key)))
 
 
 #: Larger than the longest valid ticket, so that an oversized one arrives and becomes a dead letter with a reason.
@@ -80,4 +78,9 @@ _BY_MESSAGE: dict[type[Message], Topic] = {topic.message: topic for topic in TOP
 
 def topic_of(message: Message) -> Topic:
     """Return the topic that carries this message; raises KeyError for a type that travels on none."""
-    return _BY_MESSAGE[type(message)]
+    return topic_for(type(message))
+
+
+def topic_for(kind: type[Message]) -> Topic:
+    """Return the topic that carries messages of this type; raises KeyError if none does."""
+    return _BY_MESSAGE[kind]

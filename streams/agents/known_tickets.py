@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-from schemas import InvalidMessage, digest_of
+from schemas import InvalidMessage, bytes_of, digest_of
 from streams.agents.arrival import Arrival, TicketRecord
 
 #: Yields the records of each (topic, partition) before an offset, in order: the last ``limit`` of each.
@@ -35,7 +35,7 @@ class KnownTickets:
     def id_of(arrival: Arrival) -> bytes:
         """Return what is remembered of a ticket once it is finished."""
         ticket = arrival.ticket
-        key = ticket.ticket_id.encode("utf-8", "surrogatepass")
+        key = bytes_of(ticket.ticket_id)
         return _HEAD.pack(arrival.turn.revision, arrival.turn.run, digest_of(ticket.text)) + key
 
     def group_of(self, message_id: bytes) -> bytes:

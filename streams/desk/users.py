@@ -13,7 +13,7 @@ import structlog
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from schemas import MAX_NAME
+from schemas import MAX_NAME, bytes_of
 from streams.desk.roles import Role
 from streams.errors import SettingsError
 from streams.files import one_line, read_yaml
@@ -159,7 +159,7 @@ def add_token(path: Path, name: str, role: Role) -> str:
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(bytes_of(secret)).hexdigest()
 
 
 def _existing(path: Path) -> Users:

@@ -10,7 +10,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas import TOPICS, Example, InvalidMessage
+from schemas import TOPICS, Example, InvalidMessage, bytes_of
 from schemas.headers import FORGOTTEN_BY_HEADER
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
@@ -51,7 +51,7 @@ class ExampleBook:
 
     def get(self, example_id: str) -> Example | None:
         """Return an example by its id; None if there is none."""
-        return self._examples.get(_key(example_id))
+        return self._examples.get(bytes_of(example_id))
 
     @property
     def invalid(self) -> int:
@@ -107,8 +107,8 @@ class ExampleTopic:
 
     async def forget(self, ids: Collection[str], by: str) -> None:
         """Return as the broker has a tombstone for each of them, which names who did it."""
-        named = ((FORGOTTEN_BY_HEADER, by.encode("utf-8", "surrogatepass")),)
-        await self._send((_key(each), None, named) for each in ids)
+        named = ((FORGOTTEN_BY_HEADER, bytes_of(by)),)
+        await self._send((bytes_of(each), None, named) for each in ids)
 
     async def _send(self, records: Iterable[tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -136,7 +136,3 @@ async def example_topic(connection: Connection, *, prefix: str) -> AsyncIterator
             raise StopWorker(refused or f"the broker did not take it: {error!r}; run the command again") from error
         finally:
             await stop_producer(producer)
-
-
-def _key(example_id: str) -> bytes:
-    return example_id.encode("utf-8", "surrogatepass")

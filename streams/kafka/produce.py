@@ -14,7 +14,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from schemas import TOPICS
+from schemas import TOPICS, bytes_of
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.producers import start_producer
@@ -72,7 +72,7 @@ async def produce_rows(
 
 async def _send_one(producer: AIOKafkaProducer, prefix: str, row: int, line: bytes) -> Sent:
     ticket_id = ticket_id_of(line)
-    key = None if ticket_id is None else ticket_id.encode("utf-8", "surrogatepass")
+    key = None if ticket_id is None else bytes_of(ticket_id)
     try:
         at = await producer.send_and_wait(prefix + TOPICS["tickets"].name, key=key, value=line)
     except MessageSizeTooLargeError:

@@ -22,6 +22,7 @@ from schemas import (
     TOPICS,
     DeadLetter,
     InvalidMessage,
+    bytes_of,
     revision_and_run,
     revision_of,
 )
@@ -220,7 +221,7 @@ async def letter_desk(connection: Connection, *, prefix: str, transactions: bool
 
 def _marks(letter: DeadLetter, mark: Closing) -> list[Header]:
     """Return the headers by which a redriven original is known."""
-    return [(RUN_HEADER, str(mark.run).encode()), (LETTER_HEADER, letter.letter_id.encode("utf-8", "surrogatepass"))]
+    return [(RUN_HEADER, str(mark.run).encode()), (LETTER_HEADER, bytes_of(letter.letter_id))]
 
 
 def _revision(record: ConsumerRecord) -> int:

@@ -17,6 +17,7 @@ from schemas import (
     InvalidMessage,
     Ticket,
     WireFormat,
+    bytes_of,
     digest_of,
     revision_and_run,
 )
@@ -49,7 +50,7 @@ class Found:
 async def find(ticket_ids: Iterable[str], connection: Connection, *, prefix: str) -> Found:
     """Look for these tickets on their topic; raises StopWorker if the broker cannot be reached."""
     found = Found()
-    keys = {_key(ticket_id): ticket_id for ticket_id in ticket_ids}
+    keys = {bytes_of(ticket_id): ticket_id for ticket_id in ticket_ids}
     async with reader([_TICKETS.name], connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
             ticket_id = keys.get(record.key or b"")
@@ -122,7 +123,7 @@ async def _records(
     """Yield what is to be sent, in the order of the topic: a record is read again rather than kept in memory."""
     mark = (RUN_HEADER, _digits(run))
     for ticket in tickets:
-        yield _Again(ticket.ticket_id, _key(ticket.ticket_id), wire.encode(ticket), [mark])
+        yield _Again(ticket.ticket_id, bytes_of(ticket.ticket_id), wire.encode(ticket), [mark])
     wanted = {place: ticket_id for ticket_id, place in places.items()}
     if not wanted:
         return
@@ -164,10 +165,6 @@ async def _send(
     ]
     await asyncio.gather(*sending)
     await done([each.ticket_id for each in mine])
-
-
-def _key(ticket_id: str) -> bytes:
-    return ticket_id.encode("utf-8", "surrogatepass")
 
 
 def _digits(number: int) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
 
-from schemas import InvalidMessage, Routed, Ticket, rank, revision_and_run
+from schemas import InvalidMessage, Routed, Ticket, bytes_of, rank, revision_and_run
 from streams.kafka.connection import Connection
 from streams.kafka.readers import decode, reader, to_the_end
 
@@ -51,4 +51,4 @@ async def find_ticket(ticket_id: str, revision: int, connection: Connection, *, 
 
 
 def _is_about(record: ConsumerRecord, ticket_id: str) -> bool:
-    return bool(record.key == ticket_id.encode("utf-8", "surrogatepass"))
+    return bool(record.key == bytes_of(ticket_id))

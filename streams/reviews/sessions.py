@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from schemas import bytes_of
 from streams.reviews.database import Database
 from streams.reviews.tables import SESSIONS
 
@@ -57,4 +58,4 @@ class Sessions:
 
 def _digest(token: str) -> bytes:
     # The token is as random as the digest is long: there is nothing to guess, and so nothing to make slow.
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(bytes_of(token)).digest()
