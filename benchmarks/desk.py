@@ -28,7 +28,7 @@ from schemas import Call, Review, Routed, Scored, Ticket
 from streams.demo.run import read_lines
 from streams.desk.roles import Role
 from streams.desk.users import User, add_token, set_user
-from streams.kafka.readers import decode, reader, to_the_end
+from streams.kafka.readers import messages_there
 from streams.kafka.topics import create_topics
 from streams.reviews.queue import Filter, Queue
 from streams.reviews.store import ReviewStore
@@ -205,7 +205,10 @@ async def team(
                 group.create_task(watch())
                 for number in range(people):
                     group.create_task(reviewer(number, address, tokens[number], left, seen))
-            routed = [result async for result in results(settings)]
+            routed = [
+                result
+                async for result in messages_there(Routed, settings.broker.connection, prefix=settings.topics.prefix)
+            ]
             unsent = store.unsent()
             decided = {item.review.ticket_id: item.decision for item in store.each() if item.decision is not None}
             once = Counter(
@@ -248,16 +251,6 @@ def prepared(folder: Path, url: str, bootstrap: str, people: int) -> tuple[Setti
     }
     (folder / "hedgerow.yaml").write_text(yaml.safe_dump(values))
     return check_settings(values, "benchmark"), tokens
-
-
-async def results(settings: Settings) -> AsyncIterator[Routed]:
-    """Yield what is on routed."""
-    prefix = settings.topics.prefix
-    async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
-        async for record in to_the_end(consumer):
-            message = decode(record, prefix)
-            if isinstance(message, Routed):
-                yield message
 
 
 def main(arguments: Iterable[str] | None = None) -> int:

@@ -41,14 +41,12 @@ async def _read(settings: Settings) -> Fleet:
     from schemas import WorkerState
     from streams.core.fleet import Fleet
     from streams.fleet.link import group_of
-    from streams.kafka.readers import decode, reader, to_the_end
+    from streams.kafka.readers import messages_there
 
     prefix = settings.topics.prefix
     fleet = Fleet(group_of(prefix))
-    async with reader(["fleet"], settings.broker.connection, prefix=prefix) as consumer:
-        async for record in to_the_end(consumer):
-            if isinstance(state := decode(record, prefix), WorkerState):
-                fleet.update(state)
+    async for state in messages_there(WorkerState, settings.broker.connection, prefix=prefix):
+        fleet.update(state)
     return fleet
 
 

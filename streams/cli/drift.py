@@ -201,14 +201,10 @@ async def _feed(made: DriftReport, settings: Settings) -> None:
     """Feed what is on the probes topic now."""
     from schemas import Probe
     from streams.core.drift import ProbeRow
-    from streams.kafka.readers import decode, reader, to_the_end
+    from streams.kafka.readers import messages_there
 
-    prefix = settings.topics.prefix
-    async with reader(["probes"], settings.broker.connection, prefix=prefix) as consumer:
-        async for record in to_the_end(consumer):
-            probe = decode(record, prefix)
-            if isinstance(probe, Probe):
-                made.feed(ProbeRow.of(probe))
+    async for probe in messages_there(Probe, settings.broker.connection, prefix=settings.topics.prefix):
+        made.feed(ProbeRow.of(probe))
 
 
 def _print(lines: Iterable[dict[str, object]]) -> None:

@@ -62,14 +62,11 @@ def _settings(config: Config) -> Settings:
 async def _read(settings: Settings) -> Pauses:
     from schemas import Alert
     from streams.core.guards.pauses import Pauses
-    from streams.kafka.readers import decode, reader, to_the_end
+    from streams.kafka.readers import messages_there
 
-    pauses, prefix = Pauses(), settings.topics.prefix
-    async with reader(["alerts"], settings.broker.connection, prefix=prefix) as consumer:
-        async for record in to_the_end(consumer):
-            alert = decode(record, prefix)
-            if isinstance(alert, Alert):
-                pauses.update(alert)
+    pauses = Pauses()
+    async for alert in messages_there(Alert, settings.broker.connection, prefix=settings.topics.prefix):
+        pauses.update(alert)
     return pauses
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from schemas import TOPICS, InvalidMessage, Message
+from schemas import TOPICS, InvalidMessage, Message, topic_for
 from streams.errors import SettingsError
 from streams.files import suggestion
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import unreachable
 from streams.kafka.topics import require_topics
+
+M = TypeVar("M", bound=Message)
 
 
 @asynccontextmanager
@@ -70,6 +73,14 @@ async def batches_to_the_end(
     while any([await consumer.position(partition) < end for partition, end in ends.items()]):
         for records in (await consumer.getmany(timeout_ms=100, max_records=max_records)).values():
             yield records
+
+
+async def messages_there(kind: type[M], connection: Connection, *, prefix: str) -> AsyncIterator[M]:
+    """Yield the messages that are on the topic of their kind now, without those that are not valid; raises as ``reader``."""
+    async with reader([topic_for(kind).name], connection, prefix=prefix) as consumer:
+        async for record in to_the_end(consumer):
+            if isinstance(message := decode(record, prefix), kind):
+                yield message
 
 
 def decode(record: ConsumerRecord, prefix: str) -> Message | None:
