@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,10 +21,13 @@ from streams.cli.policy_figures import show_slices
 from streams.cli.runtime import run
 from streams.core.wording import counted
 from streams.errors import SettingsError
+from streams.sandbox.extras import missing_extra
+from streams.sandbox.tickets import TRAIN
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from streams.core.policy.fitted import FittedMemory
     from streams.core.policy.policy import Policy
     from streams.evaluation import RecordFile, Tickets
     from streams.memory.memory import Memory
@@ -51,11 +55,16 @@ def evaluate(
     ] = None,
     memory: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of labelled tickets {text, label?, ticket_id?} to show the models examples from"),
+        typer.Option(
+            help="File of labelled tickets {text, label?, ticket_id?} to show the models examples from "
+            "(default: the settings' memory; of the sandbox models --train)"
+        ),
     ] = None,
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Show the models no examples")] = False,
     examples: Annotated[
-        int, typer.Option(min=0, max=32, help="Maximum number of examples in a prompt, with --memory")
-    ] = 8,
+        int | None,
+        typer.Option(min=0, max=32, help="Maximum number of examples in a prompt (default: the settings', or 8)"),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read")] = None,
     models: Models = "trained",
     seed: Annotated[int, typer.Option(help="Random seed for the sandbox models")] = 0,
@@ -67,22 +76,24 @@ def evaluate(
     from streams.kafka.ticket_tables import read_ticket_rows
     from streams.memory.open_memory import require_memory
     from streams.observability.logs import configure_logging
-    from streams.settings import MemorySettings, load_policy
+    from streams.settings import load_policy
 
     # What failed and was tried again is in the records.
     configure_logging(level="error", libraries=logging.CRITICAL)
     if config is not None and train is not None:
         raise SettingsError("--train is for the sandbox models and --config for other endpoints: name one of them")
+    if memory is not None and no_memory:
+        raise SettingsError("--memory and --no-memory exclude each other")
     given = load_policy(policy) if policy else None
     rows = read_tickets(row for _, row in read_ticket_rows(tickets, limit))
     if not rows.tickets:
         raise SettingsError(f"tickets file {tickets}: no tickets, {counted(rows.invalid, 'invalid row')}")
     if memory is not None and config is None:
         require_memory()
-    remembered = None if memory is None else MemorySettings(file=str(memory), examples=examples)
+    remembered = _Memory(memory, no_memory, examples)
     with RecordFile(record) as file:
         before = len(file.records)
-        used, unanswered = run(_evaluate(rows, file, config, train, given, models, seed, remembered))
+        used, unanswered, fitted = run(_evaluate(rows, file, config, train, given, models, seed, remembered))
         wanted = {ticket.ticket_id for ticket in rows.tickets}
         records = [one for one in file.records if one.ticket.ticket_id in wanted]
         figures: dict[str, Any] = {
@@ -91,6 +102,7 @@ def evaluate(
             "unanswered": unanswered,
             "invalid_rows": rows.invalid,
             "repeated_rows": rows.repeated,
+            "memory": None if fitted is None else fitted.model_dump(),
             "policy_id": used.id,
             **whatif(used, records),
         }
@@ -102,6 +114,43 @@ def evaluate(
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What the command line says of the memory."""
+
+    file: Path | None
+    off: bool
+    examples: int | None
+
+    def of(self, settings: Settings, config: Path | None, train: Path | None, policy: Policy | None) -> Settings:
+        """Return the settings with the memory that is meant; without ``config`` it may be the tickets to train on."""
+        from streams.settings import MemorySettings
+
+        memory = settings.memory
+        if self.off:
+            memory = None
+        elif self.file is not None:
+            memory = (memory or MemorySettings()).model_copy(update={"file": str(self.file)})
+        elif config is None:
+            memory = None if self._left_out(policy) else MemorySettings(file=str(train or TRAIN))
+        if memory is not None and self.examples is not None:
+            memory = memory.model_copy(update={"examples": self.examples})
+        return settings.model_copy(update={"memory": memory})
+
+    @staticmethod
+    def _left_out(policy: Policy | None) -> bool:
+        """Whether there is no memory although none was refused, and say why."""
+        fitted = None if policy is None else policy.fitted
+        why_not = (
+            "the policy was fitted without one"
+            if fitted is not None and fitted.memory is None
+            else missing_extra("it", "memory")
+        )
+        if why_not:
+            print(f"no memory: {why_not}", file=sys.stderr)
+        return why_not is not None
+
+
 async def _evaluate(
     rows: Tickets,
     file: RecordFile,
@@ -110,17 +159,14 @@ async def _evaluate(
     policy: Policy | None,
     models: ModelKind,
     seed: int,
-    remembered: MemorySettings | None,
-) -> tuple[Policy, int]:
-    """Ask, and return the policy for the figures with how many tickets got no answer."""
+    remembered: _Memory,
+) -> tuple[Policy, int, FittedMemory | None]:
+    """Ask, and return the policy for the figures, how many tickets got no answer, and what the memory was."""
     from streams.evaluation import evaluate as ask_both
     from streams.models.classifier import ModelClient
 
     async with _settings(config, train, models, seed) as settings:
-        if remembered is not None:
-            embedding = None if settings.memory is None else settings.memory.embedding
-            remembered = remembered.model_copy(update={"embedding": embedding})
-        settings = settings.model_copy(update={"memory": remembered or settings.memory})
+        settings = remembered.of(settings, config, train, policy)
         used = _figures_policy(settings, policy)
         prompt, labels = settings.prompt, settings.label_set
         async with AsyncExitStack() as stack:
@@ -142,21 +188,25 @@ async def _evaluate(
                     looked_up=lambda count: bar.advance(looking, count),
                     progress=lambda: bar.advance(task),
                 )
-    return used, unanswered
+    return used, unanswered, None if memory is None else memory.fitted
 
 
 async def _memory(settings: Settings, wanted: MemorySettings, stack: AsyncExitStack, bar: Progress) -> Memory:
+    """Return the memory of a file, or what the topic holds now."""
+    from streams.memory.memory import Memory
     from streams.memory.open_memory import open_embedder, open_memory
+    from streams.worker.memory_follower import read_memory_topic
 
     if wanted.file is None:
-        raise SettingsError("the memory is on its topic: hedgerow memory export writes a file, and --memory takes it")
-
-    labels = settings.label_set.labels
+        embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0, kept=True))
+        memory = Memory(embedder, wanted.examples, settings.redact, limit=wanted.max_examples)
+        await read_memory_topic(memory, settings.broker.connection, settings.topics.prefix)
+        return memory
     embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0))
     return await open_memory(
         Path(wanted.file),
         embedder,
-        labels,
+        settings.label_set.labels,
         settings.redact,
         wanted.examples,
         tickets_kept=True,
@@ -188,7 +238,6 @@ async def _settings(config: Path | None, train: Path | None, models: ModelKind, 
     from streams.demo.run import demo_settings
     from streams.kafka.connection import Connection
     from streams.sandbox.model_server.process import ModelServer
-    from streams.sandbox.tickets import TRAIN
     from streams.settings import load_settings
 
     if config is not None:
@@ -212,5 +261,7 @@ def _show(figures: dict[str, Any], record: Path) -> None:
         if figures[name]
     )
     recorded = counted(figures["recorded"], "ticket")
-    print(f"{recorded} in {record}, {figures['asked']} asked now{left_out and '; '}{left_out}")
+    size = None if figures["memory"] is None else counted(figures["memory"]["size"], "labelled ticket")
+    asked = f"{figures['asked']} asked now, {'without a memory' if size is None else f'with a memory of {size}'}"
+    print(f"{recorded} in {record}, {asked}{left_out and '; '}{left_out}")
     show_slices(figures, f"under the policy {figures['policy_id']}", console)

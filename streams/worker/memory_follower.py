@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,7 @@ from streams.agents.registry import MEMORY_TOPIC
 from streams.aio import in_background
 from streams.core.memory.example import Example
 from streams.core.memory.vector_bytes import unpacked
-from streams.errors import HedgerowError, StopWorker
+from streams.errors import HedgerowError, SettingsError, StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.diagnosis import refusal
 from streams.kafka.readers import batches_to_the_end, reader
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 _CHUNK = 200
 #: A topic of which nothing comes for this long cannot be read.
 _SILENCE_S = 60.0
+
+_REBUILD = "run hedgerow memory rebuild"
 
 #: Called with what became of records ("added", "forgotten", "dropped", "invalid", "other_model") and how many.
 Changed = Callable[[str, int], None]
@@ -53,6 +56,21 @@ async def following_memory(
         follower.say_what_was_read()
         async with in_background(_follow(consumer, follower, connection, failed)):
             yield
+
+
+async def read_memory_topic(memory: Memory, connection: Connection, prefix: str) -> None:
+    """Fill the memory with what the topic holds now. Raises StopWorker if it cannot be read, SettingsError if it is of no use."""
+    found: Counter[str] = Counter()
+
+    def changed(what: str, count: int) -> None:
+        found[what] += count
+
+    async with reader([MEMORY_TOPIC], connection, prefix=prefix) as consumer:
+        await _catch_up(consumer, MemoryFollower(memory, changed), connection)
+    if found["other_model"]:
+        raise SettingsError(f"the topic memory has vectors of another model than {memory.embedder.model}: {_REBUILD}")
+    if not len(memory):
+        raise SettingsError("the topic memory holds no example: hedgerow memory load brings some")
 
 
 class MemoryFollower:
@@ -118,7 +136,7 @@ class MemoryFollower:
         if message.embedding_model != embedder.model:
             self._changed("other_model", 1)
             self._once(
-                "examples of another embedding model are ignored: run hedgerow memory rebuild",
+                f"examples of another embedding model are ignored: {_REBUILD}",
                 found=message.embedding_model,
                 expected=embedder.model,
             )

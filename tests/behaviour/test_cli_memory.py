@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import secrets
 from pathlib import Path
 
 import pytest
 import yaml
 
+from streams.core.calibration.records import origin
+from streams.core.policy.fitted import READING, Fitted, Promise
+from streams.core.policy.policy import Policy
 from streams.embedding.minilm import MODEL
 from streams.evaluation import read_records
+from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import CALIBRATION, TRAIN
 from streams.settings import load_policy
@@ -53,6 +59,74 @@ def test_evaluate_shows_the_nearest_examples_and_records_what_the_memory_said(
     scope = [row.cheap.novelty or 0.0 for row in rows if row.gold is not None]
     strange = [row.cheap.novelty or 0.0 for row in rows if row.gold is None]
     assert sum(strange) / len(strange) > sum(scope) / len(scope) + 0.1
+
+
+def test_evaluate_of_the_sandbox_models_shows_the_tickets_that_they_are_trained_on_unless_it_is_told_otherwise(
+    hedgerow: Hedgerow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, policy = tmp_path / "few.jsonl", tmp_path / "policy.yaml"
+    few.write_bytes(b"\n".join(TRAIN.read_bytes().splitlines()[:60]))
+    common = ("evaluate", "--tickets", CALIBRATION, "--train", few, "--limit", 2)
+    said = hedgerow(*common, "--record", tmp_path / "with", "--examples", 3)
+    assert "2 asked now, with a memory of 60 labelled tickets\n" in said.out
+    assert [(row.memory and row.memory.size, len(row.cheap.shown)) for row in read_records(tmp_path / "with")] == [
+        (60, 3)
+    ] * 2
+    bare = hedgerow(*common, "--record", tmp_path / "bare", "--no-memory", "--json")
+    assert (bare.json["memory"], bare.err) == (None, "")
+    source = origin(read_records(tmp_path / "bare"))
+    promise = Promise(max_error=0.05, level=0.95, keep=0.99, min_saving=0.7, max_review=0.3, review_usd=0.1)
+    found = Fitted(
+        reading=READING, data_hash="", records=2, date=datetime.date(2026, 11, 27), labels=source.labels,
+        cheap=source.cheap, big=source.big, promise=promise, figures={},
+    )  # fmt: skip
+    policy.write_text(yaml.safe_dump(Policy(fitted=found).model_dump(mode="json")), encoding="utf-8")
+    old = hedgerow(*common, "--record", tmp_path / "old", "--policy", policy, "--json")
+    assert (old.json["memory"], old.err) == (None, "no memory: the policy was fitted without one\n")
+    monkeypatch.setattr("streams.sandbox.extras.find_spec", lambda name: None if name == "onnxruntime" else name)
+    missing = hedgerow(*common, "--record", tmp_path / "missing", "--json")
+    assert missing.json["memory"] is None
+    assert missing.err == "no memory: it needs onnxruntime: pip install 'hedgerow[memory]'\n"
+    both = hedgerow(*common, "--record", tmp_path / "both", "--no-memory", "--memory", TRAIN)
+    assert (both.code, both.err) == (2, "hedgerow: --memory and --no-memory exclude each other\n")
+
+
+def test_evaluate_looks_tickets_up_on_the_topic_as_workers_do(
+    hedgerow: Hedgerow, config: Path, tmp_path: Path, embedded_broker: Broker
+) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(TRAIN.read_bytes().splitlines()[:60]))
+    values = yaml.safe_load(config.read_text())
+    values |= {
+        "broker": {"bootstrap": embedded_broker.bootstrap},
+        "topics": {"prefix": f"evaluate-{secrets.token_hex(4)}."},
+        "memory": {"examples": 2},
+    }
+    config.write_text(yaml.safe_dump(values))
+    hedgerow("topics", "create", "-c", config)
+    common = ("evaluate", "--config", config, "--tickets", CALIBRATION, "--limit", 2)
+    empty = hedgerow(*common, "--record", tmp_path / "empty")
+    assert (empty.code, empty.err) == (
+        2,
+        "hedgerow: the topic memory holds no example: hedgerow memory load brings some\n",
+    )
+    assert hedgerow("memory", "load", few, "-c", config).code == 0
+    said = hedgerow(*common, "--record", tmp_path / "topic", "--json")
+    assert said.json["memory"] == {"embedding_model": MODEL, "examples": 2, "size": 60}
+    file = hedgerow(*common, "--record", tmp_path / "file", "--memory", few, "--json")
+    asked = {row.ticket.ticket_id: row.cheap.shown for row in read_records(tmp_path / "file")}
+    for row in read_records(tmp_path / "topic"):
+        found, wanted = row.cheap.shown, asked[row.ticket.ticket_id]
+        assert [one.id for one in found] == [one.id for one in wanted]
+        # A vector on the topic is kept as float16.
+        assert [one.similarity for one in found] == pytest.approx([one.similarity for one in wanted], abs=2e-3)
+    assert file.json["memory"] == said.json["memory"]
+    assert hedgerow(*common, "--record", tmp_path / "bare", "--no-memory", "--json").json["memory"] is None
+    values["memory"] = {"embedding": {"base_url": "http://127.0.0.1:1/v1", "model": "another"}}
+    config.write_text(yaml.safe_dump(values))
+    other = hedgerow(*common, "--record", tmp_path / "other")
+    assert other.code == 2
+    assert other.err.endswith("vectors of another model than another: run hedgerow memory rebuild\n")
 
 
 def test_a_ticket_of_the_memory_is_not_shown_itself(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
