@@ -17,21 +17,25 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import yaml
 
-from schemas import Call, Review, Routed, Scored, Ticket
+from schemas import NEWEST, Call, Review, Routed, Scored, Ticket, digest_of
 from streams.demo.run import read_lines
+from streams.desk.app import Application
+from streams.desk.desk import Desk
 from streams.desk.roles import Role
 from streams.desk.users import User, add_token, set_user
 from streams.kafka.readers import messages_there
 from streams.kafka.topics import create_topics
-from streams.reviews.queue import Filter, Queue
-from streams.reviews.store import ReviewStore
+from streams.reviews.facets import facets
+from streams.reviews.queue import Filter, Place, Queue
+from streams.reviews.store import WAITING, ReviewStore
+from streams.reviews.tables import REVIEWS, TEXTS
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.process import ChildProcess
 from streams.sandbox.tickets import DEMO
@@ -39,7 +43,9 @@ from streams.settings import Settings, check_settings
 
 LABELS = ("account", "billing", "cancellation", "refund", "shipping", "technical")
 _SAMPLES = 100
-_BATCH = 2_000
+_BATCH = 5_000
+#: Reviews that are made one by one; the others are copies of them.
+_TEMPLATES = 5_000
 
 
 def reviews(count: int, seed: int = 7) -> Iterator[Review]:
@@ -60,7 +66,7 @@ def reviews(count: int, seed: int = 7) -> Iterator[Review]:
         ticket_id = f"t-{number:07}"
         yield Review(
             review_id=Review.id_for(ticket_id),
-            ticket=Ticket(ticket_id=ticket_id, text=f"{chance.choice(texts)} (order {number})"),
+            ticket=Ticket(ticket_id=ticket_id, text=f"{chance.choice(texts)} (order {ticket_id})"),
             calls=(Call(tier="big", model_asked="large", prompt_hash="p", signal=signal),),
             reasons=(chance.choice(["big:low_confidence", "big:high_entropy", "big:tiers_disagree"]),),
             uncertainty=entropy,
@@ -73,45 +79,87 @@ def reviews(count: int, seed: int = 7) -> Iterator[Review]:
 
 
 def fill(store: ReviewStore, count: int) -> float:
-    """Store this many reviews and return the seconds it took."""
+    """Store this many reviews and return the seconds it took: copies of some thousand, each as its own ticket.
+
+    They are written as the store would write them; to make and check each message would take most of the time.
+    """
     began = time.monotonic()
-    batch: list[Review] = []
-    for review in reviews(count):
-        batch.append(review)
-        if len(batch) == _BATCH:
-            store.add_all(batch)
-            batch = []
-    store.add_all(batch)
+    made = [(NEWEST.encode(review), review, facets(review)) for review in reviews(min(count, _TEMPLATES))]
+    for start in range(0, count, _BATCH):
+        rows, texts = [], []
+        for number in range(start, min(start + _BATCH, count)):
+            encoded, review, facets_ = made[number % len(made)]
+            ticket_id = f"t-{number:07}"
+            review_id, text = Review.id_for(ticket_id), review.ticket.text.replace(review.ticket_id, ticket_id)
+            for old, new in ((review.ticket_id, ticket_id), (review.review_id, review_id)):
+                encoded = encoded.replace(old.encode(), new.encode())
+            rows.append(
+                {
+                    "review_id": review_id,
+                    "ticket_id": ticket_id,
+                    "state": WAITING,
+                    # No two are equally uncertain, as with real models.
+                    "uncertainty": review.uncertainty + number * 1e-9,
+                    "added_ms": 1_700_000_000_000 + number,
+                    "review": encoded,
+                    "revision": 0,
+                    "run": 0,
+                    "decisions": 0,
+                }
+                | facets_
+                | {"text_digest": digest_of(text)}
+            )
+            texts.append({"review_id": review_id, "text": text})
+        with store.database.transaction() as connection:
+            connection.execute(REVIEWS.insert(), rows)
+            connection.execute(TEXTS.insert(), texts)
     return time.monotonic() - began
 
 
 def p95(work: Callable[[int], object]) -> str:
-    """Return the median and the 95th percentile of the times of some calls, ms."""
+    """Return what some calls take."""
     times = []
     for number in range(_SAMPLES):
-        began = time.perf_counter()
+        began = moment()
         work(number)
-        times.append((time.perf_counter() - began) * 1000)
-    return f"p50 {statistics.median(times):7.1f} ms   p95 {statistics.quantiles(times, n=20)[-1]:7.1f} ms"
+        times.append(since(began))
+    return told(times)
+
+
+def moment() -> tuple[float, float]:
+    """Return now, in seconds: by the clock, and of this process's own work."""
+    return time.perf_counter(), time.process_time()
+
+
+def since(began: tuple[float, float]) -> tuple[float, float]:
+    """Return what has passed of both, ms."""
+    return (time.perf_counter() - began[0]) * 1000, (time.process_time() - began[1]) * 1000
+
+
+def told(times: Sequence[tuple[float, float]]) -> str:
+    """Return the median and the 95th percentile of some times, and of the work, which other processes do not lengthen."""
+    clock, work = ([each[which] for each in times] for which in (0, 1))
+    return (
+        f"p50 {statistics.median(clock):7.1f} ms   p95 {statistics.quantiles(clock, n=20)[-1]:7.1f} ms   "
+        f"of a core: p50 {statistics.median(work):6.1f} ms   p95 {statistics.quantiles(work, n=20)[-1]:6.1f} ms"
+    )
 
 
 def measure(url: str, count: int) -> None:
-    """Print the times of a queue of this many reviews."""
+    """Print the times of a queue of this many reviews: what the store takes, then whole pages as the desk answers them."""
     store = ReviewStore(url)
     queue = Queue(store)
-    there = queue.count_all()
-    if there < count:
+    if queue.count_all() < count:
         print(f"filled with {count} reviews in {fill(store, count):.0f} s", flush=True)
     now = time.time_ns() // 1_000_000
     page = queue.page(Filter(), now)
     places = [page.after]
     while len(places) < _SAMPLES and places[-1] is not None:
         places.append(queue.page(Filter(), now, limit=200, after=places[-1]).after)
-    print("first page        ", p95(lambda _: (queue.page(Filter(), now), queue.count(Filter(), now))), flush=True)
-    print("a page further on ", p95(lambda n: queue.page(Filter(), now, after=places[n % len(places)])), flush=True)
-    print("filtered by label ", p95(lambda n: queue.page(Filter(label=LABELS[n % 6]), now)), flush=True)
-    words = ("order 1234", "refund my", "invoice", "parcel", "password reset", "zzzz", "order 99")
-    print("text search       ", p95(lambda n: queue.page(Filter(text=words[n % len(words)]), now)), flush=True)
+
+    def look(chosen: Filter, after: Place | None = None) -> None:
+        queue.page(chosen, now, after=after)
+        queue.count(chosen, now)
 
     def decide_and_next(number: int) -> None:
         item = queue.next_for("ann", Filter(), now)
@@ -119,8 +167,51 @@ def measure(url: str, count: int) -> None:
         store.decide(item.review.review_id, "refund", "ann", "", now + number, undo_ms=10_000)
         assert queue.next_for("ann", Filter(), now) is not None
 
-    print("decide and next   ", p95(decide_and_next), flush=True)
+    reasons = ("low_confidence", "tiers_disagree", "novel")
+    newest = (now - 1_700_000_000_000 - count // 2) / 1000
+    broad, rare = ("refund my", "invoice", "parcel", "order"), ("t-0001234", "zzzz", "password reset 99")
+    for name, work in (
+        ("first page", lambda _: look(Filter())),
+        ("a page further on", lambda n: look(Filter(), places[n % len(places)])),
+        ("by label", lambda n: look(Filter(label=LABELS[n % 6]))),
+        ("by reason", lambda n: look(Filter(reason=reasons[n % 3]))),
+        ("by age", lambda n: look(Filter(older_than_s=newest * (n % 3)))),
+        ("flagged", lambda _: look(Filter(flagged=True))),
+        ("search, many texts", lambda n: look(Filter(text=broad[n % 4]))),
+        ("search, few texts", lambda n: look(Filter(text=rare[n % 3]))),
+        ("counts", lambda _: (store.counts(), store.hour(now - 3_600_000))),
+        ("decide and next", decide_and_next),
+    ):
+        print(f"{name:<20}", p95(work), flush=True)
     store.close()
+    asyncio.run(served(url))
+
+
+async def served(url: str) -> None:
+    """Print the times in which a desk answers, all but the network: its pages, and a decision with the ticket that follows."""
+    with tempfile.TemporaryDirectory(prefix="hedgerow-desk-") as home:
+        settings, tokens = prepared(Path(home), url, "127.0.0.1:1", 1)
+        desk = Desk(settings)
+        transport = httpx.ASGITransport(Application(desk, secure=False).asgi)
+        headers = {"authorization": f"Bearer {tokens[0]}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://desk", headers=headers) as client:
+            times: dict[str, list[tuple[float, float]]] = {"queue as HTML": [], "decide to next": []}
+            for _ in range(_SAMPLES):
+                began = moment()
+                shown = await client.get("/queue")
+                times["queue as HTML"].append(since(began))
+                assert shown.status_code == 200, shown.text
+                to = (await client.get("/api/next")).json()["next"]
+                ticket = (await client.get(f"/api{to}")).json()
+                began = moment()
+                body = {"review_id": ticket["review_id"], "label": "refund"}
+                done = await client.post("/api/decide", json=body)
+                shown = await client.get(done.json()["next"])
+                times["decide to next"].append(since(began))
+                assert shown.status_code == 200, shown.text
+        desk.store.close()
+    for name, each in times.items():
+        print(f"{name:<20}", told(each), flush=True)
 
 
 # Whether every ticket is decided once.

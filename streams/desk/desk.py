@@ -23,14 +23,13 @@ from streams.reviews.claims import Claims
 from streams.reviews.facets import fill
 from streams.reviews.journal import Journal
 from streams.reviews.opinions import Opinions
-from streams.reviews.queue import MAX_COUNT, Filter, Queue
+from streams.reviews.queue import Queue
 from streams.reviews.sessions import Sessions
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_COUNT_FOR_S = 5.0
 _KEEP_HOUSE_S = 60.0
 
 
@@ -59,18 +58,6 @@ class Desk:
         self.topics = Topics(settings)
         self.pulse = Pulse(self._pulse)
         self.sight = _sight(settings)
-        self._counted: tuple[float, int] | None = None
-
-    async def count(self, chosen: Filter) -> tuple[int, bool]:
-        """Return how many reviews a filter keeps, and whether that is exact: beyond 10,000 filtered ones it is not."""
-        found = await asyncio.to_thread(self.queue.count, chosen, self.now_ms())
-        if found <= MAX_COUNT:
-            return found, True
-        if chosen != Filter():
-            return MAX_COUNT, False
-        if self._counted is None or time.monotonic() - self._counted[0] > _COUNT_FOR_S:
-            self._counted = time.monotonic(), await asyncio.to_thread(self.queue.count_all)
-        return self._counted[1], True
 
     async def keep_house(self) -> None:
         """Fill in what another release left out of reviews, and drop claims that have ended, until it is cancelled."""
@@ -85,7 +72,7 @@ class Desk:
 
     def _pulse(self) -> tuple[int, ...]:
         now = self.now_ms()
-        return self.queue.count(Filter(), now), self.journal.last_id(), *self.claims.pulse(now)
+        return self.queue.count_all(), self.journal.last_id(), *self.claims.pulse(now)
 
 
 def _sight(settings: Settings) -> Sight:

@@ -127,7 +127,10 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
     if not fields.live:
         await asyncio.to_thread(desk.claims.release_all, ask.person.name)
     page = await asyncio.to_thread(desk.queue.page, chosen, ask.at_ms, limit=fields.limit, after=after)
-    count, exact = await desk.count(chosen)
+    count, more = len(page.items), False
+    if page.after is not None or after is not None:
+        found, more = await asyncio.to_thread(desk.queue.count, chosen, ask.at_ms)
+        count = max(count, found)
     blind = await asyncio.to_thread(desk.opinions.blind, [item.review.review_id for item in page.items])
     second = await asyncio.to_thread(desk.opinions.waiting_for, ask.person.name)
     rows = []
@@ -146,7 +149,7 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
         "queue.html",
         {
             "count": count,
-            "exact": exact,
+            "exact": not more,
             "rows": rows,
             "next": None if page.after is None else page.after.token(),
             "filter": fields.model_dump(exclude={"after", "live", "limit"}),

@@ -12,6 +12,8 @@ from streams.reviews.database import Database
 from streams.reviews.tables import REVIEWS, TEXTS
 
 _FILL = 500
+#: What an index of PostgreSQL can hold beside an id.
+_MAX_REASONS = 400
 
 
 def facets(review: Review) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def facets(review: Review) -> dict[str, Any]:
     return {
         "suggested": review.suggested,
         "slice": review.ticket.slice,
-        "reasons": _text(" ".join(review.reasons)),
+        "reasons": _text(" ".join(review.reasons))[:_MAX_REASONS],
         "text_digest": digest_of(review.ticket.text),
     }
 

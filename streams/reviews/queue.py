@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 
 from schemas import MAX_NAME
-from streams.reviews import claims
+from streams.reviews import claims, kept_counts
 from streams.reviews.claims import Claim
 from streams.reviews.database import Database
 from streams.reviews.opinions import is_blind
@@ -22,6 +22,8 @@ from streams.reviews.tables import MARKS, REVIEWS, TEXTS
 Mark = Literal["skip", "flag"]
 #: Beyond this many, what a filter keeps is no longer counted.
 MAX_COUNT = 10_000
+#: What keeps no more reviews than this is looked up first, and then put in order; else the queue is read in its order.
+_FEW = 2_000
 #: FTS5's trigrams, and PostgreSQL's, find no shorter text by their index.
 _TRIGRAM = 3
 _C = REVIEWS.c
@@ -92,7 +94,8 @@ class Queue:
 
     def page(self, chosen: Filter, at_ms: int, *, limit: int = 50, after: Place | None = None) -> Page:
         """Return up to ``limit`` reviews that follow a place, as they are at that moment (Unix time, milliseconds)."""
-        query = sa.select(REVIEWS).where(*self._conditions(chosen, at_ms)).order_by(*QUEUE_ORDER)
+        conditions, _ = self._conditions(chosen, at_ms)
+        query = sa.select(REVIEWS).where(*conditions).order_by(*QUEUE_ORDER)
         wanted = limit + 1
         if after is None:
             found = self._store.items(query.limit(wanted))
@@ -118,20 +121,30 @@ class Queue:
         skipped = sa.exists().where(
             MARKS.c.review_id == _C.review_id, MARKS.c.kind == "skip", MARKS.c.name == name, MARKS.c.at_ms > at_ms
         )
-        query = sa.select(REVIEWS).where(*self._conditions(chosen, at_ms), ~claims.held_by_other(name, at_ms), ~skipped)
+        conditions, _ = self._conditions(chosen, at_ms)
+        query = sa.select(REVIEWS).where(*conditions, ~claims.held_by_other(name, at_ms), ~skipped)
         return next(iter(self._store.items(query.order_by(*QUEUE_ORDER).limit(1))), None)
 
-    def count(self, chosen: Filter, at_ms: int) -> int:
-        """Return how many reviews the filter keeps, ``MAX_COUNT`` + 1 at most."""
-        some = sa.select(sa.literal(1)).where(*self._conditions(chosen, at_ms)).limit(MAX_COUNT + 1).subquery()
+    def count(self, chosen: Filter, at_ms: int) -> tuple[int, bool]:
+        """Return how many reviews the filter keeps, and whether it may keep more: those beyond 10,000 are not counted.
+
+        Nor are those whose text has words that many texts have, since each would have to be read.
+        """
+        if chosen == Filter():
+            return self.count_all(), False
+        conditions, is_read = self._conditions(chosen, at_ms, in_order=False)
+        if is_read:
+            return 0, True
+        some = sa.select(sa.literal(1)).where(*conditions).limit(MAX_COUNT + 1).subquery()
         with self._database.transaction() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
+            found = int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
+        return min(found, MAX_COUNT), found > MAX_COUNT
 
     def count_all(self) -> int:
-        """Return how many reviews wait, however many they are."""
-        query = sa.select(sa.func.count()).select_from(REVIEWS).where(_C.state == WAITING)
+        """Return how many reviews wait."""
         with self._database.transaction() as connection:
-            return int(connection.execute(query).scalar_one())
+            kept = kept_counts.kept(connection)
+        return sum(count for (state, _), count in kept.items() if state == WAITING)
 
     def equal_texts(self, text_digest: bytes, limit: int) -> list[QueueItem]:
         """Return the waiting reviews of tickets with this very text (its digest), the most uncertain first."""
@@ -160,27 +173,63 @@ class Queue:
         with self._database.transaction() as connection:
             return [(row.name, row.note, row.at_ms) for row in connection.execute(query)]
 
-    def _conditions(self, chosen: Filter, at_ms: int) -> list[sa.ColumnElement[bool]]:
-        conditions: list[sa.ColumnElement[bool]] = [_C.state == WAITING]
+    def _conditions(
+        self, chosen: Filter, at_ms: int, *, in_order: bool = True
+    ) -> tuple[list[sa.ColumnElement[bool]], bool]:
+        """Return what reviews that the filter keeps have, and whether that can be told only by reading their texts.
+
+        ``in_order`` says whether the first of them are wanted: the queue is then read in its order if they are many.
+        """
+        conditions: list[sa.ColumnElement[bool]] = []
         if chosen.label:
             conditions.append(_C.suggested == chosen.label)
-        if chosen.reason:
-            conditions.append(_C.reasons.contains(_plain(chosen.reason), autoescape=True))
         if chosen.slice:
             conditions.append(_C.slice == chosen.slice)
-        if chosen.older_than_s:
-            conditions.append(_C.added_ms <= at_ms - round(chosen.older_than_s * 1000))
-        if chosen.flagged:
-            conditions.append(sa.exists().where(MARKS.c.review_id == _C.review_id, MARKS.c.kind == "flag"))
         if chosen.label or chosen.reason:
             # What is found by the models' word would tell that word to who is to decide without it.
             conditions.append(~is_blind())
+        few, is_read = False, False
+        if chosen.flagged:
+            conditions.append(_C.review_id.in_(sa.select(MARKS.c.review_id).where(MARKS.c.kind == "flag")))
+            few = True
+        if chosen.reason:
+            part = _plain(chosen.reason).lower()
+            reasons = [each for each in self._reasons() if part in each.lower()]
+            found = self._few(sa.select(_C.review_id).where(_C.state == WAITING, _C.reasons.in_(reasons)))
+            reason = (_C.reasons.concat("") if in_order else _C.reasons).in_(reasons)
+            conditions.append(reason if found is None else found)
+            few |= found is not None
+        if chosen.older_than_s:
+            since = at_ms - round(chosen.older_than_s * 1000)
+            found = self._few(sa.select(_C.review_id).where(_C.state == WAITING, _C.added_ms <= since))
+            old = (_C.added_ms + 0 if in_order else _C.added_ms) <= since
+            conditions.append(old if found is None else found)
+            few |= found is not None
         if words := _plain(chosen.text).split():
-            conditions.append(_C.review_id.in_(sa.select(TEXTS.c.review_id).where(*self._have(words))))
-        return conditions
+            found = self._few(sa.select(TEXTS.c.review_id).where(*self._have(words)))
+            conditions += self._read(words) if found is None else [found]
+            few, is_read = few or found is not None, found is None
+        # In an expression a column makes no index look useful: few are looked up by their ids, many are met soon in the
+        # order of the queue. The databases know too little of the numbers to find that out.
+        return [(_C.state.concat("") if few else _C.state) == WAITING, *conditions], is_read
+
+    def _reasons(self) -> list[str]:
+        """Return the different sets of reasons of the waiting reviews, as texts: some dozens, one step of the index each."""
+        first = sa.select(sa.func.min(_C.reasons).label("reasons")).where(_C.state == WAITING).cte(recursive=True)
+        more = sa.select(sa.func.min(_C.reasons)).where(_C.state == WAITING, _C.reasons > first.c.reasons)
+        each = first.union_all(sa.select(more.scalar_subquery()).where(first.c.reasons.is_not(None)))
+        with self._database.transaction() as connection:
+            return [row.reasons for row in connection.execute(sa.select(each)) if row.reasons is not None]
+
+    def _few(self, query: sa.Select[tuple[str]]) -> sa.ColumnElement[bool] | None:
+        """Return the condition that a review is among those that a query finds; None if they are many."""
+        some = query.limit(_FEW + 1).subquery()
+        with self._database.transaction() as connection:
+            found = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+        return None if found > _FEW else _C.review_id.in_(sa.select(some.c.review_id))
 
     def _have(self, words: Collection[str]) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions that a text has all of these words, or parts of words."""
+        """Return the conditions that an indexed text has all of these words, or parts of words."""
         if not self._database.is_sqlite:
             return [TEXTS.c.text.icontains(word, autoescape=True) for word in words]
         indexed = [word for word in words if len(word) >= _TRIGRAM]
@@ -190,6 +239,13 @@ class Queue:
             conditions.append(sa.literal_column("hedgerow_texts").op("MATCH")(phrases))
         rest = [word for word in words if len(word) < _TRIGRAM]
         return conditions + [TEXTS.c.text.icontains(word, autoescape=True) for word in rest]
+
+    def _read(self, words: Collection[str]) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions that the text of a review has all of these words: for those that many texts have."""
+        if self._database.is_sqlite:
+            return [sa.func.instr(sa.func.hedgerow_text(_C.review), word.casefold()) > 0 for word in words]
+        text = sa.select(TEXTS.c.text).where(TEXTS.c.review_id == _C.review_id).scalar_subquery()
+        return [text.icontains(word, autoescape=True) for word in words]
 
 
 def _plain(text: str) -> str:

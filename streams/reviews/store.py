@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from schemas import NEWEST, InvalidMessage, Review, Routed, Ticket, Verdict, WireFormat
 from streams.errors import SettingsError
-from streams.reviews import claims, journal
+from streams.reviews import claims, journal, kept_counts
 from streams.reviews.claims import Claim
 from streams.reviews.database import Database
 from streams.reviews.decision import AlreadyDecided, Decision, DecisionRefused, outcome_of, review_of
@@ -93,6 +93,8 @@ class Claimed(DecisionRefused):
 
 
 WAITING, _DECIDED, _SENT, _AGAIN, _CLOSED = "waiting", "decided", "sent", "again", "closed"
+#: All of them: an index by state and moment is then of use to whoever asks for a moment alone.
+_STATES = (WAITING, _DECIDED, _SENT, _AGAIN, _CLOSED)
 SUPERSEDED = "superseded"
 #: In place of why it was closed: a run is about to send the ticket.
 _UNSENT = "unsent"
@@ -222,26 +224,24 @@ class ReviewStore:
 
     def counts(self) -> Counts:
         """Return how many reviews wait, since when, and how many are decided."""
-        query = sa.select(_C.state, sa.func.count(), sa.func.count(_C.label), sa.func.min(_C.added_ms)).group_by(
-            _C.state
-        )
+        oldest = sa.select(sa.func.min(_C.added_ms)).where(_C.state == WAITING)
         with self._database.transaction() as connection:
-            rows = {
-                state: (int(count), int(labelled), first) for state, count, labelled, first in connection.execute(query)
-            }
-        waiting, _, oldest_ms = rows.get(WAITING, (0, 0, None))
-        ended = [rows[state] for state in (_DECIDED, _SENT) if state in rows]
-        decided = sum(count for count, _, _ in ended)
-        none_of_these = decided - sum(labelled for _, labelled, _ in ended)
-        again = sum(rows.get(state, (0, 0, None))[0] for state in (_CLOSED, _AGAIN))
-        return Counts(waiting, decided, oldest_ms, none_of_these, again)
+            kept = kept_counts.kept(connection)
+            oldest_ms = connection.execute(oldest).scalar()
+
+        def total(*states: str) -> int:
+            return sum(count for (state, _), count in kept.items() if state in states)
+
+        none_of_these = sum(kept.get((state, False), 0) for state in (_DECIDED, _SENT))
+        return Counts(total(WAITING), total(_DECIDED, _SENT), oldest_ms, none_of_these, total(_CLOSED, _AGAIN))
 
     def hour(self, since_ms: int) -> Hour:
         """Return how many reviews came and how many were decided since then (Unix time, milliseconds)."""
+        came = _C.state.in_(_STATES) & (_C.added_ms >= since_ms)
         ended = _C.state.in_([_DECIDED, _SENT]) & (_C.decided_ms >= since_ms)
         count = sa.select(sa.func.count()).select_from(REVIEWS)
         with self._database.transaction() as connection:
-            added = connection.execute(count.where(_C.added_ms >= since_ms)).scalar_one()
+            added = connection.execute(count.where(came)).scalar_one()
             decided = connection.execute(count.where(ended)).scalar_one()
         return Hour(int(added), int(decided))
 

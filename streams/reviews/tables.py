@@ -49,6 +49,16 @@ REVIEWS = sa.Table(
     sa.Column("text_digest", sa.LargeBinary),
 )
 
+#: How many reviews are in which state: the sum of the changes, which triggers write.
+COUNTS = sa.Table(
+    "hedgerow_counts",
+    _METADATA,
+    sa.Column("id", sa.BigInteger, primary_key=True),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("labelled", sa.Boolean, nullable=False),
+    sa.Column("change", sa.BigInteger, nullable=False),
+)
+
 #: The texts that are searched: an FTS5 table in SQLite, one with a trigram index in PostgreSQL.
 TEXTS = sa.Table("hedgerow_texts", _METADATA, sa.Column("review_id", Utf8), sa.Column("text", sa.Text))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -9,14 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from schemas import Review, digest_of
+from streams.reviews import kept_counts
+from streams.reviews import queue as queue_module
 from streams.reviews.claims import Claim, Claims
 from streams.reviews.decision import AlreadyDecided, DecisionRefused
 from streams.reviews.facets import fill
 from streams.reviews.journal import Action, Entry, Journal
 from streams.reviews.queue import MAX_COUNT, Filter, Place, Queue
 from streams.reviews.sessions import Sessions
-from streams.reviews.store import Claimed, ReviewStore
-from streams.reviews.tables import REVIEWS
+from streams.reviews.store import Again, Claimed, ReviewStore
+from streams.reviews.tables import COUNTS, REVIEWS, TEXTS
 from tests.support.desks import doubt
 
 T0 = 1_700_000_000_000
@@ -189,7 +192,7 @@ def test_filters_keep_what_fits_and_count_it(store: ReviewStore) -> None:
         Filter(label="account", text="refund", reason="refused"),
     ):
         assert ids(store, chosen) == ["t-2"], chosen
-        assert Queue(store).count(chosen, T0) == 1
+        assert Queue(store).count(chosen, T0) == (1, False)
     for chosen in (
         Filter(label="nothing"),
         Filter(reason="no%signal"),
@@ -202,6 +205,67 @@ def test_filters_keep_what_fits_and_count_it(store: ReviewStore) -> None:
         assert ids(store, chosen) == [], chosen
     assert ids(store, Filter(older_than_s=1), at_ms=T0 + 1_000) == ["t-1", "t-2"]
     assert MAX_COUNT == 10_000
+
+
+def test_a_search_for_words_that_many_texts_have_finds_the_same(
+    store: ReviewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["where is my Parcel", "pärcel 7%", "PARCEL of ÄRGER", "refund", 'a "parcel" 7% ärger']
+    store.add_all(doubt(f"t-{n}", 9.0 - n, text=text, slice="vip" if n % 2 else None) for n, text in enumerate(texts))
+    words = ("parcel", "PARCEL", "7%", "my parcel", '"parcel"', "nothing", "refund", "r", "ärger")
+    chosen = [Filter(text=word) for word in words] + [Filter(text="parcel", slice="vip"), Filter(older_than_s=1)]
+    chosen += [Filter(reason="low_confidence"), Filter(reason="tiers", text="parcel"), Filter(reason="novel")]
+    found = [ids(store, each, at_ms=T0 + 1_000) for each in chosen]
+    assert found[0] == found[1] == ["t-0", "t-2", "t-4"]
+    counted = [Queue(store).count(each, T0 + 1_000) for each in chosen]
+    assert counted == [(len(each), False) for each in found]
+    monkeypatch.setattr(queue_module, "_FEW", 0)
+    assert [ids(store, each, at_ms=T0 + 1_000) for each in chosen] == found
+    assert Queue(store).count(Filter(text="parcel"), T0) == (0, True), "they would all have to be read"
+    assert Queue(store).count(Filter(text="nothing"), T0) == (0, False)
+
+
+def test_the_counts_that_are_kept_are_those_that_are_there(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_counts, "_MANY", 20)
+    chance = random.Random(5)
+    reviews = [doubt(f"t-{n}") for n in range(12)]
+
+    def step() -> None:
+        one = chance.choice(reviews)
+        label = chance.choice([None, "refund", "account"])
+        what = chance.randrange(7)
+        try:
+            if what == 0:
+                store.add_all(chance.sample(reviews, 5))
+            elif what == 1:
+                store.decide(one.review_id, label, "ann", "", T0, undo_ms=chance.choice([0, 10]))
+            elif what == 2:
+                store.undo(one.review_id, "ann", T0)
+            elif what == 3:
+                store.mark_sent(one.review_id)
+            elif what == 4:
+                store.correct(one.review_id, label, "ann", "", T0)
+            elif what == 5:
+                store.send_again([one.ticket_id], Again(7, "ann", T0))
+            else:
+                with store.database.transaction() as connection:
+                    for table in (REVIEWS, TEXTS):
+                        connection.execute(sa.delete(table).where(table.c.review_id == one.review_id))
+        except DecisionRefused:
+            pass
+
+    labelled = REVIEWS.c.label.is_not(None)
+    there = sa.select(REVIEWS.c.state, labelled, sa.func.count()).group_by(REVIEWS.c.state, labelled)
+    seen = set()
+    for _ in range(300):
+        step()
+        with store.database.transaction() as connection:
+            kept = {key: count for key, count in kept_counts.kept(connection).items() if count}
+            rows = connection.execute(sa.select(sa.func.count()).select_from(COUNTS)).scalar_one()
+            assert kept == {(state, bool(has)): count for state, has, count in connection.execute(there)}
+        assert rows <= 30, "changes are added up"
+        seen |= kept.keys()
+    assert len(seen) >= 6
 
 
 def test_what_a_release_before_wrote_is_filled_in(store: ReviewStore) -> None:

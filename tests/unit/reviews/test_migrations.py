@@ -24,7 +24,7 @@ from tests.support.store_v1 import INSERT, as_version_1, v1_row
 
 TABLES = (
     *("hedgerow_reviews", "hedgerow_schema", "hedgerow_migrations", "hedgerow_texts", "hedgerow_claims"),
-    *("hedgerow_marks", "hedgerow_journal", "hedgerow_sessions", "hedgerow_opinions"),
+    *("hedgerow_marks", "hedgerow_journal", "hedgerow_sessions", "hedgerow_opinions", "hedgerow_counts"),
 )
 
 
@@ -82,7 +82,9 @@ def test_a_store_that_was_migrated_has_the_tables_of_a_new_one(engine: sa.Engine
         new = sa.create_engine(f"sqlite:///{tmp_path / 'new.db'}")
         assert columns(new).keys() == columns(engine).keys()
         indexes = [{each["name"] for each in sa.inspect(one).get_indexes("hedgerow_reviews")} for one in (new, engine)]
-        names = {"ix_hedgerow_reviews_ticket_id"} | {f"hedgerow_reviews_{of}" for of in ("queue", "label", "text")}
+        names = {"ix_hedgerow_reviews_ticket_id"} | {
+            f"hedgerow_reviews_{of}" for of in ("queue", "label", "text", "slice", "added", "decided", "reasons")
+        }
         assert indexes[0] == indexes[1] == names
         new.dispose()
     with engine.connect() as connection:
