@@ -13,6 +13,8 @@ in the last third of the outage, when the tickets that were in flight at its beg
 that starts then uses up those of its own.
 ``backlog_s`` is the backlog's own time: the tickets that waited at the return, at the rate at which the middle four fifths of
 them came out. ``last_routed_s`` counts from the return, and may be ``backlog_s`` and 30 s more.
+``repeated_alerts`` came under an id that the topic had: a reader that keeps the first of each id does not see them.
+``alerts`` has the others, with the time since the outage began.
 """
 
 from __future__ import annotations
@@ -94,7 +96,9 @@ class Seen:
     ended: dict[str, float] = field(default_factory=dict)
     """When each ticket's first end was seen, by its key in the account."""
     results: Counter[str] = field(default_factory=Counter)
-    alerts: list[Alert] = field(default_factory=list)
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    """Those that came first of each id."""
+    repeated_alerts: int = 0
     changes: Changes = field(default_factory=Changes)
 
     async def run(self, connection: Connection) -> None:
@@ -107,7 +111,8 @@ class Seen:
 
     def _see(self, message: Any) -> None:
         if isinstance(message, Alert):
-            self.alerts.append(message)
+            self.repeated_alerts += message.alert_id in self.alerts
+            self.alerts.setdefault(message.alert_id, message)
         elif message is not None:
             self.account.see(message)
             for key in self.account.results.keys() - self.ended.keys():
@@ -118,7 +123,7 @@ class Seen:
 
     def told(self, kind: str) -> dict[str, int]:
         """Return how many alerts of this kind there were, by source."""
-        return dict(Counter(alert.source for alert in self.alerts if alert.kind == kind))
+        return dict(Counter(alert.source for alert in self.alerts.values() if alert.kind == kind))
 
 
 @dataclass
@@ -229,7 +234,7 @@ async def _outage(
     """Let tickets flow, take endpoints or broker away, bring them back, wait for the last ticket, and report."""
     account, fault = seen.account, _FAULTS.get(options.fault)
     await asyncio.sleep(_CALM_S)
-    began, lines = time.monotonic(), _lines(slots)
+    began, began_ms, lines = time.monotonic(), time.time_ns() // 1_000_000, _lines(slots)
     await _take_away(options, models, broker)
     await asyncio.sleep(_MOMENT_S)
     before = await models.stats() if fault else None
@@ -276,6 +281,10 @@ async def _outage(
         "log_lines": _lines(slots) - lines,
         "endpoint_down": seen.told("endpoint_down"),
         "recovered": seen.told("recovered"),
+        "repeated_alerts": seen.repeated_alerts,
+        "alerts": [
+            f"{(alert.at_ms - began_ms) / 1000:.1f} s: {alert.kind} {alert.source}" for alert in seen.alerts.values()
+        ],
         "ready": dict(ready.statuses),
         "degraded": sorted(ready.endpoints),
         "health": dict(ready.health),

@@ -8,7 +8,7 @@ end, the sandbox's model server with faults and a heavy latency tail. Tickets ar
 again. ``model_calls`` are the calls that a provider would charge for: every one that it did not refuse or cut off.
 ``extra_model_calls`` are those whose answer no result tells of: calls in flight in a worker that was killed or frozen, calls
 that were finished but not committed by then, those in flight when the model server went away, and two contract checks at
-each start of a worker.
+each start of a worker. ``false_alerts`` said that an endpoint was down while the model server was there.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ import uvloop
 from aiokafka import ConsumerRecord
 
 from benchmarks.chaos.plan import Step, plan
-from benchmarks.chaos.stand import Stand, WorkerSlot
-from schemas import Call, Routed
+from benchmarks.chaos.stand import Outage, Stand, WorkerSlot, now_ms
+from schemas import Alert, Call, Routed
 from streams.aio import Changes
+from streams.core.guards.finding import AlertKind
 from streams.core.policy.policy import Policy
 from streams.delivery.stage import Delivery
 from streams.demo.account import Account, Row
@@ -46,7 +47,8 @@ from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO, TRAIN
 
-_WATCHED = ("routed", "reviews", "dead-letters")
+_WATCHED = ("routed", "reviews", "dead-letters", "alerts")
+_ALERTS = "chaos.alerts"
 _STALL_S = 180.0
 #: How attempts are recorded that got no answer.
 _UNANSWERED = {"connection", "timeout", "deadline"}
@@ -145,8 +147,9 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     watched.see(record)
-                    longest = max(longest, time.monotonic() - last)
-                    last = time.monotonic()
+                    if record.topic != _ALERTS:
+                        longest = max(longest, time.monotonic() - last)
+                        last = time.monotonic()
         breaking.cancel()
         await stand.settle()
         await _late(watched, consumer)
@@ -163,6 +166,7 @@ async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
             await watched.changes.next()
         print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
         if step.act == "cut_models":
+            stand.outages.append(Outage(now_ms()))
             await stand.models.set_faults(
                 ["server_error=1.0"]
             )  # charges nothing any more, so that the count is complete
@@ -174,6 +178,11 @@ def charged(stats: dict[str, Any]) -> int:
     """Return how many calls the model server was not kept from answering by a fault of its own."""
     faults: dict[str, int] = stats["faults"]
     return int(stats["requests"]) - sum(faults.get(name, 0) for name in ("rate_limit", "server_error", "cut"))
+
+
+def is_false(alert: Alert, outages: list[Outage]) -> bool:
+    """Return whether an alert says that an endpoint is down, made while the model server was there."""
+    return alert.kind == AlertKind.ENDPOINT_DOWN and not any(outage.covers(alert.at_ms) for outage in outages)
 
 
 def answered(call: Call) -> int:
@@ -199,6 +208,8 @@ def _report(watched: Watched, stand: Stand, longest: float, seconds: float) -> d
         "lost": account.lost,
         "duplicates": account.duplicates,
         "unscored_accepts": account.unscored_accepts,
+        "routed": len(account.routed),
+        "dead_letters": len(account.dead),
         "worker_kills": stand.kills["worker"],
         "broker_kills": stand.kills["broker"],
         "rebalances": round(sum(sum(slot.rebalances.values()) for slot in stand.slots)),
@@ -206,6 +217,8 @@ def _report(watched: Watched, stand: Stand, longest: float, seconds: float) -> d
         "visible_duplicates": watched.visible_duplicates,
         "model_calls": watched.calls,
         "extra_model_calls": watched.calls - recorded,
+        "alerts": dict(Counter(alert.kind for alert in account.alerts.values())),
+        "false_alerts": sum(is_false(alert, stand.outages) for alert in account.alerts.values()),
         "max_pause_s": round(longest, 2),
         "seconds": round(seconds, 1),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,23 @@ class WorkerSlot:
         self.rebalances[self.lives] = sum(float(value) for value in _REBALANCES.findall(page.text))
 
 
+def now_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass
+class Outage:
+    """From when until when the model server was unavailable, Unix time in milliseconds; no end: it still is."""
+
+    from_ms: int
+    until_ms: int | None = None
+
+    def covers(self, at_ms: int) -> bool:
+        """Return whether it was unavailable at that moment."""
+        return self.from_ms <= at_ms and (self.until_ms is None or at_ms <= self.until_ms)
+
+
 @dataclass
 class Stand:
     """Everything that runs, and the counts of what was done to it."""
@@ -66,6 +84,7 @@ class Stand:
     settings: Settings
     folder: Path
     kills: dict[str, int] = field(default_factory=lambda: {"worker": 0, "broker": 0})
+    outages: list[Outage] = field(default_factory=list)
     _busy: set[int] = field(default_factory=set)
     _busy_nodes: set[int] = field(default_factory=set)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
@@ -90,13 +109,17 @@ class Stand:
             await self._break_broker(step)
         elif step.act == "cut_models":
             await self.models.stop()
-            self._after(step.seconds, self.models.start)
+            self._after(step.seconds, self._bring_models_back)
         elif step.act == "add_worker":
             slot = WorkerSlot(len(self.slots), self.settings, self.folder)
             self.slots.append(slot)
             slot.start()
         else:
             await self._break_worker(step)
+
+    async def _bring_models_back(self) -> None:
+        await self.models.start()
+        self.outages[-1].until_ms = now_ms()
 
     async def _break_broker(self, step: Step) -> None:
         if not isinstance(self.broker, LocalKafka):

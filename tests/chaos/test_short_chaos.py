@@ -10,8 +10,11 @@ from typing import get_args
 
 import pytest
 
+from benchmarks.chaos.__main__ import is_false
 from benchmarks.chaos.plan import Act, plan
+from benchmarks.chaos.stand import Outage
 from tests.support.brokers import require_kafka
+from tests.support.messages import alert
 
 
 def test_the_plan_is_drawn_from_its_seed_alone() -> None:
@@ -19,6 +22,23 @@ def test_the_plan_is_drawn_from_its_seed_alone() -> None:
     acts = [step.act for step in plan(3, 6, 3)]
     assert (acts.count("kill_worker"), acts.count("kill_broker")) == (6, 3)
     assert set(acts) == set(get_args(Act))
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_ms", "is_wrong"),
+    [
+        ("endpoint_down", 4, True),
+        ("endpoint_down", 5, False),
+        ("endpoint_down", 9, False),
+        ("endpoint_down", 10, True),
+        ("endpoint_down", 20, False),
+        ("recovered", 10, False),
+    ],
+)
+def test_an_endpoint_that_is_called_down_while_it_is_there_is_a_false_alert(
+    kind: str, at_ms: int, is_wrong: bool
+) -> None:
+    assert is_false(alert(kind=kind, at_ms=at_ms), [Outage(5, 9), Outage(20)]) == is_wrong
 
 
 @pytest.mark.kafka
@@ -39,6 +59,6 @@ def test_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path) -> None:
 
 
 REPORTED = """
-    tickets lost duplicates unscored_accepts worker_kills broker_kills rebalances redelivered visible_duplicates model_calls
-    extra_model_calls max_pause_s seconds
+    tickets lost duplicates unscored_accepts routed dead_letters worker_kills broker_kills rebalances redelivered visible_duplicates model_calls
+    extra_model_calls alerts false_alerts max_pause_s seconds
 """.split()
