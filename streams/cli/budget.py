@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 def budget(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show what the workers have used of each limit within the hour, the day and the month (UTC), and what they lease."""
+    from streams.core.fleet import Fleet
+    from streams.fleet.link import group_of
     from streams.observability.logs import configure_logging
     from streams.settings import load_settings
 
     configure_logging(level="error", libraries=logging.CRITICAL)
     settings = load_settings(config)
-    if not settings.has_budgets:
+    if not (settings.has_budgets or as_json):
         print("no limits are set: guards.max_usd_per_hour, _per_day and _per_month, policy.max_escalations_per_hour")
         return
-    found = _report(run(_read(settings)), settings, now_ms())
+    fleet = run(_read(settings)) if settings.has_budgets else Fleet(group_of(settings.topics.prefix))
+    found = _report(fleet, settings, now_ms())
     if as_json:
         print(orjson.dumps(found).decode())
         return

@@ -49,33 +49,43 @@ def consume(
     """
     if follow and not unique:
         raise typer.BadParameter("--follow goes with --unique; without it consume follows a topic anyway")
-    until = math.inf if seconds is None else time.monotonic() + seconds
-    bounds = _Bounds(limit, wait, until)
+    bounds = _Bounds(limit, wait, seconds)
     run(_consume(topic, config, bounds, latest=latest, unique=unique, follow=follow or latest, as_json=as_json))
 
 
 @dataclass
 class _Bounds:
-    """When to end: after ``limit`` printed lines, ``wait_s`` without one, or at ``until`` (seconds of the monotonic clock)."""
+    """When to end: after ``limit`` printed lines, ``for_s``, or ``wait_s`` without a line once all that was there is read."""
 
     limit: int | None
     wait_s: float | None
-    until: float
+    for_s: float | None
     _printed: int = 0
-    _last: float = field(default_factory=time.monotonic)
+    _began: float = field(default_factory=time.monotonic)
+    _last: float = math.inf
+
+    def begin(self) -> None:
+        """Count the time from here on: the topic is open."""
+        self._began = time.monotonic()
+
+    def wait(self) -> None:
+        """Count the time without a line from here on."""
+        self._last = time.monotonic()
 
     def print(self, text: str) -> None:
         """Print a line, unless there were enough."""
         if self._printed != self.limit:
             print(text, flush=True)
             self._printed += 1
-            self._last = time.monotonic()
+            if self._last < math.inf:
+                self.wait()
 
     @property
     def reached(self) -> bool:
         """Whether to end now."""
         quiet = math.inf if self.wait_s is None else self._last + self.wait_s
-        return self._printed == self.limit or time.monotonic() >= min(self.until, quiet)
+        over = math.inf if self.for_s is None else self._began + self.for_s
+        return self._printed == self.limit or time.monotonic() >= min(over, quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +133,19 @@ async def _consume(
         return _json_line(record) if as_json else line_of_record(record, prefix, width)
 
     async with reader([topic], settings.broker.connection, prefix=prefix, latest=latest) as consumer:
-        if unique and not latest:
+        bounds.begin()
+        if not latest:
             async for record in to_the_end(consumer):
-                winners.take(record, line(record))
+                text = line(record)
+                if unique:
+                    winners.take(record, text)
+                elif not bounds.reached:
+                    bounds.print(text)
+                else:
+                    break
             for text in winners.lines():
                 bounds.print(text)
+        bounds.wait()
         while (follow or not unique) and not bounds.reached:
             batches = await consumer.getmany(timeout_ms=200)
             for record in (record for records in batches.values() for record in records):

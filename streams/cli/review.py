@@ -167,13 +167,22 @@ def _decide(
     if correct:
         verdict = _correct(settings, store, ticket, label, who, note, at_ms).verdict
     else:
-        verdict = store.decide(_get(store, ticket).review.review_id, label, who, note, at_ms).verdict
+        verdict = _first(store, ticket, label, who, note, at_ms).verdict
     sent = send_decisions(settings, store)
     if as_json:
         print(orjson.dumps({"ticket_id": verdict.ticket_id, "label": verdict.label, "sent": sent.count}).decode())
     else:
         print(f"{verdict.ticket_id}: {label_text(verdict.label)}")
     _end(sent)
+
+
+def _first(store: ReviewStore, ticket: str, label: str | None, by: str, note: str, at_ms: int) -> Decision:
+    from streams.reviews.decision import AlreadyDecided, DecisionRefused
+
+    try:
+        return store.decide(_get(store, ticket).review.review_id, label, by, note, at_ms)
+    except AlreadyDecided as error:
+        raise DecisionRefused(f"{error}: hedgerow review correct replaces that") from error
 
 
 def _correct(

@@ -106,11 +106,15 @@ async def serve_metrics(
     await runner.setup()
     try:
         port = await _listen(runner, settings.host, settings.port, settings.port_search)
-        moved = {} if settings.port in {0, port} else {"in_use": f"{settings.port} to {port - 1}"}
+        moved = {} if settings.port in {0, port} else {"in_use": _span(settings.port, port - 1)}
         log.info("metrics served", url=f"http://{settings.host}:{port}/metrics", **moved)
         yield port
     finally:
         await runner.cleanup()
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first} to {last}"
 
 
 async def _listen(runner: web.AppRunner, host: str, first: int, further: int) -> int:
@@ -122,7 +126,7 @@ async def _listen(runner: web.AppRunner, host: str, first: int, further: int) ->
         except OSError as error:
             if error.errno == errno.EADDRINUSE and port < last:
                 continue
-            ports = f"{first}" if port == first else f"{first} to {port}"
+            ports = _span(first, port)
             # asyncio puts the address into the text, which is named already; a name that is not found has no number.
             number = error.errno or 0
             said = os.strerror(number) if number > 0 else str(error)

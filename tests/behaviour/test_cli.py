@@ -267,6 +267,15 @@ class TestProduceAndConsume:
         hedgerow("topics", "create", "-c", config)
         assert hedgerow("consume", "alerts", "--wait", 0, "-c", config) == Said(0, "", "")
 
+    def test_a_wait_begins_once_all_that_was_there_is_printed(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        run_apart(published(load_settings(config), *(routed(f"t-{number}") for number in range(5))))
+        assert len(hedgerow("consume", "routed", "--wait", 0, "-c", config).out.splitlines()) == 5
+
+    def test_a_budget_without_limits_is_json_too(self, hedgerow: Hedgerow, config: Path) -> None:
+        assert "no limits are set" in hedgerow("budget", "-c", config).out
+        assert hedgerow("budget", "--json", "-c", config).rows == [{"limits": [], "workers": [], "workers_live": 0}]
+
     def test_a_live_topic_is_read_for_a_given_time(self, hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
         hedgerow("topics", "create", "-c", config)
         hedgerow("produce", lines_of(tmp_path / "t.jsonl", {"ticket_id": "t", "text": "x"}), "-c", config)
@@ -463,7 +472,10 @@ class TestReview:
         hedgerow("topics", "create", "-c", config)
         hedgerow("review", "decide", "low", first, "--by", "ada", "-c", config)
         for arguments, words in (
-            (("low", second, "--by", "bob"), f"'ada' has already decided ticket 'low' as {first!r}"),
+            (
+                ("low", second, "--by", "bob"),
+                f"'ada' has already decided ticket 'low' as {first!r}: hedgerow review correct",
+            ),
             (("high", "nonsense", "--by", "bob"), "no label 'nonsense'"),
             (("nobody", first), "no review of 'nobody'"),
             (("high", first, "--by", "x" * 300), "decided_by"),
