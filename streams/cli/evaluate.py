@@ -55,10 +55,7 @@ def evaluate(
     ] = None,
     memory: Annotated[
         Path | None,
-        typer.Option(
-            help="File of labelled tickets {text, label?, ticket_id?} to show the models examples from "
-            "(default: the settings' memory; of the sandbox models --train)"
-        ),
+        typer.Option(help="File of labelled tickets to show examples from (default: the settings' memory, or --train)"),
     ] = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Show the models no examples")] = False,
     examples: Annotated[
