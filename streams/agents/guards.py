@@ -1,8 +1,8 @@
 """The guards of one worker process with their clocks, and their findings as alerts to send.
 
-A handler hands its findings on as messages, like all its outputs. Budgets hold for all workers together, through
-what the ``member`` of the fleet knows of them. Every process guards what else it sees itself, and leaves out alerts that another one
-has told.
+A handler hands its findings on as messages, like all its outputs. Budgets, breakers, and the rates that are judged are those of
+all workers together, through what the ``member`` of the fleet knows of the others. A process leaves out alerts that another one has
+told.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 
 from schemas import Alert, Call, Reason, Ticket, Tier
+from schemas.fleet import EndpointState
 from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, Model
 from streams.agents.purse import Announce, Purse, Taken
@@ -32,8 +33,11 @@ from streams.core.guards import (
 from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.budgets import units, usd
 from streams.core.guards.contract import Contracts, Terms
+from streams.core.guards.endpoint_guard import source_of
+from streams.core.guards.escalation_share import ShareWatch
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Action, Decision
+from streams.errors import StopWorker
 
 _HELD_BACK = "not asked: the endpoint broke its contract, and its breaker is open"
 _SPENT = "not asked: the money is spent"
@@ -124,6 +128,29 @@ class GuardedModel:
         self._money = money
         self._estimate = CostEstimate(first_usd if money is None else min(first_usd, money.most_first_usd))
         self._clock = clock
+        self._last_ms = 0
+        self.source = endpoint.source
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker is open."""
+        return self._endpoint.is_open
+
+    def state(self) -> EndpointState:
+        """Return what to tell the other workers."""
+        return self._endpoint.state(self._last_ms)
+
+    async def follow(self) -> None:
+        """Open and close the breaker with the other workers, and make trials if they are this one's to make, until cancelled.
+
+        So trials are made though the tickets of this worker are few, or wait for nothing.
+        """
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            clock, endpoint = self._clock, self._endpoint
+            self._aside.tell_all(clock.alerts(endpoint.follow(clock.now())))
+            if endpoint.is_open and endpoint.others.are_there:
+                await self._try_if_due()
 
     async def ask(self, ticket: Ticket, before: Call | None = None) -> Asked:
         """Return the call, or one that was never made and says why, with the alerts.
@@ -160,18 +187,26 @@ class GuardedModel:
         if permit is Permit.REFUSED:
             return Asked(self._model.unasked(Reason.BREAKER_OPEN, _HELD_BACK))
         call = await self._model.ask(ticket, before)
-        return Asked(call, clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today())))
+        return Asked(call, self._observed(call, permit))
 
     async def _try_out(self) -> None:
         """Send a trial if one is due, or wait a moment."""
-        clock = self._clock
-        permit = self._endpoint.permit(clock.now())
-        if permit is Permit.REFUSED:
+        if not await self._try_if_due():
             await asyncio.sleep(LOOK_EVERY_S)
-            return
+
+    async def _try_if_due(self) -> bool:
+        permit = self._endpoint.permit(self._clock.now())
+        if permit is Permit.REFUSED:
+            return False
         call = await self._model.try_out()
         self._aside.tried(call)
-        self._aside.tell_all(clock.alerts(self._endpoint.observe(call, permit, clock.now(), clock.today())))
+        self._aside.tell_all(self._observed(call, permit))
+        return True
+
+    def _observed(self, call: Call, permit: Permit) -> tuple[Alert, ...]:
+        clock = self._clock
+        self._last_ms = clock.wall_ms()
+        return clock.alerts(self._endpoint.observe(call, permit, clock.now(), day_of(self._last_ms)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +236,12 @@ class Decisions:
         self._aside = aside
         self._guard = guard
         self._clock = clock
+        self.last_ms = 0
+        """When the last decision was; Unix time."""
 
     def check(self, decision: Decision, call: Call) -> Checked:
         """Return what stands of the policy's decision on this call; raises Hold if tickets wait for the next hour."""
-        at_ms = self._clock.wall_ms()
+        at_ms = self.last_ms = self._clock.wall_ms()
         on = day_of(at_ms)
         judged = self._guard.judge(decision, call, self._clock.now(), on)
         if judged.waits and self._escalations is not None:
@@ -234,6 +271,7 @@ class Guards:
         turns_of: Callable[[Tier], Turns | None] = lambda _: None,
     ) -> None:
         self.limits: list[Limit] = []
+        self._guarded: list[GuardedModel] = []
         self._turns_of = turns_of
         self._aside = aside or Aside()
         self._waits = limits.on_limit == "hold"
@@ -262,7 +300,15 @@ class Guards:
     def guarded(self, model: Model, *, first_usd: float = 0.0) -> GuardedModel:
         """Return a tier's model behind the guards of its endpoint; its first calls cost ``first_usd`` at most each."""
         tier, name = model.tier, model.model_asked
-        guard = EndpointGuard(tier, name, self._terms(tier, name), self._limits, self._exceptions(tier, name))
+        source, window, member, clock = source_of(tier, name), self._limits.window, self._member, self._clock
+        guard = EndpointGuard(
+            tier,
+            name,
+            self._terms(tier, name),
+            self._limits,
+            self._exceptions(tier, name),
+            lambda calls, turns: member.other_guards(source, window, calls, turns, clock.wall_ms()),
+        )
         guarded = GuardedModel(
             model,
             guard,
@@ -274,7 +320,18 @@ class Guards:
             turns=self._turns_of(tier),
         )
         self.limits.append(guarded.contract)
+        member.watch(source, guarded.state)
+        self._guarded.append(guarded)
         return guarded
+
+    async def follow(self, failed: Callable[[StopWorker], None]) -> None:
+        """Act on what the other workers' guards of the same endpoints say; ``failed`` is called if a trial says to stop."""
+        try:
+            async with asyncio.TaskGroup() as following:
+                for guarded in self._guarded:
+                    following.create_task(guarded.follow())
+        except* StopWorker as group:
+            failed(group.exceptions[0])  # type: ignore[arg-type]  # all of them are, which the type does not say
 
     def spent(self, cost_usd: float | None) -> None:
         """Count what a request cost that no guarded model made, USD: a trial, or an embedding."""
@@ -314,8 +371,20 @@ class Guards:
         """Return the guard on decisions about one tier's answers."""
         otherwise: Action = "escalate" if tier == "cheap" else "review"
         budget, _, limit = self._escalations or (None, None, None)
-        guard = DecisionGuard(otherwise, self._terms(tier, model), self._limits, self._exceptions(tier, model), budget)
-        return Decisions(guard, self._clock, limit, self._aside)
+        share = self._share_watch() if tier == "cheap" else None
+        guard = DecisionGuard(
+            otherwise, self._terms(tier, model), self._limits, self._exceptions(tier, model), budget, share
+        )
+        decisions = Decisions(guard, self._clock, limit, self._aside)
+        if share is not None:
+            self._member.watch_share(lambda: share.state(decisions.last_ms, self._clock.wall_ms()))
+        return decisions
+
+    def _share_watch(self) -> ShareWatch:
+        window, member, clock = self._limits.share_window, self._member, self._clock
+        return ShareWatch(
+            window, self._limits.remind_s, lambda calls: member.other_shares(window, calls, clock.wall_ms())
+        )
 
     def _limit(self, name: str, reached: Callable[[], bool]) -> Limit:
         limit = Limit(name, reached, turns=self._turns_of("big"))  # both budgets keep tickets from the big tier

@@ -106,7 +106,9 @@ class MetricsObserver(Observer):
         self._alerts = counter(
             "alerts_total", "Alerts raised by this worker's guards and watching agents", "source", "kind"
         )
-        self._breaker = gauge("breaker_open", "1 while an endpoint that has raised an alert is held back", "endpoint")
+        self._breaker = gauge(
+            "breaker_open", "1 while an endpoint is held back since it broke its contract", "endpoint"
+        )
         self._down = gauge("endpoint_down", "1 while an endpoint does not answer", "endpoint")
         self._webhooks = counter(
             "webhooks_total", "Messages to webhooks: ok, refused, unavailable", "webhook", "outcome"
@@ -308,6 +310,10 @@ class MetricsObserver(Observer):
         """Show from now on whether an endpoint is taken to be unavailable."""
         self._down.labels(source).set_function(lambda: float(is_down()))
 
+    def breaker(self, source: str, is_open: Callable[[], bool]) -> None:
+        """Show from now on whether the breaker of an endpoint is open."""
+        self._breaker.labels(source).set_function(lambda: float(is_open()))
+
     def _of(self, metric: Any, *labels: str) -> Any:
         """Return the metric's child of these labels; not for one whose children are removed."""
         key = (metric, *labels)
@@ -325,8 +331,6 @@ class MetricsObserver(Observer):
 
     def _alert(self, alert: Alert) -> None:
         self._alerts.labels(alert.source, alert.kind).inc()
-        if "breaker" in alert.details:
-            self._breaker.labels(alert.source).set(alert.details["breaker"] == "open")
 
     def _decided(self, agent: str, calls: Sequence[Call]) -> None:
         """The cheap call was counted when it was made; only a decision without a big call is about the cheap answer."""

@@ -17,7 +17,7 @@ from schemas import TOPICS, Attempt, Call, Tier
 from streams.agents.arrival import Arrival
 from streams.agents.classify import ClassifyHandler
 from streams.agents.escalate import EscalateHandler
-from streams.agents.guards import Aside, Clock, Guards
+from streams.agents.guards import Aside, Clock, GuardedModel, Guards
 from streams.agents.known_tickets import KnownTickets
 from streams.agents.limit import Limit
 from streams.agents.model import Model
@@ -143,6 +143,7 @@ class Worker:
                 )
             self._memory = await self._remembering(stack)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
+            await stack.enter_async_context(in_background(self._guards.follow(self._failed)))
             for (thing, period), used in self._guards.used_shares().items():
                 self.observer.budget(thing, period, used)
             for limit in self._limits():
@@ -320,7 +321,7 @@ class Worker:
             outlook = Outlook()
             once = None if self._memory is None or policy.memory is None else RecalledOnce(self._memory.recall)
             model = await self._with_perplexity(await self._client("cheap", outlook, stack, once), stack)
-            cheap = guards.guarded(self._waiting(model, outlook, stack), first_usd=_most_usd(settings.tiers.cheap))
+            cheap = self._guarded(self._waiting(model, outlook, stack))
             outage = settings.tiers.cheap.outage.mode
             classify = ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
             return classify if once is None else TierZeroHandler(classify, once, policy, self._clock.wall_ms)
@@ -331,7 +332,7 @@ class Worker:
         if agent == "escalate":
             outlook = Outlook()
             model = self._waiting(await self._client("big", outlook, stack), outlook, stack)
-            big = guards.guarded(model, first_usd=_most_usd(settings.tiers.big))
+            big = self._guarded(model)
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(
                 big.ask, policy, label_count, check=check, stale=partial(bool, self._followed.stale["big"])
@@ -386,6 +387,12 @@ class Worker:
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)
         return waiting
+
+    def _guarded(self, model: Model) -> GuardedModel:
+        """Return the model behind its guards."""
+        guarded = self._guards.guarded(model, first_usd=_most_usd(self._settings.tiers.of(model.tier)))
+        self.observer.breaker(guarded.source, lambda: guarded.is_open)
+        return guarded
 
     def _tried(self, call: Call) -> None:
         """Count a trial of an endpoint, which belongs to no ticket."""

@@ -23,6 +23,8 @@ class Fleet:
     def __init__(self, group: str) -> None:
         self._group = group
         self._states: dict[str, WorkerState] = {}
+        self.version = 0
+        """Grows with everything that is news."""
 
     def update(self, state: WorkerState) -> bool:
         """Take a state; return whether it is news: of this group, and later than what this worker said before."""
@@ -30,6 +32,7 @@ class Fleet:
         if state.group != self._group or (known is not None and known.number >= state.number):
             return False
         self._states[state.worker] = state
+        self.version += 1
         return True
 
     def merge(self, states: Iterable[WorkerState]) -> None:

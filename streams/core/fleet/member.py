@@ -1,13 +1,16 @@
-"""One worker among those of its pipeline: its own accounts, and what the others have said."""
+"""One worker among those of its pipeline: its own accounts and guards, and what the others have said."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from schemas.fleet import Usage, WorkerState
+from schemas.fleet import MAX_ENDPOINTS, EndpointState, ShareState, Usage, WorkerState
 from streams.core.fleet.account import Account
 from streams.core.fleet.caps import Caps, OthersUsed, Period
 from streams.core.fleet.fleet import THINGS, Fleet, Thing
+from streams.core.fleet.others import Others, OtherShares, other_guards, other_shares
 
 #: A lease is made, and kept, for as much as is used within this time, seconds: near a limit that much may stay unused in
 #: each worker.
@@ -15,7 +18,7 @@ KEPT_S = 1.0
 
 
 class Member:
-    """What one worker knows of what all of them used up."""
+    """What one worker knows of what all of them used up and saw."""
 
     def __init__(self, worker: str, group: str, caps: Mapping[Thing, Caps]) -> None:
         self.worker = worker
@@ -25,12 +28,23 @@ class Member:
         self._group = group
         self._number = 0
         self._asked_in: dict[Thing, int] = {}
-        self._told: dict[Thing, Usage] = {}
+        self._told: object = None
+        self._guards: dict[str, Callable[[], EndpointState]] = {}
+        self._share: Callable[[], ShareState] | None = None
+        self._known: dict[str, tuple[tuple[int, int, int], Any]] = {}
+
+    def watch(self, source: str, state: Callable[[], EndpointState]) -> None:
+        """Tell the others what the guard of an endpoint has seen, which ``state`` returns."""
+        self._guards[source] = state
+
+    def watch_share(self, state: Callable[[], ShareState]) -> None:
+        """Tell the others what the guard of the escalations' share has seen, which ``state`` returns."""
+        self._share = state
 
     @property
     def has_news(self) -> bool:
-        """Whether the others do not know yet what this worker used, or leases."""
-        return self._told != self._usages()
+        """Whether the others do not know yet what this worker used, leases, or saw."""
+        return self._told != (self._usages(), self._endpoints(), self._shares())
 
     def state(self, at_ms: int, *, stopped: bool = False) -> WorkerState:
         """Return what to tell the others at ``at_ms`` (Unix time); the last one gives every lease back."""
@@ -52,6 +66,8 @@ class Member:
             stopped=stopped,
             money=usages["money"],
             escalations=usages["escalations"],
+            endpoints=self._endpoints(),
+            share=self._shares(),
         )
 
     def ask(self, thing: Thing, amount: int) -> None:
@@ -78,7 +94,7 @@ class Member:
 
     def said(self, state: WorkerState) -> None:
         """Note that the others were told this."""
-        self._told = {thing: getattr(state, thing) for thing in THINGS}
+        self._told = ({thing: getattr(state, thing) for thing in THINGS}, state.endpoints, state.share)
         for account in self.accounts.values():
             account.said(state.at_ms)
 
@@ -105,6 +121,48 @@ class Member:
     def workers(self, now_ms: int) -> int:
         """Return how many workers are live at ``now_ms`` (Unix time), this one included."""
         return len({self.worker, *self.fleet.live(now_ms)})
+
+    def other_guards(self, source: str, window: int, own_calls: int, own_turns: int, now_ms: int) -> Others:
+        """Return what the others' guards of an endpoint say at ``now_ms`` (Unix time)."""
+
+        def merged() -> Others:
+            by_worker = [
+                (state.worker, each)
+                for state in self.fleet
+                if state.worker != self.worker
+                for each in state.endpoints
+                if each.source == source
+            ]
+            live = set(self.fleet.live(now_ms)) & {worker for worker, _ in by_worker}
+            said = other_guards((each for _, each in by_worker), window, own_calls, own_turns, now_ms)
+            return replace(said, are_there=bool(live), leads=all(self.worker < worker for worker in live))
+
+        found: Others = self._once(source, (own_turns, now_ms // 1000), merged)
+        return found
+
+    def other_shares(self, window: int, own_calls: int, now_ms: int) -> OtherShares:
+        """Return what the others' guards of the escalations' share say at ``now_ms`` (Unix time)."""
+
+        def merged() -> OtherShares:
+            shares = (state.share for state in self.fleet if state.worker != self.worker and state.share is not None)
+            return other_shares(shares, window, own_calls, now_ms)
+
+        found: OtherShares = self._once("share", (0, now_ms // 1000), merged)
+        return found
+
+    def _once(self, name: str, key: tuple[int, int], merge: Callable[[], Any]) -> Any:
+        """Return what ``merge`` does, which is done again only if somebody has said something, or with another key."""
+        now = (self.fleet.version, *key)
+        known = self._known.get(name)
+        if known is None or known[0] != now:
+            known = self._known[name] = (now, merge())
+        return known[1]
+
+    def _endpoints(self) -> tuple[EndpointState, ...]:
+        return tuple(state() for state in list(self._guards.values())[:MAX_ENDPOINTS])
+
+    def _shares(self) -> ShareState | None:
+        return None if self._share is None else self._share()
 
     def _usages(self) -> dict[Thing, Usage]:
         return {thing: account.usage for thing, account in self.accounts.items()}

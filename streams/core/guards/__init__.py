@@ -1,7 +1,7 @@
 """Guards on plain values: on an endpoint's contract, on the share of escalations, and on what an hour may cost.
 
-Every guard sees what its own worker process sees, and starts afresh with it, but for the budgets, which hold for all
-workers together (``streams.core.fleet``). ``AlertBook`` makes one alert of what several find. What stands is said
+Guards see what their own worker process sees, and add to it what those of the other workers say
+(``streams.core.fleet``). ``AlertBook`` makes one alert of what several find. What stands is said
 again after ``remind_s``, so that an alert that was lost with a revoked partition is not lost for good.
 """
 

@@ -16,6 +16,7 @@ from streams.core.guards.written_exception import Name, Words, WrittenException
 ResponseField = Literal["logprobs", "top_logprobs", "model", "usage", "fingerprint"]
 #: What a field is relied on for: to accept answers, to know what they cost, to notice that the model changed.
 Use = Literal["accept", "spend", "watch"]
+USES: tuple[Use, ...] = ("accept", "spend", "watch")
 
 _NEEDED: Mapping[ResponseField, Use] = {"logprobs": "accept", "top_logprobs": "accept"}
 

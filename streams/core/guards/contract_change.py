@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from streams.core.guards.contract import Use
+from schemas.fleet import RunOfBreaches
+from streams.core.fleet.others import Others
+from streams.core.guards.contract import USES, Use
 from streams.core.guards.limits import SIGNIFICANT, GuardLimits
 from streams.core.guards.rates import Rates
 
@@ -20,6 +22,8 @@ class Run:
 
     length: int = 0
     names: Counter[str] = field(default_factory=Counter)
+    of_others: int = 0
+    """How many of them other workers made, before this one began."""
 
 
 @dataclass(slots=True)
@@ -36,12 +40,20 @@ def use_name(use: Use) -> str:
 
 
 class Changes:
-    """Judges runs against the calls before them in ``rates``, which the caller keeps."""
+    """Judges runs against the calls before them in ``rates``, which the caller keeps.
 
-    def __init__(self, rates: Rates, limits: GuardLimits) -> None:
+    A run is one of this worker's calls. It begins as long as the shortest run of the ``others``, if all of them are in one.
+    """
+
+    def __init__(self, rates: Rates, limits: GuardLimits, others: Callable[[], Others] = Others) -> None:
         self._rates = rates
         self._limits = limits
-        self._runs: dict[Use, Run] = {}
+        self._others = others
+        self._runs: dict[Use, Run] = {
+            use: Run(run.length, Counter(run.names), run.length)
+            for use in USES
+            if (run := others().shortest_runs.get(use)) is not None and run.length
+        }
         self._changed: dict[Use, _Change] = {}
 
     @property
@@ -85,8 +97,13 @@ class Changes:
 
     def before(self, use: Use, run: Run) -> tuple[int, int]:
         """Return (breaches, calls) of what the window still holds of the time before the run."""
+        in_runs = run.length - run.of_others + self._others().run_calls.get(use, 0)
         breaches, calls = self._rates.count(use_name(use)), self._rates.calls
-        return max(0, breaches - run.length), max(0, calls - run.length)
+        return max(0, breaches - in_runs), max(0, calls - in_runs)
+
+    def state(self) -> dict[str, RunOfBreaches]:
+        """Return the runs of now, to tell the others."""
+        return {use: RunOfBreaches(length=run.length, names=dict(run.names)) for use, run in self._runs.items()}
 
     def forget(self) -> list[Use]:
         """Return the uses whose contract had changed, and begin again."""

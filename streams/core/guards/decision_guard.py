@@ -34,7 +34,7 @@ class DecisionGuard:
     Nothing here turns a scored answer into an accepted one. An unscored answer is accepted under a written exception
     that covers it on that day, and in no other way.
 
-    With a ``budget``, an escalation beyond it becomes a review; the share of escalations is watched as the policy wants
+    With a ``budget``, an escalation beyond it becomes a review; the ``share`` of escalations is watched as the policy wants
     them, before that cap.
     """
 
@@ -45,13 +45,14 @@ class DecisionGuard:
         limits: GuardLimits,
         exceptions: Sequence[WrittenException] = (),
         budget: EscalationBudget | None = None,
+        share: ShareWatch | None = None,
     ) -> None:
         self._otherwise = otherwise
         self._terms = terms
         self._exceptions = tuple(exceptions)
         self._budget = budget
         self._bell = Bell(limits.remind_s)
-        self._share = ShareWatch(limits.share_window, limits.remind_s) if otherwise == "escalate" else None
+        self._share = share
 
     def judge(self, decision: Decision, call: Call, now: float, on: date) -> Judged:
         """Return what stands of a decision at ``now`` (seconds) on the day ``on`` (UTC)."""

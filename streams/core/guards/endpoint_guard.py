@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
-from schemas import Call, Reason, Tier
+from schemas import MAX_NAME, Call, Reason, Tier
+from schemas.fleet import EndpointState
+from streams.core.fleet.others import Others
 from streams.core.guards.breaker import Breaker, Permit
 from streams.core.guards.contract import Breach, BreachName, Observation, Terms, Use, compare, tells
 from streams.core.guards.contract_change import Changes, Run, use_name
@@ -16,6 +18,21 @@ from streams.core.guards.other_models import OtherModels
 from streams.core.guards.outage import Outages
 from streams.core.guards.rates import Rates
 from streams.core.guards.written_exception import WrittenException
+
+#: Returns what the other workers' guards of an endpoint say, given this one's calls in the window and its breaker's turns.
+OtherGuards = Callable[[int, int], Others]
+
+
+def source_of(tier: Tier, model: str) -> str:
+    """Return what findings about a tier's endpoint have as their source."""
+    return f"{tier}:{model}"[:MAX_NAME]
+
+
+_NOBODY = Others()
+
+
+def _no_others(_calls: int, _turns: int) -> Others:
+    return _NOBODY
 
 
 class EndpointGuard:
@@ -33,6 +50,9 @@ class EndpointGuard:
     Calls that were in progress when the breaker opened tell nothing new and are left out. Answers that are about
     one ticket (a refusal, a text too long) tell nothing about the contract, and neither do calls without any answer:
     whether the endpoint answers at all is judged by ``Availability``.
+
+    The guards of one endpoint in several workers act as one: rates are those of the calls of all, a breaker that one opens
+    is open in all (``follow``), and one of them makes the trials. ``others`` returns what the others say.
     """
 
     def __init__(
@@ -42,16 +62,23 @@ class EndpointGuard:
         terms: Terms,
         limits: GuardLimits,
         exceptions: Sequence[WrittenException] = (),
+        others: OtherGuards = _no_others,
     ) -> None:
-        self.source = f"{tier}:{model}"
+        self.source = source_of(tier, model)
         self._terms = terms
         self._exceptions = tuple(exceptions)
         self._breaker = Breaker(limits.trial_every_s, limits.trials_to_close)
         self._bell = Bell(limits.remind_s)
-        self._rates = Rates(limits.window)
-        self._changes = Changes(self._rates, limits)
+        self._rates = Rates(limits.window, lambda: self.others.tally)
+        self._others = others
+        self._changes = Changes(self._rates, limits, lambda: self.others)
         self._outages = Outages(self._rates, limits)
         self._other_models = OtherModels(limits.remind_s)
+
+    @property
+    def others(self) -> Others:
+        """What the guards of other workers say now."""
+        return self._others(self._rates.own_calls, self._breaker.turns)
 
     @property
     def is_open(self) -> bool:
@@ -60,7 +87,24 @@ class EndpointGuard:
 
     def permit(self, now: float) -> Permit:
         """Return whether the endpoint may be asked at ``now`` (seconds)."""
+        if self._breaker.is_open and not self.others.leads:
+            return Permit.REFUSED
         return self._breaker.permit(now)
+
+    def follow(self, now: float) -> tuple[Finding, ...]:
+        """Open or close the breaker at ``now`` (seconds) if it is so in another worker, and return the findings."""
+        if self._breaker.follow(self.others.turns, now) and not self._breaker.is_open:
+            return tuple(self._recovered(self._begin_anew()))
+        return ()
+
+    def state(self, at_ms: int) -> EndpointState:
+        """Return what to tell the others; the last call was at ``at_ms`` (Unix time)."""
+        return EndpointState(
+            source=self.source,
+            turns=self._breaker.turns,
+            counted=self._rates.state(at_ms, learns=self._is_quiet),
+            runs=self._changes.state(),
+        )
 
     def observe(self, call: Call, permit: Permit, now: float, on: date) -> tuple[Finding, ...]:
         """Take what came of a call at ``now`` (seconds) on the day ``on`` (UTC), and return the findings."""
@@ -119,7 +163,10 @@ class EndpointGuard:
     def _trial(self, breaches: Sequence[Breach], now: float) -> list[Finding]:
         broken = sorted({breach.name for breach in breaches if breach.use == "accept"})
         if not broken:
-            return self._recovered(self._begin_anew()) if self._breaker.passed(now) else []
+            if not self._breaker.passed(now):
+                return []
+            opened = self._over_change("accept")  # this worker may not be the one that found it
+            return self._recovered(sorted({opened, *self._begin_anew()}))
         self._breaker.failed(now)
         if not self._breaker.is_open or not self._bell.pull("accept", now):
             return []
@@ -154,8 +201,11 @@ class EndpointGuard:
         return [f"{AlertKind.MODEL_NOT_ALLOWED}:{model}" for model in self._other_models.forget()]
 
     def _push(self, names: set[str]) -> None:
-        quiet = not (self._outages.ongoing or self._changes or self._other_models)
-        self._rates.push(names, learn=quiet)
+        self._rates.push(names, learn=self._is_quiet)
+
+    @property
+    def _is_quiet(self) -> bool:
+        return not (self._outages.ongoing or self._changes or self._other_models)
 
     def _outage(self, name: str) -> Finding:
         count, calls = self._rates.count(name), self._rates.calls

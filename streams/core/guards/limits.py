@@ -16,7 +16,7 @@ OnLimit = Literal["hold", "review"]
 
 
 class GuardLimits(BaseModel):
-    """Sizes in calls or decisions, times in seconds, counted within one worker process; money is that of all workers together."""
+    """Sizes in calls or decisions of one worker process, times in seconds; money is that of all workers together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -23,12 +23,13 @@ def test_alerts_by_source_and_kind() -> None:
     assert counted("alerts_total", source="escalations", kind="model_changed") == 1
 
 
-def test_the_breaker_follows_its_alerts() -> None:
-    opened = alert(kind="contract_changed", details={"breaker": "open"})
-    closed = alert(kind="recovered", details={"breaker": "closed"})
-    assert Counted(opened)("breaker_open", endpoint="cheap") == 1
-    assert Counted(opened, closed)("breaker_open", endpoint="cheap") == 0
-    assert Counted(alert())("breaker_open", endpoint="cheap") is None
+def test_the_breaker_is_shown_as_it_is_whoever_raised_the_alert() -> None:
+    counted, is_open = Counted(alert(kind="contract_changed", details={"breaker": "open"})), False
+    assert counted("breaker_open", endpoint="cheap") is None
+    counted.observer.breaker("cheap", lambda: is_open)
+    assert counted("breaker_open", endpoint="cheap") == 0
+    is_open = True
+    assert counted("breaker_open", endpoint="cheap") == 1
 
 
 def test_every_use_of_an_exception() -> None:

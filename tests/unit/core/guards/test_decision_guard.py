@@ -11,6 +11,7 @@ import pytest
 from schemas import Call, Reason
 from streams.core.guards import AlertKind, DecisionGuard, EscalationBudget, GuardLimits
 from streams.core.guards.contract import Terms
+from streams.core.guards.escalation_share import ShareWatch
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Decision
 from tests.support.contracts import broken, exception, few_alternatives, kept, other_model, terms
@@ -27,7 +28,10 @@ def guard(*exceptions: WrittenException, **changes: Any) -> DecisionGuard:
         "limits": GuardLimits(),
         "exceptions": exceptions,
     }
-    return DecisionGuard(**(fields | changes))
+    fields |= changes
+    limits = fields["limits"]
+    share = ShareWatch(limits.share_window, limits.remind_s) if fields["otherwise"] == "escalate" else None
+    return DecisionGuard(**fields, share=share)
 
 
 class TestContract:
