@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaProducer
 
+from benchmarks.drift.stopwatch import Spent, Stopwatch
 from schemas import TOPICS, Message, Probe, stable_id
 from streams.agents.drift import DriftHandler
 from streams.agents.drift_memory import Placed
@@ -46,28 +46,27 @@ def probes_of(endpoint: int) -> list[Probe]:
 
 
 class Timer(Observer):
-    """Wall and CPU time of this process from the first probe handled to the last; counts the alerts."""
+    """What this process spent from the first probe handled to the last; counts the alerts."""
 
     def __init__(self, total: int) -> None:
         self._left = total
-        self._began: tuple[float, float] | None = None
+        self._stopwatch: Stopwatch | None = None
         self.done = asyncio.Event()
         self.alerts = 0
-        self.wall = self.cpu = 0.0
+        self.spent = Spent(0.0, 0.0, 0.0)
 
     def begin(self) -> None:
         """Note the first probe."""
-        if self._began is None:
-            self._began = (time.perf_counter(), time.process_time())
+        if self._stopwatch is None:
+            self._stopwatch = Stopwatch()
 
     def handled(self, agent: str, outputs: Sequence[Message], seconds: float) -> None:
         """Note a probe whose alerts are acknowledged."""
         del agent, seconds
         self.alerts += len(outputs)
         self._left -= 1
-        if self._left == 0 and self._began is not None:
-            self.wall = time.perf_counter() - self._began[0]
-            self.cpu = time.process_time() - self._began[1]
+        if self._left == 0 and self._stopwatch is not None:
+            self.spent = self._stopwatch.read()
             self.done.set()
 
 
@@ -96,7 +95,7 @@ async def run(connection: Connection, detector: str, total: int) -> Timer:
 
 
 async def measure(broker: str, endpoints: int, detectors: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Updates per second of wall clock and of CPU, and alerts, by detector."""
+    """Updates per second of wall clock and of CPU, and alerts, by detector; ``alone``: without other work on the machine."""
     found = {}
     async with LocalKafka() if broker == "kafka" else EmbeddedBroker() as server:
         connection = local_connection(server)
@@ -108,8 +107,9 @@ async def measure(broker: str, endpoints: int, detectors: Sequence[str]) -> dict
             found[detector] = {
                 "probes": total,
                 "alerts": timer.alerts,
-                "per_second": total / timer.wall,
-                "per_cpu_second": total / timer.cpu,
+                "per_second": total / timer.spent.wall,
+                "per_second_alone": total / timer.spent.alone,
+                "per_cpu_second": total / timer.spent.cpu,
             }
     return found
 

@@ -33,12 +33,12 @@ def edited(values: Values, variant: Variant, *, in_mlp: bool, chance: np.random.
 def noisy(values: Values, deviation: float, chance: np.random.Generator) -> Values:
     """Add Gaussian noise of this deviation to every weight.
 
-    Each piece of the tensor gets a stretch of one bank of normals, from a random place on: drawing every number anew
-    would take most of the time that an edit takes.
+    Each piece of a large tensor gets a stretch of one bank of normals, from a random place on: drawing every number
+    anew would take most of the time that an edit takes.
     """
     result = np.empty_like(values)
     old, new = values.reshape(-1), result.reshape(-1)
-    bank = chance.standard_normal(2 * _BANK, dtype=np.float32) * np.float32(deviation)
+    bank = _normals(old.size, deviation, chance)
     # In pieces that stay in the processor's cache: fresh memory for a whole tensor costs several times the arithmetic.
     for start in range(0, old.size, _PIECE):
         part = old[start : start + _PIECE]
@@ -55,13 +55,18 @@ def stepped(values: Values, deviation: float, chance: np.random.Generator) -> Va
     """
     result = np.empty_like(values)
     old, new = values.reshape(-1).view(np.int16), result.reshape(-1).view(np.int16)
-    bank = np.rint(chance.standard_normal(2 * _BANK, dtype=np.float32) * np.float32(deviation)).astype(np.int16)
+    bank = np.rint(_normals(old.size, deviation, chance)).astype(np.int16)
     for start in range(0, old.size, _PIECE):
         bits, moved = old[start : start + _PIECE], new[start : start + _PIECE]
         place = int(chance.integers(0, len(bank) - len(bits) + 1))
         np.add(bits, bank[place : place + len(bits)], out=moved)
         np.copyto(moved, bits, where=(moved ^ bits) < 0)
     return result
+
+
+def _normals(size: int, deviation: float, chance: np.random.Generator) -> Values:
+    """Return noise for a tensor of this size: as many numbers as it has, or a bank if it has many."""
+    return chance.standard_normal(min(size, 2 * _BANK), dtype=np.float32) * np.float32(deviation)
 
 
 def without_smallest(values: Values, share: float) -> Values:

@@ -101,5 +101,6 @@ FULL = Sizes(
 )  # fmt: skip
 
 FINE = replace(
-    FULL, tests=400, resamples=200, quiet_rows=2_000, added_nats=(0.002, 0.01), second_answers=((0.04, 0.02),)
-)
+    FULL, prompts=4, tokens=8, questions=15, tests=400, resamples=200, quiet_rows=2_000, added_nats=(0.002, 0.01),
+    second_answers=((0.04, 0.02),),
+)  # fmt: skip

@@ -41,7 +41,7 @@ _FINE_STEPS: Final = (0.09, 0.1, 0.11, 0.125, 0.15, 0.18, 0.25, 0.35, 0.5, 0.7, 
 _FINE_SHARES: Final = {
     Family.SMALLEST: (2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16), Family.RANDOM: (6, 8, 10, 12, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24),
 }  # fmt: skip
-_FINE_TRAINING: Final = range(7)
+_FINE_TRAINING: Final = range(5)
 
 
 @dataclass(frozen=True, slots=True)

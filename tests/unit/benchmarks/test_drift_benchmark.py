@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.drift import quality, speed
+from benchmarks.drift import quality, speed, stopwatch
 from streams.core.drift import DETECTORS, permutation_tests
 from streams.core.drift.lt.lt_detector import pooled_matrix
 from streams.sandbox.simulated_probes import Endpoint, usable_rows
@@ -43,3 +45,16 @@ def test_a_series_counts_if_its_changes_are_named_as_wanted_and_nothing_else(mon
     monkeypatch.setattr(quality, "kinds", lambda *_: found)
     named = {what: {name for name, each in row.items() if each.named} for what, row in quality.again(effort).items()}
     assert named == {"two changes": set(), "returned": {"lt-ref"}, "alternating, six swaps": set()}
+
+
+def test_time_without_other_work_is_that_by_the_clock_less_the_wait_for_a_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued = tmp_path / "schedstat"
+    queued.write_text("5000000000 2000000000 7\n")
+    monkeypatch.setattr(stopwatch, "_QUEUED", queued)
+    running = stopwatch.Stopwatch()
+    queued.write_text("6000000000 3500000000 8\n")
+    spent = running.read()
+    assert spent.queued == 1.5
+    assert spent.alone == spent.wall - 1.5
