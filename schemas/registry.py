@@ -50,7 +50,7 @@ TOPICS: dict[str, Topic] = {
         Topic("tickets", Ticket, "ticket_id", {"max.message.bytes": str(TICKET_BYTES)}),
         Topic("classifications", Classification, "ticket_id"),
         Topic("escalations", Escalation, "ticket_id"),
-        Topic("routed", Routed, "ticket_id", {"cleanup.policy": "compact"}),
+        Topic("routed", Routed, "ticket_id", {"cleanup.policy": "compact", "max.compaction.lag.ms": str(FORGOTTEN_MS)}),
         Topic("reviews", Review, "ticket_id"),
         Topic("verdicts", Verdict, "ticket_id"),
         Topic("dead-letters", DeadLetter, "origin", {"max.message.bytes": str(DEAD_LETTER_BYTES)}),

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from schemas import Rank, Routed, rank
 
 T = TypeVar("T")
 
-#: Yields the results of each (topic, partition) before an offset, in order: the last ``limit`` of each.
-History = Callable[[Mapping[tuple[str, int], int], int], AsyncIterator[Routed]]
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a record without a value says: nothing of this ticket is to be kept."""
+
+    ticket_id: str
+
+
+#: Yields what was said in each (topic, partition) before an offset, in order: the last ``limit`` of each.
+History = Callable[[Mapping[tuple[str, int], int], int], AsyncIterator[Routed | Forgotten]]
 #: Whole results take room: they are kept of this share of the tickets whose rank is known.
 _WHOLE = 10
 
@@ -19,7 +28,8 @@ class SettleHandler:
     """Routed -> the result that counts, once more, if a lower one was written after it; else nothing.
 
     It is its own ``Memory``: the ranks of the last ``limit`` tickets and the whole results of the last tenth of them,
-    rebuilt from the tail of the topic. A lower result that comes later than that stands.
+    rebuilt from the tail of the topic. A lower result that comes later than that stands. What is forgotten is not
+    written again.
     """
 
     def __init__(self, limit: int, history: History) -> None:
@@ -29,9 +39,9 @@ class SettleHandler:
         self._ranks: dict[str, Rank] = {}
         self._results: dict[str, bytes] = {}
 
-    def __call__(self, message: Routed) -> Sequence[Routed]:
+    def __call__(self, message: Routed | Forgotten) -> Sequence[Routed]:
         """Look at one result."""
-        if self._counts(message):
+        if self._take(message):
             return ()
         kept = self._results.get(message.ticket_id)
         return () if kept is None else (Routed.decode(kept),)
@@ -48,11 +58,16 @@ class SettleHandler:
     async def catch_up(self, before: Mapping[tuple[str, int], int]) -> None:
         """Look at the last results of these partitions before their offsets."""
         async for message in self._history(before, max(1, self._limit // len(before))):
-            self._counts(message)
+            self._take(message)
 
-    def _counts(self, message: Routed) -> bool:
+    def _take(self, message: Routed | Forgotten) -> bool:
         """Return whether no known result of the ticket counts more, and keep it if so."""
-        ticket_id, place = message.ticket_id, rank(message)
+        ticket_id = message.ticket_id
+        if isinstance(message, Forgotten):
+            self._ranks.pop(ticket_id, None)
+            self._results.pop(ticket_id, None)
+            return True
+        place = rank(message)
         if place < self._ranks.get(ticket_id, place):
             return False
         _keep(self._ranks, ticket_id, place, self._limit)

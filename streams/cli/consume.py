@@ -108,6 +108,8 @@ class _Winners:
         """Return whether this message counts from now on, and says something else than the one before."""
         identity, rank = _identity(record, self._prefix), _rank(record, self._prefix)
         before = self._by_id.get(identity)
+        if record.value is None and record.topic == f"{self._prefix}routed":
+            return self._by_id.pop(identity, None) is not None
         if before is not None and (rank is None or before.rank is None or rank < before.rank):
             return False
         self._by_id.pop(identity, None)  # so that they stand in the order in which they came
@@ -172,6 +174,8 @@ def _identity(record: ConsumerRecord, prefix: str) -> str:
     """Return the message's own id, or its place if it has none."""
     if _is_of_memory(record, prefix):
         return f"example_id {record.key!r}"  # one without a value has nothing else
+    if record.value is None and record.key and record.topic == f"{prefix}routed":
+        return f"result_id {Routed.id_for(record.key.decode('utf-8', 'replace'))}"
     try:
         row = orjson.loads(record.value or b"null")
     except orjson.JSONDecodeError:

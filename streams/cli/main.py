@@ -19,6 +19,7 @@ from streams.cli import (
     doctor,
     drift,
     evaluate,
+    forget,
     init,
     letters,
     memory,
@@ -65,6 +66,7 @@ app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("rerun")(rerun.rerun)
+app.command("forget")(forget.forget)
 app.command("budget")(budget.budget)
 app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)

@@ -69,12 +69,16 @@ def shown(line: Line, width: int) -> str:
     return f"{shown}{_GAP}{cut(text, max(_LEAST, width - cell_len(shown) - len(_GAP)))}"
 
 
+#: The compacted topics on which a record without a value forgets what its key names.
+FORGETTING = ("memory", "routed")
+
+
 def line_of_record(record: ConsumerRecord, prefix: str, width: int) -> str:
     """Return a record's line: its time, then what its message says, or where it is if it holds an invalid one."""
     from streams.kafka.readers import decode
 
     message, topic = decode(record, prefix), record.topic.removeprefix(prefix)
-    if message is None and record.value is None and topic == "memory":
+    if message is None and record.value is None and topic in FORGETTING:
         by = next((f" by {_as_text(name)}" for header, name in record.headers if header == FORGOTTEN_BY_HEADER), "")
         line = Line((_as_text(record.key), f"forgotten{by}"))
     elif message is None:

@@ -158,6 +158,8 @@ async def _from_routed(wanted: Wanted, settings: Settings) -> Candidates:
     async with reader(["routed"], settings.broker.connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
             result = decode(record, prefix)
+            if record.value is None and record.key is not None:
+                results.pop(record.key.decode("utf-8", "replace"), None)  # it was forgotten
             if not isinstance(result, Routed):
                 continue
             before, place = results.get(result.ticket_id), rank(result)

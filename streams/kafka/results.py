@@ -24,7 +24,11 @@ async def find_result(ticket_id: str, connection: Connection, *, prefix: str) ->
     found: Result | None = None
     async with reader(["routed"], connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
-            if not _is_about(record, ticket_id) or not isinstance(routed := decode(record, prefix), Routed):
+            if not _is_about(record, ticket_id):
+                continue
+            if record.value is None:
+                found = None  # it was forgotten
+            if not isinstance(routed := decode(record, prefix), Routed):
                 continue
             if found is None or rank(routed) >= rank(found.routed):
                 found = Result(routed, record.timestamp)

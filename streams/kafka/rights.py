@@ -15,7 +15,7 @@ from streams.errors import SettingsError
 from streams.files import one_line, read_document
 
 Resource = Literal["topic", "group", "transactional-id"]
-Operation = Literal["Read", "Write", "Create", "Describe"]
+Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 Pattern = Literal["literal", "prefixed"]
 
 _Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
@@ -31,12 +31,17 @@ class UserRights(BaseModel):
     write: tuple[str, ...] = ()
     groups: tuple[_Name, ...] = ()
     """The consumer groups that it may join."""
+    progress: tuple[_Name, ...] = ()
+    """The consumer groups of which it may see how far they have come."""
     transactions: tuple[_Name, ...] = ()
     """How its transactional ids may begin, for exactly-once delivery."""
     create: tuple[str, ...] = ()
     """The topics that it may create and look at, and whose messages it may not read."""
 
-    @field_validator("read", "write", "create")
+    keeping: tuple[str, ...] = ()
+    """The topics of which it may see how they are kept."""
+
+    @field_validator("read", "write", "create", "keeping")
     @classmethod
     def _known(cls, topics: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := sorted(set(topics) - TOPICS.keys()):
@@ -82,8 +87,12 @@ def acls_of(users: Collection[UserRights], prefix: str) -> Iterator[Acl]:
         for topic in each.create:
             yield Acl(each.user, "Create", "topic", prefix + topic)
             yield Acl(each.user, "Describe", "topic", prefix + topic)
+        for topic in each.keeping:
+            yield Acl(each.user, "DescribeConfigs", "topic", prefix + topic)
         for group in each.groups:
             yield Acl(each.user, "Read", "group", prefix + group)
+        for group in each.progress:
+            yield Acl(each.user, "Describe", "group", prefix + group)
         for beginning in each.transactions:
             yield Acl(each.user, "Write", "transactional-id", prefix + beginning, "prefixed")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -27,6 +27,35 @@ def _file_name(model: str) -> str:
     """Return a name for a model's file; what no file name takes is told apart by a digest."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model)[:_LONGEST]
     return plain if plain == model else f"{plain}-{stable_id('embeddings', model)[:8]}"
+
+
+def forget_vectors(texts: Collection[str], folder: Path, *, dry_run: bool = False) -> int:
+    """Take the vectors of these texts out of every model's file in the folder, and return how many there were.
+
+    With ``dry_run`` they are only counted. Raises SettingsError if a file cannot be used.
+    """
+    keys = [digest_of(text) for text in texts]
+    return sum(_forget_in(path, keys, dry_run=dry_run) for path in sorted(folder.glob("embeddings-*.sqlite")))
+
+
+def _forget_in(path: Path, keys: Sequence[bytes], *, dry_run: bool) -> int:
+    with _opened(path) as file, file:
+        file.execute("PRAGMA secure_delete = ON")
+        found = [key for key in keys if file.execute("SELECT 1 FROM vectors WHERE key = ?", (key,)).fetchone()]
+        if not dry_run:
+            file.executemany("DELETE FROM vectors WHERE key = ?", [(key,) for key in found])
+    return len(found)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=60)) as file:
+            file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+            yield file
+    except (sqlite3.Error, OSError) as error:
+        raise SettingsError(f"embedding cache {path}: {error}; delete it, or set HEDGEROW_CACHE") from None
 
 
 class CachedEmbedder:
@@ -64,7 +93,7 @@ class CachedEmbedder:
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
-        with self._open() as file:
+        with _opened(self._path) as file:
             for start in range(0, len(keys), _VARIABLES):
                 some = keys[start : start + _VARIABLES]
                 marks = ",".join("?" * len(some))
@@ -72,15 +101,5 @@ class CachedEmbedder:
         return found
 
     def _write(self, rows: dict[bytes, bytes]) -> None:
-        with self._open() as file, file:
+        with _opened(self._path) as file, file:
             file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows.items())
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=60)) as file:
-                file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
-                yield file
-        except (sqlite3.Error, OSError) as error:
-            raise SettingsError(f"embedding cache {self._path}: {error}; delete it, or set HEDGEROW_CACHE") from None

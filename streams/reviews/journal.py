@@ -40,6 +40,8 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     REDRIVE = "redrive"
     DISCARD = "discard"
+    FORGET = "forget"
+    """A ticket was forgotten: which one is forgotten too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,10 @@ class ReviewStore:
         found = sa.select(REVIEWS).where(is_review | is_ticket).order_by(is_review.desc(), *latest)
         return next(iter(self.items(found.limit(1))), None)
 
+    def texts_of(self, ticket_id: str) -> set[str]:
+        """Return the texts of a ticket's reviews."""
+        return {item.review.ticket.text for item in self.items(sa.select(REVIEWS).where(_C.ticket_id == ticket_id))}
+
     def counts(self) -> Counts:
         """Return how many reviews wait, since when, and how many are decided."""
         oldest = sa.select(sa.func.min(_C.added_ms)).where(_C.state == WAITING)

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 import structlog
 
 from schemas import InvalidMessage, Routed
-from streams.agents.settle import History
+from streams.agents.settle import Forgotten, History
+from streams.delivery.stage import Record
 from streams.errors import HedgerowError
 from streams.kafka.connection import Connection
 from streams.kafka.history import history
@@ -22,14 +23,21 @@ INTERVAL_S = 15.0
 def results_before(connection: Connection) -> History:
     """Return what reads the results before some offsets."""
 
-    async def results(before: Mapping[tuple[str, int], int], limit: int) -> AsyncIterator[Routed]:
+    async def results(before: Mapping[tuple[str, int], int], limit: int) -> AsyncIterator[Routed | Forgotten]:
         async for record in history(connection, before, limit):
             try:
-                yield Routed.decode(record.value)
+                yield result_in(record)
             except InvalidMessage:
                 continue  # a dead letter
 
     return results
+
+
+def result_in(record: Record) -> Routed | Forgotten:
+    """Return what a record of ``routed`` says; raises InvalidMessage if that is nothing."""
+    if record.value is None and record.key:
+        return Forgotten(record.key.decode("utf-8", "replace"))
+    return Routed.decode(record.value)
 
 
 async def close_superseded(

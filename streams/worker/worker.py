@@ -60,7 +60,7 @@ from streams.worker.following import Followed, following_alerts
 from streams.worker.messengers import messenger
 from streams.worker.remembering import open_remembering
 from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, SHORTEST_INTERVAL_S, Queue, watch_queue
-from streams.worker.settling import close_superseded, results_before
+from streams.worker.settling import close_superseded, result_in, results_before
 from streams.worker.stages import watcher
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
@@ -312,7 +312,7 @@ class Worker:
         store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
         stack.callback(store.close)
         await stack.enter_async_context(in_background(close_superseded(store, handler.turn_of)))
-        return Stage("settle", TOPICS[USES["settle"].reads], handler, once=False, memory=handler)
+        return Stage("settle", TOPICS[USES["settle"].reads], handler, once=False, read=result_in, memory=handler)
 
     async def _handler(self, agent: AgentName, stack: AsyncExitStack) -> AsyncHandler | SyncHandler:
         settings, guards, policy = self._settings, self._guards, self._settings.policy

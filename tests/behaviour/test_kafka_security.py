@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas import TOPICS, DeadLetter, Message, Review, Routed
 from streams.agents.registry import AGENTS, AgentName, topics_of
+from streams.cli.forget import Report, forget_on_topics
 from streams.cli.rerun import send_through_again
 from streams.cli.rerun_sources import Source, Wanted
 from streams.core.policy.policy import Policy
@@ -32,6 +33,7 @@ from streams.kafka.letter_book import read_letters
 from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
 from streams.kafka.redrive import letter_desk
+from streams.kafka.results import find_result
 from streams.kafka.rights import UserRights, acls_of, load_rights
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics, topic_states
@@ -47,7 +49,7 @@ from streams.settings import Settings
 from streams.worker.worker import Worker
 from tests.support.brokers import require_kafka, run_apart
 from tests.support.certificates import BrokerCertificate
-from tests.support.messages import dead_letter, example, probe, review
+from tests.support.messages import dead_letter, example, probe, review, routed
 
 pytestmark = pytest.mark.kafka
 
@@ -218,6 +220,18 @@ async def test_the_operators_user_fills_the_memory_that_workers_read(secured: Se
     with pytest.raises(StopWorker, match=r"user classify the rights on topic well\.memory|write to no topic"):
         async with example_topic(secured.connection("classify"), prefix="well.") as topic:
             await topic.put([example("t-3")])
+
+
+async def test_the_operators_user_forgets_a_ticket(secured: Secured, model_server: ModelServer, tmp_path: Path) -> None:
+    settings = settings_of(secured, "operator", model_server, tmp_path)
+    await publish([routed("forget-me"), review("forget-me")], secured.connection("score"), prefix="well.")
+    report = Report("forget-me", dry_run=False)
+    await forget_on_topics(report, settings, "otto")
+    assert [place.place for place in report.places] == ["topic routed", "topic reviews"]
+    assert None not in [place.until_ms for place in report.places]
+    assert await find_result("forget-me", settings.broker.connection, prefix="well.") is None
+    with pytest.raises(StopWorker, match="user classify"):
+        await forget_on_topics(report, settings_of(secured, "classify", model_server, tmp_path), "otto")
 
 
 async def test_the_probers_user_leads_and_sends(secured: Secured) -> None:

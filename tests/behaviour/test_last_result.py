@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ import pytest
 from schemas import Review, Routed
 from streams.kafka.readers import decode, reader, to_the_end
 from streams.kafka.send import publish
+from streams.kafka.traces import forget_keys
 from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 from streams.worker import settling
 from tests.support.messages import review, routed
-from tests.support.pipelines import pipeline
+from tests.support.pipelines import PATIENCE_S, pipeline
 
 
 async def last_results(settings: Settings) -> dict[str, str | None]:
@@ -56,3 +58,28 @@ async def test_what_counts_is_written_again_after_a_restart_too(
         await publish([routed("t-1")], connection, prefix=prefix)
         await run.until(lambda: len(run.results.get("t-1", ())) >= 6)
         assert (await last_results(settings))["t-1"] == "account"
+
+
+async def test_what_was_forgotten_is_not_written_again(
+    broker: Broker, model_server: ModelServer, tmp_path: Path
+) -> None:
+    def decided(ticket_id: str) -> Routed:
+        return routed(ticket_id, label="account", decided_by="human", decision=1)
+
+    async with pipeline(broker, model_server, tmp_path, agents=("settle",)) as run:
+        connection, prefix = run.settings.broker.connection, run.settings.topics.prefix
+        await publish([decided("gone"), decided("stays")], connection, prefix=prefix)
+        places = {(partition, b"gone") for partition in range(2)}
+        await forget_keys("routed", places, "otto", connection, prefix=prefix)
+        await publish([routed("gone"), routed("stays")], connection, prefix=prefix)
+        counted = run.worker.observer.registry.get_sample_value
+        async with asyncio.timeout(PATIENCE_S):
+            while counted("hedgerow_results_rewritten_total", {"agent": "settle"}) != 1:
+                await asyncio.sleep(0.1)
+        seen: dict[str, list[str | None]] = {}
+        async with reader(["routed", "dead-letters"], connection, prefix=prefix) as consumer:
+            async for record in to_the_end(consumer):
+                assert record.topic == f"{prefix}routed", "a record without a value is no dead letter"
+                if isinstance(message := decode(record, prefix), Routed):
+                    seen.setdefault(message.ticket_id, []).append(message.label)
+        assert seen == {"gone": ["account", "refund"], "stays": ["account", "refund", "account"]}

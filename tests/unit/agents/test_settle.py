@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 from schemas import Routed, rank
-from streams.agents.settle import SettleHandler
+from streams.agents.settle import Forgotten, SettleHandler
 from tests.support.messages import routed
 
 PLACE = ("routed", 0)
@@ -14,10 +14,10 @@ PLACE = ("routed", 0)
 class Topic:
     """What was on the topic, in order."""
 
-    def __init__(self, *results: Routed) -> None:
+    def __init__(self, *results: Routed | Forgotten) -> None:
         self.results = results
 
-    async def __call__(self, before: Mapping[tuple[str, int], int], limit: int) -> AsyncIterator[Routed]:
+    async def __call__(self, before: Mapping[tuple[str, int], int], limit: int) -> AsyncIterator[Routed | Forgotten]:
         for result in self.results[max(0, before[PLACE] - limit) : before[PLACE]]:
             yield result
 
@@ -57,6 +57,22 @@ async def test_a_restart_knows_what_stood_before() -> None:
     assert settle(routed("t")) == (human(),)
     settle.forget()
     assert settle(routed("t")) == ()
+
+
+def test_what_is_forgotten_is_not_written_again() -> None:
+    settle = SettleHandler(100, Topic())
+    settle(human("t"))
+    settle(human("other"))
+    assert settle(Forgotten("t")) == ()
+    assert settle.turn_of("t") is None
+    assert settle(routed("t")) == (), "it counts, as there is nothing else"
+    assert settle(routed("other")) == (human("other"),)
+
+
+async def test_a_restart_knows_what_was_forgotten() -> None:
+    settle = SettleHandler(100, Topic(human("t"), Forgotten("t"), human("other")))
+    await settle.catch_up({PLACE: 3})
+    assert (settle(routed("t")), settle(routed("other"))) == ((), (human("other"),))
 
 
 def test_the_memory_is_bounded_and_whole_results_are_kept_of_the_last_tenth() -> None:

@@ -53,17 +53,32 @@ def test_the_other_roles() -> None:
     # hedgerow doctor tries whether the broker has transactions; dead-letters redrive uses them.
     assert operator.transactions == ("doctor", "dead-letters")
     assert not operator.groups
+    # hedgerow forget looks whether the agents have handled the ticket, and how long topics are kept.
+    assert operator.progress == AGENTS + KEEPERS
+    assert operator.keeping == tuple(TOPICS)
     assert RIGHTS["admin"] == UserRights(user="admin", create=tuple(TOPICS))
 
 
 def test_entries_carry_the_prefix_and_read_as_a_command() -> None:
-    users = [UserRights(user="ann", read=("routed",), groups=("g",), transactions=("t",), create=("probes",))]
+    users = [
+        UserRights(
+            user="ann",
+            read=("routed",),
+            groups=("g",),
+            progress=("h",),
+            keeping=("tickets",),
+            transactions=("t",),
+            create=("probes",),
+        )
+    ]
     entries = list(acls_of(users, "p."))
     assert entries == [
         Acl("ann", "Read", "topic", "p.routed"),
         Acl("ann", "Create", "topic", "p.probes"),
         Acl("ann", "Describe", "topic", "p.probes"),
+        Acl("ann", "DescribeConfigs", "topic", "p.tickets"),
         Acl("ann", "Read", "group", "p.g"),
+        Acl("ann", "Describe", "group", "p.h"),
         Acl("ann", "Write", "transactional-id", "p.t", "prefixed"),
     ]
     assert entries[-1].command == (

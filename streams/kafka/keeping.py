@@ -1,0 +1,80 @@
+"""How long the broker keeps what is on a topic: as the topic's own settings say, and as it is to be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from streams.errors import StopWorker
+from streams.kafka.connection import Connection
+from streams.kafka.topics import admin_client
+
+#: The broker looks every five minutes for what has grown too old, and deletes its file a minute later.
+_LOOKS_MS = 6 * 60 * 1000
+#: Some of a broker's numbers mean that there is no limit: -1, and the largest there is.
+_NO_LIMIT = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How a topic keeps messages. Times are in milliseconds; None: there is no limit, or the broker does not say."""
+
+    compacts: bool
+    deletes: bool
+    retention_ms: int | None = None
+    segment_ms: int | None = None
+    compaction_ms: int | None = None
+    """By when what a later record of its key has replaced is compacted away."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, str]) -> Keeping:
+        """Read a topic's settings; what they do not name is not known."""
+        policy = config.get("cleanup.policy", "delete").split(",")
+        return cls(
+            compacts="compact" in policy,
+            deletes="delete" in policy,
+            retention_ms=_limit(config.get("retention.ms")),
+            segment_ms=_limit(config.get("segment.ms")),
+            compaction_ms=_limit(config.get("max.compaction.lag.ms")),
+        )
+
+    def aged_out_by(self, at_ms: int) -> int | None:
+        """Return by when a record of this time (Unix time) is deleted for its age at the latest.
+
+        Its file is deleted once the last record in it is old enough, and takes records for as long as ``segment_ms``.
+        """
+        if not self.deletes or self.retention_ms is None or self.segment_ms is None:
+            return None
+        return at_ms + self.retention_ms + self.segment_ms + _LOOKS_MS
+
+    def compacted_by(self, replaced_ms: int) -> int | None:
+        """Return by when a record is compacted away that was replaced at this time (Unix time)."""
+        return None if not self.compacts or self.compaction_ms is None else replaced_ms + self.compaction_ms + _LOOKS_MS
+
+
+def _limit(value: str | None) -> int | None:
+    number = _NO_LIMIT if value is None else int(value)
+    return number if 0 <= number < _NO_LIMIT else None
+
+
+async def topic_settings(connection: Connection, topics: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the broker's settings of these topics (physical names), defaults included where it tells them.
+
+    Raises StopWorker if it cannot be reached or refuses.
+    """
+    async with admin_client(connection) as admin:
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
+    found = {}
+    for answer in answers:
+        for code, message, _, name, entries in answer.resources:
+            if code:
+                raise StopWorker(f"the broker does not tell the settings of {name}: {message or f'error {code}'}")
+            found[name] = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+    return found
+
+
+async def keeping(connection: Connection, topics: Collection[str]) -> dict[str, Keeping]:
+    """Return how the broker keeps the messages of these topics (physical names)."""
+    return {name: Keeping.of(config) for name, config in (await topic_settings(connection, topics)).items()}
