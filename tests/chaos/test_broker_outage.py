@@ -12,18 +12,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schemas import Ticket
+from streams.core.memory.vector_bytes import packed
+from streams.embedding.minilm import DIMENSIONS, MODEL
 from streams.kafka.send import publish
 from streams.models.probed_endpoint import ProbedEndpoint, ProbedEndpoints
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.process import ChildProcess
-from streams.settings import Settings
+from streams.settings import MemorySettings, Settings
 from tests.chaos.test_standstill import COUNT, PATIENCE_S, Supervised, supervised
 from tests.support.brokers import require_kafka
+from tests.support.messages import example
 
 OUTAGE_S = 15.0
 MORE = [Ticket(ticket_id=f"m-{number}", text="Where is my parcel?") for number in range(COUNT)]
@@ -78,6 +82,20 @@ class Process:
         """Return its lines since then, without the probes."""
         return [line for line in self.lines()[len(self.before) :] if '"probe_id"' not in line]
 
+    async def learns(self) -> None:
+        """Load an example, and wait until the worker, which follows the memory, has it."""
+        settings = self.pipeline.settings
+        [vector] = packed(np.full((1, DIMENSIONS), DIMENSIONS**-0.5, dtype=np.float32))
+        row = example("late", label="shipping", embedding_model=MODEL, vector=vector)
+        await publish([row], settings.broker.connection, prefix=settings.topics.prefix)
+        async with asyncio.timeout(PATIENCE_S):
+            while (
+                f'hedgerow_memory_examples{{embedding_model="{MODEL}"}} 1.0'
+                not in (await self.pipeline.page("/metrics"))[1]
+            ):
+                assert self.child.alive, self.child.tail()
+                await asyncio.sleep(0.05)
+
     async def more_probes(self) -> None:
         before = self._probes()
         async with asyncio.timeout(PATIENCE_S):
@@ -98,7 +116,7 @@ def probed(settings: Settings) -> Settings:
 @asynccontextmanager
 async def worker(broker: Broker, models: ModelServer, folder: Path, delivery: str) -> AsyncIterator[Process]:
     def delivered(settings: Settings) -> Settings:
-        return settings.model_copy(update={"delivery": delivery})
+        return settings.model_copy(update={"delivery": delivery, "memory": MemorySettings(examples=2)})
 
     log = folder / "log"
     async with supervised(broker, models, folder, delivered) as pipeline, stopped(pipeline.well(log)) as child:
@@ -136,7 +154,7 @@ async def stopped(child: ChildProcess) -> AsyncIterator[ChildProcess]:
 async def test_a_broker_outage_is_a_few_lines_in_each_log_loses_no_ticket_and_probes_go_on(
     kind: type[Broker], outage: Callable[[Broker], Awaitable[None]], model_server: ModelServer, tmp_path: Path
 ) -> None:
-    """Workers in both modes of delivery and a prober go through the same outage."""
+    """Workers in both modes of delivery, which follow the memory, and a prober go through the same outage."""
     if kind is LocalKafka:
         require_kafka()
     modes = ("at_least_once", "exactly_once") if kind is LocalKafka else ("at_least_once",)
@@ -159,6 +177,7 @@ async def test_a_broker_outage_is_a_few_lines_in_each_log_loses_no_ticket_and_pr
         for each in (*workers, probing):
             await ready(each.pipeline, lambda status, broker: status == 200 and broker == "answers")
         for each in workers:
+            await each.learns()
             ends = await each.pipeline.outcomes(2 * COUNT)
             assert len({end.ticket_id for end in ends}) == 2 * COUNT
         await probing.more_probes()
