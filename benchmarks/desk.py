@@ -30,8 +30,10 @@ from streams.desk.app import Application
 from streams.desk.desk import Desk
 from streams.desk.roles import Role
 from streams.desk.users import User, add_token, set_user
+from streams.errors import HedgerowError
 from streams.kafka.readers import messages_there
 from streams.kafka.topics import create_topics
+from streams.reviews.claims import Claims
 from streams.reviews.facets import facets
 from streams.reviews.queue import Filter, Place, Queue
 from streams.reviews.store import WAITING, ReviewStore
@@ -43,6 +45,9 @@ from streams.settings import Settings, check_settings
 
 LABELS = ("account", "billing", "cancellation", "refund", "shipping", "technical")
 _SAMPLES = 100
+#: How long a ticket is claimed in the team.
+_LEASE_S = 6
+_TEAM_S = 3_600
 _BATCH = 5_000
 #: Reviews that are made one by one; the others are copies of them.
 _TEMPLATES = 5_000
@@ -228,8 +233,10 @@ async def desk(config: Path, port: int) -> AsyncIterator[ChildProcess]:
         await process.stop(10)
 
 
-async def reviewer(number: int, address: str, token: str, left: Callable[[], bool], seen: Counter[str]) -> None:
-    """Decide what is next, again and again, whatever fails in between; now and then undo, skip or walk away."""
+async def reviewer(
+    number: int, address: str, token: str, left: Callable[[], bool], seen: Counter[str], claims: Claims
+) -> None:
+    """Decide what is next, again and again, whatever fails in between; now and then undo, or walk away from a ticket."""
     chance = random.Random(number)
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=address, headers=headers, timeout=10) as client:
@@ -240,7 +247,11 @@ async def reviewer(number: int, address: str, token: str, left: Callable[[], boo
                     await asyncio.sleep(0.3)
                     continue
                 ticket = (await client.get(f"/api{to}")).json()
-                if not ticket.get("mine") or chance.random() < 0.02:
+                if not ticket.get("mine"):
+                    continue
+                if chance.random() < 0.02:
+                    seen["walked away"] += 1
+                    seen["stuck"] += await stays_claimed(claims, ticket["review_id"], ticket["claim"])
                     continue
                 body = {"review_id": ticket["review_id"], "label": chance.choice(LABELS)}
                 answer = await client.post("/api/decide", json=body)
@@ -251,6 +262,22 @@ async def reviewer(number: int, address: str, token: str, left: Callable[[], boo
             except (httpx.HTTPError, ValueError, KeyError):
                 seen["no answer"] += 1
                 await asyncio.sleep(0.2)
+
+
+async def stays_claimed(claims: Claims, review_id: str, claim: dict[str, int]) -> bool:
+    """Leave a ticket open until the claim on it should have ended, and return whether it has not."""
+    left_s = claim["until_ms"] / 1000 - time.time()
+    if left_s > _LEASE_S + 1:
+        return True
+    await asyncio.sleep(left_s)
+    while True:
+        now = time.time_ns() // 1_000_000
+        try:
+            held = (await asyncio.to_thread(claims.held, [review_id], now)).get(review_id)
+        except HedgerowError:
+            await asyncio.sleep(0.2)  # the store was killed
+        else:
+            return held is not None and held.since_ms < claim["until_ms"]
 
 
 async def team(
@@ -265,13 +292,14 @@ async def team(
             store = ReviewStore(settings.review.url)
             fill(store, count)
             seen: Counter[str] = Counter()
+            claims = Claims(store.database)
             began = time.monotonic()
             port = 18_080
             address = f"http://127.0.0.1:{port}"
             waiting = count
 
             def left() -> bool:
-                return waiting > 0 and time.monotonic() - began < 900
+                return waiting > 0 and time.monotonic() - began < _TEAM_S
 
             async def watch() -> None:
                 nonlocal waiting
@@ -295,7 +323,7 @@ async def team(
             async with asyncio.TaskGroup() as group:
                 group.create_task(watch())
                 for number in range(people):
-                    group.create_task(reviewer(number, address, tokens[number], left, seen))
+                    group.create_task(reviewer(number, address, tokens[number], left, seen, claims))
             routed = [
                 result
                 async for result in messages_there(Routed, settings.broker.connection, prefix=settings.topics.prefix)
@@ -315,8 +343,12 @@ async def team(
                 f"decided {len(decided)} of {count}, routed {len(once)}, with two different results "
                 f"{sum(n > 1 for n in once.values())}, other than stored {len(wrong)}, left to send {len(unsent)}"
             )
+            print(
+                f"claims that nobody ended: {seen['walked away']}, longer than their lease of {_LEASE_S} s: {seen['stuck']}"
+            )
             store.close()
-            return len(decided) == len(once) == count and not wrong and not unsent and max(once.values()) == 1
+            complete = len(decided) == len(once) == count and not wrong and not unsent and max(once.values()) == 1
+            return complete and not seen["stuck"]
 
 
 def pending(store: ReviewStore) -> list[int]:
@@ -338,7 +370,7 @@ def prepared(folder: Path, url: str, bootstrap: str, people: int) -> tuple[Setti
         "tiers": {"cheap": tier, "big": tier},
         "messages": {"write": 2},
         "review": {"url": url},
-        "desk": {"users": str(users), "undo_s": 2, "claim_minutes": 0.1, "skip_minutes": 0.1},
+        "desk": {"users": str(users), "undo_s": 2, "claim_minutes": _LEASE_S / 60, "skip_minutes": 0.1},
     }
     (folder / "hedgerow.yaml").write_text(yaml.safe_dump(values))
     return check_settings(values, "benchmark"), tokens
