@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import Field, ValidationError
 
-from schemas import Review, digest_of
+from schemas import MAX_NAME, Review, digest_of
 from schemas.base import Name
 from schemas.results import Note
 from streams.core.policy.reasons import DecisionReason
@@ -25,6 +25,8 @@ from streams.reviews.store import QueueItem
 
 _Text = Annotated[str, Field(max_length=200)]
 _MAX_EQUAL = 100
+#: What is no filter of the queue, but where one is in it.
+_PLACE = {"after", "live", "limit"}
 
 
 class QueueFields(Fields):
@@ -50,14 +52,23 @@ class QueueFields(Fields):
     @property
     def query(self) -> str:
         """The filters as the query of a link; empty if there are none."""
-        chosen = self.model_dump(exclude={"after", "live", "limit"}, exclude_defaults=True)
+        chosen = self.model_dump(include=set(QueueFields.model_fields) - _PLACE, exclude_defaults=True)
         return urlencode({name: "1" if value is True else value for name, value in chosen.items()})
+
+
+class NextFields(QueueFields):
+    """The filters of the queue, and for a page that is fetched ahead, which review its reviewer has open now."""
+
+    ahead: bool = False
+    besides: Annotated[str, Field(max_length=MAX_NAME)] = ""
 
 
 class TicketFields(QueueFields):
     """The filters of the queue that the reviewer works through, and how much of the text to show."""
 
     whole: bool = False
+    ahead: bool = False
+    """Whether the page is fetched before anybody wants to see it: the ticket is then not claimed."""
 
 
 class OneReview(Fields):
@@ -152,7 +163,7 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
             "exact": not more,
             "rows": rows,
             "next": None if page.after is None else page.after.token(),
-            "filter": fields.model_dump(exclude={"after", "live", "limit"}),
+            "filter": fields.model_dump(exclude=_PLACE),
             "query": fields.query,
             "labels": list(desk.sight.labels),
             "reasons": list(DecisionReason),
@@ -161,9 +172,10 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
     )
 
 
-async def show_next(ask: Ask, fields: QueueFields) -> Done:
+async def show_next(ask: Ask, fields: NextFields) -> Done:
     """Go to the first ticket that nobody has open."""
-    return Done(await _next(ask, fields))
+    to = await _next(ask, fields, besides=fields.besides)
+    return Done(f"{to}{'&' if '?' in to else '?'}ahead=1" if fields.ahead else to)
 
 
 async def show_ticket(ask: Ask, fields: TicketFields) -> View:
@@ -175,7 +187,7 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
     review_id = item.review.review_id
     claim = None
     if item.is_open:
-        if ask.ahead:
+        if ask.ahead or fields.ahead:
             claim = (await asyncio.to_thread(desk.claims.held, [review_id], ask.at_ms)).get(review_id)
         else:
             claim = await _claim(ask, review_id)
@@ -300,7 +312,10 @@ async def claim(ask: Ask, fields: OneReview) -> Done:
     """Prolong the claim on a ticket that is open in a browser."""
     item = await _waiting(ask, fields.review_id)
     held = await _claim(ask, fields.review_id)
-    return Done(ticket_path(item.review), {"by": held.name, "until_ms": held.until_ms})
+    return Done(
+        ticket_path(item.review),
+        {"by": held.name, "mine": held.name == ask.person.name, "until_ms": held.until_ms},
+    )
 
 
 async def release(ask: Ask, fields: ReleaseFields) -> Done:
@@ -404,9 +419,9 @@ async def _waiting(ask: Ask, review_id: str) -> QueueItem:
     return item
 
 
-async def _next(ask: Ask, fields: QueueFields) -> str:
-    """Return the address of the next ticket; of the queue if there is none."""
-    item = await asyncio.to_thread(ask.desk.queue.next_for, ask.person.name, fields.filter, ask.at_ms)
+async def _next(ask: Ask, fields: QueueFields, besides: str = "") -> str:
+    """Return the address of the next ticket, another one than the review ``besides``; of the queue if there is none."""
+    item = await asyncio.to_thread(ask.desk.queue.next_for, ask.person.name, fields.filter, ask.at_ms, besides=besides)
     query = fields.query
     return f"/queue{f'?{query}' if query else ''}" if item is None else ticket_path(item.review, query)
 
@@ -425,7 +440,7 @@ def _may_correct(ask: Ask, item: QueueItem) -> bool:
 
 PAGES = (
     Page("GET", "/queue", Role.REVIEWER, show_queue, "The reviews that wait, the most uncertain first", QueueFields),
-    Page("GET", "/next", Role.REVIEWER, show_next, "The next ticket that nobody has open", QueueFields),
+    Page("GET", "/next", Role.REVIEWER, show_next, "The next ticket that nobody has open", NextFields),
     Page(
         "GET",
         "/tickets/{ticket_id:path}",

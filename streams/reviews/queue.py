@@ -116,13 +116,18 @@ class Queue:
         place = None if last is None else Place(last.review.uncertainty, last.added_ms, last.review.review_id)
         return Page(shown, held, frozenset(flags), place)
 
-    def next_for(self, name: str, chosen: Filter, at_ms: int) -> QueueItem | None:
-        """Return the first review that nobody else has open and that ``name`` has not skipped; None if there is none."""
+    def next_for(self, name: str, chosen: Filter, at_ms: int, *, besides: str = "") -> QueueItem | None:
+        """Return the first review that nobody else has open and that ``name`` has not skipped; None if there is none.
+
+        ``besides`` is a review that is not meant: the one that ``name`` has open now.
+        """
         skipped = sa.exists().where(
             MARKS.c.review_id == _C.review_id, MARKS.c.kind == "skip", MARKS.c.name == name, MARKS.c.at_ms > at_ms
         )
         conditions, _ = self._conditions(chosen, at_ms)
         query = sa.select(REVIEWS).where(*conditions, ~claims.held_by_other(name, at_ms), ~skipped)
+        if besides:
+            query = query.where(_C.review_id != besides)
         return next(iter(self._store.items(query.order_by(*QUEUE_ORDER).limit(1))), None)
 
     def count(self, chosen: Filter, at_ms: int) -> tuple[int, bool]:

@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
+from schemas import Review
 from streams.kafka.readers import decode, reader
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics
@@ -162,6 +164,7 @@ async def test_keys_alone_decide_undo_and_skip(desk: Served, store: ReviewStore,
     await expect(page.get_by_role("heading", name="key-2")).to_be_visible()
     await page.keyboard.press("0")
     await expect(page.get_by_role("heading", name="key-3")).to_be_visible()
+    await expect(page.locator("#undo-form")).to_contain_text("key-2: none of these")
     item = store.get("key-2")
     assert item is not None
     assert item.decision is not None
@@ -174,6 +177,58 @@ async def test_keys_alone_decide_undo_and_skip(desk: Served, store: ReviewStore,
     await page.keyboard.type("0 is no decision here")
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("queue-row")).to_have_count(0)
+
+
+async def test_the_next_ticket_is_shown_without_a_page_being_loaded(
+    desk: Served, store: ReviewStore, browser: Browser
+) -> None:
+    store.add_all([doubt("ahead-1", 3.0), doubt("ahead-2", 2.0), doubt("ahead-3", 1.0)])
+    page = await logged_in(browser, desk)
+    await page.get_by_test_id("queue-row").first.click()
+    await expect(page.get_by_role("heading", name="ahead-1")).to_be_visible()
+    await page.wait_for_load_state("networkidle")
+    assert Claims(store.database).held([Review.id_for("ahead-2")], 0) == {}, "it is fetched, and free"
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {urlsplit(request.url).path}"))
+    async with page.expect_response(lambda answer: answer.url.endswith("/api/claim")):
+        await page.keyboard.press("1")
+    await expect(page.get_by_role("heading", name="ahead-2")).to_be_visible()
+    assert page.url == f"{desk.address}/tickets/ahead-2"
+    await page.wait_for_load_state("networkidle")
+    assert asked[0] == "POST /api/decide"
+    assert "GET /tickets/ahead-2" not in asked
+    assert "GET /tickets/ahead-3" in asked, "the one after it is fetched now"
+    await expect(page.locator("#undo-form")).to_contain_text("ahead-1: account")
+    claims = Claims(store.database).held([Review.id_for("ahead-2")], 0)
+    assert [claim.name for claim in claims.values()] == ["rita"]
+    # A decision that the desk refuses leaves the reviewer where they are, and is told.
+    store.decide(Review.id_for("ahead-2"), None, "rita", "", 1)
+    await page.keyboard.press("1")
+    await expect(page.get_by_role("alert")).to_contain_text("ahead-2 is not decided: 'rita' has already decided")
+    await expect(page.get_by_role("heading", name="ahead-2")).to_be_visible()
+    await page.keyboard.press("n")
+    await expect(page.get_by_role("heading", name="ahead-3")).to_be_visible()
+
+
+async def test_a_ticket_is_a_small_page_from_this_desk_alone(
+    desk: Served, store: ReviewStore, browser: Browser
+) -> None:
+    store.add(doubt("small-1", 9.0, text="word " * 3_000, metadata={"shop": "north"}))
+    page = await logged_in(browser, desk)
+    # Another window of the same person: nothing is in its cache.
+    state = await page.context.storage_state()
+    fresh = await browser.new_context(storage_state=state, base_url=desk.address)
+    page = await fresh.new_page()
+    requests: list[Request] = []
+    page.on("requestfinished", lambda request: requests.append(request))  # noqa: PLW0108 - it marks what it is given
+    await page.goto("/tickets/small-1")
+    await page.wait_for_load_state("networkidle")
+    sizes = [await request.sizes() for request in requests]
+    asked = [urlsplit(request.url) for request in requests]
+    assert {url.path for url in asked} >= {"/tickets/small-1", "/static/desk.css", "/static/desk.js"}
+    assert {url.netloc for url in asked} == {urlsplit(desk.address).netloc}
+    assert 15_000 < sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes) < 100_000
+    await fresh.close()
 
 
 async def test_without_javascript_on_a_phone(desk: Served, store: ReviewStore, browser: Browser) -> None:

@@ -2,11 +2,40 @@
 "use strict";
 (() => {
   const $ = (selector) => document.querySelector(selector);
-  const decide = $("#decide"), undo = $("#undo-form"), help = $("#help");
+  const help = $("#help");
+  let undo = $("#undo-form");
+
+  // The ticket on the page, which changes without the page being loaded again.
+  let decide, buttons, until, ahead, leaving, digits, timer;
+  const wire = () => {
+    decide = $("#decide");
+    buttons = decide ? [...decide.querySelectorAll("[data-number]")] : [];
+    until = Number(decide?.dataset.claimUntil ?? 0);
+    ahead = null;
+    leaving = false;
+    digits = "";
+    if (decide?.dataset.ahead) look(decide);
+  };
+  // Fetches the ticket that follows, so that it can be shown at once.
+  const look = async (form) => {
+    const answer = await fetch(form.dataset.ahead).catch(() => null);
+    if (!answer?.ok || form !== decide) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const address = new URL(answer.url);
+    address.searchParams.delete("ahead");
+    if (page.querySelector("#decide")) ahead = { page, address };
+  };
+  const call = (path, body) => fetch(path, {
+    method: "POST", body: JSON.stringify(body), keepalive: true,
+    headers: { "content-type": "application/json", "x-csrf-token": $("[name=csrf]").value },
+  }).catch(() => null);
+  const say = (text) => {
+    const line = $("#said");
+    line.textContent = text;
+    line.hidden = !text;
+  };
 
   // Keys.
-  let digits = "", timer;
-  const buttons = decide ? [...decide.querySelectorAll("[data-number]")] : [];
   const press = (number) => buttons.find((button) => button.dataset.number === number)?.click();
   const digit = (key) => {
     clearTimeout(timer);
@@ -33,42 +62,97 @@
     if (event.key === "Enter" && digits) { event.preventDefault(); clearTimeout(timer); press(digits); digits = ""; return; }
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
   });
+  const hint = $("#help-button");
+  if (hint) { hint.hidden = false; hint.addEventListener("click", () => help.showModal()); }
   if (location.hash === "#search") $("#search")?.focus();
 
   // Undo, until it is over.
-  if (undo) {
-    const end = performance.now() + Number(undo.dataset.leftMs), left = $("#undo-left");
-    const tick = setInterval(() => {
+  let tick;
+  const count = (leftMs) => {
+    const end = performance.now() + leftMs;
+    const show = () => {
       const seconds = Math.ceil((end - performance.now()) / 1000);
-      if (seconds > 0) { left.textContent = `(${seconds} s)`; return; }
-      undo.hidden = true;
-      clearInterval(tick);
-    }, 250);
-  }
+      undo.hidden = seconds <= 0;
+      $("#undo-left").textContent = `(${seconds} s)`;
+      if (undo.hidden) clearInterval(tick);
+    };
+    clearInterval(tick);
+    tick = setInterval(show, 250);
+    show();
+  };
+  if (undo) count(Number(undo.dataset.leftMs));
+  const offer = (what, values, leftMs) => {
+    undo?.remove();
+    undo = Object.assign(document.createElement("form"), { id: "undo-form", className: "banner", method: "post", action: "/undo" });
+    undo.setAttribute("role", "status");
+    for (const [name, value] of Object.entries(values)) {
+      undo.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+    }
+    const text = Object.assign(document.createElement("span"), { textContent: what });
+    const button = Object.assign(document.createElement("button"), { innerHTML: '<kbd>u</kbd> Undo <span id="undo-left"></span>' });
+    button.dataset.testid = "undo";
+    undo.append(text, button);
+    $("#main").before(undo);
+    count(leftMs);
+  };
+
+  // A decision: once it is stored the next ticket is shown, which is here already.
+  const send = async (form, button) => {
+    const { page, address } = ahead, fields = new FormData(form), ticket = $("h1").textContent;
+    const body = {
+      review_id: fields.get("review_id"), filter: fields.get("filter"), note: fields.get("note"), also: fields.getAll("also"),
+      ...(button.name === "none" ? { none: true } : { label: button.value }),
+    };
+    const answer = await call("/api/decide", body);
+    if (answer?.status === 401) { location.reload(); return; }
+    const done = await answer?.json().catch(() => null);
+    if (!answer?.ok || !done) {
+      say(`${ticket} is not decided: ${done?.error ?? "The desk does not answer."}`);
+      delete form.dataset.sent;
+      leaving = false;
+      return;
+    }
+    if (done.next !== address.pathname + address.search) { location.href = done.next; return; }
+    const values = { csrf: fields.get("csrf"), review_id: body.review_id, filter: body.filter };
+    offer(`${ticket}: ${done.label ?? "none of these"}`, values, Number(form.dataset.undoMs));
+    document.title = page.title;
+    $("#main").replaceWith(page.querySelector("#main"));
+    history.pushState(null, "", address);
+    at = location.pathname;
+    wire();
+    say("");
+    scrollTo(0, 0);
+    $("#main").focus();
+    const next = decide, claim = await call("/api/claim", { review_id: next.elements.review_id.value });
+    if (next !== decide || !claim) return;
+    const held = await claim.json();
+    if (claim.ok && held.mine) until = held.until_ms;
+    else location.reload();
+  };
 
   // A form is sent once, and a ticket that is left is free again.
-  let leaving = false;
   document.addEventListener("submit", (event) => {
-    if (event.target.method !== "post") return;
-    if (event.target.dataset.sent) { event.preventDefault(); return; }
-    event.target.dataset.sent = "1";
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "1";
     leaving = true;
+    if (form === decide && ahead && event.submitter) { event.preventDefault(); send(form, event.submitter); }
   });
+  let at = location.pathname;
+  addEventListener("popstate", () => { if (location.pathname !== at) location.reload(); });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-  if (decide && Number(decide.dataset.claimUntil)) {
-    let until = Number(decide.dataset.claimUntil);
-    const fields = (more) => new URLSearchParams({
-      csrf: decide.elements.csrf.value, review_id: decide.elements.review_id.value, ...more,
-    });
-    addEventListener("pagehide", () => { if (!leaving) navigator.sendBeacon("/release", fields({ until_ms: until })); });
-    setInterval(async () => {
-      if (document.hidden) return;
-      const body = JSON.stringify({ review_id: decide.elements.review_id.value });
-      const headers = { "content-type": "application/json", "x-csrf-token": decide.elements.csrf.value };
-      const answer = await fetch("/api/claim", { method: "POST", body, headers }).catch(() => null);
-      if (answer?.ok) until = (await answer.json()).until_ms;
-    }, 60000);
-  }
+  addEventListener("pagehide", () => {
+    if (leaving || !until) return;
+    const { csrf, review_id } = decide.elements;
+    navigator.sendBeacon("/release", new URLSearchParams({ csrf: csrf.value, review_id: review_id.value, until_ms: until }));
+  });
+  setInterval(async () => {
+    if (document.hidden || !until) return;
+    const form = decide, answer = await call("/api/claim", { review_id: form.elements.review_id.value });
+    if (answer?.ok && form === decide) until = (await answer.json()).until_ms;
+  }, 60000);
+  wire();
 
   // The queue reads itself again when somebody has done something.
   const live = $("[data-live]");

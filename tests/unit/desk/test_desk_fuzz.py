@@ -7,6 +7,8 @@ import random
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from schemas import Review
 from streams.desk.app import PAGES
 from streams.desk.desk import Desk
@@ -79,6 +81,7 @@ def mutated(random: random.Random, token: str) -> tuple[str, str, dict[str, obje
     return method, path, options
 
 
+@pytest.mark.timeout(180 + REQUESTS // 4)
 async def test_no_request_breaks_a_page_or_does_what_its_sender_may_not(tmp_path: Path) -> None:
     desk = Desk(desk_settings(tmp_path, users=str(users_file(tmp_path))))
     desk.store.add_all(doubt(ticket_id) for ticket_id in ("t-1", "t-2", "a/b", "\x00"))
