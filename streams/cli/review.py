@@ -221,6 +221,39 @@ def resend(config: Config = DEFAULT_CONFIG) -> None:
     _end(sent)
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="New file, readable by its owner alone")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Write the review store as it is now into a file, while others work on it; logins are left out."""
+    from streams.reviews.backup import back_up
+
+    _print_rows(back_up(_store(config).database, file), "backed up", as_json=as_json)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="File that backup has written, of a store in either database")],
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Fill an empty review store from a backup, while no worker or desk uses it; one that holds anything is left as it is."""
+    from streams.reviews.backup import restore
+
+    _print_rows(restore(file, _store(config).database), "restored", as_json=as_json)
+
+
+def _store(config: Config) -> ReviewStore:
+    return _open(config)[1]
+
+
+def _print_rows(rows: dict[str, int], done: str, *, as_json: bool) -> None:
+    named = ", ".join(f"{table} {count}" for table, count in rows.items())
+    print(orjson.dumps(rows).decode() if as_json else f"{counted(rows['reviews'], 'review')} {done}: rows of {named}")
+
+
 def send_decisions(settings: Settings, store: ReviewStore) -> Sent:
     """Send every stored decision that the topics do not have yet; raises StopWorker if the broker takes none."""
     from streams.desk.sending import send_unsent
