@@ -201,6 +201,12 @@ def read_document(path: Path, what: str) -> Any:
         raise SettingsError(f"{what} file {path}: invalid YAML: {' '.join(str(error).split())}") from None
 
 
+#: A key that more sections have, such as ``url``, says little about where it was meant to stand.
+_FEW = 2
+#: From this likeness on (0 to 1) a key is a misspelt one of its section.
+_MISSPELT = 0.8
+
+
 def one_line(error: ValidationError, expected: object) -> str:
     """Return the first fault with the key it is about, and how many more there are; ``expected`` is the type that was checked.
 
@@ -212,7 +218,7 @@ def one_line(error: ValidationError, expected: object) -> str:
     where = ".".join(str(part) for part in first["loc"]) or "file"
     if first["type"] == "extra_forbidden":
         *place, key = first["loc"]
-        text = unknown_key(where, str(key), keys_at(expected, place))
+        text = unknown_key(where, str(key), keys_at(expected, place), sections_with(expected, str(key)))
     elif first["type"] == "missing":
         text = f"{where} is missing"
     else:
@@ -224,13 +230,18 @@ def one_line(error: ValidationError, expected: object) -> str:
     return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"
 
 
-def unknown_key(where: str, key: str, known: Iterable[str]) -> str:
-    """Return the line about a key that is not ``known``, with the one that was probably meant."""
+def unknown_key(where: str, key: str, known: Iterable[str], sections: Sequence[str] = ()) -> str:
+    """Return the line about a key that is not ``known``, with the one that was probably meant.
+
+    ``sections`` are those that do know it.
+    """
     names = list(known)
     if f"{key}_env" in names:
         return (
             f"unknown key {where}: a secret stands in no file; name the environment variable that holds it: {key}_env"
         )
+    if 0 < len(sections) <= _FEW and not get_close_matches(key, names, cutoff=_MISSPELT):
+        return f"unknown key {where}; it belongs to {' or '.join(sections)}"
     return f"unknown key {where}{suggestion(key, names)}"
 
 
@@ -250,6 +261,19 @@ def keys_at(expected: object, place: Sequence[int | str]) -> set[str]:
     # A list, a mapping or a tuple has one part of the place to itself; a union and an Annotated have none.
     inside = place[1:] if get_origin(expected) in {list, tuple, dict} else place
     return set().union(*(keys_at(each, inside) for each in get_args(expected)))
+
+
+def sections_with(expected: object, key: str) -> list[str]:
+    """Return the sections within a type's sections that have a key, by their names with dots."""
+    if not (isinstance(expected, type) and issubclass(expected, BaseModel)):
+        kinds = () if get_origin(expected) in {list, tuple, dict} else get_args(expected)
+        return [found for each in kinds for found in sections_with(each, key)]
+    found = []
+    for name, field in expected.model_fields.items():
+        if key in keys_at(expected, [name]):
+            found.append(name)
+        found += [f"{name}.{inner}" for inner in sections_with(field.annotation, key)]
+    return found
 
 
 #: The longest line in bytes, as UTF-8: more than any message may have. Of a longer one this much is read and the rest

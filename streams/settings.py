@@ -39,7 +39,7 @@ from streams.delivery.handling import LONGEST_PAUSE_S
 from streams.delivery.stage import Delivery, Limits
 from streams.embedding.minilm import MODEL
 from streams.errors import SettingsError
-from streams.files import one_line, read_yaml, suggestion, unknown_key
+from streams.files import one_line, read_yaml, sections_with, suggestion, unknown_key
 from streams.kafka.client_security import ClientSecurity
 from streams.kafka.connection import Connection
 from streams.models.embeddings import EmbeddingEndpoint
@@ -470,7 +470,9 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
     for key in values:
         # Before pydantic sees them: a key such as _cli_parse_args is an argument of its own there.
         if key not in Settings.model_fields:
-            raise SettingsError(f"{origin}: {unknown_key(key, str(key), Settings.model_fields)}")
+            raise SettingsError(
+                f"{origin}: {unknown_key(key, str(key), Settings.model_fields, sections_with(Settings, str(key)))}"
+            )
     if any(name.upper() == _LABELS_VARIABLE for name in os.environ):
         # Sections are merged; labels of a variable and labels of the file together would be a set that no one wrote.
         values = {key: value for key, value in values.items() if key != "labels"}

@@ -117,6 +117,18 @@ class TestValues:
         values["tiers"]["big"]["modle"] = values["tiers"]["big"].pop("model")
         assert refusal(values).endswith("unknown key tiers.big.modle; did you mean model? (and 1 more)")
 
+    @pytest.mark.parametrize(
+        ("path", "sections"),
+        [
+            ("outage", "tiers.cheap or tiers.big"),
+            ("hold_s", "tiers.cheap.outage or tiers.big.outage"),
+            ("max_usd_per_hour", "guards"),
+            ("tiers.cheap.remember_ids", "worker"),
+        ],
+    )
+    def test_a_key_in_the_wrong_section_is_pointed_to_its_own(self, path: str, sections: str) -> None:
+        assert refusal(changed(path, 1)).endswith(f"unknown key {path}; it belongs to {sections}")
+
     def test_a_key_like_no_other_comes_without_a_guess(self) -> None:
         assert refusal(valid() | {"xyz": 1}) == "hedgerow.yaml: unknown key xyz"
 
