@@ -56,7 +56,9 @@ def judge(response: httpx.Response, name: str, endpoint: HttpEndpoint, secret: s
         detail = f"the account of {name} has no money or no quota left: {detail}"
         return Refusal(outcome if status == 402 else "quota_used_up", Reason.NO_ANSWER, detail)
     if status in _AGAIN or status >= 500:
-        raise Passing(outcome, detail, after=retry_after(response.headers, limited=status == 429))
+        way_out = "; lower its concurrency, or ask for a higher limit" if status == 429 else ""
+        after = retry_after(response.headers, limited=status == 429)
+        raise Passing(outcome, f"{name} answers {detail}{way_out}", after=after)
     if status in {400, 403, 422} and "logprobs" in said:
         return Refusal(outcome, Reason.CAPABILITY, detail)
     if (status < 400 or status in _STOP) and not (status == 403 and _FLAGGED.search(said)):

@@ -211,7 +211,9 @@ class TestRetries:
     async def test_gives_up_after_the_attempts_that_are_allowed(self, status: int) -> None:
         script = Script(error(status, "not now"))
         call = await script.ask(attempts=3)
-        assert call.signal == Unscorable(reason=Reason.NO_ANSWER, detail=f"{status}: not now")
+        answers = f"the cheap tier's endpoint at http://model.test:80/v1 answers {status}: not now"
+        way_out = "; lower its concurrency, or ask for a higher limit" if status == 429 else ""
+        assert call.signal == Unscorable(reason=Reason.NO_ANSWER, detail=answers + way_out)
         assert outcomes(call) == [f"http_{status}"] * 3
         assert call.answer is call.model_returned is None
         assert len(script.requests) == 3
