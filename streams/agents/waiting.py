@@ -49,7 +49,8 @@ class WaitingModel(ModelAround):
     one: after a few failures of its own, each followed by an answer to another ticket, it goes on without one.
 
     A call counts as not answered from its first time-out on, of which ``outlook`` tells, and those that pause between two
-    attempts end when the endpoint is down. After a hold tickets go on one after another, at the rule's rate.
+    attempts end when the endpoint is down. After a hold tickets go on one after another, at the rule's rate. Without holding
+    no ticket waits: trials go on by themselves, whether or not tickets come.
 
     ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends. ``tried`` is
     called with every trial that came back. Trials may hang, ``most_trials`` at once; ``close`` ends those.
@@ -81,6 +82,7 @@ class WaitingModel(ModelAround):
         self._changes = Changes()
         self._trials = Trials(self._try_out, rule.trial_every_s, self._now, self._changes, most=most_trials)
         self._trying = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
         self._turns = Turns(rule.resume_per_s, self._now)
         self._down_since = 0.0
         self.source = f"{model.tier}:{model.model_asked}"
@@ -129,14 +131,15 @@ class WaitingModel(ModelAround):
 
     async def close(self) -> None:
         """End the trials that still hang."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait({self._watching})
         await self._trials.close()
 
     async def _ask_or_pass_by(self, ticket: Ticket, before: Call | None) -> Call:
-        """Ask unless the endpoint is down; then the first ticket after a pause waits a moment for a trial."""
-        if self.is_down and self._trials.due_in_s() <= 0 and not self._trials.are_full:
-            await asyncio.wait({self._trials.begin()}, timeout=self._rule.trial_every_s)
-            self._trials.raise_error()
+        """Ask unless the endpoint is down."""
         if self.is_down:
+            self._trials.raise_error()
             return self.unasked(Reason.NO_ANSWER, _DOWN)
         return await self._counted(self._model.ask(ticket, before))
 
@@ -155,6 +158,17 @@ class WaitingModel(ModelAround):
                         await self._changes.until(lambda: self._answered_at > since or trials.has_failed, pause_s)
                     else:
                         trials.begin()
+
+    async def _try_while_down(self) -> None:
+        """Send trials until the endpoint answers, or one ends with an error, which the next ticket raises."""
+        trials = self._trials
+        while self.is_down and not trials.has_failed:
+            if trials.are_full:
+                await self._changes.until(lambda: not self.is_down or not trials.are_full, _LOOK_AGAIN_S)
+            elif (pause_s := trials.due_in_s()) > 0:
+                await self._changes.until(lambda: not self.is_down or trials.has_failed, pause_s)
+            else:
+                trials.begin()
 
     async def _try_out(self) -> None:
         self._tried(await self._counted(self._model.try_out()))
@@ -195,6 +209,8 @@ class WaitingModel(ModelAround):
         summary = f"{self.source} does not answer ({detail}); {effect[self._rule.mode]}"
         log.warning("endpoint down", endpoint=self.source, problem=detail, tickets=self._rule.mode)
         self._alert(Finding(kind, self.source, summary, {"mode": self._rule.mode, "problem": detail}))
+        if self._rule.mode != "hold" and (self._watching is None or self._watching.done()):
+            self._watching = asyncio.create_task(self._try_while_down())
 
     def _ended(self) -> None:
         down_s = round(self._now() - self._down_since, 1)

@@ -137,9 +137,30 @@ async def test_without_holding_tickets_pass_an_endpoint_by_that_is_down(mode: st
     assert all(map(is_unanswered, calls))
     assert len(endpoint.asked) <= FAILURES + 1
     endpoint.answer = lambda: ANSWERED
-    while await model.ask(ticket(text="ticket")) != ANSWERED:
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(10):
+        while model.is_down:  # though no ticket comes
+            await asyncio.sleep(0.001)
+    assert await model.ask(ticket(text="ticket")) == ANSWERED
     assert [alert.kind for alert in alerts] == ["endpoint_down", "recovered"]
+
+
+async def test_without_holding_a_key_that_is_refused_in_an_outage_ends_the_worker_too() -> None:
+    def refused() -> Call:
+        raise StopWorker("the endpoint refuses: 401")
+
+    endpoint = Endpoint()
+    model, _ = waiting_model(endpoint, mode="review")
+    for number in range(FAILURES):
+        await model.ask(ticket(text=f"ticket {number}"))
+    endpoint.answer = refused
+
+    async def until_answered() -> None:
+        while await model.ask(ticket(text="ticket")) != ANSWERED:
+            await asyncio.sleep(0.001)
+
+    with pytest.raises(StopWorker, match="401"):
+        await asyncio.wait_for(until_answered(), 10)
+    await model.close()
 
 
 async def test_an_account_without_money_is_an_outage_with_an_alert_of_its_own() -> None:
@@ -230,16 +251,18 @@ async def test_no_more_trials_hang_at_once_than_are_allowed_and_close_ends_them(
     assert endpoint.ended == 3
 
 
-async def test_without_holding_a_ticket_waits_only_a_moment_for_a_trial_that_hangs() -> None:
+async def test_without_holding_no_ticket_waits_for_trials_that_hang() -> None:
     endpoint = Hangs()
     rule, clock = OutageRule(mode="escalate", trial_every_s=0.01), Clock(time.monotonic, lambda: 0)
     model = WaitingModel(AskedModel("cheap", endpoint.ask), rule, clock, [].append, [].append, Outlook())
     async with asyncio.timeout(10):
-        calls = [await model.ask(ticket(text=f"ticket {n}")) for n in range(FAILURES + 1)]
+        calls = [await model.ask(ticket(text=f"ticket {n}")) for n in range(FAILURES + 100)]
         assert all(map(is_unanswered, calls))
-        assert endpoint.trials == 1
+        assert endpoint.trials <= 1
+        while endpoint.trials < 3:
+            await asyncio.sleep(0.001)
         endpoint.back = True
-        while await model.ask(ticket(text="ticket")) != ANSWERED:
+        while model.is_down:
             await asyncio.sleep(0.001)
     await model.close()
 
