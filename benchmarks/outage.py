@@ -55,7 +55,7 @@ from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO, TRAIN
 
-_PREFIX = "outage."
+PREFIX = "outage."
 _FAULTS = {
     "rate_limit": "rate_limit=1",
     "server_error": "server_error=1",
@@ -103,11 +103,11 @@ class Seen:
 
     async def run(self, connection: Connection) -> None:
         """Read until cancelled."""
-        async with reader(_WATCHED, connection, prefix=_PREFIX) as consumer:
+        async with reader(_WATCHED, connection, prefix=PREFIX) as consumer:
             while True:
                 for records in (await consumer.getmany(timeout_ms=100)).values():
                     for record in records:
-                        self._see(decode(record, _PREFIX))
+                        self._see(decode(record, PREFIX))
 
     def _see(self, message: Any) -> None:
         if isinstance(message, Alert):
@@ -152,7 +152,7 @@ async def send(seen: Seen, connection: Connection, rate: int, over: asyncio.Even
     """Send tickets at a steady rate until it is over: the bundled ones, again and again, under new ids."""
     texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
     began, tickets = time.monotonic(), seen.account.tickets
-    async with open_outbox(connection, prefix=_PREFIX) as outbox:
+    async with open_outbox(connection, prefix=PREFIX) as outbox:
         last = False
         while not last:
             last = over.is_set()  # with what could not be sent without a broker
@@ -173,9 +173,9 @@ async def run(options: Options) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-outage-")))
         await asyncio.gather(stack.enter_async_context(broker), stack.enter_async_context(models))
         connection = local_connection(broker)
-        settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix=_PREFIX)
+        settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix=PREFIX)
         settings = settings.model_copy(update={"delivery": options.delivery})
-        await create_topics(connection, prefix=_PREFIX, partitions=settings.topics.partitions, replication=1)
+        await create_topics(connection, prefix=PREFIX, partitions=settings.topics.partitions, replication=1)
         slots = [WorkerSlot(number, settings, folder) for number in range(2 if options.kill_worker else 1)]
         for slot in slots:
             slot.start()

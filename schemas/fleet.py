@@ -66,6 +66,8 @@ class EndpointState(Value):
     source: Name
     turns: Count = 0
     """How often the breaker was opened and closed, by any worker: it is open if this is odd."""
+    down: bool = False
+    """Whether this worker gets no answers from it."""
     counted: Counted = Field(default_factory=Counted)
     runs: Annotated[dict[Name, RunOfBreaches], Field(max_length=MAX_KINDS)] = Field(default_factory=dict)
     """By the use for which the contract was broken."""

@@ -20,6 +20,7 @@ from streams.agents.model import Asked, Model
 from streams.agents.purse import Announce, Purse, Taken
 from streams.agents.turns import Turns
 from streams.core.fleet import Caps, Member, Period, Thing
+from streams.core.fleet.others import Others
 from streams.core.guards import (
     CostEstimate,
     DecisionGuard,
@@ -119,7 +120,9 @@ class GuardedModel:
         first_usd: float,
         waits: bool,
         turns: Turns | None = None,
+        is_down: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_down = is_down
         self.contract = Limit(f"contract:{model.tier}", lambda: endpoint.is_open, self._try_out, turns=turns)
         self._aside = aside
         self._waits = waits
@@ -136,9 +139,14 @@ class GuardedModel:
         """Whether the breaker is open."""
         return self._endpoint.is_open
 
+    @property
+    def others(self) -> Others:
+        """What the guards of other workers say now."""
+        return self._endpoint.others
+
     def state(self) -> EndpointState:
         """Return what to tell the other workers."""
-        return self._endpoint.state(self._last_ms)
+        return self._endpoint.state(self._last_ms, down=self._is_down())
 
     async def follow(self) -> None:
         """Open and close the breaker with the other workers, and make trials if they are this one's to make, until cancelled.
@@ -271,7 +279,7 @@ class Guards:
         turns_of: Callable[[Tier], Turns | None] = lambda _: None,
     ) -> None:
         self.limits: list[Limit] = []
-        self._guarded: list[GuardedModel] = []
+        self._guarded: dict[str, GuardedModel] = {}
         self._turns_of = turns_of
         self._aside = aside or Aside()
         self._waits = limits.on_limit == "hold"
@@ -297,8 +305,18 @@ class Guards:
             )
             self._escalations = number, left, self._limit("escalations", left.is_used_up)
 
-    def guarded(self, model: Model, *, first_usd: float = 0.0) -> GuardedModel:
-        """Return a tier's model behind the guards of its endpoint; its first calls cost ``first_usd`` at most each."""
+    def others(self, tier: Tier, model: str) -> Others:
+        """Return what the guards of a tier's endpoint in other workers say, once this one has a guard."""
+        guarded = self._guarded.get(source_of(tier, model))
+        return Others() if guarded is None else guarded.others
+
+    def guarded(
+        self, model: Model, *, first_usd: float = 0.0, is_down: Callable[[], bool] = lambda: False
+    ) -> GuardedModel:
+        """Return a tier's model behind the guards of its endpoint; its first calls cost ``first_usd`` at most each.
+
+        ``is_down`` says whether the endpoint is taken to be unavailable, for the other workers.
+        """
         tier, name = model.tier, model.model_asked
         source, window, member, clock = source_of(tier, name), self._limits.window, self._member, self._clock
         guard = EndpointGuard(
@@ -318,17 +336,18 @@ class Guards:
             first_usd=first_usd,
             waits=self._waits,
             turns=self._turns_of(tier),
+            is_down=is_down,
         )
         self.limits.append(guarded.contract)
         member.watch(source, guarded.state)
-        self._guarded.append(guarded)
+        self._guarded[source] = guarded
         return guarded
 
     async def follow(self, failed: Callable[[StopWorker], None]) -> None:
         """Act on what the other workers' guards of the same endpoints say; ``failed`` is called if a trial says to stop."""
         try:
             async with asyncio.TaskGroup() as following:
-                for guarded in self._guarded:
+                for guarded in self._guarded.values():
                     following.create_task(guarded.follow())
         except* StopWorker as group:
             failed(group.exceptions[0])  # type: ignore[arg-type]  # all of them are, which the type does not say

@@ -17,6 +17,7 @@ from streams.agents.model import Model, ModelAround
 from streams.agents.trials import MOST_TRIALS, Trials
 from streams.agents.turns import Turns
 from streams.aio import Changes
+from streams.core.fleet.others import Others
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold
@@ -31,6 +32,9 @@ _DOWN = "not asked: the endpoint does not answer"
 _LONGEST_RETRY_AFTER_S = 600.0
 #: How long is waited for a trial to end if no further one may be in flight; nothing hangs on it.
 _LOOK_AGAIN_S = 60.0
+#: How often is looked whether trials have become this worker's to make, seconds.
+_LOOK_EVERY_S = 0.5
+_NOBODY = Others()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,9 @@ class WaitingModel(ModelAround):
 
     ``tell`` is called with what an operator has to know, at once: when an outage begins and when it ends. ``tried`` is
     called with every trial that came back. Trials may hang, ``most_trials`` at once; ``close`` ends those.
+
+    Each worker finds out by itself that it gets no answers. Of those that get none one makes the trials, as the
+    ``others`` say; once that one gets answers, each tries for itself.
     """
 
     def __init__(
@@ -66,8 +73,10 @@ class WaitingModel(ModelAround):
         outlook: Outlook,
         *,
         most_trials: int = MOST_TRIALS,
+        others: Callable[[], Others] = lambda: _NOBODY,
     ) -> None:
         super().__init__(model)
+        self._others = others
         self._rule = rule
         self._clock = clock
         self._now = clock.now
@@ -150,7 +159,9 @@ class WaitingModel(ModelAround):
             async with self._trying:
                 while self._answered_at <= since:
                     trials.raise_error()
-                    if trials.are_full:
+                    if self.is_down and not self._tries():
+                        await self._changes.until(lambda: self._answered_at > since, _LOOK_EVERY_S)
+                    elif trials.are_full:
                         await self._changes.until(
                             lambda: self._answered_at > since or not trials.are_full, _LOOK_AGAIN_S
                         )
@@ -163,12 +174,30 @@ class WaitingModel(ModelAround):
         """Send trials until the endpoint answers, or one ends with an error, which the next ticket raises."""
         trials = self._trials
         while self.is_down and not trials.has_failed:
-            if trials.are_full:
+            if not self._tries():
+                await self._changes.until(lambda: not self.is_down, _LOOK_EVERY_S)
+            elif trials.are_full:
                 await self._changes.until(lambda: not self.is_down or not trials.are_full, _LOOK_AGAIN_S)
             elif (pause_s := trials.due_in_s()) > 0:
                 await self._changes.until(lambda: not self.is_down or trials.has_failed, pause_s)
             else:
                 trials.begin()
+
+    def _tries(self) -> bool:
+        """Return whether it is for this worker to try an endpoint that is down."""
+        return self.is_down and self._others().leads_in_outage
+
+    async def follow(self) -> None:
+        """Make the trials that are this worker's to make though no ticket of it waits, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if (
+                self._tries()
+                and self._others().are_there
+                and self._trials.due_in_s() <= 0
+                and not self._trials.are_full
+            ):
+                self._trials.begin()
 
     async def _try_out(self) -> None:
         self._tried(await self._counted(self._model.try_out()))

@@ -321,7 +321,7 @@ class Worker:
             outlook = Outlook()
             once = None if self._memory is None or policy.memory is None else RecalledOnce(self._memory.recall)
             model = await self._with_perplexity(await self._client("cheap", outlook, stack, once), stack)
-            cheap = self._guarded(self._waiting(model, outlook, stack))
+            cheap = await self._guarded(self._waiting(model, outlook, stack), stack)
             outage = settings.tiers.cheap.outage.mode
             classify = ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
             return classify if once is None else TierZeroHandler(classify, once, policy, self._clock.wall_ms)
@@ -332,7 +332,7 @@ class Worker:
         if agent == "escalate":
             outlook = Outlook()
             model = self._waiting(await self._client("big", outlook, stack), outlook, stack)
-            big = self._guarded(model)
+            big = await self._guarded(model, stack)
             check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(
                 big.ask, policy, label_count, check=check, stale=partial(bool, self._followed.stale["big"])
@@ -381,16 +381,25 @@ class Worker:
         # Trials that hang must leave room for tickets.
         most = max(1, min(MOST_TRIALS, tier.concurrency // 2))
         waiting = WaitingModel(
-            model, tier.outage, self._clock, self._alerts.tell, self._tried, outlook, most_trials=most
+            model,
+            tier.outage,
+            self._clock,
+            self._alerts.tell,
+            self._tried,
+            outlook,
+            most_trials=most,
+            others=partial(self._guards.others, model.tier, model.model_asked),
         )
         stack.push_async_callback(waiting.close)
         self.observer.endpoint(waiting.source, lambda: waiting.is_down)
         self._models.append(waiting)
         return waiting
 
-    def _guarded(self, model: Model) -> GuardedModel:
-        """Return the model behind its guards."""
-        guarded = self._guards.guarded(model, first_usd=_most_usd(self._settings.tiers.of(model.tier)))
+    async def _guarded(self, model: WaitingModel, stack: AsyncExitStack) -> GuardedModel:
+        """Return the model behind its guards, which follow those of the other workers."""
+        most_usd = _most_usd(self._settings.tiers.of(model.tier))
+        guarded = self._guards.guarded(model, first_usd=most_usd, is_down=lambda: model.is_down)
+        await stack.enter_async_context(in_background(model.follow()))
         self.observer.breaker(guarded.source, lambda: guarded.is_open)
         return guarded
 

@@ -157,3 +157,33 @@ def test_trials_are_for_one_live_worker_and_never_for_none(said: list[tuple[bool
         alone = Member("another endpoint's", "g", {})
         assert alone.other_guards("big:m", WINDOW, 0, 0, NOW_MS).leads
     assert sum(leads) == min(1, len(live))
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 2 * LIVE_MS)), min_size=1, max_size=5),
+)
+@seeded
+def test_of_the_workers_without_answers_one_tries_or_all_of_them_if_another_is_answered(
+    said: list[tuple[bool, bool, int]],
+) -> None:
+    states = [
+        state(
+            1,
+            f"w{n}",
+            endpoint(Counted(at_ms=NOW_MS)).model_copy(update={"down": down}),
+            NOW_MS - ago_ms,
+            stopped=stops,
+        )
+        for n, (down, stops, ago_ms) in enumerate(said)
+    ]
+    fleet = Fleet("g")
+    fleet.merge(states)
+    live = fleet.live(NOW_MS)
+    down = [each.worker for each in states if each.worker in live and each.endpoints[0].down]
+    tries = 0
+    for worker in down:
+        member = Member(worker, "g", {})
+        for each in states:
+            member.update(each, NOW_MS)
+        tries += member.other_guards(SOURCE, WINDOW, 0, 0, NOW_MS).leads_in_outage
+    assert tries == (len(down) if len(down) < len(live) else min(1, len(down)))

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.fleet import MAX_ENDPOINTS, EndpointState, ShareState, Usage, WorkerState
 from streams.core.fleet.account import Account
 from streams.core.fleet.caps import Caps, OthersUsed, Period
-from streams.core.fleet.fleet import THINGS, Fleet, Thing
+from streams.core.fleet.fleet import LIVE_MS, THINGS, Fleet, Thing
 from streams.core.fleet.others import Others, OtherShares, other_guards, other_shares
 
 #: A lease is made, and kept, for as much as is used within this time, seconds: near a limit that much may stay unused in
@@ -133,9 +133,16 @@ class Member:
                 for each in state.endpoints
                 if each.source == source
             ]
-            live = set(self.fleet.live(now_ms)) & {worker for worker, _ in by_worker}
+            alive = set(self.fleet.live(now_ms))
+            live = {worker: each for worker, each in by_worker if worker in alive}
+            answered = any(not each.down and now_ms - each.counted.at_ms < LIVE_MS for each in live.values())
             said = other_guards((each for _, each in by_worker), window, own_calls, own_turns, now_ms)
-            return replace(said, are_there=bool(live), leads=all(self.worker < worker for worker in live))
+            return replace(
+                said,
+                are_there=bool(live),
+                leads=all(self.worker < worker for worker in live),
+                leads_in_outage=answered or all(self.worker < worker for worker, each in live.items() if each.down),
+            )
 
         found: Others = self._once(source, (own_turns, now_ms // 1000), merged)
         return found

@@ -97,11 +97,12 @@ class EndpointGuard:
             return tuple(self._recovered(self._begin_anew()))
         return ()
 
-    def state(self, at_ms: int) -> EndpointState:
-        """Return what to tell the others; the last call was at ``at_ms`` (Unix time)."""
+    def state(self, at_ms: int, *, down: bool = False) -> EndpointState:
+        """Return what to tell the others; the last call was at ``at_ms`` (Unix time), and ``down`` whether none is answered."""
         return EndpointState(
             source=self.source,
             turns=self._breaker.turns,
+            down=down,
             counted=self._rates.state(at_ms, learns=self._is_quiet),
             runs=self._changes.state(),
         )

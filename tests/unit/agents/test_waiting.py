@@ -12,6 +12,7 @@ import pytest
 from schemas import Alert, Call, Reason
 from streams.agents.guards import Clock
 from streams.agents.waiting import OWN_FAILURES, WaitingModel
+from streams.core.fleet.others import Others
 from streams.core.guards.availability import FAILURES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold, StopWorker
 from streams.models.outlook import Failure, Outlook
@@ -404,3 +405,40 @@ async def test_after_a_hold_tickets_go_on_at_a_set_rate(monkeypatch: pytest.Monk
     await asyncio.gather(*tickets)
     went_on = sorted(pause for pause in pauses if pause >= 0)
     assert went_on == pytest.approx([n / 20 for n in range(10)])
+
+
+async def test_of_workers_without_answers_one_tries_also_if_no_ticket_of_it_waits() -> None:
+    endpoint, others = Endpoint(), Others(are_there=True, leads_in_outage=False)
+    rule, clock = OutageRule(trial_every_s=0.01, resume_per_s=10_000), Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(
+        AskedModel("cheap", endpoint.ask), rule, clock, [].append, [].append, Outlook(), others=lambda: others
+    )
+    following = asyncio.create_task(model.follow())
+    waiting = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
+    while not model.is_down:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.1)  # ten trials would be due
+    assert endpoint.asked.count("try out") <= 1  # before it was down, the first failure may have led to one
+    before = endpoint.asked.count("try out")
+    for task in waiting:
+        task.cancel()
+    endpoint.answer = lambda: ANSWERED
+    others = Others(are_there=True)
+    while model.is_down:
+        await asyncio.sleep(0.01)
+    assert endpoint.asked.count("try out") == before + 1
+    following.cancel()
+
+
+async def test_a_waiting_ticket_tries_once_it_is_this_workers_turn() -> None:
+    endpoint, others = Endpoint(), Others(are_there=True, leads_in_outage=False)
+    rule, clock = OutageRule(trial_every_s=0.01, resume_per_s=10_000), Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(
+        AskedModel("cheap", endpoint.ask), rule, clock, [].append, [].append, Outlook(), others=lambda: others
+    )
+    waiting = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
+    while not model.is_down:
+        await asyncio.sleep(0)
+    endpoint.answer = lambda: ANSWERED
+    others = Others()
+    assert await asyncio.gather(*waiting) == [ANSWERED] * FAILURES
