@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
+from typing import TypeVar
 
 from schemas import Alert, Call, Reason, Ticket, Tier
+from schemas.base import Cost
 from schemas.fleet import EndpointState
 from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, Model
@@ -38,10 +40,11 @@ from streams.core.guards.endpoint_guard import source_of
 from streams.core.guards.escalation_share import ShareWatch
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Action, Decision
-from streams.errors import StopWorker
+from streams.errors import Hold, StopWorker
 
 _HELD_BACK = "not asked: the endpoint broke its contract, and its breaker is open"
 _SPENT = "not asked: the money is spent"
+P = TypeVar("P")
 #: Until a call has come back, none is taken to cost more than this share of the smallest limit.
 _FIRST_SHARE = 0.05
 
@@ -91,9 +94,34 @@ class Money:
     def __init__(self, budget: SpendBudget, purse: Purse, limit: Limit, smallest_usd: float, clock: Clock) -> None:
         self.purse = purse
         self.limit = limit
-        self.most_first_usd = _FIRST_SHARE * smallest_usd
+        self._most_first_usd = _FIRST_SHARE * smallest_usd
+        self._estimates: dict[Tier, CostEstimate] = {}
         self._budget = budget
         self._clock = clock
+
+    async def paid(
+        self, tier: Tier, first_usd: float, chars: int, ask: Callable[[], Awaitable[P]], cost_usd: Callable[[P], Cost]
+    ) -> P | None:
+        """Return what ``ask`` returns, or None if what it may cost is not left; what it cost is counted.
+
+        It is about a text of ``chars`` characters, and costs ``first_usd`` at most until a call of this tier has come back.
+        Raises Hold while the other workers cannot be told.
+        """
+        estimate = self._estimates.setdefault(tier, CostEstimate(min(first_usd, self._most_first_usd)))
+        amount = max(1, units(estimate.of(chars)))
+        taken = self.purse.take(amount) if await self.purse.ensure(amount) else None
+        if taken is None:
+            return None
+        try:
+            asked = await ask()
+        except Exception:  # no answer came back; what was cancelled may have been paid
+            self.purse.settle(taken, 0)
+            raise
+        cost = cost_usd(asked)
+        self.purse.settle(taken, 0 if cost is None else units(cost))
+        if cost:
+            estimate.learn(chars, cost)
+        return asked
 
     def spent(self) -> tuple[Alert, ...]:
         """Return what is to be said, now that no money is left."""
@@ -129,7 +157,7 @@ class GuardedModel:
         self._model = model
         self._endpoint = endpoint
         self._money = money
-        self._estimate = CostEstimate(first_usd if money is None else min(first_usd, money.most_first_usd))
+        self._first_usd = first_usd
         self._clock = clock
         self._last_ms = 0
         self.source = endpoint.source
@@ -165,27 +193,23 @@ class GuardedModel:
 
         Raises Hold if tickets wait at a limit; the same task is to ask again after it.
         """
-        money, chars = self._money, len(ticket.text)
+        money = self._money
         if money is None:
             return await self._ask(ticket, before)
-        amount = max(1, units(self._estimate.of(chars)))
-        taken = money.purse.take(amount) if await money.purse.ensure(amount) else None
-        if taken is None:
-            alerts = money.spent()
-            if not self._waits:
-                return Asked(self._model.unasked(Reason.OVER_BUDGET, _SPENT), alerts)
-            self._aside.tell_all(alerts)
-            raise money.limit.hold()
-        try:
-            asked = await self._ask(ticket, before)
-        except Exception:  # no answer came back; what was cancelled may have been paid
-            money.purse.settle(taken, 0)
-            raise
-        cost_usd = asked.call.cost_usd
-        money.purse.settle(taken, 0 if cost_usd is None else units(cost_usd))
-        if cost_usd:
-            self._estimate.learn(chars, cost_usd)
-        return asked
+        asked = await money.paid(
+            self._model.tier,
+            self._first_usd,
+            len(ticket.text),
+            partial(self._ask, ticket, before),
+            lambda asked: asked.call.cost_usd,
+        )
+        if asked is not None:
+            return asked
+        alerts = money.spent()
+        if not self._waits:
+            return Asked(self._model.unasked(Reason.OVER_BUDGET, _SPENT), alerts)
+        self._aside.tell_all(alerts)
+        raise money.limit.hold()
 
     async def _ask(self, ticket: Ticket, before: Call | None) -> Asked:
         clock = self._clock
@@ -206,7 +230,10 @@ class GuardedModel:
         permit = self._endpoint.permit(self._clock.now())
         if permit is Permit.REFUSED:
             return False
-        call = await self._model.try_out()
+        try:
+            call = await self._model.try_out()
+        except Hold:  # what it may cost cannot be leased from the others now
+            return False
         self._aside.tried(call)
         self._aside.tell_all(self._observed(call, permit))
         return True
@@ -352,8 +379,14 @@ class Guards:
         except* StopWorker as group:
             failed(group.exceptions[0])  # type: ignore[arg-type]  # all of them are, which the type does not say
 
+    async def paid(self, tier: Tier, first_usd: float, chars: int, ask: Callable[[], Awaitable[Call]]) -> Call | None:
+        """Return the call of a trial, or None if what it may cost is not left; see ``Money.paid``."""
+        if self._money is None:
+            return await ask()
+        return await self._money.paid(tier, first_usd, chars, ask, lambda call: call.cost_usd)
+
     def spent(self, cost_usd: float | None) -> None:
-        """Count what a request cost that no guarded model made, USD: a trial, or an embedding."""
+        """Count what a request cost that no model was asked for, USD: an embedding."""
         if self._money is not None and cost_usd is not None:
             self._money.purse.settle(Taken(0, self._clock.wall_ms()), units(cost_usd))
 

@@ -200,11 +200,14 @@ class WaitingModel(ModelAround):
                 self._trials.begin()
 
     async def _try_out(self) -> None:
-        self._tried(await self._counted(self._model.try_out()))
+        with contextlib.suppress(Hold):  # what it may cost cannot be leased from the others now
+            self._tried(await self._counted(self._model.try_out()))
 
     async def _counted(self, asking: Awaitable[Call]) -> Call:
         asked_at = self._now()
         call = await asking
+        if call.signal.status == "unscorable" and call.signal.reason is Reason.OVER_BUDGET:
+            return call  # it was not asked
         if is_unanswered(call):
             if not any(attempt.outcome == "timeout" for attempt in call.attempts):  # else it was counted then
                 account = bool(call.attempts) and call.attempts[-1].outcome in ACCOUNT_OUTCOMES

@@ -15,7 +15,7 @@ from streams.core.policy.fitted import FittedMemory, examples_needed, refuse_oth
 from streams.core.policy.policy import Policy
 from streams.core.signal.perplexity import PerplexityRule
 from streams.core.wording import counted
-from streams.errors import SettingsError, StopWorker, TryAgain
+from streams.errors import Hold, SettingsError, StopWorker, TryAgain
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import absence, topic_states
 from streams.memory.open_memory import open_embedder
@@ -48,6 +48,14 @@ class StartCheck:
 
 #: Reads the alerts that are there.
 Follow = Callable[[], Awaitable[Followed]]
+#: Joins the other workers, and returns how many are live.
+Join = Callable[[], Awaitable[int]]
+#: Asks a tier, or returns None if what that may cost is not left.
+Pay = Callable[[Tier, Callable[[], Awaitable[Call]]], Awaitable[Call | None]]
+
+
+async def _unlimited(_: Tier, ask: Callable[[], Awaitable[Call]]) -> Call | None:
+    return await ask()
 
 
 def start_checks(
@@ -58,12 +66,14 @@ def start_checks(
     *,
     user: str | None = None,
     topics: Collection[str] | None = None,
+    join: Join | None = None,
+    pay: Pay = _unlimited,
 ) -> list[StartCheck]:
     """Return the checks of a worker with these agents, in their order.
 
     ``contracts`` receives what was found of each tier that is asked: none, kept, broken or unchecked. ``follow`` reads the
-    alerts. Transactions are tried under the name of ``user``, by default that of the first agent; ``topics`` are by
-    default those of the agents.
+    alerts, ``join`` joins the other workers, and models are asked through ``pay``. Transactions are tried under the name of
+    ``user``, by default that of the first agent; ``topics`` are by default those of the agents.
     """
     checks = [
         StartCheck("policy", partial(_policy, settings)),
@@ -76,10 +86,12 @@ def start_checks(
         checks.append(StartCheck("delivery", partial(_delivery, settings, user or agents[0]), needs_broker=True))
     if any("alerts" in USES[agent].follows for agent in agents):
         checks.append(StartCheck("alerts", partial(_alerts, follow), needs_broker=True))
+    if join is not None:
+        checks.append(StartCheck("fleet", partial(_fleet, join), needs_broker=True))
     calls: dict[Tier, Call] = {}
     for agent, tier in TIERS.items():
         if agent in agents:
-            checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, calls)))
+            checks.append(StartCheck(f"{tier} model", partial(_model, settings, tier, calls, pay)))
             checks.append(StartCheck(f"{tier} contract", partial(_contract, settings, tier, calls, contracts)))
     if settings.memory is not None and TIERS.keys() & set(agents):
         checks.append(StartCheck("embeddings", partial(embeddings_check, settings.memory)))
@@ -161,14 +173,24 @@ async def _alerts(follow: Follow) -> Finding:
     return Finding("alerts", not found, "; ".join(found) or "nothing is paused, and the policy is not stale")
 
 
-async def _model(settings: Settings, tier: Tier, calls: dict[Tier, Call]) -> Finding:
+async def _fleet(join: Join) -> Finding:
+    return Finding("fleet", True, f"{counted(await join(), 'other worker')} live")
+
+
+async def _model(settings: Settings, tier: Tier, calls: dict[Tier, Call], pay: Pay) -> Finding:
     """Ask a tier's endpoint once, for this check and that of its contract, and keep the call.
 
     A key or a model that it does not take is found before the first ticket.
     """
     async with ModelClient(tier, settings.tiers.of(tier), settings.label_set, prompt=settings.prompt) as client:
-        call = calls[tier] = await client.try_out(HARMLESS_TEXT)
-    name, signal = f"{tier} model", call.signal
+        try:
+            call = await pay(tier, partial(client.try_out, HARMLESS_TEXT))
+        except Hold:  # the other workers cannot be told of it
+            call = None
+    name = f"{tier} model"
+    if call is None:
+        return Finding(name, False, "not asked: the money is spent, or cannot be leased")
+    calls[tier], signal = call, call.signal
     model = call.model_returned or call.model_asked
     if isinstance(signal, Scored):
         text = f"{model} answers with logprobs (k = {signal.k}) in {call.latency_ms:.0f} ms"
@@ -193,7 +215,7 @@ async def _contract(settings: Settings, tier: Tier, calls: Mapping[Tier, Call], 
     if probed is None or not probed.answered:
         # No answer says nothing about the contract; the guard watches it from the first ticket on.
         contracts[tier] = "unchecked"
-        return Finding(name, False, f"contract of {endpoint.model} not checked: it does not answer")
+        return Finding(name, False, f"contract of {endpoint.model} not checked: it was not answered")
     broken = "; ".join(f"{each.name}: expected {each.expected}, found {each.found}" for each in probed.breaches)
     contracts[tier] = "broken" if broken else "kept"
     if broken and settings.contracts_at_start == "stop":

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from streams.agents.guards import Aside, Clock, GuardedModel, Guards
 from streams.agents.known_tickets import KnownTickets
 from streams.agents.limit import Limit
 from streams.agents.model import Model
+from streams.agents.paid_trials import PaidTrials
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, MESSENGERS, SPENDERS, TIERS, USES, WATCHERS, AgentName
 from streams.agents.remembering import Remembering
@@ -47,6 +48,7 @@ from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
 from streams.kafka.send import open_outbox
 from streams.models.classifier import ModelClient
+from streams.models.contract_check import HARMLESS_TEXT
 from streams.models.endpoint import Endpoint
 from streams.models.outlook import Outlook
 from streams.models.perplexity import PerplexityClient
@@ -131,16 +133,13 @@ class Worker:
             pages = {"/health": self._health, "/ready": self._readiness}
             port = await stack.enter_async_context(serve_metrics(self._settings.metrics, self.observer, pages))
             follow = partial(self._follow, stack)
-            for check in start_checks(self._settings, self._agents, self._contracts, follow):
+            join = partial(self._join, stack) if SPENDERS & set(self._agents) else None
+            for check in start_checks(self._settings, self._agents, self._contracts, follow, join=join, pay=self._pay):
                 found = await check.run()
                 if not found.ok:
                     log.warning("a check of the start is not well", check=found.name, problem=found.text)
             await stack.enter_async_context(self._broker.running())
             await stack.enter_async_context(self._alerts.running())
-            if SPENDERS & set(self._agents):
-                await stack.enter_async_context(
-                    self._fleet.running(required=self._settings.has_budgets, failed=self._failed)
-                )
             self._memory = await self._remembering(stack)
             services = self._services = [await self._service(agent, stack) for agent in self._agents]
             await stack.enter_async_context(in_background(self._guards.follow(self._failed)))
@@ -207,6 +206,15 @@ class Worker:
         following = following_alerts(self._settings, self._failed, self._apply, self._followed)
         self._followed = await stack.enter_async_context(following)
         return self._followed
+
+    async def _join(self, stack: AsyncExitStack) -> int:
+        """Tell the other workers of this one to its end, and follow what they say; return how many are live."""
+        await stack.enter_async_context(self._fleet.running(required=self._settings.has_budgets, failed=self._failed))
+        return self._fleet.member.workers(_wall_ms()) - 1
+
+    async def _pay(self, tier: Tier, ask: Callable[[], Awaitable[Call]]) -> Call | None:
+        """Ask a tier with a fixed text, out of the money that is left; None if it is spent."""
+        return await self._guards.paid(tier, _most_usd(self._settings.tiers.of(tier)), len(HARMLESS_TEXT), ask)
 
     def _apply(self, followed: Followed) -> None:
         """Act on what the alerts have told."""
@@ -405,7 +413,6 @@ class Worker:
 
     def _tried(self, call: Call) -> None:
         """Count a trial of an endpoint, which belongs to no ticket."""
-        self._guards.spent(call.cost_usd)
         self.observer.tried(call)
 
     async def _with_perplexity(self, model: Model, stack: AsyncExitStack) -> Model:
@@ -423,4 +430,5 @@ class Worker:
         endpoint = settings.tiers.of(tier)
         client = ModelClient(tier, endpoint, settings.label_set, prompt=settings.prompt, outlook=outlook)
         await stack.enter_async_context(client)
-        return TierModel(client, recall or (None if self._memory is None else self._memory.recall))
+        model = TierModel(client, recall or (None if self._memory is None else self._memory.recall))
+        return PaidTrials(model, partial(self._pay, tier))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from aiohttp import web
 
-from schemas import Tier
+from schemas import Call, Tier
 from streams.agents.registry import AGENTS
 from streams.errors import StopWorker
 from streams.sandbox.ports import ReservedPort
@@ -63,3 +65,13 @@ async def test_an_endpoint_that_does_not_answer_is_a_warning_and_its_contract_is
     )
     assert "not checked" in findings["big contract"].text
     assert states == {"cheap": "unchecked", "big": "unchecked"}
+
+
+async def test_an_endpoint_is_not_asked_once_the_money_is_spent() -> None:
+    async def spent(tier: Tier, ask: Callable[[], Awaitable[Call]]) -> Call | None:
+        return None
+
+    states: dict[Tier, str] = {}
+    checks = start_checks(settings(1), ["classify"], states, not_followed, pay=spent)
+    [finding] = [await check.run() for check in checks if check.name == "cheap model"]
+    assert (finding.ok, finding.text) == (False, "not asked: the money is spent, or cannot be leased")
