@@ -12,6 +12,7 @@ import numpy as np
 
 from streams.core.drift.lt_ref.features import Features
 from streams.core.drift.lt_ref.serial_correlation import serial_correlation
+from streams.core.drift.lt_ref.serving_modes import mode_means, serving_modes
 from streams.core.drift.lt_ref.whitening import resolution, whitening
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix, same_k
@@ -22,14 +23,16 @@ REPEAT: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Mean and whitening of a reference at its k, over the tokens that at least half of its rows list.
+    """Means and whitening of a reference at its k, over the tokens that at least half of its rows list.
 
-    ``known`` are the reference's rows themselves, ``rho`` their serial correlation, ``least`` is the least deviation that a
+    ``modes`` says which serving mode each of the reference's rows is of (`serving_modes`), ``means`` (modes, d) has the mean
+    of each. ``known`` are the rows themselves, ``rho`` their serial correlation, ``least`` is the least deviation that a
     token is taken to have.
     """
 
     features: Features
-    mean: Matrix
+    modes: Matrix
+    means: Matrix
     whitening: Matrix
     known: frozenset[bytes]
     rho: float
@@ -41,13 +44,13 @@ class Baseline:
         return row.k >= k or same_k(row.k, k)
 
     def whitened(self, rows: Sequence[ProbeRow]) -> Matrix:
-        """Whitened distances of rows from the reference's mean, as (rows, d)."""
+        """Whitened distances of rows from the nearest mode's mean, as (rows, d)."""
         return self._whiten(self.features.matrix(rows))
 
     def deviation(self, row: ProbeRow) -> Matrix:
         """The whitened distance (d,) of one row, zero for one that the reference holds to the last digit."""
         features = self.features.vector(row)
-        return np.zeros_like(self.mean) if _digits(features) in self.known else self._whiten(features)
+        return np.zeros_like(self.means[0]) if _digits(features) in self.known else self._whiten(features)
 
     def deviations(self, rows: Sequence[ProbeRow]) -> Matrix:
         """As ``whitened``, but zero for a row that the reference holds to the last digit.
@@ -61,23 +64,35 @@ class Baseline:
         return deviations
 
     def _whiten(self, features: Matrix) -> Matrix:
-        return (features - self.mean) @ self.whitening
+        if len(self.means) == 1:
+            whitened: Matrix = (features - self.means[0]) @ self.whitening
+            return whitened
+        distances = (features[..., None, :] - self.means) @ self.whitening
+        nearest = np.einsum("...md,...md->...m", distances, distances).argmin(axis=-1)
+        found: Matrix = np.take_along_axis(distances, nearest[..., None, None], axis=-2)[..., 0, :]
+        return found
 
 
 def fit_baseline(rows: Sequence[ProbeRow], k: int, noise: Sequence[ProbeRow] = ()) -> tuple[Baseline, Matrix]:
     """Fit rows cut to ``k``; with it the matrix (rows, d) that thresholds are to be drawn from.
 
-    Covariance and serial correlation are those of ``noise`` if there are such rows: too few rows do not show them.
+    Covariance and serial correlation are those of ``noise`` if there are such rows: too few rows do not show them, nor
+    which modes there are. Then a second mode is a noise like any other.
     """
     listed = Counter(token for row in rows for token in islice(row.tokens, k))
     features = Features([token for token, count in listed.items() if 2 * count >= len(rows)], k)
     matrix = features.matrix(rows)
-    spread = features.matrix(noise) if noise else matrix
-    centred = spread - spread.mean(axis=0)
     least = resolution(matrix)
-    root = whitening(centred.T @ centred / len(spread), least)
+    modes = np.ones((len(matrix), 1)) if noise else serving_modes(matrix, least)
+    means = mode_means(matrix, modes)
+    if noise:
+        spread = features.matrix(noise)
+        centred = spread - spread.mean(axis=0)
+    else:
+        centred = matrix - modes @ means
+    root = whitening(centred.T @ centred / len(centred), least)
     known = frozenset(map(_digits, matrix))
-    return Baseline(features, matrix.mean(axis=0), root, known, serial_correlation(centred @ root), least), matrix
+    return Baseline(features, modes, means, root, known, serial_correlation(centred @ root), least), matrix
 
 
 def _digits(features: Matrix) -> bytes:

@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.core.drift.lt_ref.jump import carried_over, jump_variance, jumps
+from streams.core.drift.lt_ref.jump import jump_variance, jumps
 from streams.core.drift.lt_ref.mewma import largest_average, mewma_variance
+from streams.core.drift.lt_ref.serving_modes import mode_means
 from streams.core.drift.lt_ref.whitening import principal_directions, shrunk
 from streams.core.drift.window import Floats, Matrix
 from streams.core.statistics import chi_square_quantile
@@ -55,13 +56,14 @@ class EndpointThresholds:
     """The thresholds of one endpoint: their lower bounds at once, themselves when they are first needed.
 
     What a quiet endpoint shows seldom passes the bounds, so that most references never pay for their bootstrap.
-    ``reference`` is (rows, d), with more than 24 rows, ``rho`` its serial correlation, ``least`` the least deviation that a
-    token is taken to have.
+    ``reference`` is (rows, d), with more than 24 rows, ``modes`` says which serving mode each is of, ``rho`` is its serial
+    correlation, ``least`` the least deviation that a token is taken to have.
     """
 
-    def __init__(self, reference: Matrix, rho: float, false_alarm_rate: float, least: float) -> None:
+    def __init__(self, reference: Matrix, modes: Matrix, rho: float, false_alarm_rate: float, least: float) -> None:
         self.floor = gaussian_thresholds(reference, rho, false_alarm_rate)
         self._reference = reference
+        self._modes = modes
         self._rho = rho
         self._false_alarm_rate = false_alarm_rate
         self._least = least
@@ -69,7 +71,7 @@ class EndpointThresholds:
     @cached_property
     def exact(self) -> Thresholds:
         """The thresholds of the bootstrap."""
-        return bootstrap_thresholds(self._reference, self._rho, self._false_alarm_rate, self._least)
+        return bootstrap_thresholds(self._reference, self._modes, self._rho, self._false_alarm_rate, self._least)
 
 
 def gaussian_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) -> Thresholds:
@@ -82,7 +84,9 @@ def gaussian_thresholds(reference: Matrix, rho: float, false_alarm_rate: float) 
     return Thresholds(float(thresholds[0]), float(thresholds[1]))
 
 
-def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float, least: float) -> Thresholds:
+def bootstrap_thresholds(
+    reference: Matrix, modes: Matrix, rho: float, false_alarm_rate: float, least: float
+) -> Thresholds:
     """The thresholds that quiet rows pass about ``false_alarm_rate`` times a row, both statistics together.
 
     The arguments are as in ``EndpointThresholds``.
@@ -92,50 +96,57 @@ def bootstrap_thresholds(reference: Matrix, rho: float, false_alarm_rate: float,
     thresholds = np.array([floor.average, floor.jump])
     quantile = 1.0 - false_alarm_rate * STRETCH
     for block in BLOCKS:
-        maxima = _resampled_maxima(reference, rho, least, block, rng)
+        maxima = _resampled_maxima(reference, modes, rho, least, block, rng)
         alone = np.maximum(np.quantile(maxima, quantile, axis=1), np.finfo(np.float64).tiny)
         together = np.quantile((maxima / alone[:, None]).max(axis=0), quantile)
         thresholds = np.maximum(thresholds, JOINTS * together * alone)
     return Thresholds(float(thresholds[0]), float(thresholds[1]))
 
 
-def _resampled_maxima(reference: Matrix, rho: float, least: float, block: int, rng: np.random.Generator) -> Matrix:
+def _resampled_maxima(
+    reference: Matrix, modes: Matrix, rho: float, least: float, block: int, rng: np.random.Generator
+) -> Matrix:
     """The largest average and the largest jump of each resampled stretch, as (2, resamples).
 
-    In single precision, measured from the reference's mean: the quantile of so few resamples is no more exact than that.
+    In single precision, measured from the mean of each row's mode: the quantile of so few resamples is no more exact than that.
     """
     rows = len(reference)
     drawn = _block_indices(rows, rows, block, rng)
     traffic = _block_indices(rows, STRETCH, block, rng)
     # Jumps are taken between rows that really followed each other, then resampled: a joint is no jump.
-    centred = reference - reference.mean(axis=0)
+    centred = reference - modes @ mode_means(reference, modes)
     centred = centred @ principal_directions(centred)
-    real, kept = jumps(centred, rho).astype(np.float32), np.float32(1.0 - carried_over(rho))
+    # What a mean is wrong by, the rows of its mode are wrong by, and a jump by the jump between its rows' modes.
+    real, kept = jumps(centred, rho).astype(np.float32), jumps(modes, rho).astype(np.float32)
     jumped = None if block == 1 else _block_indices(len(real), STRETCH, block, rng)
-    single = centred.astype(np.float32)
+    single, of_mode = centred.astype(np.float32), modes.astype(np.float32)
     maxima = np.empty((2, RESAMPLES))
     for chunk in (slice(start, start + CHUNK) for start in range(0, RESAMPLES, CHUNK)):
-        mean, root = (fitted.astype(np.float32) for fitted in _fits(centred, drawn[chunk], least))
+        means, root = (fitted.astype(np.float32) for fitted in _fits(centred, modes, drawn[chunk], least))
         stretch = single[traffic[chunk]]
-        stretch -= mean
+        stretch -= of_mode[traffic[chunk]] @ means
         stretch = _without_outliers(stretch @ root)
-        moved = jumps(stretch, 0.0) if jumped is None else (real[jumped[chunk]] - kept * mean) @ root
+        moved = jumps(stretch, 0.0) if jumped is None else (real[jumped[chunk]] - kept[jumped[chunk]] @ means) @ root
         maxima[0, chunk] = largest_average(stretch)
         maxima[1, chunk] = np.sqrt(_squares(moved).max(axis=1))
     return maxima
 
 
-def _fits(rows: Matrix, drawn: NDArray[np.int64], least: float) -> tuple[Matrix, Matrix]:
-    """Mean (resamples, 1, d) and a whitening root (resamples, d, d) of each resample of rows (n, d) with a mean of zero.
+def _fits(rows: Matrix, modes: Matrix, drawn: NDArray[np.int64], least: float) -> tuple[Matrix, Matrix]:
+    """Means (resamples, modes, d) and a whitening root (resamples, d, d) of each resample of rows (n, d).
 
-    Any root will do, as only norms are compared: this one is the quickest to find.
+    In all rows the mean of each mode is zero, and so it is in a resample without that mode. Any root will do, as only norms
+    are compared: this one is the quickest to find.
     """
     n, d = rows.shape
     counts = np.stack([np.bincount(each, minlength=n) for each in drawn]) / n
-    mean = counts @ rows
+    shares = counts @ modes
+    sums = (counts[:, None, :] * modes.T) @ rows
+    means = sums / np.maximum(shares, 1.0 / n)[..., None]
     squares = (counts @ (rows[:, :, None] * rows[:, None, :]).reshape(n, d * d)).reshape(-1, d, d)
-    factors = np.linalg.cholesky(shrunk(squares - mean[:, :, None] * mean[:, None, :], least))
-    return mean[:, None], np.swapaxes(np.linalg.inv(factors), -1, -2)
+    covariance = squares - np.swapaxes(sums, -1, -2) @ means
+    factors = np.linalg.cholesky(shrunk(covariance, least))
+    return means, np.swapaxes(np.linalg.inv(factors), -1, -2)
 
 
 def _without_outliers(deviations: Floats) -> Floats:

@@ -60,7 +60,7 @@ class FixedReference:
         depth = common_depth(self.rows, k)
         self._baseline, features = fit_baseline(reaching(self.rows, depth), depth)
         self._thresholds = EndpointThresholds(
-            features, self._baseline.rho, self._false_alarm_rate, self._baseline.least
+            features, self._baseline.modes, self._baseline.rho, self._false_alarm_rate, self._baseline.least
         )
         self._begin(features.shape[1], list(self.recent)[1 - GUARD :])
 

@@ -15,6 +15,8 @@ from streams.core.drift.lt_ref.whitening import RESOLUTION, SHRINKAGE, ordinary_
 from streams.core.drift.row import ProbeRow
 from streams.core.drift.window import Matrix
 
+ONE_MODE = np.ones((150, 1))
+
 
 def correlated(rho: float, n: int, d: int, seed: int) -> Matrix:
     noise = np.random.default_rng(seed).normal(size=(n, d))
@@ -107,7 +109,8 @@ def test_where_all_but_one_direction_is_constant_the_last_digit_is_no_news() -> 
 def test_the_fits_of_resamples_are_those_of_their_rows() -> None:
     reference = correlated(0.5, 120, 6, seed=7) * 3.0 - 5.0
     drawn = np.random.default_rng(1).integers(0, 120, size=(4, 120))
-    means, roots = _fits(reference, drawn, RESOLUTION)
+    means, roots = _fits(reference - reference.mean(axis=0), np.ones((120, 1)), drawn, RESOLUTION)
+    means += reference.mean(axis=0)
     for mean, root, indices in zip(means, roots, drawn, strict=True):
         rows = reference[indices]
         assert mean[0] == pytest.approx(rows.mean(axis=0))
@@ -117,15 +120,18 @@ def test_the_fits_of_resamples_are_those_of_their_rows() -> None:
 
 
 def test_thresholds_rise_with_serial_correlation_and_repeat_themselves() -> None:
-    found = {rho: bootstrap_thresholds(correlated(rho, 150, 10, 5), rho, 1e-4, RESOLUTION) for rho in (0.0, 0.5, 0.8)}
+    found = {
+        rho: bootstrap_thresholds(correlated(rho, 150, 10, 5), ONE_MODE, rho, 1e-4, RESOLUTION)
+        for rho in (0.0, 0.5, 0.8)
+    }
     assert found[0.0].average < found[0.5].average < found[0.8].average
-    assert found[0.5] == bootstrap_thresholds(correlated(0.5, 150, 10, 5), 0.5, 1e-4, RESOLUTION)
-    strict = bootstrap_thresholds(correlated(0.5, 150, 10, 5), 0.5, 1e-5, RESOLUTION)
+    assert found[0.5] == bootstrap_thresholds(correlated(0.5, 150, 10, 5), ONE_MODE, 0.5, 1e-4, RESOLUTION)
+    strict = bootstrap_thresholds(correlated(0.5, 150, 10, 5), ONE_MODE, 0.5, 1e-5, RESOLUTION)
     assert strict.average >= found[0.5].average
 
 
 def test_a_constant_reference_gets_the_thresholds_of_gaussian_noise() -> None:
-    found = bootstrap_thresholds(np.zeros((100, 10)), 0.0, 1e-4, RESOLUTION)
+    found = bootstrap_thresholds(np.zeros((100, 10)), ONE_MODE[:100], 0.0, 1e-4, RESOLUTION)
     # The mean of a reference of 100 rows is itself uncertain, by a hundredth of a row's variance.
     average = mewma_variance(0.0) + 1 / 100
     assert found.average == pytest.approx(JOINTS * (average * chi2.isf(1e-4, 10)) ** 0.5, rel=0.01)
