@@ -9,9 +9,10 @@ died: its message is looked for on its topic before it is sent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, MessageSizeTooLargeError, ProducerFenced
@@ -60,10 +61,17 @@ class LetterDesk:
     """Redrives and discards dead letters; ``book`` holds them as they were when it was opened."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, prefix: str, *, transactions: bool
+        self,
+        producer: AIOKafkaProducer,
+        consumer: AIOKafkaConsumer,
+        prefix: str,
+        *,
+        start: Callable[[], Awaitable[AIOKafkaProducer]],
+        transactions: bool,
     ) -> None:
         self.book = LetterBook(prefix)
-        self._producer = producer
+        self.producer = producer
+        self._start = start
         self._consumer = consumer
         self._prefix = prefix
         self._transactions = transactions
@@ -74,7 +82,7 @@ class LetterDesk:
     async def read(self) -> None:
         """Read the topic. The producer has started before: an earlier one with transactions closes no letter any more."""
         topic = self._prefix + _LETTERS
-        partitions = [TopicPartition(topic, number) for number in await self._producer.partitions_for(topic)]
+        partitions = [TopicPartition(topic, number) for number in await self.producer.partitions_for(topic)]
         self._read_to = dict(await self._consumer.beginning_offsets(partitions))
         async for record in to_the_last(self._consumer, self._read_to.copy()):
             self._read_to[TopicPartition(topic, record.partition)] = record.offset + 1
@@ -111,12 +119,16 @@ class LetterDesk:
         """Mark a letter as being redriven. Raises GiveUp if another command has marked or closed it before."""
         [mine] = await self._send(_again(record, mark))
         partition = TopicPartition(record.topic, record.partition)
-        async for later in to_the_last(self._consumer, {partition: self._read_to[partition]}):
-            self._read_to[partition] = later.offset + 1
+        await self._read_on({partition: self._read_to[partition]})
+        if self._closings.get(record.key) != mine:
+            raise _taken()
+
+    async def _read_on(self, places: Mapping[TopicPartition, int]) -> None:
+        """Note which letters were closed since the topic was read, by whichever command."""
+        async for later in to_the_last(self._consumer, dict(places)):
+            self._read_to[TopicPartition(later.topic, later.partition)] = later.offset + 1
             if Closing.of(later.headers) is not None:
                 self._closings.setdefault(later.key, later.offset)
-        if self._closings.get(record.key) != mine:
-            raise GiveUp("another command sees to it now", reason="taken")
 
     async def discard(self, entry: Entry, by: str, at_ms: int, *, note: str = "") -> None:
         """Close an open letter without sending its original; ``at_ms`` is Unix time in milliseconds."""
@@ -133,6 +145,8 @@ class LetterDesk:
         record = await record_at(self._consumer, TopicPartition(self._prefix + _LETTERS, partition), offset)
         if record is None:
             raise GiveUp("the letter has left the topic dead-letters", reason="letter_gone")
+        if record.key in self._closings:
+            raise _taken()
         return record
 
     async def _original(self, letter: DeadLetter, mark: Closing) -> _Outgoing:
@@ -140,7 +154,7 @@ class LetterDesk:
         name = letter.topic.removeprefix(self._prefix)
         if letter.topic != self._prefix + name or name not in TOPICS or name == _LETTERS:
             raise GiveUp(f"{letter.topic} is no topic that agents read", reason="unknown_topic")
-        if letter.partition not in await self._producer.partitions_for(letter.topic):
+        if letter.partition not in await self.producer.partitions_for(letter.topic):
             raise GiveUp(f"{letter.topic} has no partition {letter.partition} any more", reason="partition_gone")
         place = TopicPartition(letter.topic, letter.partition)
         found = await record_at(self._consumer, place, letter.offset)
@@ -182,16 +196,23 @@ class LetterDesk:
         try:
             async with (
                 asyncio.timeout(PATIENCE_S),
-                self._producer.transaction() if self._transactions else nullcontext(),
+                self.producer.transaction() if self._transactions else nullcontext(),
             ):
                 for each in records:
-                    sent = await self._producer.send_and_wait(
+                    sent = await self.producer.send_and_wait(
                         each.topic, each.value, each.key, each.partition, headers=list(each.headers)
                     )
                     offsets.append(sent.offset)
         except MessageSizeTooLargeError as refused:
+            await self._renew()
             raise GiveUp(f"the broker refuses it for its size: {refused}", reason="too_large") from refused
         return offsets
+
+    async def _renew(self) -> None:
+        """Start the producer again: what was refused leaves a gap in its numbering, behind which the broker takes nothing."""
+        await stop_producer(self.producer)
+        self.producer = await self._start()
+        await self._read_on(self._read_to)  # one with transactions fences a command that has begun meanwhile
 
 
 @asynccontextmanager
@@ -201,22 +222,26 @@ async def letter_desk(connection: Connection, *, prefix: str, transactions: bool
     Whatever it raises, the command can be run again: no original is sent twice.
     """
     await require_topics(connection, prefix, [_LETTERS])
-    producer = await start_producer(connection, prefix + _LETTERS if transactions else None)
+    start = partial(start_producer, connection, prefix + _LETTERS if transactions else None)
+    consumer = await start_consumer(connection)
     try:
-        consumer = await start_consumer(connection)
+        desk = LetterDesk(await start(), consumer, prefix, start=start, transactions=transactions)
         try:
-            desk = LetterDesk(producer, consumer, prefix, transactions=transactions)
             await desk.read()
             yield desk
         finally:
-            await consumer.stop()
+            await stop_producer(desk.producer)
     except (ProducerFenced, InvalidProducerEpoch) as fenced:
         raise StopWorker("another command closes dead letters now, and this one ends; run it again later") from fenced
     except (KafkaError, TimeoutError) as error:
         refused = refusal(error, connection.security)
         raise StopWorker(refused or f"the broker did not do it: {error!r}; run the command again") from error
     finally:
-        await stop_producer(producer)
+        await consumer.stop()
+
+
+def _taken() -> GiveUp:
+    return GiveUp("another command sees to it now", reason="taken")
 
 
 def _marks(letter: DeadLetter, mark: Closing) -> list[Header]:

@@ -127,7 +127,6 @@ def test_no_value_is_redriven_as_none_and_an_empty_one_as_empty(box: LetterBox, 
 
 
 @pytest.mark.kafka
-@pytest.mark.kafka
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_a_letter_too_large_for_the_broker_is_named_and_the_others_are_redriven(
     kafka_broker: LocalKafka, tmp_path: Path, hedgerow: Hedgerow, delivery: Delivery

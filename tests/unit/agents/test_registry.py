@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from schemas import TOPICS, Probe
+from schemas import TOPICS, Probe, Routed
 from streams.agents.announce import AnnounceHandler
 from streams.agents.arrival import Arrival
 from streams.agents.cause import CauseHandler
@@ -32,7 +32,7 @@ from streams.agents.registry import (
 )
 from streams.agents.review import ReviewHandler
 from streams.agents.score import ScoreHandler
-from streams.agents.settle import SettleHandler
+from streams.agents.settle import Forgotten, SettleHandler
 from streams.agents.tier_zero import TierZeroHandler
 from streams.agents.traffic import TrafficHandler
 
@@ -50,7 +50,7 @@ HANDLERS: dict[AgentName, type] = {
 }
 TOPOLOGY = (Path(__file__).parents[3] / "topology.md").read_text(encoding="utf-8")
 TOPIC_OF: dict[Any, str] = {topic.message: topic.name for topic in TOPICS.values()}
-TAKES: dict[Any, str] = TOPIC_OF | {Arrival: "tickets", Probe | Placed: "probes"}
+TAKES: dict[Any, str] = TOPIC_OF | {Arrival: "tickets", Probe | Placed: "probes", Routed | Forgotten: "routed"}
 
 
 def hints(agent: AgentName) -> dict[str, Any]:
