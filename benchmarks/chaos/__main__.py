@@ -1,11 +1,14 @@
 """Chaos: kill, freeze, add and remove things while tickets flow, then account for every ticket.
 
 ``python -m benchmarks.chaos --broker kafka --tickets N --worker-kills K --broker-kills B --model-fault-rate R --seed S
-[--delivery exactly_once] --report FILE``. Three Apache Kafka nodes (replication 3, two in sync), worker processes that are started again when they
-end, the sandbox's model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
+[--delivery exactly_once] [--memory] --report FILE``. Three Apache Kafka nodes (replication 3, two in sync), worker processes
+that are started again when they end, the sandbox's model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
 
 ``visible_duplicates`` are results that a plain consumer of committed messages on ``routed``, which does nothing itself, sees
 again. ``model_calls`` are the calls that a provider would charge for: every one that it did not refuse or cut off.
+With ``--memory`` workers follow the topic ``memory``, of which half comes and some goes while things break, and labelled tickets
+that are nearly the same answer alone: ``memory_accepts``. ``memory_wrong`` is how many workers have another number of examples in
+the end than there are.
 ``extra_model_calls`` are those whose answer no result tells of: calls in flight in a worker that was killed or frozen, calls
 that were finished but not committed by then, those in flight when the model server went away, and two contract checks at
 each start of a worker. ``false_alerts`` said that an endpoint was down while the model server was there.
@@ -26,9 +29,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import uvloop
 from aiokafka import ConsumerRecord
 
+from benchmarks.chaos import memory
 from benchmarks.chaos.plan import Step, plan
 from benchmarks.chaos.stand import Outage, Stand, WorkerSlot, now_ms
 from schemas import Alert, Call, Routed
@@ -50,6 +55,7 @@ from streams.sandbox.tickets import DEMO, TRAIN
 _WATCHED = ("routed", "reviews", "dead-letters", "alerts")
 _ALERTS = "chaos.alerts"
 _STALL_S = 180.0
+_LOOK_S, _LOOKS = 0.5, 60
 #: How attempts are recorded that got no answer.
 _UNANSWERED = {"connection", "timeout", "deadline"}
 _FAULTS = ("logprobs_null", "logprobs_absent", "rate_limit", "server_error", "cut", "garbage")
@@ -67,6 +73,7 @@ class Options:
     model_fault_rate: float
     seed: int
     delivery: Delivery
+    memory: bool = False
 
 
 def ticket_lines(count: int, prefix: str = "c") -> list[bytes]:
@@ -92,8 +99,14 @@ async def run(options: Options) -> dict[str, Any]:
         connection = local_connection(broker)
         settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix="chaos.")
         settings = settings.model_copy(update={"delivery": options.delivery})
+        rows = await memory.labelled(models.labels) if options.memory else []
+        first, later = rows[::2], rows[1::2]
+        if options.memory:
+            settings = memory.remembering(settings, len(first))
         partitions = settings.topics.partitions
         await create_topics(connection, prefix="chaos.", partitions=partitions, replication=nodes)
+        if first:
+            await memory.load(first, connection, "chaos.")
         slots = [WorkerSlot(number, settings, folder) for number in range(options.workers)]
         stand = Stand(broker, models, slots, settings, folder)
         stack.push_async_callback(stand.stop)
@@ -101,7 +114,13 @@ async def run(options: Options) -> dict[str, Any]:
             slot.start()
         account.sent(await produce(lines, connection, prefix="chaos."))
         steps = plan(options.seed, options.worker_kills, options.broker_kills)
-        return await _break_and_watch(Watched(account), stand, steps)
+        loading = asyncio.create_task(memory.change(later, connection, "chaos."))
+        figures = await _break_and_watch(Watched(account), stand, steps)
+        if not options.memory:
+            return figures
+        await loading
+        wrong = await _memory_wrong(stand, memory.left(first, later))
+        return figures | {"memory_accepts": account.memory_accepts, "memory_wrong": wrong}
 
 
 @dataclass
@@ -156,6 +175,16 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
         tending.cancel()
     watched.calls += charged(await stand.models.stats())
     return _report(watched, stand, longest, last - began)
+
+
+async def _memory_wrong(stand: Stand, examples: int) -> int:
+    """Return how many workers have another number of examples, if they are given some time to read the last ones."""
+    async with httpx.AsyncClient(timeout=2.0) as http:
+        for _ in range(_LOOKS):
+            await asyncio.gather(*(slot.look(http) for slot in stand.slots), asyncio.sleep(_LOOK_S))
+            if not (wrong := sum(slot.examples != examples for slot in stand.slots)):
+                break
+    return wrong
 
 
 async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
@@ -234,6 +263,7 @@ def main() -> None:
     parser.add_argument("--broker-kills", type=int, default=1)
     parser.add_argument("--model-fault-rate", type=float, default=0.3)
     parser.add_argument("--delivery", choices=get_args(Delivery), default="at_least_once")
+    parser.add_argument("--memory", action="store_true", help="workers have a memory, which may answer alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", type=Path)
     parsed = vars(parser.parse_args())
@@ -246,6 +276,8 @@ def main() -> None:
     promised = ["lost", "duplicates", "unscored_accepts"]
     if parsed["delivery"] == "exactly_once":
         promised.append("visible_duplicates")
+    if parsed["memory"]:
+        promised.append("memory_wrong")
     sys.exit(1 if any(figures[name] for name in promised) else 0)
 
 

@@ -24,12 +24,16 @@ from streams.sandbox.process import ChildProcess
 from streams.settings import Settings
 
 _REBALANCES = re.compile(r"^hedgerow_rebalances_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
+_EXAMPLES = re.compile(r"^hedgerow_memory_examples\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 _RESTART_S = 0.5
 
 
 @dataclass
 class WorkerSlot:
-    """One place for a worker process, with its own metrics port; ``rebalances`` of each life that was seen."""
+    """One place for a worker process, with its own metrics port; ``rebalances`` of each life that was seen.
+
+    ``examples`` is how many labelled tickets the worker had in its memory when it was last looked at.
+    """
 
     number: int
     settings: Settings
@@ -38,6 +42,7 @@ class WorkerSlot:
     process: ChildProcess | None = None
     lives: int = 0
     rebalances: dict[int, float] = field(default_factory=dict)
+    examples: float = 0.0
 
     def start(self) -> None:
         """Start a process, and count the life."""
@@ -49,12 +54,13 @@ class WorkerSlot:
         self.lives += 1
 
     async def look(self, http: httpx.AsyncClient) -> None:
-        """Read how many rebalances this life has seen; a worker that does not answer is passed over."""
+        """Read how many rebalances this life has seen, and its memory's size; a worker that does not answer is passed over."""
         try:
             page = await http.get(f"http://127.0.0.1:{self.port.number}/metrics")
         except httpx.HTTPError:
             return
         self.rebalances[self.lives] = sum(float(value) for value in _REBALANCES.findall(page.text))
+        self.examples = sum(float(value) for value in _EXAMPLES.findall(page.text))
 
 
 def now_ms() -> int:
