@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -175,11 +176,31 @@ class ReviewSettings(_Section):
         return self.max_waiting is not None or self.max_per_hour is not None
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, as this machine alone reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_private(url: str) -> bool:
+    """Return whether nobody on the way can read or change what goes to an address: by HTTPS, or on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+
+
+def _private(url: str) -> str:
+    if not is_private(url):
+        raise ValueError("plain http is for this machine alone: whoever is on the way could log in as anybody")
+    return url
+
+
 class OidcSettings(_Section):
     """A provider of OpenID Connect that logs people in."""
 
-    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$")]
-    """As the provider names itself."""
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$"), AfterValidator(_private)]
+    """As the provider names itself; by plain http on this machine only."""
     client_id: Annotated[str, Field(min_length=1)]
     client_secret_env: Annotated[str, Field(min_length=1)]
     """The variable that holds the client's secret."""

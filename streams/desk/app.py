@@ -27,7 +27,9 @@ from streams.desk.desk import Desk
 from streams.desk.gate import Gate
 from streams.desk.oidc import CALLBACK, Attempt, OidcFailed
 from streams.desk.page import Ask, Done, Page, Refused, View
+from streams.desk.policies import PAGES as POLICIES
 from streams.desk.pulse import MAX_LISTENERS
+from streams.desk.remembering import PAGES as REMEMBERING
 from streams.desk.rendering import STATIC, Rendering
 from streams.desk.reviewing import PAGES as REVIEWING
 from streams.desk.roles import Role
@@ -39,7 +41,7 @@ from streams.reviews.journal import Action
 log = structlog.get_logger(__name__)
 
 #: The table of pages: the only way to a handler is through a row of it.
-PAGES: tuple[Page, ...] = REVIEWING + WATCHING
+PAGES: tuple[Page, ...] = REVIEWING + WATCHING + REMEMBERING + POLICIES
 #: Those in the head of every page, for whoever may have them.
 _NAMED = (
     ("/queue", "Queue"),
@@ -47,6 +49,8 @@ _NAMED = (
     ("/overview", "Overview"),
     ("/alerts", "Alerts"),
     ("/dead-letters", "Dead letters"),
+    ("/memory", "Memory"),
+    ("/policies", "Policy"),
     ("/journal", "Journal"),
 )
 _ROLES = {page.path: page.role for page in PAGES}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from streams.core.memory.example import Example
 from streams.desk.access import Access
-from streams.desk.facts import Sight
+from streams.desk.facts import Labelled, Sight
 from streams.desk.oidc import Oidc
 from streams.desk.pulse import Pulse
 from streams.desk.sending import Sender
@@ -57,7 +57,9 @@ class Desk:
         self.sender = Sender(self.store, settings)
         self.topics = Topics(settings)
         self.pulse = Pulse(self._pulse)
-        self.sight = _sight(settings)
+        self.examples = _file_examples(settings)
+        """The labelled tickets of the settings' file; None if they are on the topic, or nowhere."""
+        self.sight = _sight(settings, self.topics.memory if self.examples is None else self.examples)
 
     async def keep_house(self) -> None:
         """Fill in what another release left out of reviews, and drop claims that have ended, until it is cancelled."""
@@ -75,11 +77,14 @@ class Desk:
         return self.queue.count_all(), self.journal.last_id(), *self.claims.pulse(now)
 
 
-def _sight(settings: Settings) -> Sight:
+def _file_examples(settings: Settings) -> dict[str, Example] | None:
+    if settings.memory is None or settings.memory.file is None:
+        return None
+    found = read_examples(Path(settings.memory.file), settings.label_set.labels, settings.redact)
+    return {each.id: each for each in found}
+
+
+def _sight(settings: Settings, examples: Labelled) -> Sight:
     labels = settings.labels if isinstance(settings.labels, dict) else dict.fromkeys(settings.labels, "")
     hours = settings.desk.deadline_hours
-    examples: Mapping[str, Example] = {}
-    if settings.memory is not None and settings.memory.file is not None:
-        found = read_examples(Path(settings.memory.file), tuple(labels), settings.redact)
-        examples = {each.id: each for each in found}
     return Sight(labels, settings.redact, None if hours is None else round(hours * 3_600_000), examples)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from schemas import Call, Scored
+from schemas import Example as Remembered
 from streams.core.memory.example import Example
 from streams.core.signal.redaction import Redaction, redact
 from streams.desk.words import in_words
@@ -23,6 +24,13 @@ SHOWN_TEXT = 20_000
 _BARS = 6
 
 
+class Labelled(Protocol):
+    """Labelled tickets: those of a file, or on the topic ``memory``."""
+
+    def get(self, example_id: str, /) -> Example | Remembered | None:
+        """Return one by its id; None if there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What the settings say about showing tickets."""
@@ -32,7 +40,7 @@ class Sight:
     redactions: Sequence[Redaction]
     deadline_ms: int | None
     """How long a ticket may wait, milliseconds; None: for any time."""
-    examples: Mapping[str, Example]
+    examples: Labelled
     """The labelled tickets by their id."""
 
     def redacted(self, text: str) -> str:
@@ -192,5 +200,5 @@ def _tier_facts(call: Call, sight: Sight) -> Facts:
 
 def _neighbour(name: str, similarity: float, sight: Sight) -> Facts:
     example = sight.examples.get(name)
-    text = None if example is None else " ".join(example.text[:_SNIPPET].split())
+    text = None if example is None else " ".join(sight.redacted(example.text[: 4 * _SNIPPET]).split())[:_SNIPPET]
     return {"id": name, "similarity": similarity, "text": text, "label": None if example is None else example.label}

@@ -16,7 +16,7 @@ import orjson
 
 from streams.desk.roles import Role
 from streams.errors import SettingsError
-from streams.settings import OidcSettings
+from streams.settings import OidcSettings, is_private
 
 if TYPE_CHECKING:
     from authlib.integrations.httpx_client import AsyncOAuth2Client
@@ -171,6 +171,8 @@ class Oidc:
                     or not all(isinstance(found.get(name), str) for name in needed)
                 ):
                     raise OidcFailed(f"{self.host} is not the issuer of the settings")
+                if not all(is_private(found[name]) for name in needed):
+                    raise OidcFailed(f"{self.host} names an address that is not reached by HTTPS")
                 self._found = found
             return self._found
 

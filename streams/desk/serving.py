@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Callable
 
@@ -12,19 +11,11 @@ import uvicorn
 from streams.desk.app import Application
 from streams.desk.desk import Desk
 from streams.errors import SettingsError
-from streams.settings import Settings
+from streams.settings import Settings, is_loopback
 
 #: How long pages that are open, with their stream of events, hold up a stop.
 _STOP_S = 2
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, as this machine alone reaches it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_exposure(settings: Settings) -> None:

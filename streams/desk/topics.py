@@ -11,8 +11,9 @@ import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from schemas import Alert, Routed
+from schemas import Alert, Probe, Routed
 from streams.errors import HedgerowError
+from streams.kafka.example_book import ExampleBook
 from streams.kafka.letter_book import LetterBook
 from streams.kafka.readers import decode, reader
 from streams.settings import Settings
@@ -22,8 +23,10 @@ log = structlog.get_logger(__name__)
 MINUTES = 60
 _MINUTE_MS = 60_000
 #: What is read of a topic's past: records of each partition. Results come by the thousand, and only an hour of them counts.
-_PAST = {"routed": 20_000, "alerts": 2_000, "dead-letters": None}
+_PAST = {"routed": 20_000, "alerts": 2_000, "dead-letters": None, "memory": None, "probes": 2_000}
 _MAX_ALERTS = 1_000
+#: Of each endpoint.
+_PROBES = 400
 _REMEMBERED = 50_000
 _PAUSE_S = 3.0
 
@@ -80,6 +83,10 @@ class Topics:
         self.results = Results()
         self.alerts: deque[Alert] = deque(maxlen=_MAX_ALERTS)
         self.letters = LetterBook(settings.topics.prefix)
+        self.memory = ExampleBook()
+        """The labelled tickets, if they are on the topic."""
+        self.probes: dict[str, deque[Probe]] = {}
+        """The latest probes of each endpoint, the oldest first."""
         self.problems: dict[str, str] = {}
         self._alert_ids: set[str] = set()
 
@@ -89,6 +96,10 @@ class Topics:
             group.create_task(self._follow("routed", self._routed))
             group.create_task(self._follow("alerts", self._alert))
             group.create_task(self._follow("dead-letters", self.letters.add))
+            if self._settings.memory is not None and self._settings.memory.on_topic:
+                group.create_task(self._follow("memory", self.memory.add))
+            if self._settings.endpoints is not None:
+                group.create_task(self._follow("probes", self._probe))
 
     async def _follow(self, topic: str, take: Callable[[ConsumerRecord], None]) -> None:
         while True:
@@ -126,6 +137,11 @@ class Topics:
                 self._alert_ids.discard(self.alerts[0].alert_id)
             self.alerts.append(alert)
             self._alert_ids.add(alert.alert_id)
+
+    def _probe(self, record: ConsumerRecord) -> None:
+        probe = decode(record, self._settings.topics.prefix)
+        if isinstance(probe, Probe):
+            self.probes.setdefault(probe.endpoint, deque(maxlen=_PROBES)).append(probe)
 
 
 def newest(alerts: Iterable[Alert]) -> list[Alert]:

@@ -32,6 +32,9 @@ _HOUR_MS = 3_600_000
 #: What is shown of a dead letter's bytes.
 _BYTES_SHOWN = 16_384
 _OUTCOMES = ("cheap", "big", "human")
+_ENDPOINTS_SHOWN, _TOKENS_SHOWN = 12, 3
+#: Nats: what is less likely is drawn at the foot of the picture.
+_LEAST = -8.0
 
 
 class AlertFields(Fields):
@@ -101,6 +104,7 @@ async def show_overview(ask: Ask, _: Fields) -> View:
             "open_letters": len(desk.topics.letters.choose()),
             "open_alerts": len(await _unseen(ask)),
             "policy_id": desk.settings.policy.id,
+            "drift": _drift(ask),
             "problems": dict(desk.topics.problems),
         },
     )
@@ -309,6 +313,44 @@ def _cost(spent: dict[str, float], answered: int) -> Facts:
         "big_usd": spent.get("big", 0.0),
         "all_big_usd": None if each is None else each * answered,
     }
+
+
+def _drift(ask: Ask) -> list[Facts]:
+    """Return the latest probes of each endpoint: the logprobs of its likeliest tokens, and when it was alarmed about."""
+    topics = ask.desk.topics
+    found = []
+    for endpoint, probes in sorted(topics.probes.items())[:_ENDPOINTS_SHOWN]:
+        rows = [(each.at_ms, each.logprobs) for each in probes if each.logprobs]
+        mean = {
+            token: sum(logprobs.get(token, _LEAST) for _, logprobs in rows) / len(rows)
+            for token in {token for _, logprobs in rows for token in logprobs}
+        }
+        likeliest = sorted(mean, key=lambda token: (-mean[token], token))[:_TOKENS_SHOWN]
+        found.append(
+            {
+                "endpoint": endpoint,
+                "probes": len(probes),
+                "errors": sum(each.error is not None for each in probes),
+                "from_ms": probes[0].at_ms,
+                "to_ms": probes[-1].at_ms,
+                "least": _LEAST,
+                "tokens": [
+                    {
+                        "token": token,
+                        "points": [
+                            (at_ms, max(_LEAST, logprobs[token])) for at_ms, logprobs in rows if token in logprobs
+                        ],
+                    }
+                    for token in likeliest
+                ],
+                "alarms": [
+                    {"at_ms": alert.at_ms, "kind": alert.kind}
+                    for alert in topics.alerts
+                    if alert.source == endpoint and probes[0].at_ms <= alert.at_ms <= probes[-1].at_ms
+                ],
+            }
+        )
+    return found
 
 
 async def _unseen(ask: Ask) -> list[str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from streams.reviews import journal
 from streams.reviews.database import Database
+from streams.reviews.journal import Action, Entry
 from streams.reviews.tables import CLAIMS, REVIEWS
 
 _C = CLAIMS.c
@@ -48,7 +50,7 @@ class Claims:
     def take(self, review_id: str, name: str, at_ms: int, until_ms: int) -> Claim:
         """Claim a review for ``name``, and return the claim that holds: somebody else's if theirs has not ended.
 
-        One's own claim is prolonged, and remembers since when.
+        One's own claim is prolonged, and remembers since when. A new one is written into the journal.
         """
         insert = self._database.insert(CLAIMS).values(review_id=review_id, name=name, since_ms=at_ms, until_ms=until_ms)
         new = insert.excluded
@@ -68,6 +70,11 @@ class Claims:
                 row = connection.execute(
                     sa.select(_C.name, _C.since_ms, _C.until_ms).where(_C.review_id == review_id)
                 ).one()
+            elif row.since_ms == at_ms:
+                ticket_id = connection.execute(
+                    sa.select(REVIEWS.c.ticket_id).where(REVIEWS.c.review_id == review_id)
+                ).scalar()
+                journal.write(connection, Entry(at_ms, name, Action.OPEN, review_id, ticket_id))
         return Claim(row.name, row.since_ms, row.until_ms)
 
     def release(self, review_id: str, name: str, *, until_ms: int | None = None) -> None:

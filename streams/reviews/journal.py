@@ -25,6 +25,7 @@ class Action(StrEnum):
     REFUSED = "refused"
     """Something that the role does not allow, or a form without its token."""
     OPEN = "open"
+    """A ticket was opened, and claimed by that."""
     DECIDE = "decide"
     UNDO = "undo"
     CORRECT = "correct"
@@ -40,6 +41,8 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     REDRIVE = "redrive"
     DISCARD = "discard"
+    FORGET_EXAMPLE = "forget_example"
+    """Labelled tickets were taken out of the memory."""
     FORGET = "forget"
     """A ticket was forgotten: which one is forgotten too."""
 

@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from schemas import Review, Routed, Verdict
-from streams.desk.serving import check_exposure, is_loopback
+from streams.desk.serving import check_exposure
 from streams.errors import SettingsError
 from streams.kafka.readers import decode, reader
 from streams.kafka.topics import create_topics
 from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.embedded import EmbeddedBroker
-from streams.settings import Settings, load_settings
+from streams.settings import Settings, is_loopback, load_settings
 from tests.support.commands import Hedgerow
 from tests.support.desks import PASSWORD, desk_of, desk_settings, doubt, users_file, written
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from schemas import WireFormat
 from streams.desk.desk import Desk
 from streams.kafka.send import publish
+from streams.kafka.topics import create_topics
+from streams.models.probed_endpoint import ProbedEndpoints
 from streams.sandbox.brokers.embedded import EmbeddedBroker
+from streams.settings import MemorySettings
 from tests.support.desks import Browser, desk_settings, place, users_file
 from tests.support.letters import LetterBox
-from tests.support.messages import alert, call, routed
+from tests.support.messages import alert, call, example, probe, routed
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -88,3 +91,44 @@ def test_an_operator_sees_and_does_what_the_topics_call_for(embedded_broker: Emb
 
     box.run(watch())
     assert sorted(record.value for record in box.redriven()) == [b"\x00\xffnot JSON", b"<script>{"]
+
+
+async def test_probes_are_drawn_and_labelled_tickets_forgotten(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    prefix = "desk-memory."
+    found = {"name": "cheap", "base_url": "http://127.0.0.1:1/v1", "model": "cheap-model"}
+    settings = desk_settings(
+        tmp_path, bootstrap=embedded_broker.bootstrap, prefix=prefix, users=str(users_file(tmp_path))
+    ).model_copy(update={"memory": MemorySettings(), "endpoints": ProbedEndpoints.model_validate([found])})
+    await create_topics(settings.broker.connection, prefix=prefix, partitions=1, replication=1)
+    messages = [
+        *(probe(probe_id=f"p-{n}", at_ms=1_000 * n, logprobs={"<b>": -0.5 - n / 9, "x": -20.0}) for n in range(9)),
+        probe(probe_id="p-9", at_ms=9_000, logprobs=None, error="timeout"),
+        alert(at_ms=5_000),
+        *(example(f"e-{n}", text=f"parcel {n}") for n in range(3)),
+    ]
+    await publish(messages, settings.broker.connection, prefix=prefix, wire=WireFormat(2))
+    desk = Desk(settings)
+    following = asyncio.create_task(desk.topics.run())
+    async with Browser(desk) as rita, Browser(desk) as lea:
+        await rita.log_in("rita")
+        await lea.log_in("lea")
+        topics = desk.topics
+        await until(lambda: len(topics.memory.examples) == 3 and len(topics.alerts) == 1)
+        await until(lambda: "cheap" in topics.probes and len(topics.probes["cheap"]) == 10)
+        [drawn] = (await rita.get("/api/overview")).json()["drift"]
+        assert (drawn["endpoint"], drawn["probes"], drawn["errors"]) == ("cheap", 10, 1)
+        assert drawn["alarms"] == [{"at_ms": 5_000, "kind": "model_changed"}]
+        assert [token["token"] for token in drawn["tokens"]] == ["<b>", "x"]
+        assert drawn["tokens"][1]["points"][0] == [0, -8.0], "at the foot of the picture"
+        page = (await rita.see("/overview")).text
+        assert page.count("<polyline") == 2
+        assert page.count('class="alarm"') == 1
+        assert "&lt;b&gt;" in page
+
+        assert (await rita.submit("/memory/forget", example="e-1")).status_code == 403
+        assert place(await lea.submit("/memory/forget", example=["e-1", "e-2", "e-9"], note="private")) == "/memory"
+        await until(lambda: [each.example_id for each in topics.memory.examples] == ["e-0"])
+        assert (await lea.submit("/memory/forget", example="e-1")).status_code == 404
+        [entry] = (await lea.get("/api/journal?action=forget_example")).json()["entries"]
+        assert (entry["by"], entry["detail"]) == ("lea", "e-1, e-2: private")
+    following.cancel()

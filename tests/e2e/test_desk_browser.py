@@ -267,7 +267,9 @@ async def test_pages_are_for_everybody(desk: Served, store: ReviewStore, browser
     store.add_all([doubt("all-1", 2.0, slice="vip", metadata={"shop": "north"}), doubt("all-2")])
     page = await logged_in(browser, desk, "otto", color_scheme=scheme)
     options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-    more = ("/alerts", "/dead-letters", "/journal", "/tickets/none") if scheme == "light" else ()
+    more = (
+        ("/alerts", "/dead-letters", "/journal", "/memory", "/policies", "/tickets/none") if scheme == "light" else ()
+    )
     for path in ("/queue", "/tickets/all-1", "/overview", *more):
         await page.goto(path)
         found = (await Axe().run(page, options=options)).response

@@ -36,6 +36,7 @@ class Provider:
         self.changes: dict[str, Any] = {}
         self.nonce = self.challenge = ""
         self.asked: list[str] = []
+        self.addresses: dict[str, str] = {}
         self.app = Starlette(
             routes=[
                 Route("/.well-known/openid-configuration", self.configuration),
@@ -53,7 +54,7 @@ class Provider:
                 ("jwks_uri", "keys"),
             )
         }
-        return JSONResponse({"issuer": ISSUER, **names})
+        return JSONResponse({"issuer": ISSUER, **names, **self.addresses})
 
     async def token(self, request: Request) -> JSONResponse:
         form = dict((await request.form()).items())
@@ -184,3 +185,20 @@ def test_a_secret_that_is_not_there_is_named(
     monkeypatch.delenv("OIDC_SECRET")
     with pytest.raises(SettingsError, match="the variable OIDC_SECRET is not set"):
         Oidc(desk.settings.desk.oidc)
+
+
+async def test_a_provider_by_plain_http_is_one_on_this_machine(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"client_id": "desk", "client_secret_env": "OIDC_SECRET", "public_url": "https://desk.test"}
+    for issuer in ("http://id.test", "http://10.0.0.1:8080/realm", "http://localhost.test", "http://127.0.0.1@id.test"):
+        with pytest.raises(SettingsError, match="plain http is for this machine alone"):
+            desk_settings(tmp_path, oidc=values | {"issuer": issuer})
+    for issuer in ("https://id.test", "http://127.0.0.1:5556/dex", "http://localhost:9000", "http://[::1]:9000"):
+        assert desk_settings(tmp_path, oidc=values | {"issuer": issuer}).desk.oidc is not None
+    desk = desk_of(tmp_path, provider, monkeypatch)
+    provider.addresses = {"token_endpoint": "http://id.test/token"}
+    async with Browser(desk) as browser:
+        refused = await browser.get("/oidc/start")
+    assert refused.status_code == 503
+    assert "not reached by HTTPS" in refused.text

@@ -80,7 +80,7 @@ async def test_a_second_opinion_is_blind_and_a_disagreement_goes_to_the_lead(
     assert (await lea.submit("/uphold", review_id=rid("t-1"))).status_code == 409
     assert desk.opinions.disagreed() == []
     actions = [entry.action for entry in desk.journal.of_review(rid("t-1"))]
-    assert actions == ["decide", "ask", "opinion", "uphold"]
+    assert actions == ["open", "decide", "ask", "opinion", "uphold"]
 
 
 async def test_a_ticket_that_waits_can_be_decided_blind_by_both(desk: Desk, people: dict[str, Browser]) -> None:

@@ -72,7 +72,8 @@ def test_nobody_decides_what_somebody_else_has_open(store: ReviewStore) -> None:
         store.decide(review.review_id, "refund", "bob", "", T0 + 99)
     store.decide(review.review_id, "refund", "ann", "", T0 + 99)
     assert claims.held([review.review_id], T0) == {}
-    [entry] = Journal(store.database).of_review(review.review_id)
+    opened, entry = Journal(store.database).of_review(review.review_id)
+    assert (opened.action, opened.name, opened.ticket_id) == (Action.OPEN, "ann", "t-1")
     assert (entry.action, entry.label, entry.took_ms) == ("decide", "refund", 99)
 
 
