@@ -37,6 +37,7 @@ from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.budgets import units, usd
 from streams.core.guards.contract import Contracts, Terms
 from streams.core.guards.endpoint_guard import source_of
+from streams.core.guards.escalation_share import SOURCE as SHARE_SOURCE
 from streams.core.guards.escalation_share import ShareWatch
 from streams.core.guards.written_exception import WrittenException
 from streams.core.policy.policy import Action, Decision
@@ -353,6 +354,7 @@ class Guards:
             self._limits,
             self._exceptions(tier, name),
             lambda calls, turns: member.other_guards(source, window, calls, turns, clock.wall_ms()),
+            clock.book.standing(source),
         )
         guarded = GuardedModel(
             model,
@@ -435,7 +437,10 @@ class Guards:
     def _share_watch(self) -> ShareWatch:
         window, member, clock = self._limits.share_window, self._member, self._clock
         return ShareWatch(
-            window, self._limits.remind_s, lambda calls: member.other_shares(window, calls, clock.wall_ms())
+            window,
+            self._limits.remind_s,
+            lambda calls: member.other_shares(window, calls, clock.wall_ms()),
+            clock.book.standing(SHARE_SOURCE),
         )
 
     def _limit(self, name: str, reached: Callable[[], bool]) -> Limit:

@@ -19,6 +19,7 @@ from streams.agents.turns import Turns
 from streams.aio import Changes
 from streams.core.fleet.others import Others
 from streams.core.guards import AlertKind, Finding
+from streams.core.guards.alert_book import Standing
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
 from streams.errors import Hold
 from streams.models.outlook import Failure, Outlook
@@ -95,6 +96,20 @@ class WaitingModel(ModelAround):
         self._turns = Turns(rule.resume_per_s, self._now)
         self._down_since = 0.0
         self.source = f"{model.tier}:{model.model_asked}"
+        for told in clock.book.standing(self.source):
+            if told.kind == AlertKind.ENDPOINT_DOWN:
+                self._resume(told)
+
+    def _resume(self, told: Standing) -> None:
+        """Go on with an outage that was told before this worker began: a trial, and no ticket, finds out whether it is over."""
+        self._availability.resume()
+        self._down_since = self._now() - (self._clock.wall_ms() - told.at_ms) / 1000
+        self._outlook.set_down(True)
+        self._try_without_tickets()
+
+    def _try_without_tickets(self) -> None:
+        if self._rule.mode != "hold" and (self._watching is None or self._watching.done()):
+            self._watching = asyncio.create_task(self._try_while_down())
 
     @property
     def is_down(self) -> bool:
@@ -191,12 +206,7 @@ class WaitingModel(ModelAround):
         """Make the trials that are this worker's to make though no ticket of it waits, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            if (
-                self._tries()
-                and self._others().are_there
-                and self._trials.due_in_s() <= 0
-                and not self._trials.are_full
-            ):
+            if self._tries() and self._trials.due_in_s() <= 0 and not self._trials.are_full:
                 self._trials.begin()
 
     async def _try_out(self) -> None:
@@ -241,8 +251,7 @@ class WaitingModel(ModelAround):
         summary = f"{self.source} does not answer ({detail}); {effect[self._rule.mode]}"
         log.warning("endpoint down", endpoint=self.source, problem=detail, tickets=self._rule.mode)
         self._alert(Finding(kind, self.source, summary, {"mode": self._rule.mode, "problem": detail}))
-        if self._rule.mode != "hold" and (self._watching is None or self._watching.done()):
-            self._watching = asyncio.create_task(self._try_while_down())
+        self._try_without_tickets()
 
     def _ended(self) -> None:
         down_s = round(self._now() - self._down_since, 1)

@@ -39,6 +39,10 @@ def endpoint(each: Counted, turns: int = 0, run: int = 0) -> EndpointState:
     return EndpointState(source=SOURCE, turns=turns, counted=each, runs=runs)
 
 
+def works(said: list[Counted]) -> list[bool]:
+    return [NOW_MS - each.at_ms < LIVE_MS for each in said]
+
+
 endpoints = st.builds(endpoint, counted(), st.integers(0, 3), st.integers(0, WINDOW))
 
 
@@ -67,7 +71,7 @@ def test_the_sum_is_the_same_in_any_order_and_however_often(
 @given(st.lists(counted(), max_size=6), st.integers(0, WINDOW))
 @seeded
 def test_nothing_is_counted_twice_and_all_that_is_latest_is(said: list[Counted], own_calls: int) -> None:
-    among = latest(said, WINDOW, own_calls, NOW_MS)
+    among = latest(said, works(said), WINDOW, own_calls)
     found = tally(said, among, WINDOW)
     assert found.calls == sum(each.calls for each, is_latest in zip(said, among, strict=True) if is_latest)
     assert found.counts == Counter({"a": 0}) + sum(
@@ -76,8 +80,7 @@ def test_nothing_is_counted_twice_and_all_that_is_latest_is(said: list[Counted],
     most = sum(each.calls_before + each.calls for each in said) - found.calls
     assert found.calls_before <= most
     assert all(hits <= found.calls_before for hits in found.counts_before.values())
-    at_work = sum(NOW_MS - each.at_ms < LIVE_MS for each in said)
-    assert sum(among) >= at_work  # each at work has room for its own window
+    assert sum(among) >= sum(works(said))  # each at work has room for its own window
     for dropped, other in ((a, b) for a, i in zip(said, among, strict=True) if not i for b in said):
         assert dropped.at_ms <= other.at_ms or not among[said.index(other)]
 
@@ -88,7 +91,7 @@ def test_clocks_that_differ_by_less_than_a_minute_change_no_sum_of_workers_at_wo
     said: list[Counted], skew_ms: int
 ) -> None:
     skewed = [said[0].model_copy(update={"at_ms": said[0].at_ms + skew_ms}), *said[1:]]
-    one, other = (other_guards(map(endpoint, each), WINDOW, 5, 0, NOW_MS) for each in (said, skewed))
+    one, other = (other_guards(map(endpoint, each), works(each), WINDOW, 5, 0) for each in (said, skewed))
     assert (one.tally.calls, one.tally.counts) == (other.tally.calls, other.tally.counts)
 
 
@@ -97,7 +100,7 @@ def test_clocks_that_differ_by_less_than_a_minute_change_no_sum_of_workers_at_wo
 def test_what_was_seen_before_the_breakers_latest_turn_is_in_no_sum(
     one: EndpointState, other: EndpointState, own_turns: int
 ) -> None:
-    found = other_guards([one, other], WINDOW, 0, own_turns, NOW_MS)
+    found = other_guards([one, other], [True, False], WINDOW, 0, own_turns)
     assert found.turns == max(one.turns, other.turns)
     assert found.tally.calls <= sum(each.counted.calls for each in (one, other) if each.turns >= own_turns)
     for use, run in found.shortest_runs.items():
@@ -109,7 +112,7 @@ def test_what_was_seen_before_the_breakers_latest_turn_is_in_no_sum(
 def test_quiet_decisions_add_up_since_the_last_escalation_of_any_worker(said: list[tuple[int, int]]) -> None:
     shares = [ShareState(since_ms=since_ms, quiet=quiet) for since_ms, quiet in said]
     last = max((since_ms for since_ms, _ in said), default=0)
-    found = other_shares(shares, WINDOW, 0, NOW_MS)
+    found = other_shares(shares, [True] * len(shares), WINDOW, 0)
     assert (found.since_ms, found.quiet) == (last, sum(quiet for since_ms, quiet in said if since_ms == last))
 
 

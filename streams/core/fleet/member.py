@@ -136,7 +136,8 @@ class Member:
             alive = set(self.fleet.live(now_ms))
             live = {worker: each for worker, each in by_worker if worker in alive}
             answered = any(not each.down and now_ms - each.counted.at_ms < LIVE_MS for each in live.values())
-            said = other_guards((each for _, each in by_worker), window, own_calls, own_turns, now_ms)
+            at_work = [worker in live and now_ms - each.counted.at_ms < LIVE_MS for worker, each in by_worker]
+            said = other_guards((each for _, each in by_worker), at_work, window, own_calls, own_turns)
             return replace(
                 said,
                 are_there=bool(live),
@@ -151,8 +152,14 @@ class Member:
         """Return what the others' guards of the escalations' share say at ``now_ms`` (Unix time)."""
 
         def merged() -> OtherShares:
-            shares = (state.share for state in self.fleet if state.worker != self.worker and state.share is not None)
-            return other_shares(shares, window, own_calls, now_ms)
+            alive = set(self.fleet.live(now_ms))
+            shares = {
+                state.worker: state.share
+                for state in self.fleet
+                if state.worker != self.worker and state.share is not None
+            }
+            at_work = [worker in alive and now_ms - share.counted.at_ms < LIVE_MS for worker, share in shares.items()]
+            return other_shares(shares.values(), at_work, window, own_calls)
 
         found: OtherShares = self._once("share", (0, now_ms // 1000), merged)
         return found

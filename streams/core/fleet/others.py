@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.fleet import Counted, EndpointState, RunOfBreaches, ShareState
-from streams.core.fleet.fleet import LIVE_MS
 
 #: So many windows of calls are enough to say how often something happens.
 _ENOUGH_WINDOWS = 20
@@ -52,20 +51,20 @@ class OtherShares:
     quiet: int = 0
 
 
-def latest(counted: Iterable[Counted], window: int, own_calls: int, now_ms: int) -> list[bool]:
-    """Return for each what counts as the last calls of all workers: one window for each that is at work, the newest first.
+def latest(counted: Iterable[Counted], at_work: Iterable[bool], window: int, own_calls: int) -> list[bool]:
+    """Return for each whether it counts as the last calls of all workers: one window for each that is at work.
 
-    A worker is at work if its last call was within a minute; what idle, stopped and dead ones saw last counts as long as the others
-    have not filled their windows. ``own_calls`` are in the window of the worker that asks, which is at work itself.
+    What idle, stopped and dead ones saw last counts, the newest first, as long as the others have not filled their windows.
+    ``own_calls`` are in the window of the worker that asks, which is at work itself.
     """
-    ordered = list(counted)
-    at_work = 1 + sum(now_ms - each.at_ms < LIVE_MS for each in ordered)
+    ordered = list(zip(at_work, counted, strict=True))
+    most = window * (1 + sum(works for works, _ in ordered))
     calls, among = own_calls, [False] * len(ordered)
-    for place in sorted(range(len(ordered)), key=lambda place: -ordered[place].at_ms):
-        if calls >= window * at_work:
+    for place in sorted(range(len(ordered)), key=lambda place: (not ordered[place][0], -ordered[place][1].at_ms)):
+        if calls >= most:
             break
         among[place] = True
-        calls += ordered[place].calls
+        calls += ordered[place][1].calls
     return among
 
 
@@ -91,7 +90,9 @@ def tally(counted: Iterable[Counted], among: Iterable[bool], window: int) -> Tal
     return Tally(calls, counts, calls_before, before)
 
 
-def other_guards(states: Iterable[EndpointState], window: int, own_calls: int, own_turns: int, now_ms: int) -> Others:
+def other_guards(
+    states: Iterable[EndpointState], at_work: Iterable[bool], window: int, own_calls: int, own_turns: int
+) -> Others:
     """Return what the states of one endpoint say together, in the order of the workers; who leads is not known here.
 
     What was seen before the breaker's latest turn is over: a breaker that closes begins again.
@@ -99,7 +100,7 @@ def other_guards(states: Iterable[EndpointState], window: int, own_calls: int, o
     ordered = list(states)
     turns = max((state.turns for state in ordered), default=0)
     counted = [state.counted if state.turns >= own_turns else _without_window(state.counted) for state in ordered]
-    among = latest(counted, window, own_calls, now_ms)
+    among = latest(counted, at_work, window, own_calls)
     latest_ones = [
         state.runs for state, each, is_latest in zip(ordered, counted, among, strict=True) if is_latest and each.calls
     ]
@@ -118,10 +119,10 @@ def _without_window(counted: Counted) -> Counted:
     return counted.model_copy(update={"calls": 0, "counts": {}})
 
 
-def other_shares(states: Iterable[ShareState], window: int, own_calls: int, now_ms: int) -> OtherShares:
+def other_shares(states: Iterable[ShareState], at_work: Iterable[bool], window: int, own_calls: int) -> OtherShares:
     """Return what the states of the share say together, in the order of the workers."""
     ordered = list(states)
     counted = [state.counted for state in ordered]
     since_ms = max((state.since_ms for state in ordered), default=0)
     quiet = sum(state.quiet for state in ordered if state.since_ms == since_ms)
-    return OtherShares(tally(counted, latest(counted, window, own_calls, now_ms), window), since_ms, quiet)
+    return OtherShares(tally(counted, latest(counted, at_work, window, own_calls), window), since_ms, quiet)

@@ -24,6 +24,20 @@ class _Told:
     alert_id: str
     at_ms: int
     stands: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A finding that was told and has not ended: what a guard that starts goes on with."""
+
+    kind: str
+    at_ms: int
+    use: str = ""
+    reason: str = ""
+    returned: str = ""
+    breaker: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 class AlertBook:
@@ -48,6 +62,14 @@ class AlertBook:
     def is_on_topic(self, alert: Alert) -> bool:
         """Return whether the topic has an alert of this id, from this worker or another."""
         return alert.alert_id in self._on_topic
+
+    def standing(self, source: str) -> list[Standing]:
+        """Return the findings of a source that stand."""
+        return [
+            Standing(kind, told.at_ms, **dict(zip(_PARTS, parts, strict=True)), reasons=told.reasons)
+            for (its_source, kind, *parts), told in self._told.items()
+            if told.stands and its_source == source[:MAX_NAME]
+        ]
 
     def alert(self, finding: Finding, at_ms: int) -> Alert | None:
         """Return the alert of a finding at ``at_ms`` (Unix time); None if it was told already, or was never begun."""
@@ -80,7 +102,8 @@ class AlertBook:
                 self._told[key] = _Told(self._told[key].alert_id, self._told[key].at_ms, stands=False)
             return
         key = _key(alert.kind, alert.source, alert.details)
-        self._told[key] = _Told(alert.alert_id, alert.at_ms, stands=True)
+        reasons = alert.details.get("reasons", {})
+        self._told[key] = _Told(alert.alert_id, alert.at_ms, stands=True, reasons=tuple(map(str, reasons)))
         self._told.move_to_end(key)
         if len(self._told) > _MOST:
             self._told.popitem(last=False)

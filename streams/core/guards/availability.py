@@ -58,6 +58,10 @@ class Availability:
         """Whether the endpoint is taken to be unavailable."""
         return self._unanswered >= self._failures
 
+    def resume(self) -> None:
+        """Take it that an outage had begun before this did."""
+        self._unanswered = self._failures
+
     def answered(self) -> bool:
         """Take a call that was answered; return whether it ends an outage."""
         was_down, self._unanswered = self.is_down, 0

@@ -64,6 +64,12 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self._changed)
 
+    def resume(self, use: str, names: Iterable[str]) -> None:
+        """Take it that the contract had changed for a use before this began."""
+        for each in USES:
+            if each == use:
+                self._changed[each] = _Change(set(names))
+
     def broke(self, use: Use, names: Iterable[str]) -> Run | None:
         """Take a call that broke the contract for a use; return its run if it is one that chance does not make."""
         run = self._runs.setdefault(use, Run())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any
 
 from schemas import MAX_NAME, Call, Reason, Tier
 from schemas.fleet import EndpointState
 from streams.core.fleet.others import Others
+from streams.core.guards.alert_book import Standing
 from streams.core.guards.breaker import Breaker, Permit
-from streams.core.guards.contract import Breach, BreachName, Observation, Terms, Use, compare, tells
+from streams.core.guards.contract import USES, Breach, BreachName, Observation, Terms, Use, compare, tells
 from streams.core.guards.contract_change import Changes, Run, use_name
 from streams.core.guards.finding import AlertKind, Bell, Finding
 from streams.core.guards.limits import GuardLimits
@@ -53,6 +54,8 @@ class EndpointGuard:
 
     The guards of one endpoint in several workers act as one: rates are those of the calls of all, a breaker that one opens
     is open in all (``follow``), and one of them makes the trials. ``others`` returns what the others say.
+
+    ``standing`` is what was told of this endpoint before this guard began, and has not ended: it goes on with that.
     """
 
     def __init__(
@@ -63,17 +66,32 @@ class EndpointGuard:
         limits: GuardLimits,
         exceptions: Sequence[WrittenException] = (),
         others: OtherGuards = _no_others,
+        standing: Iterable[Standing] = (),
     ) -> None:
         self.source = source_of(tier, model)
         self._terms = terms
         self._exceptions = tuple(exceptions)
         self._breaker = Breaker(limits.trial_every_s, limits.trials_to_close)
         self._bell = Bell(limits.remind_s)
+        self._window = limits.window
         self._rates = Rates(limits.window, lambda: self.others.tally)
         self._others = others
         self._changes = Changes(self._rates, limits, lambda: self.others)
         self._outages = Outages(self._rates, limits)
         self._other_models = OtherModels(limits.remind_s)
+        self._breaker.follow(self.others.turns, 0.0)
+        for each in standing:
+            self._resume(each)
+
+    def _resume(self, standing: Standing) -> None:
+        if standing.kind == AlertKind.SIGNAL_OUTAGE:
+            self._outages.ongoing.add(standing.reason)
+        elif standing.kind == AlertKind.MODEL_NOT_ALLOWED:
+            self._other_models.resume(standing.returned)
+        elif standing.kind == AlertKind.CONTRACT_CHANGED and standing.use in USES:
+            self._changes.resume(standing.use, standing.reasons)
+            if standing.breaker == "open" and not self._breaker.turns:  # nobody else is there to say so
+                self._breaker.open(0.0)
 
     @property
     def others(self) -> Others:
@@ -178,7 +196,10 @@ class EndpointGuard:
         breach = next((each for each in breaches if each.name == BreachName.MODEL_NOT_ALLOWED), None)
         if breach is None:
             over = (
-                self._other_models and not self._breaker.is_open and not self._rates.count(BreachName.MODEL_NOT_ALLOWED)
+                self._other_models
+                and not self._breaker.is_open
+                and self._rates.calls >= self._window
+                and not self._rates.count(BreachName.MODEL_NOT_ALLOWED)
             )
             return self._recovered(self._over_models()) if over else []
         if not self._other_models.see(breach.found, now):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from schemas.fleet import ShareState
 from streams.core.fleet.others import OtherShares
+from streams.core.guards.alert_book import Standing
 from streams.core.guards.finding import AlertKind, Bell, Finding
 from streams.core.guards.limits import SIGNIFICANT
 from streams.core.guards.rates import Rates
 from streams.core.statistics import predictive_none, predictive_tails
 
-_SOURCE = "escalations"
+SOURCE = "escalations"
 _ESCALATED = "escalated"
 #: How often the last window is judged while it passes.
 _LOOKS = 4
 #: An alarm is over when what is seen is this likely again under the history before it.
 _USUAL = 1e-3
 _TOP_CAUSES = 5
+_ALARMS = (AlertKind.ESCALATION_SILENCE, AlertKind.ESCALATION_FLOOD)
 _NOBODY = OtherShares()
 
 #: Returns what the other workers saw, given this one's decisions in the window.
@@ -37,16 +39,21 @@ class ShareWatch:
 
     Too early to judge is until one window of history lies behind one full window.
 
+    ``standing`` is what was told of the share before this began, and has not ended.
+
     It is the share of all workers together, of which ``others`` returns what the others saw, given the decisions in this
     one's window.
     """
 
-    def __init__(self, window: int, remind_s: float, others: OtherWatches = _no_others) -> None:
+    def __init__(
+        self, window: int, remind_s: float, others: OtherWatches = _no_others, standing: Iterable[Standing] = ()
+    ) -> None:
         self._window = window
         self._others = others
         self._rates = Rates(window, lambda: others(self._rates.own_calls).tally)
         self._bell = Bell(remind_s)
-        self._alarm: AlertKind | None = None
+        told = {each.kind for each in standing}
+        self._alarm: AlertKind | None = next((kind for kind in _ALARMS if kind in told), None)
         self._since_look = 0
         self._quiet = 0
         """Decisions since the last escalation, of any worker."""
@@ -108,9 +115,7 @@ class ShareWatch:
             return ()
         was, self._alarm = self._alarm, None
         self._bell.over(was)
-        return (
-            Finding(AlertKind.RECOVERED, _SOURCE, f"{_SOURCE}: over: {was}", {"was": [was], **self._numbers(quiet)}),
-        )
+        return (Finding(AlertKind.RECOVERED, SOURCE, f"{SOURCE}: over: {was}", {"was": [was], **self._numbers(quiet)}),)
 
     def _tell(self, kind: AlertKind, quiet: int, now: float) -> tuple[Finding, ...]:
         self._alarm = kind
@@ -119,8 +124,8 @@ class ShareWatch:
         numbers = self._numbers(quiet)
         seen = "none" if quiet >= self._window else f"{numbers['share']:.1%}"
         over = max(quiet, self._rates.calls)
-        summary = f"{_SOURCE}: {seen} of the last {over} decisions, {numbers['earlier_share']:.1%} before"
-        return (Finding(kind, _SOURCE, summary, numbers),)
+        summary = f"{SOURCE}: {seen} of the last {over} decisions, {numbers['earlier_share']:.1%} before"
+        return (Finding(kind, SOURCE, summary, numbers),)
 
     def _numbers(self, quiet: int) -> dict[str, object]:
         hits, calls = self._rates.before(_ESCALATED)

@@ -28,6 +28,11 @@ class OtherModels:
             self._ids.append(model)
         return self._bell.pull(model, now)
 
+    def resume(self, model: str) -> None:
+        """Take it that this model answered before this began."""
+        if model not in self._ids and len(self._ids) < _MOST:
+            self._ids.append(model)
+
     def forget(self) -> list[str]:
         """Return the ids that were seen, and begin again."""
         ids = list(self._ids)

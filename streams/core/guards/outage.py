@@ -35,7 +35,9 @@ class Outages:
         return [name for name in found if self._tell(name, now)]
 
     def ended(self, names: AbstractSet[str]) -> list[str]:
-        """Return the outages whose share of the window is what it was before, and forget them."""
+        """Return the outages whose share of a full window is what it was before, and forget them."""
+        if self._rates.calls < self._limits.window:  # an outage of before this worker began may go on
+            return []
         over = sorted(name for name in self.ongoing - names if self._rates.count(name) <= self._usual_count(name))
         for name in over:
             self.ongoing.discard(name)
