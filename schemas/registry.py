@@ -40,7 +40,8 @@ WATCHED_MS = 365 * 24 * 3600 * 1000
 FORGOTTEN_MS = 24 * 3600 * 1000
 
 #: What a worker used counts toward a limit until its month is over.
-COUNTED_MS = 33 * 24 * 3600 * 1000
+COUNTED_DAYS = 33
+_COUNTED_MS = COUNTED_DAYS * 24 * 3600 * 1000
 #: Ten minutes. Each worker says something every second, and one that starts reads all that is still there.
 SAID_MS = 10 * 60 * 1000
 
@@ -65,7 +66,7 @@ TOPICS: dict[str, Topic] = {
             "worker",
             {
                 "cleanup.policy": "compact,delete",
-                "retention.ms": str(COUNTED_MS),
+                "retention.ms": str(_COUNTED_MS),
                 "max.compaction.lag.ms": str(SAID_MS),
             },
             partitions=1,

@@ -23,7 +23,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
-from schemas import Tier, WireFormat
+from schemas import TOPICS, Tier, WireFormat
+from schemas.registry import COUNTED_DAYS
 from schemas.wire import Calls, WireVersion
 from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, WATCHERS, AgentName
 from streams.core.drift.series import DriftLimits
@@ -120,6 +121,18 @@ class TopicSettings(_Section):
     prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,100}$")] = ""
     partitions: Annotated[int, Field(ge=1, le=1000)] = 8
     replication: Annotated[int, Field(ge=1, le=10)] = 1
+    retention_days: dict[str, Annotated[float, Field(gt=0, le=36_500)]] = {}
+    """For how many days each topic keeps its messages, by its name without the prefix; the others keep them as they are."""
+
+    @field_validator("retention_days")
+    @classmethod
+    def _known_and_long_enough(cls, days: dict[str, float]) -> dict[str, float]:
+        for name in days:
+            if name not in TOPICS:
+                raise ValueError(f"no topic {name!r}: there are {', '.join(TOPICS)}{suggestion(name, TOPICS)}")
+        if days.get("fleet", COUNTED_DAYS) < COUNTED_DAYS:
+            raise ValueError(f"what is on fleet counts for a month: {COUNTED_DAYS} days are the least")
+        return days
 
 
 class TierEndpoint(Endpoint):

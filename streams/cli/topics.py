@@ -34,8 +34,12 @@ def create(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker that does not answer yet")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Create the topics that are not there yet; with --acls give users their rights on them, too."""
+    """Create the topics that are not there yet, and keep all of them as topics.retention_days says.
+
+    With --acls users are given their rights on them, too.
+    """
     from streams.kafka.acls import grant
+    from streams.kafka.retention import keep
     from streams.kafka.rights import acls_of, load_rights
     from streams.settings import load_settings
 
@@ -44,17 +48,25 @@ def create(
     if wait:
         run(_wait_for_broker(settings.broker.connection, wait))
     created = create_all(settings)
+    older = {name: days for name, days in topics.retention_days.items() if topics.prefix + name not in created}
+    changed = run(keep(settings.broker.connection, older, prefix=topics.prefix))
     given = run(grant(acls_of(users, topics.prefix), settings.broker.connection)) if users else 0
     if as_json:
-        print(orjson.dumps({"created": created} | ({"rights": given} if users else {})).decode())
+        kept = {"kept": changed} if topics.retention_days else {}
+        rights = {"rights": given} if users else {}
+        print(orjson.dumps({"created": created} | kept | rights).decode())
     else:
         print("\n".join(f"created {name}" for name in created) or "all topics are there")
+        for name in changed:
+            print(f"{name} is kept for another time now")
         if users:
             print(f"{counted(given, 'right')} given to {counted(len(users), 'user')}")
 
 
 def create_all(settings: Settings) -> list[str]:
     """Create the topics that are not there yet, as the settings size them, and return their names."""
+    from schemas import TOPICS
+    from streams.kafka.retention import wanted
     from streams.kafka.topics import create_topics
 
     topics = settings.topics
@@ -64,6 +76,7 @@ def create_all(settings: Settings) -> list[str]:
             prefix=topics.prefix,
             partitions=topics.partitions,
             replication=topics.replication,
+            configs={name: wanted(TOPICS[name], days) for name, days in topics.retention_days.items()},
         )
     )
 

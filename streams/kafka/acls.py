@@ -15,7 +15,14 @@ from streams.kafka.rights import Acl, Operation, Pattern, Resource
 # The numbers of org.apache.kafka.common.resource and org.apache.kafka.common.acl.
 _RESOURCES: dict[Resource, int] = {"topic": 2, "group": 3, "transactional-id": 5}
 _PATTERNS: dict[Pattern, int] = {"literal": 3, "prefixed": 4}
-_OPERATIONS: dict[Operation, int] = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
+_OPERATIONS: dict[Operation, int] = {
+    "Read": 3,
+    "Write": 4,
+    "Create": 5,
+    "Describe": 8,
+    "DescribeConfigs": 10,
+    "AlterConfigs": 11,
+}
 _ALLOW = 3
 _ANY_HOST = "*"
 

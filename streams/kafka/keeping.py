@@ -1,18 +1,23 @@
-"""How long the broker keeps what is on a topic: as the topic's own settings say, and as it is to be."""
+"""How long the broker keeps what is on a topic, as the topic's own settings say."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.topics import admin_client
 
 #: The broker looks every five minutes for what has grown too old, and deletes its file a minute later.
-_LOOKS_MS = 6 * 60 * 1000
+_CLEANS_MS = 6 * 60 * 1000
+#: A topic that was created a moment ago is not known to every broker of a cluster yet.
+_LOOKS = 10
+_BETWEEN_LOOKS_S = 0.2
 #: Some of a broker's numbers mean that there is no limit: -1, and the largest there is.
 _NO_LIMIT = 2**63 - 1
 
@@ -47,11 +52,13 @@ class Keeping:
         """
         if not self.deletes or self.retention_ms is None or self.segment_ms is None:
             return None
-        return at_ms + self.retention_ms + self.segment_ms + _LOOKS_MS
+        return at_ms + self.retention_ms + self.segment_ms + _CLEANS_MS
 
     def compacted_by(self, replaced_ms: int) -> int | None:
         """Return by when a record is compacted away that was replaced at this time (Unix time)."""
-        return None if not self.compacts or self.compaction_ms is None else replaced_ms + self.compaction_ms + _LOOKS_MS
+        return (
+            None if not self.compacts or self.compaction_ms is None else replaced_ms + self.compaction_ms + _CLEANS_MS
+        )
 
 
 def _limit(value: str | None) -> int | None:
@@ -65,13 +72,17 @@ async def topic_settings(connection: Connection, topics: Collection[str]) -> dic
     Raises StopWorker if it cannot be reached or refuses.
     """
     async with admin_client(connection) as admin:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
+        for left in reversed(range(_LOOKS)):
+            answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
+            resources = [each for answer in answers for each in answer.resources]
+            if not left or all(code != UnknownTopicOrPartitionError.errno for code, *_ in resources):
+                break
+            await asyncio.sleep(_BETWEEN_LOOKS_S)
     found = {}
-    for answer in answers:
-        for code, message, _, name, entries in answer.resources:
-            if code:
-                raise StopWorker(f"the broker does not tell the settings of {name}: {message or f'error {code}'}")
-            found[name] = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+    for code, message, _, name, entries in resources:
+        if code:
+            raise StopWorker(f"the broker does not tell the settings of {name}: {message or for_code(code).__name__}")
+        found[name] = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
     return found
 
 

@@ -15,7 +15,7 @@ from streams.errors import SettingsError
 from streams.files import one_line, read_document
 
 Resource = Literal["topic", "group", "transactional-id"]
-Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
+Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 Pattern = Literal["literal", "prefixed"]
 
 _Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
@@ -36,7 +36,7 @@ class UserRights(BaseModel):
     transactions: tuple[_Name, ...] = ()
     """How its transactional ids may begin, for exactly-once delivery."""
     create: tuple[str, ...] = ()
-    """The topics that it may create and look at, and whose messages it may not read."""
+    """The topics that it may create, look at and have kept for another time, and whose messages it may not read."""
 
     keeping: tuple[str, ...] = ()
     """The topics of which it may see how they are kept."""
@@ -87,6 +87,8 @@ def acls_of(users: Collection[UserRights], prefix: str) -> Iterator[Acl]:
         for topic in each.create:
             yield Acl(each.user, "Create", "topic", prefix + topic)
             yield Acl(each.user, "Describe", "topic", prefix + topic)
+            yield Acl(each.user, "DescribeConfigs", "topic", prefix + topic)
+            yield Acl(each.user, "AlterConfigs", "topic", prefix + topic)
         for topic in each.keeping:
             yield Acl(each.user, "DescribeConfigs", "topic", prefix + topic)
         for group in each.groups:

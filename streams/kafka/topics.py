@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -45,16 +46,27 @@ async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminCli
         await client.close()
 
 
-async def create_topics(connection: Connection, *, prefix: str, partitions: int, replication: int) -> list[str]:
+async def create_topics(
+    connection: Connection,
+    *,
+    prefix: str,
+    partitions: int,
+    replication: int,
+    configs: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> list[str]:
     """Create the registry's topics that are not there yet and return their names.
 
+    ``configs`` are settings of topics, by their names without the prefix, in place of the registry's.
     Raises StopWorker with the broker's reason if it refuses one.
     """
     async with admin_client(connection) as admin:
         response = await admin.create_topics(
             [
                 NewTopic(
-                    prefix + topic.name, topic.partitions or partitions, replication, topic_configs=dict(topic.config)
+                    prefix + topic.name,
+                    topic.partitions or partitions,
+                    replication,
+                    topic_configs=dict(configs.get(topic.name, topic.config)),
                 )
                 for topic in TOPICS.values()
             ]

@@ -11,6 +11,7 @@ from streams.core.wording import counted
 from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
 from streams.kafka.diagnosis import dial
+from streams.kafka.retention import kept_otherwise
 from streams.settings import Settings, load_settings
 from streams.worker.following import Followed, following_alerts
 from streams.worker.start_checks import Finding, StartCheck, start_checks
@@ -33,6 +34,8 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
     ):
         if broker.ok or not check.needs_broker:
             yield await _found(check)
+    if broker.ok and settings.topics.retention_days:
+        yield await _retention(settings)
 
 
 async def _followed(settings: Settings) -> Followed:
@@ -64,6 +67,22 @@ def _compressions() -> Finding:
         text = f"{', '.join(failed)} cannot be read: a topic with such messages ends a worker; pip install cramjam"
         return Finding("compression", False, text)
     return Finding("compression", True, f"{', '.join(COMPRESSIONS)} can be read")
+
+
+async def _retention(settings: Settings) -> Finding:
+    topics = settings.topics
+    try:
+        others = await kept_otherwise(settings.broker.connection, topics.retention_days, prefix=topics.prefix)
+    except HedgerowError as error:
+        return Finding("retention", False, str(error))
+    if not others:
+        return Finding("retention", True, f"{counted(len(topics.retention_days), 'topic')} kept as the settings say")
+    said = ", ".join(
+        f"{name} ({key} is {has}, not {wish})" for name, each in others.items() for key, (has, wish) in each.items()
+    )
+    return Finding(
+        "retention", False, f"kept otherwise than topics.retention_days says: {said}; run: hedgerow topics create"
+    )
 
 
 async def _broker(settings: Settings) -> Finding:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from reference import metrics
+from streams.agents.registry import MESSENGERS, AgentName
 from streams.cli.main import app
 from streams.core.drift.alert_kinds import WatchKind
 from streams.core.guards.finding import AlertKind
@@ -47,6 +48,12 @@ SILENT_KINDS = {AlertKind.RECOVERED, AlertKind.RESUMED, WatchKind.ACKNOWLEDGED}
 FAMILIES = {
     name: labels for registry in metrics.registries().values() for name, _, labels, _ in metrics.metrics(registry)
 }
+
+
+def test_an_agent_that_runs_everywhere_is_missed_if_it_is_absent() -> None:
+    """Those that post to webhooks run only if there are some."""
+    (rule,) = [rule for rule in RULES if rule.get("alert") == "HedgerowAgentAbsent"]
+    assert set(re.findall(r'agent="(\w+)"', rule["expr"])) == set(get_args(AgentName)) - set(MESSENGERS)
 
 
 def used(expression: str) -> set[str]:

@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, WATCHERS
+from streams.agents.registry import AGENTS, KEEPERS, MESSENGERS, WATCHERS, AgentName
 from streams.cli.main import app
 from streams.sandbox.model_server.training import read_training_set
 from streams.sandbox.tickets import TRAIN
@@ -57,6 +57,11 @@ SERVED = {agent: agent for agent in AGENTS} | {
     "watch": ",".join(WATCHERS),
     "notify": ",".join(MESSENGERS),
 }
+
+
+def test_every_agent_is_deployed() -> None:
+    """Whatever the registry gains is in compose and Kubernetes, or the tests below see that it is not."""
+    assert sorted(agent for agents in SERVED.values() for agent in agents.split(",")) == sorted(get_args(AgentName))
 
 
 def of_kind(kind: str) -> list[dict[str, Any]]:

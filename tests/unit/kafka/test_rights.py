@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -41,6 +42,13 @@ def test_agents_of_one_kind_share_a_user(name: str, agents: tuple[AgentName, ...
     assert set(user.groups) == set(user.transactions) == set(agents)
 
 
+def test_every_agent_and_every_topic_has_its_users() -> None:
+    grouped = {group for user in RIGHTS.values() for group in user.groups}
+    assert grouped - {"prober", "consumer"} == set(get_args(AgentName))
+    used = {topic for agent in get_args(AgentName) for topic in USES[agent].readable | USES[agent].writes}
+    assert used | {"verdicts"} == set(TOPICS), "decisions alone are no agent's"
+
+
 def test_the_other_roles() -> None:
     assert RIGHTS["prober"] == UserRights(user="prober", read=("probes",), write=("probes",), groups=("prober",))
     assert RIGHTS["producer"] == UserRights(user="producer", write=("tickets",))
@@ -76,6 +84,8 @@ def test_entries_carry_the_prefix_and_read_as_a_command() -> None:
         Acl("ann", "Read", "topic", "p.routed"),
         Acl("ann", "Create", "topic", "p.probes"),
         Acl("ann", "Describe", "topic", "p.probes"),
+        Acl("ann", "DescribeConfigs", "topic", "p.probes"),
+        Acl("ann", "AlterConfigs", "topic", "p.probes"),
         Acl("ann", "DescribeConfigs", "topic", "p.tickets"),
         Acl("ann", "Read", "group", "p.g"),
         Acl("ann", "Describe", "group", "p.h"),
