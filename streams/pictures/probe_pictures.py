@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,10 +60,17 @@ def draw_probes(histories: Sequence[History], detector: str, path: Path, alarm: 
             _draw_alarms((judged, tokens), history, places, rows)
             if rows[0] < rows[1]:
                 tokens.set_xlim(places[rows[0]], places[rows[1]])
+            elif places:
+                beside = 1 if isinstance(places[0], int) else timedelta(hours=1)
+                tokens.set_xlim(places[0] - beside, places[0] + beside)
             _name_time(tokens, places)
-            count = f"{len(history.alarms)} {'alarm' if len(history.alarms) == 1 else 'alarms'}"
-            judged.set_title(f"{printable(history.endpoint)}: {history.samples} probes, {count} by {detector}", pad=16)
+            probes, alarms = _counted(history.samples, "probe"), _counted(len(history.alarms), "alarm")
+            judged.set_title(f"{printable(history.endpoint)}: {probes}, {alarms} by {detector}", pad=16)
             part.legend(*_once(judged.get_legend_handles_labels()), loc="outside lower left", ncols=3)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown(history: History, alarm: int | None) -> Rows:
@@ -123,9 +130,14 @@ def _draw_tokens(panel: Axes, history: History, places: Sequence[Any], shown: Ro
         if points:
             for run in _runs(points):
                 x, y = [places[row] for row, _ in run], [logprob for _, logprob in run]
-                panel.plot(x, y, color=colour, linestyle=style, linewidth=1.2)
+                # A point alone makes no line.
+                panel.plot(x, y, color=colour, linestyle=style, linewidth=1.2, marker="o" if len(run) == 1 else None)
             ends.append((y[-1], x[-1], printable(repr(token), _TOKEN), colour))
     panel.set_ylabel("logprob, nats")
+    if not ends:
+        panel.set_yticks([])
+        panel.text(0.5, 0.5, "no logprobs", transform=panel.transAxes, ha="center", va="center")
+        return
     bottom, top = panel.get_ylim()
     ends.sort(key=lambda end: end[0])
     for (logprob, place, name, colour), height in zip(

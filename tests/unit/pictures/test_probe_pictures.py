@@ -12,6 +12,7 @@ import pytest
 from streams.core.drift import read_row
 from streams.core.drift.history import History, histories
 from streams.errors import SettingsError
+from streams.pictures.canvas import BLACK, COLOURS
 from streams.pictures.probe_pictures import _STYLES, MAX_ENDPOINTS, _spread, draw_probes
 from streams.sandbox.simulated_probes import Endpoint, probe_rows
 
@@ -76,6 +77,16 @@ def test_names_of_any_characters(tmp_path: Path) -> None:
 def test_an_endpoint_without_a_single_sample_is_an_empty_chart(tmp_path: Path) -> None:
     shown = drawn(tmp_path, [{"endpoint": "one", "at": 0, "logprobs": None, "error": "timeout"}])
     assert "one: 0 probes, 0 alarms by lt-ref" in shown
+    assert "no logprobs" in shown
+
+
+def test_a_probe_alone_is_drawn_as_points_within_its_hours(tmp_path: Path) -> None:
+    shown = drawn(tmp_path, later(probe_rows(Endpoint(), 1, 1, "one")))
+    assert "one: 1 probe, 0 alarms by lt-ref" in shown
+    assert "2026-Sep-21" in shown
+    assert not [text for text in shown if re.fullmatch(r"20\d\d", text)], "the axis spans no years"
+    points = set(re.findall(r"<use [^>]*fill: (#[0-9a-f]{6})", (tmp_path / "p.svg").read_text()))
+    assert points >= {colour.lower() for colour in COLOURS if colour != BLACK}, "an SVG does not name black"
 
 
 def test_too_many_endpoints_are_refused(tmp_path: Path) -> None:
