@@ -70,6 +70,10 @@ class Clock:
         """Return the day, UTC."""
         return day_of(self.wall_ms())
 
+    def has_recovered_since(self, source: str, since: float) -> bool:
+        """Return whether a worker has told the end of an outage of this source since then (seconds, as ``now``)."""
+        return self.book.has_recovered_since(source, self.wall_ms() - round((self.now() - since) * 1000))
+
     def alerts(self, findings: Iterable[Finding]) -> tuple[Alert, ...]:
         """Return the findings as messages of this moment, without those that were told already."""
         made = [self.book.alert(finding, self.wall_ms()) for finding in findings]

@@ -239,8 +239,9 @@ class WaitingModel(ModelAround):
             self._unanswered(self._now() - failure.took_s, failure.detail)
 
     def _unanswered(self, asked_at: float, detail: str, *, account: bool = False) -> None:
-        # One that was asked before the endpoint last answered says nothing of how it is now.
-        if asked_at > self._answered_at and self._availability.unanswered():
+        # One that was asked before the endpoint last answered, here or in another worker, says nothing of how it is now.
+        is_old = asked_at <= self._answered_at or self._clock.has_recovered_since(self.source, asked_at)
+        if not is_old and self._availability.unanswered():
             self._down_since = self._now()
             self._outlook.set_down(True)
             self._begun(detail, account=account)

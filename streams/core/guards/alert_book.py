@@ -51,6 +51,7 @@ class AlertBook:
         self._remind_ms = round(remind_s * 1000)
         self._told: OrderedDict[_Key, _Told] = OrderedDict()
         self._on_topic: OrderedDict[str, None] = OrderedDict()
+        self._recovered_ms: OrderedDict[str, int] = OrderedDict()
 
     def take(self, alert: Alert) -> None:
         """Take the next alert of the topic."""
@@ -70,6 +71,10 @@ class AlertBook:
             for (its_source, kind, *parts), told in self._told.items()
             if told.stands and its_source == source[:MAX_NAME]
         ]
+
+    def has_recovered_since(self, source: str, at_ms: int) -> bool:
+        """Return whether a worker has told the end of an outage of this source at that time or later."""
+        return self._recovered_ms.get(source, -1) >= at_ms
 
     def alert(self, finding: Finding, at_ms: int) -> Alert | None:
         """Return the alert of a finding at ``at_ms`` (Unix time); None if it was told already, or was never begun."""
@@ -100,6 +105,9 @@ class AlertBook:
         if alert.kind == AlertKind.RECOVERED:
             for key in self._ended(alert.source, alert.details):
                 self._told[key] = _Told(self._told[key].alert_id, self._told[key].at_ms, stands=False)
+            self._recovered_ms[alert.source] = alert.at_ms
+            if len(self._recovered_ms) > _MOST:
+                self._recovered_ms.popitem(last=False)
             return
         key = _key(alert.kind, alert.source, alert.details)
         reasons = alert.details.get("reasons", {})

@@ -17,7 +17,7 @@ from streams.core.guards.availability import FAILURES, Availability, OutageRule,
 from streams.errors import Hold, StopWorker
 from streams.models.outlook import Failure, Outlook
 from tests.support.handlers import AskedModel
-from tests.support.messages import attempt, call, ticket, unscorable
+from tests.support.messages import alert, attempt, call, ticket, unscorable
 
 ANSWERED = call("cheap")
 SILENT = call("cheap", unscorable(Reason.NO_ANSWER), model_returned=None, attempts=(attempt(outcome="connection"),))
@@ -289,6 +289,29 @@ async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
     assert all(map(is_unanswered, await asyncio.gather(*waiting)))
     assert not model.is_down
     assert alerts == []
+
+
+async def test_a_call_from_before_another_worker_saw_the_return_begins_no_outage() -> None:
+    """A worker that starts while calls hang has no answer of its own, and its first calls time out after the return."""
+    alerts: list[Alert] = []
+    now = [0.0]
+    clock = Clock(lambda: now[0], lambda: 1_000_000 + round(now[0] * 1000))
+    outlook = Outlook()
+    model = WaitingModel(
+        AskedModel("cheap", Endpoint().ask), OutageRule(), clock, alerts.append, lambda _: None, outlook
+    )
+    down = alert(source=model.source, kind="endpoint_down", at_ms=990_000)
+    back = alert(source=model.source, kind="recovered", at_ms=1_004_000, details={"was": ["endpoint_down"]})
+    for told in (down, back):
+        clock.book.take(told)
+    for now[0] in (5.0, 5.5):
+        for _ in range(FAILURES):
+            outlook.failed(Failure("no answer within 5 s", took_s=now[0] - 4.0, first_timeout=True))
+    assert not model.is_down
+    for now[0] in (9.1, 9.2, 9.3, 9.4, 9.5):
+        outlook.failed(Failure("no answer within 5 s", took_s=5.0, first_timeout=True))
+    assert model.is_down
+    assert [each.kind for each in alerts] == ["endpoint_down"]
 
 
 async def test_every_trial_is_told_and_costs_what_it_costs() -> None:
