@@ -190,7 +190,7 @@ def _waiting_for_it(settings: Settings) -> int:
         return sum(
             wanted.fits(item.review.ticket_id, item.review.reasons, item.added_ms)
             for item in (store.each() if store.is_there else ())
-            if item.decision is None and item.again is None
+            if item.is_open
         )
     except HedgerowError as error:
         print(f"how many reviews wait for that reason is unknown: {error}", file=sys.stderr)

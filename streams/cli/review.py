@@ -12,7 +12,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from schemas import Call, Scored, rank
+from schemas import Call, Reason, Scored, rank
 from streams.cli.login import login_name
 from streams.cli.message_lines import label_text, time_of
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
@@ -68,6 +68,26 @@ def list_reviews(
             f"{counted(count, 'review')} more: run {number} has ended, or is at work, before it sent their tickets again: "
             f"hedgerow rerun --from reviews --run {number}"
         )
+    _offer_again(store)
+
+
+def _offer_again(store: ReviewStore) -> None:
+    """Say how many reviews wait for a reason that passes, and how their tickets go through again once it has."""
+    from streams.core.policy.reasons import DecisionReason
+    from streams.reviews.queue import Filter, Queue
+
+    passing = {
+        Reason.NO_ANSWER: "because a model did not answer",
+        DecisionReason.OUTAGE: "because an endpoint was down",
+        DecisionReason.POLICY_STALE: "because the policy was stale",
+        DecisionReason.ESCALATION_BUDGET: "because the escalations were used up",
+    }
+    queue = Queue(store)
+    for reason, why in passing.items():
+        count, is_more = queue.count(Filter(reason=reason), now_ms())
+        if count:
+            many = f"{count:,} or more reviews wait" if is_more else counted(count, "review waits", "reviews wait")
+            print(f"{many} {why}: once that is over, hedgerow rerun --from reviews --reason {reason}")
 
 
 @app.command()

@@ -361,6 +361,18 @@ class TestReview:
         store.close()
         return reviews
 
+    def test_reviews_that_wait_for_what_passes_are_offered_for_a_re_run(self, hedgerow: Hedgerow, config: Path) -> None:
+        self.fill(config)
+        assert "rerun" not in hedgerow("review", "list", "-c", config).out
+        unanswered = ("cheap:no_signal:no_answer", "big:no_signal:no_answer")
+        store = ReviewStore(load_settings(config).review.url)
+        store.add_all(review(f"silent-{number}", reasons=unanswered) for number in range(2))
+        store.close()
+        assert hedgerow("review", "list", "-c", config).out.splitlines()[-1] == (
+            "2 reviews wait because a model did not answer: once that is over, "
+            "hedgerow rerun --from reviews --reason no_answer"
+        )
+
     def test_list_and_show(self, hedgerow: Hedgerow, config: Path) -> None:
         self.fill(config)
         listed = hedgerow("review", "list", "--json", "-c", config)
