@@ -57,7 +57,9 @@ class Folding(logging.Filter):
 
 
 def _abandoned(record: logging.LogRecord) -> bool:
-    """Return whether asyncio reports a request whose caller has given it up, and has said so."""
+    """Return whether asyncio reports a request or a connection whose caller has given it up, and has said so."""
+    if record.name == "asyncio" and str(record.msg).startswith("Unclosed AIOKafkaConnection"):
+        return True  # a broker that froze: its collection closes it
     # Not always a tuple: asyncio logs an error without an exception with exc_info=False.
     raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     return record.name == "asyncio" and isinstance(raised, KafkaError)

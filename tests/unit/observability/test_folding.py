@@ -76,6 +76,12 @@ def test_that_a_new_cluster_has_no_coordinator_yet_is_not_written(clock: Clock) 
         assert Folding(clock).filter(record(failed, error, name="aiokafka.consumer.group_coordinator")) is written
 
 
+def test_a_connection_to_a_broker_that_froze_is_not_named_when_it_is_collected(clock: Clock) -> None:
+    line = record("Unclosed AIOKafkaConnection\nconn: <AIOKafkaConnection host=127.0.0.1 port=9092>", name="asyncio")
+    assert not Folding(clock).filter(line)
+    assert Folding(clock).filter(record("Unclosed AIOKafkaProducer", name="asyncio"))
+
+
 def test_an_error_of_asyncio_without_an_exception_is_written(clock: Clock) -> None:
     line = record("Task was destroyed but it is pending!", name="asyncio")
     line.exc_info = False  # type: ignore[assignment]
