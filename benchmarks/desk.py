@@ -1,9 +1,10 @@
 """The desk under load: how fast its pages are over a large queue, and whether every ticket is decided once while things are killed.
 
 ``python -m benchmarks.desk pages --reviews 1000000`` fills a store and prints the times of the queue's page, of a text search
-and of a decision with its next ticket. ``python -m benchmarks.desk team`` lets 20 reviewers decide 5,000 reviews while the
-desk, and PostgreSQL if that is the store, are killed, and accounts for every ticket. ``--url`` names the store: PostgreSQL
-under a schema or database of its own, which is left as it is.
+and of a decision with its next ticket, and ``browser`` how soon a ticket is to be seen in Chromium.
+``python -m benchmarks.desk team`` lets 20 reviewers decide 5,000 reviews while the desk, and PostgreSQL if that is the store,
+are killed, and accounts for every ticket and every claim. ``--url`` names the store: PostgreSQL under a schema or database of
+its own, which is left as it is.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
@@ -219,6 +223,61 @@ async def served(url: str) -> None:
         print(f"{name:<20}", told(each), flush=True)
 
 
+# How fast in a browser.
+
+
+async def browse(count: int) -> None:
+    """Print how soon a ticket is to be seen in Chromium, how much is sent for it, and from where."""
+    from playwright.async_api import async_playwright
+
+    with tempfile.TemporaryDirectory(prefix="hedgerow-desk-") as home:
+        folder, port = Path(home), 18_081
+        settings, _ = prepared(folder, f"sqlite:///{folder / 'reviews.db'}", "127.0.0.1:1", 1, users=False)
+        with closing(ReviewStore(settings.review.url)) as store:
+            fill(store, count)
+        address = f"http://127.0.0.1:{port}"
+        async with desk(folder / "hedgerow.yaml", port), async_playwright() as playwright:
+            await answers(address)
+            options = ["--no-sandbox"] if os.geteuid() == 0 else []
+            browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+            cold, warm, sizes, hosts = [], [], [], set()
+            for number in range(_SAMPLES // 2):
+                context = await browser.new_context()
+                page = await context.new_page()
+                for times in (cold, warm):
+                    await page.goto(f"{address}/tickets/t-{number:07}")
+                    times.append(await page.evaluate(_FIRST_PAINT))
+                    found = await page.evaluate(_SENT)
+                    hosts |= {urlsplit(name).netloc for name, _ in found}
+                    sizes.append(sum(size for _, size in found))
+                await context.close()
+            await browser.close()
+    for name, each in (("first paint", cold), ("with styles cached", warm)):
+        print(f"{name:<20} p50 {statistics.median(each):5.0f} ms   p95 {statistics.quantiles(each, n=20)[-1]:5.0f} ms")
+    print(f"sent for a page      {max(sizes) / 1000:.0f} kB at most, from {', '.join(sorted(hosts))}")
+
+
+async def answers(address: str) -> None:
+    """Return once a desk answers; raises TimeoutError after a minute."""
+    async with asyncio.timeout(60), httpx.AsyncClient() as client:
+        while True:
+            try:
+                await client.get(f"{address}/health")
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+#: Milliseconds from the request to the first thing that is drawn.
+_FIRST_PAINT = """() => new Promise((seen) => new PerformanceObserver((list) => {
+    for (const entry of list.getEntriesByName('first-contentful-paint')) seen(entry.startTime);
+}).observe({type: 'paint', buffered: true}))"""
+#: What was asked for, and its bytes.
+_SENT = """() => performance.getEntries().filter((each) => each.name.startsWith('http'))
+    .map((each) => [each.name, each.transferSize || 0])"""
+
+
 # Whether every ticket is decided once.
 
 
@@ -357,11 +416,14 @@ def pending(store: ReviewStore) -> list[int]:
     return [] if due is None else [due]
 
 
-def prepared(folder: Path, url: str, bootstrap: str, people: int) -> tuple[Settings, list[str]]:
-    """Write settings and a users file into the folder; return the settings and a token for each reviewer."""
-    users = folder / "users.yaml"
-    set_user(users, "nobody", User(role=Role.REVIEWER))
-    tokens = [add_token(users, f"reviewer-{number}", Role.REVIEWER) for number in range(people)]
+def prepared(folder: Path, url: str, bootstrap: str, people: int, *, users: bool = True) -> tuple[Settings, list[str]]:
+    """Write settings and a users file into the folder; return the settings and a token for each reviewer.
+
+    Without ``users`` nobody logs in.
+    """
+    file = folder / "users.yaml"
+    set_user(file, "nobody", User(role=Role.REVIEWER))
+    tokens = [add_token(file, f"reviewer-{number}", Role.REVIEWER) for number in range(people)]
     tier = {"base_url": "http://127.0.0.1:1/v1", "model": "gpt-4o-mini"}
     values = {
         "broker": {"bootstrap": bootstrap},
@@ -370,7 +432,12 @@ def prepared(folder: Path, url: str, bootstrap: str, people: int) -> tuple[Setti
         "tiers": {"cheap": tier, "big": tier},
         "messages": {"write": 2},
         "review": {"url": url},
-        "desk": {"users": str(users), "undo_s": 2, "claim_minutes": _LEASE_S / 60, "skip_minutes": 0.1},
+        "desk": {
+            "users": str(file) if users else None,
+            "undo_s": 2,
+            "claim_minutes": _LEASE_S / 60,
+            "skip_minutes": 0.1,
+        },
     }
     (folder / "hedgerow.yaml").write_text(yaml.safe_dump(values))
     return check_settings(values, "benchmark"), tokens
@@ -379,13 +446,16 @@ def prepared(folder: Path, url: str, bootstrap: str, people: int) -> tuple[Setti
 def main(arguments: Iterable[str] | None = None) -> int:
     """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pages", "team"])
+    parser.add_argument("what", choices=["pages", "browser", "team"])
     parser.add_argument("--reviews", type=int)
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--url", help="the store (default: SQLite in a folder that is thrown away)")
     parser.add_argument("--postgres", action="store_true", help="a PostgreSQL of its own, killed with the desk in team")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
+    if chosen.what == "browser":
+        asyncio.run(browse(chosen.reviews or 1_000))
+        return 0
     if chosen.what == "pages":
         if chosen.postgres:
             from tests.support.postgres import postgres, programs

@@ -239,6 +239,8 @@ class DeskSettings(_Section):
     """How long a ticket that somebody has opened is theirs."""
     skip_minutes: Annotated[float, Field(gt=0, le=10_080)] = 60.0
     """For how long a ticket that somebody has skipped does not come to them by itself."""
+    near_similarity: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """From which similarity of their embeddings on (cosine) tickets can be decided together; needs ``memory``."""
     deadline_hours: Annotated[float, Field(gt=0, le=8760)] | None = None
     """Within how many hours a ticket is to be decided; later ones are shown as late. Default: no deadline."""
     session_hours: Annotated[float, Field(gt=0, le=720)] = 12.0

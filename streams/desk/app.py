@@ -94,10 +94,10 @@ class Application:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         desk = self._desk
-        tasks = [
-            asyncio.create_task(keep_running(each))
-            for each in (desk.sender.run, desk.topics.run, desk.pulse.run, desk.keep_house)
-        ]
+        parts = [desk.sender.run, desk.topics.run, desk.pulse.run, desk.keep_house]
+        if desk.settings.memory is not None:
+            parts.append(desk.nearness.run)
+        tasks = [asyncio.create_task(keep_running(each)) for each in parts]
         try:
             yield
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -12,11 +14,13 @@ import structlog
 from streams.core.memory.example import Example
 from streams.desk.access import Access
 from streams.desk.facts import Labelled, Sight
+from streams.desk.nearness import Nearness
 from streams.desk.oidc import Oidc
 from streams.desk.pulse import Pulse
 from streams.desk.sending import Sender
 from streams.desk.topics import Topics
 from streams.desk.users import UsersFile
+from streams.embedding.embedder import Embedder
 from streams.errors import HedgerowError
 from streams.memory.labelled_file import read_examples
 from streams.reviews.claims import Claims
@@ -57,6 +61,7 @@ class Desk:
         self.sender = Sender(self.store, settings)
         self.topics = Topics(settings)
         self.pulse = Pulse(self._pulse)
+        self.nearness = Nearness(self.store, settings.redact, partial(_embedder, settings))
         self.examples = _file_examples(settings)
         """The labelled tickets of the settings' file; None if they are on the topic, or nowhere."""
         self.sight = _sight(settings, self.topics.memory if self.examples is None else self.examples)
@@ -75,6 +80,13 @@ class Desk:
     def _pulse(self) -> tuple[int, ...]:
         now = self.now_ms()
         return self.queue.count_all(), self.journal.last_id(), *self.claims.pulse(now)
+
+
+def _embedder(settings: Settings) -> AbstractAsyncContextManager[Embedder]:
+    """Open what makes the embeddings of the settings' memory."""
+    from streams.memory.open_memory import open_embedder  # slow to import, and of no use to a desk without a memory
+
+    return open_embedder(None if settings.memory is None else settings.memory.embedding)
 
 
 def _file_examples(settings: Settings) -> dict[str, Example] | None:

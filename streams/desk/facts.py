@@ -48,10 +48,15 @@ class Sight:
         return redact(text, self.redactions)
 
 
+def snippet(text: str, sight: Sight) -> str:
+    """Return the beginning of a text on one line, redacted."""
+    line = " ".join(sight.redacted(text[: 4 * _SNIPPET]).split())
+    return line[:_SNIPPET] + ("…" if len(line) > _SNIPPET else "")
+
+
 def row_facts(item: QueueItem, sight: Sight, at_ms: int, claim: Claim | None, *, flagged: bool, blind: bool) -> Facts:
     """Return one row of the queue."""
     review = item.review
-    text = " ".join(sight.redacted(review.ticket.text[: 4 * _SNIPPET]).split())
     seen = {
         "uncertainty": review.uncertainty,
         "suggested": review.suggested,
@@ -62,7 +67,7 @@ def row_facts(item: QueueItem, sight: Sight, at_ms: int, claim: Claim | None, *,
     return {
         "ticket_id": review.ticket_id,
         "review_id": review.review_id,
-        "text": text[:_SNIPPET] + ("…" if len(text) > _SNIPPET else ""),
+        "text": snippet(review.ticket.text, sight),
         "slice": review.ticket.slice,
         **(hidden if blind else seen),
         **_age(item, sight, at_ms),
@@ -200,5 +205,5 @@ def _tier_facts(call: Call, sight: Sight) -> Facts:
 
 def _neighbour(name: str, similarity: float, sight: Sight) -> Facts:
     example = sight.examples.get(name)
-    text = None if example is None else " ".join(sight.redacted(example.text[: 4 * _SNIPPET]).split())[:_SNIPPET]
+    text = None if example is None else snippet(example.text, sight)
     return {"id": name, "similarity": similarity, "text": text, "label": None if example is None else example.label}

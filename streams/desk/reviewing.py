@@ -13,7 +13,7 @@ from schemas import MAX_NAME, Review, digest_of
 from schemas.base import Name
 from schemas.results import Note
 from streams.core.policy.reasons import DecisionReason
-from streams.desk.facts import Facts, row_facts, ticket_facts
+from streams.desk.facts import Facts, row_facts, snippet, ticket_facts
 from streams.desk.page import Ask, Done, Fields, Page, Refused, View
 from streams.desk.roles import Role
 from streams.reviews.claims import Claim
@@ -102,7 +102,7 @@ class LabelFields(OneReview):
 
 
 class DecideFields(LabelFields):
-    """A decision, and the tickets with the same text that it is for too."""
+    """A decision, and the tickets with the same text, or nearly so, that it is for too."""
 
     many: ClassVar[Collection[str]] = ("also",)
 
@@ -203,20 +203,23 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
         blind=blind,
         whole=fields.whole,
     )
-    equal = [] if blind or not item.is_open else await _equal(ask, item)
+    like = [] if blind or not item.is_open else await _like(ask, item)
     decided_by = None if item.decision is None else item.decision.verdict.decided_by
     return View(
         "ticket.html",
         {
             **facts,
             "mine": claim is not None and claim.name == me,
-            "equal": [
+            "like": [
                 {
                     "review_id": each.review.review_id,
                     "ticket_id": each.review.ticket_id,
                     "href": ticket_path(each.review, fields.query),
+                    "similarity": similarity,
+                    # An equal text is on the page already.
+                    "text": None if similarity is None else snippet(each.review.ticket.text, desk.sight),
                 }
-                for each in equal
+                for each, similarity in like
             ],
             "opinion": _opinion_facts(opinion),
             "may_give": blind and decided_by not in {None, me},
@@ -372,25 +375,36 @@ async def _also(ask: Ask, fields: DecideFields) -> list[str]:
     if not fields.also:
         return []
     item = await _waiting(ask, fields.review_id)
-    known = {each.review.review_id for each in await _equal(ask, item)}
+    known = {each.review.review_id for each, _ in await _like(ask, item)}
     blind = await asyncio.to_thread(ask.desk.opinions.blind, [fields.review_id])
     also = [each for each in dict.fromkeys(fields.also) if each != fields.review_id]
     if blind or not known.issuperset(also):
         raise Refused(
-            409, "Not all of these tickets wait with the same text. Nothing was decided; load the page again."
+            409,
+            "Not all of these tickets wait with the same text, or nearly so. Nothing was decided; load the page again.",
         )
     return also
 
 
-async def _equal(ask: Ask, item: QueueItem) -> list[QueueItem]:
-    """Return the other waiting reviews with the same text that nobody else has open, without those to be decided blind."""
-    desk = ask.desk
-    found = await asyncio.to_thread(desk.queue.equal_texts, digest_of(item.review.ticket.text), _MAX_EQUAL + 1)
-    ids = [each.review.review_id for each in found if each.review.review_id != item.review.review_id]
+async def _like(ask: Ask, item: QueueItem) -> list[tuple[QueueItem, float | None]]:
+    """Return the other waiting reviews with the same text, or nearly so and then how similar it is (cosine).
+
+    Those that somebody else has open, or that are to be decided blind, are left out.
+    """
+    desk, mine = ask.desk, item.review.review_id
+    equal = await asyncio.to_thread(desk.queue.equal_texts, digest_of(item.review.ticket.text), _MAX_EQUAL + 1)
+    near = await asyncio.to_thread(desk.nearness.near, mine, desk.settings.desk.near_similarity, _MAX_EQUAL)
+    known = {each.review.review_id for each in equal}
+    found: list[tuple[QueueItem, float | None]] = [(each, None) for each in equal]
+    others = await asyncio.to_thread(desk.queue.those, near.keys() - known)
+    found += [
+        (each, near[each.review.review_id]) for each in sorted(others, key=lambda one: -near[one.review.review_id])
+    ]
+    ids = [each.review.review_id for each, _ in found]
     blind = await asyncio.to_thread(desk.opinions.blind, ids)
     held = await asyncio.to_thread(desk.claims.held, ids, ask.at_ms)
-    mine = {each for each in ids if each not in blind and (each not in held or held[each].name == ask.person.name)}
-    return [each for each in found if each.review.review_id in mine][:_MAX_EQUAL]
+    free = {each for each in ids if each not in held or held[each].name == ask.person.name} - blind - {mine}
+    return [pair for pair in found if pair[0].review.review_id in free][:_MAX_EQUAL]
 
 
 def _opinion_facts(opinion: Opinion | None) -> Facts | None:

@@ -156,6 +156,13 @@ class Queue:
         same = sa.select(REVIEWS).where(_C.text_digest == text_digest, _C.state == WAITING)
         return self._store.items(same.order_by(*QUEUE_ORDER).limit(limit))
 
+    def those(self, review_ids: Collection[str]) -> list[QueueItem]:
+        """Return those of these reviews that wait, the most uncertain first."""
+        if not review_ids:
+            return []
+        here = sa.select(REVIEWS).where(_C.review_id.in_(list(review_ids)), _C.state.concat("") == WAITING)
+        return self._store.items(here.order_by(*QUEUE_ORDER))
+
     def mark(self, review_id: str, kind: Mark, name: str, at_ms: int, note: str = "") -> None:
         """Put a mark on a review; a skip ends at ``at_ms`` (Unix time, milliseconds), a flag was set then."""
         values = {"review_id": review_id, "kind": kind, "name": name, "at_ms": at_ms, "note": note}

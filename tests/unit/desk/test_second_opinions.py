@@ -13,6 +13,7 @@ from schemas import Review
 from streams.desk.desk import Desk
 from tests.support.commands import Hedgerow
 from tests.support.desks import Browser, desk_settings, doubt, place, users_file, written
+from tests.support.memories import Letters
 
 LEADING = ("shipping", "low_confidence", "not sure enough", "nats", "cheap-model", "1.37", "90%", "secret note", "rita")
 
@@ -94,7 +95,7 @@ async def test_a_ticket_that_waits_can_be_decided_blind_by_both(desk: Desk, peop
         assert "low_confidence" not in re.sub(r"<datalist.*?</datalist>", "", only, flags=re.DOTALL), path
     found = (await rita.get("/api/queue?label=shipping")).json()["rows"]
     assert [row["ticket_id"] for row in found] == ["t-2"], "a filter would tell the suggestion"
-    assert (await rita.get("/api/tickets/t-2")).json()["equal"] == []
+    assert (await rita.get("/api/tickets/t-2")).json()["like"] == []
     refused = await rita.submit("/decide", review_id=rid("t-2"), label="refund", also=rid("t-1"))
     assert refused.status_code == 409, "never in a bulk"
     await rita.submit("/decide", review_id=rid("t-1"), label="refund")
@@ -140,3 +141,33 @@ async def test_equal_texts_are_decided_and_undone_together(desk: Desk, people: d
     assert desk.store.counts().waiting == 2
     await rita.submit("/undo", review_id=rid("t-0"))
     assert desk.store.counts().waiting == 5
+
+
+async def test_nearly_equal_texts_are_decided_together_after_a_look_at_them(tmp_path: Path) -> None:
+    desk = Desk(desk_settings(tmp_path, users=str(users_file(tmp_path)), near_similarity=0.95))
+    texts = ("Where is my <b>parcel</b>?", "where is my <b>parcel</b>??", "refund", "Where is my <b>parcel</b>?")
+    desk.store.add_all(doubt(f"t-{number}", 9.0 - number, text=text) for number, text in enumerate(texts))
+    await desk.nearness.follow(Letters())
+    async with Browser(desk) as rita, Browser(desk) as rolf:
+        await rita.log_in("rita")
+        await rolf.log_in("rolf")
+        like = (await rita.get("/api/tickets/t-0")).json()["like"]
+        assert [(each["ticket_id"], each["similarity"] is None) for each in like] == [("t-3", True), ("t-1", False)]
+        assert 0.95 <= like[1]["similarity"] < 1
+        page = (await rita.see("/tickets/t-0")).text
+        assert "where is my &lt;b&gt;parcel&lt;/b&gt;??" in page
+        # Somebody has opened one of them since.
+        await rolf.get("/tickets/t-1")
+        refused = await rita.submit("/decide", review_id=rid("t-0"), label="shipping", also=[rid("t-3"), rid("t-1")])
+        assert refused.status_code == 409
+        await rolf.submit("/skip", review_id=rid("t-1"))
+        other = await rita.submit("/decide", review_id=rid("t-0"), label="shipping", also=[rid("t-2")])
+        assert other.status_code == 409, "it says something else"
+        assert desk.store.counts().waiting == 4
+        done = await rita.submit("/decide", review_id=rid("t-0"), label="shipping", also=[rid("t-3"), rid("t-1")])
+        assert place(done) == "/tickets/t-2"
+        assert desk.store.counts().waiting == 1
+    embedder = Letters()
+    await desk.nearness.follow(embedder)
+    assert embedder.embedded == [], "each text is embedded once"
+    assert desk.nearness.near(rid("t-0"), 0.0, 9) == {}, "what waits no more is forgotten"
