@@ -14,6 +14,7 @@ from starlette.requests import Request
 from streams.desk.roles import Role
 from streams.desk.users import Passwords, UsersFile
 from streams.reviews.journal import Action, Entry, Journal
+from streams.reviews.known_users import KnownUsers
 from streams.reviews.sessions import Session, Sessions
 from streams.settings import DeskSettings
 
@@ -51,6 +52,7 @@ class Access:
         users: UsersFile | None,
         sessions: Sessions,
         journal: Journal,
+        known: KnownUsers,
         *,
         local: str | None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -59,6 +61,7 @@ class Access:
         self._users = users
         self._sessions = sessions
         self._journal = journal
+        self._known = known
         self._local = local
         self._now_ms = now_ms
         self._proxies = [ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies]
@@ -100,6 +103,7 @@ class Access:
         if session is not None and session.name == name:
             return Person(name, role, session.csrf)
         token, started = await self._start(name, _TOLD)
+        await self._remember(name, role)
         return Person(name, role, started.csrf, token)
 
     async def log_in(self, name: str, password: str, address: str) -> str | None:
@@ -114,6 +118,8 @@ class Access:
             await self.note(Action.LOGIN_FAILED, name, address)
             return None
         token, _ = await self._start(name, None)
+        if user is not None:
+            await self._remember(name, user.role)
         await self.note(Action.LOGIN, name, address)
         return token
 
@@ -129,6 +135,8 @@ class Access:
         await self.note(Action.LOGIN, name, address)
         # The users file is asked again at every request, so that taking a user out is enough.
         token, _ = await self._start(name, None if known is not None else str(role))
+        if (has := known or role) is not None:
+            await self._remember(name, has)
         return token
 
     async def log_out(self, cookie: str) -> None:
@@ -152,6 +160,9 @@ class Access:
         now = self._now_ms()
         until = now + round(self._settings.session_hours * 3_600_000)
         return await asyncio.to_thread(self._sessions.start, name, role, now, until)
+
+    async def _remember(self, name: str, role: Role) -> None:
+        await asyncio.to_thread(self._known.remember, name, str(role), self._now_ms())
 
     def _role(self, session: Session) -> Role | None:
         """Return the role of a session's name now: a user who was taken out has none."""

@@ -26,6 +26,7 @@ from streams.memory.labelled_file import read_examples
 from streams.reviews.claims import Claims
 from streams.reviews.facets import fill
 from streams.reviews.journal import Journal
+from streams.reviews.known_users import KnownUsers
 from streams.reviews.opinions import Opinions
 from streams.reviews.queue import Queue
 from streams.reviews.sessions import Sessions
@@ -56,7 +57,10 @@ class Desk:
         self.claims = Claims(database)
         self.journal = Journal(database)
         users = None if settings.desk.users is None else UsersFile(Path(settings.desk.users))
-        self.access = Access(settings.desk, users, Sessions(database), self.journal, local=local, now_ms=now_ms)
+        self.known_users = KnownUsers(database)
+        self.access = Access(
+            settings.desk, users, Sessions(database), self.journal, self.known_users, local=local, now_ms=now_ms
+        )
         self.oidc = None if settings.desk.oidc is None else Oidc(settings.desk.oidc)
         self.sender = Sender(self.store, settings)
         self.topics = Topics(settings)

@@ -199,6 +199,15 @@ async def show_journal(ask: Ask, fields: JournalFields) -> View:
     )
 
 
+async def show_users(ask: Ask, _: Fields) -> View:
+    """List who has logged in, at this desk or another one on the store."""
+    known = await asyncio.to_thread(ask.desk.known_users.all)
+    users = [
+        {"name": each.name, "role": each.role, "first_ms": each.first_ms, "last_ms": each.last_ms} for each in known
+    ]
+    return View("users.html", {"users": users})
+
+
 async def _close(ask: Ask, fields: CloseFields, action: Literal[Action.REDRIVE, Action.DISCARD]) -> View:
     desk, settings, by = ask.desk, ask.desk.settings, ask.person.name
     prefix = settings.topics.prefix
@@ -374,5 +383,6 @@ PAGES: tuple[Page, ...] = (
     ),
     Page("POST", "/dead-letters/discard", Role.OPERATOR, discard, "Close dead letters", CloseFields),
     Page("GET", "/dead-letters/{letter:path}", Role.LEAD, show_letter, "A dead letter with its bytes"),
+    Page("GET", "/users", Role.LEAD, show_users, "Who has logged in, and when last"),
     Page("GET", "/journal", Role.LEAD, show_journal, "Who did what, the latest first", JournalFields),
 )

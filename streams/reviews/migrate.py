@@ -8,7 +8,7 @@ from threading import Lock
 import sqlalchemy as sa
 
 #: The newest step in ``migrations/versions``.
-HEAD = "5"
+HEAD = "6"
 _TABLE = "hedgerow_migrations"
 #: What releases without migrations look at; they go on working, because steps only add.
 _VERSION = 1

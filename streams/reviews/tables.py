@@ -123,3 +123,13 @@ SESSIONS = sa.Table(
     sa.Column("csrf", sa.String(64), nullable=False),
     sa.Column("until_ms", sa.BigInteger, nullable=False),
 )
+
+#: Who has logged in at a desk, in which role, and when first and last.
+USERS = sa.Table(
+    "hedgerow_users",
+    _METADATA,
+    sa.Column("name", Utf8, primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("first_ms", sa.BigInteger, nullable=False),
+    sa.Column("last_ms", sa.BigInteger, nullable=False),
+)

@@ -237,6 +237,7 @@ async def test_without_javascript_on_a_phone(desk: Served, store: ReviewStore, b
     page = await logged_in(browser, desk, java_script_enabled=False, viewport=PHONE)
     await page.get_by_test_id("queue-row").first.click()
     await expect(page.get_by_test_id("ticket-text")).to_be_visible()
+    await expect(page.locator("#help-button")).to_be_hidden()
     await page.get_by_test_id("none-button").click()
     await page.get_by_test_id("undo").click()
     await page.get_by_test_id("skip").click()

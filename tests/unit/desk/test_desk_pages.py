@@ -288,6 +288,20 @@ async def test_a_session_ends_and_so_does_that_of_a_user_who_was_taken_out(
     assert place(await rita.get("/queue")) == "/login"
 
 
+async def test_who_has_logged_in_is_in_the_store(desk: Desk, rita: Browser, clock: Clock) -> None:
+    clock.ms += 5
+    async with Browser(desk) as browser, Browser(desk) as lea:
+        await browser.log_in("rita")
+        await browser.log_in("rolf", "wrong")
+        await lea.log_in("lea")
+        users = (await lea.get("/api/users")).json()["users"]
+        assert {each["name"]: (each["role"], each["last_ms"] - each["first_ms"]) for each in users} == {
+            "rita": ("reviewer", 5),
+            "lea": ("lead", 0),
+        }
+        assert (await lea.see("/users")).text.count('data-testid="user"') == 2
+
+
 @pytest.mark.parametrize("name", [*PEOPLE, None])
 async def test_every_route_asks_for_its_role(desk: Desk, name: str | None) -> None:
     """Each page of the table, as HTML and as JSON, for every role and for nobody."""

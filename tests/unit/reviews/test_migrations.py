@@ -24,7 +24,14 @@ from tests.support.store_v1 import INSERT, as_version_1, v1_row
 
 TABLES = (
     *("hedgerow_reviews", "hedgerow_schema", "hedgerow_migrations", "hedgerow_texts", "hedgerow_claims"),
-    *("hedgerow_marks", "hedgerow_journal", "hedgerow_sessions", "hedgerow_opinions", "hedgerow_counts"),
+    *(
+        "hedgerow_marks",
+        "hedgerow_journal",
+        "hedgerow_sessions",
+        "hedgerow_opinions",
+        "hedgerow_counts",
+        "hedgerow_users",
+    ),
 )
 
 
