@@ -59,18 +59,17 @@ class Options:
     kill: bool
 
 
-def limited(settings: Settings, options: Options) -> Settings:
+def limited(settings: Settings, max_usd_per_hour: float | None) -> Settings:
     """Return the settings with prices and the limit."""
     tiers = settings.tiers
     priced = {
         tier: tiers.of(tier).model_copy(update={"input_usd_per_million": usd, "output_usd_per_million": usd})
         for tier, usd in _PRICES.items()
     }
-    most = None if options.escalations is not None else options.usd
     return settings.model_copy(
         update={
             "tiers": tiers.model_copy(update=priced),
-            "guards": settings.guards.model_copy(update={"max_usd_per_hour": most}),
+            "guards": settings.guards.model_copy(update={"max_usd_per_hour": max_usd_per_hour}),
         }
     )
 
@@ -94,7 +93,8 @@ async def run(options: Options) -> dict[str, Any]:
         connection = local_connection(broker)
         policy = Policy(max_escalations_per_hour=options.escalations)
         settings = limited(
-            demo_settings(connection, models.url, models.labels, policy, folder, prefix=_PREFIX), options
+            demo_settings(connection, models.url, models.labels, policy, folder, prefix=_PREFIX),
+            options.usd if options.escalations is None else None,
         )
         partitions = max(options.workers, settings.topics.partitions)
         await create_topics(connection, prefix=_PREFIX, partitions=partitions, replication=1)

@@ -1,17 +1,23 @@
 """Chaos: kill, freeze, add and remove things while tickets flow, then account for every ticket.
 
 ``python -m benchmarks.chaos --broker kafka --tickets N --worker-kills K --broker-kills B --model-fault-rate R --seed S
-[--delivery exactly_once] [--memory] --report FILE``. Three Apache Kafka nodes (replication 3, two in sync), worker processes
-that are started again when they end, the sandbox's model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
+[--delivery exactly_once] [--memory] [--usd U] [--store-kills P] [--desk] --report FILE``.
+
+Three Apache Kafka nodes (replication 3, two in sync), worker processes that are started again when they end, the sandbox's
+model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
 
 ``visible_duplicates`` are results that a plain consumer of committed messages on ``routed``, which does nothing itself, sees
 again. ``model_calls`` are the calls that a provider would charge for: every one that it did not refuse or cut off.
 With ``--memory`` workers follow the topic ``memory``, of which half comes and some goes while things break, and labelled tickets
 that are nearly the same answer alone: ``memory_accepts``. ``memory_wrong`` is how many workers have another number of examples in
 the end than there are.
+With ``--usd`` the models may cost that much in all, which is less than they would: ``budget_overshoot_usd`` is what was spent
+beyond it, computed from the tokens that the model server counted. With ``--store-kills`` reviews are in PostgreSQL, which is killed
+that often and started again. With ``--desk`` a reviewer decides all that waits; ``undecided`` are decisions without a result.
 ``extra_model_calls`` are those whose answer no result tells of: calls in flight in a worker that was killed or frozen, calls
 that were finished but not committed by then, those in flight when the model server went away, and two contract checks at
-each start of a worker. ``false_alerts`` said that an endpoint was down while the model server was there.
+each start of a worker. ``false_alerts`` said that an endpoint was down while the model server was there, or what nothing done here
+leads to; ``alerts_duplicated`` told of what was told already and had not ended.
 """
 
 from __future__ import annotations
@@ -34,10 +40,14 @@ import uvloop
 from aiokafka import ConsumerRecord
 
 from benchmarks.chaos import memory
+from benchmarks.chaos.desk import Reviewer
 from benchmarks.chaos.plan import Step, plan
 from benchmarks.chaos.stand import Outage, Stand, WorkerSlot, now_ms
+from benchmarks.fleet import limited, spent_usd
+from benchmarks.killable_postgres import KillablePostgres
 from schemas import Alert, Call, Routed
 from streams.aio import Changes
+from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.finding import AlertKind
 from streams.core.policy.policy import Policy
 from streams.delivery.stage import Delivery
@@ -58,6 +68,8 @@ _STALL_S = 180.0
 _LOOK_S, _LOOKS = 0.5, 60
 #: How attempts are recorded that got no answer.
 _UNANSWERED = {"connection", "timeout", "deadline"}
+#: Faults strike at random and the mix of tickets stays, so none of these is ever so.
+_NEVER = {AlertKind.CONTRACT_CHANGED, AlertKind.MODEL_NOT_ALLOWED, AlertKind.ESCALATION_SILENCE}
 _FAULTS = ("logprobs_null", "logprobs_absent", "rate_limit", "server_error", "cut", "garbage")
 
 
@@ -74,6 +86,9 @@ class Options:
     seed: int
     delivery: Delivery
     memory: bool = False
+    usd: float | None = None
+    store_kills: int = 0
+    desk: bool = False
 
 
 def ticket_lines(count: int, prefix: str = "c") -> list[bytes]:
@@ -99,6 +114,11 @@ async def run(options: Options) -> dict[str, Any]:
         connection = local_connection(broker)
         settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix="chaos.")
         settings = settings.model_copy(update={"delivery": options.delivery})
+        if options.usd is not None:
+            settings = limited(settings, options.usd)
+        store = stack.enter_context(KillablePostgres()) if options.store_kills else None
+        if store is not None:
+            settings = settings.model_copy(update={"review": settings.review.model_copy(update={"url": store.url})})
         rows = await memory.labelled(models.labels) if options.memory else []
         first, later = rows[::2], rows[1::2]
         if options.memory:
@@ -108,19 +128,32 @@ async def run(options: Options) -> dict[str, Any]:
         if first:
             await memory.load(first, connection, "chaos.")
         slots = [WorkerSlot(number, settings, folder) for number in range(options.workers)]
-        stand = Stand(broker, models, slots, settings, folder)
+        stand = Stand(broker, models, slots, settings, folder, store)
         stack.push_async_callback(stand.stop)
         for slot in slots:
             slot.start()
         account.sent(await produce(lines, connection, prefix="chaos."))
-        steps = plan(options.seed, options.worker_kills, options.broker_kills)
+        steps = plan(options.seed, options.worker_kills, options.broker_kills, options.store_kills)
         loading = asyncio.create_task(memory.change(later, connection, "chaos."))
-        figures = await _break_and_watch(Watched(account), stand, steps)
-        if not options.memory:
-            return figures
-        await loading
-        wrong = await _memory_wrong(stand, memory.left(first, later))
-        return figures | {"memory_accepts": account.memory_accepts, "memory_wrong": wrong}
+        watched = Watched(account)
+        if options.desk:
+            watched.reviewer = Reviewer(settings)
+            await stack.enter_async_context(watched.reviewer.working())
+        figures = await _break_and_watch(watched, stand, steps)
+        if options.usd is not None:
+            figures |= {
+                "spent_usd": round(watched.spent_usd, 4),
+                "budget_overshoot_usd": round(max(0.0, watched.spent_usd - options.usd), 4),
+            }
+        if watched.reviewer is not None:
+            figures |= {"decided": len(watched.reviewer.decided), "undecided": len(watched.undecided)}
+        if options.store_kills:
+            figures |= {"store_kills": stand.kills["store"]}
+        if options.memory:
+            await loading
+            wrong = await _memory_wrong(stand, memory.left(first, later))
+            figures |= {"memory_accepts": account.memory_accepts, "memory_wrong": wrong}
+        return figures
 
 
 @dataclass
@@ -132,17 +165,48 @@ class Watched:
     """How often each result id came on ``routed``."""
     calls: int = 0
     """What model servers that are gone had charged for."""
+    spent_usd: float = 0.0
+    """What the tokens cost that those model servers had counted."""
+    reviewer: Reviewer | None = None
+    alerts_duplicated: int = 0
     changes: Changes = field(default_factory=Changes)
+    _book: AlertBook = field(default_factory=AlertBook)
+
+    def leave(self, stats: dict[str, Any]) -> None:
+        """Take what a model server has counted that goes away."""
+        self.calls += charged(stats)
+        self.spent_usd += spent_usd(stats)
+
+    @property
+    def undecided(self) -> set[str]:
+        """Tickets whose decision is stored and has no result."""
+        return set() if self.reviewer is None else self.reviewer.decided - self.account.routed.keys()
+
+    @property
+    def waits_for_decisions(self) -> bool:
+        """Whether a reviewer is still to end a ticket."""
+        return self.reviewer is not None and bool(self.account.in_review)
 
     def see(self, record: ConsumerRecord) -> None:
         """Take note of one record."""
         message = decode(record, "chaos.")
         if message is None:
             return
+        if isinstance(message, Alert) and message.alert_id not in self.account.alerts:
+            self.alerts_duplicated += self._stands(message)
+            self._book.take(message)
         self.account.see(message)
         self.changes.note()
         if isinstance(message, Routed):
             self.results[message.result_id] += 1
+
+    def _stands(self, alert: Alert) -> bool:
+        """Return whether the same was told already, and has not ended."""
+        parts = [str(alert.details.get(name, "")) for name in ("use", "reason", "returned", "breaker")]
+        return any(
+            [each.kind, each.use, each.reason, each.returned, each.breaker] == [alert.kind, *parts]
+            for each in self._book.standing(alert.source)
+        )
 
     @property
     def visible_duplicates(self) -> int:
@@ -162,7 +226,10 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
         # Beside the reading, so that no wait for a broken part is taken for a pause.
         breaking = beside.create_task(_break(watched, stand, steps))
         tending = beside.create_task(stand.tend())
-        while not (account.complete and breaking.done()) and time.monotonic() - last < _STALL_S:
+        while (
+            not (account.complete and breaking.done() and not watched.waits_for_decisions)
+            and time.monotonic() - last < _STALL_S
+        ):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     watched.see(record)
@@ -173,7 +240,7 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
         await stand.settle()
         await _late(watched, consumer)
         tending.cancel()
-    watched.calls += charged(await stand.models.stats())
+    watched.leave(await stand.models.stats())
     return _report(watched, stand, longest, last - began)
 
 
@@ -199,7 +266,7 @@ async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
             await stand.models.set_faults(
                 ["server_error=1.0"]
             )  # charges nothing any more, so that the count is complete
-            watched.calls += charged(await stand.models.stats())
+            watched.leave(await stand.models.stats())
         await stand.do(step)
 
 
@@ -210,7 +277,9 @@ def charged(stats: dict[str, Any]) -> int:
 
 
 def is_false(alert: Alert, outages: list[Outage]) -> bool:
-    """Return whether an alert says that an endpoint is down, made while the model server was there."""
+    """Return whether an alert says that an endpoint is down, made while the model server was there, or what is never so here."""
+    if alert.kind in _NEVER:
+        return True
     return alert.kind == AlertKind.ENDPOINT_DOWN and not any(outage.covers(alert.at_ms) for outage in outages)
 
 
@@ -248,6 +317,7 @@ def _report(watched: Watched, stand: Stand, longest: float, seconds: float) -> d
         "extra_model_calls": watched.calls - recorded,
         "alerts": dict(Counter(alert.kind for alert in account.alerts.values())),
         "false_alerts": sum(is_false(alert, stand.outages) for alert in account.alerts.values()),
+        "alerts_duplicated": watched.alerts_duplicated,
         "max_pause_s": round(longest, 2),
         "seconds": round(seconds, 1),
     }
@@ -264,6 +334,9 @@ def main() -> None:
     parser.add_argument("--model-fault-rate", type=float, default=0.3)
     parser.add_argument("--delivery", choices=get_args(Delivery), default="at_least_once")
     parser.add_argument("--memory", action="store_true", help="workers have a memory, which may answer alone")
+    parser.add_argument("--usd", type=float, help="what the models may cost in all")
+    parser.add_argument("--store-kills", type=int, default=0, help="reviews are in PostgreSQL, killed this often")
+    parser.add_argument("--desk", action="store_true", help="a reviewer decides everything that waits")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--report", type=Path)
     parsed = vars(parser.parse_args())
@@ -278,6 +351,8 @@ def main() -> None:
         promised.append("visible_duplicates")
     if parsed["memory"]:
         promised.append("memory_wrong")
+    if parsed["desk"]:
+        promised.append("undecided")
     sys.exit(1 if any(figures[name] for name in promised) else 0)
 
 

@@ -14,6 +14,7 @@ import httpx
 import yaml
 
 from benchmarks.chaos.plan import Step
+from benchmarks.killable_postgres import KillablePostgres
 from streams.agents.registry import AGENTS
 from streams.aio import Changes
 from streams.sandbox.brokers.broker import Broker
@@ -89,7 +90,8 @@ class Stand:
     slots: list[WorkerSlot]
     settings: Settings
     folder: Path
-    kills: dict[str, int] = field(default_factory=lambda: {"worker": 0, "broker": 0})
+    store: KillablePostgres | None = None
+    kills: dict[str, int] = field(default_factory=lambda: {"worker": 0, "broker": 0, "store": 0})
     outages: list[Outage] = field(default_factory=list)
     _busy: set[int] = field(default_factory=set)
     _busy_nodes: set[int] = field(default_factory=set)
@@ -113,6 +115,10 @@ class Stand:
         """Do one step; what it undoes later is awaited by ``settle``."""
         if step.act in {"kill_broker", "freeze_broker"}:
             await self._break_broker(step)
+        elif step.act == "kill_store":
+            if self.store is not None:
+                self.kills["store"] += 1
+                await asyncio.to_thread(self.store.kill_and_start)
         elif step.act == "cut_models":
             await self.models.stop()
             self._after(step.seconds, self._bring_models_back)

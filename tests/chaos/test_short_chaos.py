@@ -19,8 +19,8 @@ from tests.support.messages import alert
 
 def test_the_plan_is_drawn_from_its_seed_alone() -> None:
     assert plan(3, 6, 3) == plan(3, 6, 3)
-    acts = [step.act for step in plan(3, 6, 3)]
-    assert (acts.count("kill_worker"), acts.count("kill_broker")) == (6, 3)
+    acts = [step.act for step in plan(3, 6, 3, 2)]
+    assert (acts.count("kill_worker"), acts.count("kill_broker"), acts.count("kill_store")) == (6, 3, 2)
     assert set(acts) == set(get_args(Act))
 
 
@@ -33,6 +33,8 @@ def test_the_plan_is_drawn_from_its_seed_alone() -> None:
         ("endpoint_down", 10, True),
         ("endpoint_down", 20, False),
         ("recovered", 10, False),
+        ("contract_changed", 5, True),
+        ("signal_outage", 10, False),
     ],
 )
 def test_an_endpoint_that_is_called_down_while_it_is_there_is_a_false_alert(
@@ -60,5 +62,5 @@ def test_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path) -> None:
 
 REPORTED = """
     tickets lost duplicates unscored_accepts routed dead_letters worker_kills broker_kills rebalances redelivered visible_duplicates model_calls
-    extra_model_calls alerts false_alerts max_pause_s seconds
+    extra_model_calls alerts false_alerts alerts_duplicated max_pause_s seconds
 """.split()
