@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks.unguarded import score_handler
 from schemas import TOPICS, Attempt, Call, Classification, Message, Scored, Ticket, topic_of
+from streams.agents.score import ScoreHandler
 from streams.core.policy.policy import Policy
 from streams.delivery.observer import Observer
 from streams.delivery.service import StageService
@@ -37,15 +38,15 @@ from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.worker.process import tune_interpreter
 
-_LABELS = ("refund", "billing", "shipping", "account", "technical", "cancellation")
+LABELS = ("refund", "billing", "shipping", "account", "technical", "cancellation")
 
 
 def classification(number: int) -> Classification:
     """Return a message as the classify agent sends it; every fourth one is to be escalated."""
     best = 0.9 if number % 4 else 0.4
     rest = (1 - best) / 5
-    probs = {label: best if place == number % 6 else rest for place, label in enumerate(_LABELS)}
-    label = _LABELS[number % 6]
+    probs = {label: best if place == number % 6 else rest for place, label in enumerate(LABELS)}
+    label = LABELS[number % 6]
     signal = Scored(
         label=label, confidence=best, entropy=0.5 if number % 4 else 1.6, token_confidence=best, token_entropy=0.6,
         top_k_mass=0.99, k=20, label_probs=probs, out_of_label=0.01, margin=best - rest, min_logprob=-0.1, mean_logprob=-0.1,
@@ -97,12 +98,12 @@ class _Timer(Observer):
         self._clock.count(1)
 
 
-async def ours(connection: Connection, prefix: str, total: int) -> Clock:
-    """Run the stage as a worker does, with an interpreter that is tuned like a worker's."""
+async def ours(connection: Connection, prefix: str, total: int, handler: ScoreHandler | None = None) -> Clock:
+    """Run the stage as a worker does, with an interpreter that is tuned like a worker's; without guards unless a handler has some."""
     clock = Clock(total)
     thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     tune_interpreter()
-    handler = score_handler(Policy(), len(_LABELS))
+    handler = handler or score_handler(Policy(), len(LABELS))
 
     def timed(message: Classification) -> Sequence[Message]:
         clock.begin()
@@ -123,7 +124,7 @@ async def ours(connection: Connection, prefix: str, total: int) -> Clock:
 async def by_hand(connection: Connection, prefix: str, total: int) -> Clock:
     """Run what one would write with aiokafka alone."""
     clock = Clock(total)
-    handler = score_handler(Policy(), len(_LABELS))
+    handler = score_handler(Policy(), len(LABELS))
     consumer = AIOKafkaConsumer(
         prefix + "classifications",
         bootstrap_servers=connection.bootstrap,
