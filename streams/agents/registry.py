@@ -26,7 +26,7 @@ class TopicUse:
     """The topics of one agent."""
 
     reads: str
-    """What it consumes as its group; classify, settle, drift and cause read it again to rebuild their memory."""
+    """What it consumes as its group; classify, settle, drift, traffic and cause read it again to rebuild their memory."""
     writes: frozenset[str]
     """What it sends, its dead letters included."""
     follows: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ FLEET_TOPIC = "fleet"
 #: The agents with budgets: they tell one another what they used up.
 SPENDERS: frozenset[AgentName] = frozenset({"classify", "score", "escalate"})
 #: The one table of who uses which topic. The agents of tickets follow the alerts to know what is paused, and score and
-#: escalate whether their policy is stale. Those that ask a model follow the memory for examples, and those
+#: escalate whether their policy is stale; traffic, when it last changed. Those that ask a model follow the memory for examples, and those
 #: with budgets the fleet.
 USES: dict[AgentName, TopicUse] = {
     "classify": _use(
@@ -70,7 +70,7 @@ USES: dict[AgentName, TopicUse] = {
     "review": _use("reviews", "alerts", follows=["alerts"]),
     "settle": _use("routed", "routed"),
     "drift": _use("probes", "alerts"),
-    "traffic": _use("classifications", "alerts"),
+    "traffic": _use("classifications", "alerts", follows=["alerts"]),
     "cause": _use("alerts", "alerts"),
     "notify": _use("alerts"),
     "announce": _use("reviews"),

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from schemas import Alert, Tier
 from streams.core.drift.stale_policy import StalePolicy
+from streams.core.drift.traffic_told import TrafficTold
 from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.pauses import Pauses
 from streams.core.guards.review_load import ReviewOverload
@@ -34,10 +35,12 @@ class Followed:
         self.stale = {tier: StalePolicy(settings.policy.id, settings.probed_names(tier)) for tier in _TIERS}
         self.pauses = Pauses()
         self.overload = ReviewOverload()
+        self.traffic = TrafficTold()
 
     def take(self, alert: Alert) -> None:
         """Take the next alert, and log what it changes."""
         self.book.take(alert)
+        self.traffic.update(alert)
         for tier, stale in self.stale.items():
             if stale.update(alert):
                 log.warning("policy stale" if stale else "policy no longer stale", tier=tier, because=alert.summary)
@@ -52,6 +55,7 @@ class Followed:
         """Take the alerts that were there before, and log what stands of them."""
         for alert in alerts:
             self.book.take(alert)
+            self.traffic.update(alert)
             self.pauses.update(alert)
             self.overload.update(alert)
             for stale in self.stale.values():

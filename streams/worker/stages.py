@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from schemas import TOPICS, Alert, InvalidMessage, Message, Probe
+from schemas import TOPICS, Alert, Classification, InvalidMessage, Message, Probe
 from streams.agents.cause import CauseHandler
 from streams.agents.drift import DriftHandler
 from streams.agents.drift_memory import Place, Placed, ProbeHistory
@@ -27,18 +27,24 @@ def watcher(
     settings: Settings,
     count: Callable[[str, str], None],
     replayed: Callable[[str], None] = lambda _agent: None,
+    traffic_told_ms: Callable[[], int] = lambda: 0,
 ) -> Stage:
     """Return the stage of one watching agent; ``count`` is called with what became of every probe.
 
-    ``replayed`` is called with the agent's name for every old message that its memory reads again. Raises KeyError for
-    any other agent.
+    ``replayed`` is called with the agent's name for every old message that its memory reads again; ``traffic_told_ms`` returns
+    when a change of the traffic was last told. Raises KeyError for any other agent.
     """
     limits, topic = settings.drift, TOPICS[USES[agent].reads]
     if agent == "traffic":
-        handler = TrafficHandler(settings.policy, settings.traffic, traffic_source(settings))
-        return Stage(agent, topic, handler)
+        past = _history(
+            Classification, settings, partial(replayed, agent), settings.traffic.reference + settings.traffic.window
+        )
+        handler = TrafficHandler(settings.policy, settings.traffic, traffic_source(settings), traffic_told_ms, past)
+        return Stage(agent, topic, handler, memory=handler)
     if agent == "cause":
-        causes = CauseHandler(limits.together_s, _history(Alert, settings, partial(replayed, agent)))
+        causes = CauseHandler(
+            limits.together_s, _history(Alert, settings, partial(replayed, agent), limits.replay_rows)
+        )
         return Stage(agent, topic, causes, once=False, memory=causes.memory)
     if agent == "drift":
         probes = _probes(settings, partial(replayed, agent))
@@ -71,9 +77,9 @@ def _probes(settings: Settings, told: Callable[[], None]) -> ProbeHistory:
     return probes
 
 
-def _history(message: type[M], settings: Settings, told: Callable[[], None]) -> History[M]:
+def _history(message: type[M], settings: Settings, told: Callable[[], None], rows: int) -> History[M]:
     async def replayed(before: Mapping[tuple[str, int], int]) -> AsyncIterator[M]:
-        async for record in history(settings.broker.connection, before, settings.drift.replay_rows):
+        async for record in history(settings.broker.connection, before, rows):
             told()
             try:
                 yield message.decode(record.value)

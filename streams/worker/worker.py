@@ -63,7 +63,7 @@ from streams.worker.messengers import messenger
 from streams.worker.remembering import open_remembering
 from streams.worker.review_queue import INTERVAL_S, LIMITED_INTERVAL_S, SHORTEST_INTERVAL_S, Queue, watch_queue
 from streams.worker.settling import close_superseded, result_in, results_before
-from streams.worker.stages import watcher
+from streams.worker.stages import traffic_source, watcher
 from streams.worker.start_checks import start_checks
 from streams.worker.watchdog import Watchdog, WatchedObserver
 
@@ -273,7 +273,14 @@ class Worker:
     async def _service(self, agent: AgentName, stack: AsyncExitStack) -> StageService:
         settings = self._settings
         if agent in WATCHERS:
-            stage = watcher(agent, settings, self.observer.probed, self.observer.replayed)
+            source = traffic_source(settings)
+            stage = watcher(
+                agent,
+                settings,
+                self.observer.probed,
+                self.observer.replayed,
+                lambda: self._followed.traffic.last_ms(source),
+            )
         elif agent in MESSENGERS:
             stage = await messenger(agent, settings, stack, self.observer.webhook_sent, _wall_ms)
         elif agent == "settle":

@@ -100,20 +100,32 @@ class TrafficWatch:
         limits = self._limits
         return limits.reference - len(self._reference) + limits.window - len(self._window)
 
-    def update(self, sighting: Sighting) -> tuple[Moved, ...]:
-        """Take the next ticket; return the measures that moved, the clearest first, at a look that finds any."""
+    def restart(self) -> None:
+        """Let the tickets that follow be the reference."""
+        self._reference.clear()
+        self._window.clear()
+        self._since_look = 0
+
+    def learn(self, sighting: Sighting) -> None:
+        """Take a ticket of before this watch began; the next look is at one that comes after."""
         if len(self._reference) < self._limits.reference:
             self._reference.append(sighting)
+        else:
+            self._window.append(sighting)
+
+    def update(self, sighting: Sighting) -> tuple[Moved, ...]:
+        """Take the next ticket; return the measures that moved, the clearest first, at a look that finds any."""
+        is_reference = len(self._reference) < self._limits.reference
+        self.learn(sighting)
+        if is_reference:
             return ()
-        self._window.append(sighting)
         self._since_look += 1
         if self.missing or self._since_look < max(1, self._limits.window // LOOKS):
             return ()
         self._since_look = 0
         moved = compare(self._reference, tuple(self._window), self._limits)
         if moved:
-            self._reference.clear()
-            self._window.clear()
+            self.restart()
         return moved
 
 

@@ -77,8 +77,8 @@ def test_an_agent_reads_what_its_handler_takes(agent: AgentName) -> None:
 
 
 @pytest.mark.parametrize("agent", USES)
-def test_the_agents_of_tickets_follow_the_alerts_and_those_with_budgets_the_fleet(agent: AgentName) -> None:
-    assert USES[agent].follows - {MEMORY_TOPIC} == ({"alerts"} if agent in AGENTS else set()) | (
+def test_the_agents_of_tickets_and_traffic_follow_the_alerts_and_those_with_budgets_the_fleet(agent: AgentName) -> None:
+    assert USES[agent].follows - {MEMORY_TOPIC} == ({"alerts"} if agent in {*AGENTS, "traffic"} else set()) | (
         {FLEET_TOPIC} if agent in SPENDERS else set()
     )
     if "stale" in inspect.signature(HANDLERS[agent]).parameters:
