@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from schemas import Message, Ticket
 from streams.delivery.stage import Delivery
+from streams.reviews.store import ReviewStore
 from streams.sandbox.brokers.kafka import LocalKafka
+from tests.support.commands import Hedgerow
+from tests.support.letters import LetterBox
+from tests.support.messages import review
 from tests.support.stages import topics_on, verdict
 
 #: So small that a batch of a dozen good messages is refused, too.
@@ -23,6 +29,26 @@ def compute(ticket: Ticket) -> Sequence[Message]:
 
 async def call_out(ticket: Ticket) -> Sequence[Message]:
     return compute(ticket)
+
+
+@pytest.mark.kafka
+def test_a_decision_that_is_too_large_is_named_and_holds_up_no_other_one(
+    kafka_broker: LocalKafka, tmp_path: Path, hedgerow: Hedgerow
+) -> None:
+    box = LetterBox(kafka_broker, tmp_path)
+    box.limit("verdicts", 3000)
+    with closing(ReviewStore(f"sqlite:///{tmp_path / 'reviews.db'}")) as store:
+        store.add_all([review("large"), review("small")])
+    large = hedgerow("review", "decide", "large", "refund", "--note", "x" * 1900, "-c", box.config)
+    assert large.code == 1
+    assert "the decision on ticket 'large' cannot be sent: the broker refuses a message of" in large.err
+    small = hedgerow("review", "decide", "small", "refund", "-c", box.config)
+    assert (small.code, small.out) == (1, "small: refund\n"), "it is sent, and the other one is named again"
+    assert {record.key for record in box.records("verdicts")} == {b"small"}
+    box.limit("verdicts", 1 << 20)
+    said = hedgerow("review", "resend", "-c", box.config)
+    assert (said.code, said.out) == (0, "1 decision sent\n"), said.err
+    assert {record.key for record in box.records("verdicts")} == {b"small", b"large"}
 
 
 @pytest.mark.kafka

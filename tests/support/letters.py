@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from streams.delivery.dead_letters import dead_letter, shortened
 from streams.delivery.stage import Delivery
 from streams.demo.run import local_connection
 from streams.errors import GiveUp
+from streams.kafka.keeping import topic_settings
 from streams.kafka.readers import reader, to_the_end
 from streams.kafka.topics import admin_client, create_topics
 from streams.sandbox.brokers.broker import Broker
@@ -113,6 +115,9 @@ class LetterBox:
         async with admin_client(self.connection) as admin:
             config = {"max.message.bytes": str(most)}
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, self.prefix + topic, config)])
+        async with asyncio.timeout(30):
+            while config.items() - (await topic_settings(self.connection, [self.prefix + topic])).popitem()[1].items():
+                await asyncio.sleep(0.1)
 
     def records(self, topic: str) -> list[ConsumerRecord]:
         """Return the committed records of a topic, each partition's in its order."""
