@@ -34,6 +34,7 @@ from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
 from streams.kafka.redrive import letter_desk
 from streams.kafka.results import find_result
+from streams.kafka.retention import keep, kept_otherwise
 from streams.kafka.rights import UserRights, acls_of, load_rights
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics, topic_states
@@ -220,6 +221,17 @@ async def test_the_operators_user_fills_the_memory_that_workers_read(secured: Se
     with pytest.raises(StopWorker, match=r"user classify the rights on topic well\.memory|write to no topic"):
         async with example_topic(secured.connection("classify"), prefix="well.") as topic:
             await topic.put([example("t-3")])
+
+
+async def test_the_admins_user_has_topics_kept_for_another_time(secured: Secured) -> None:
+    days = {"probes": 30.0}
+    assert await kept_otherwise(secured.connection("operator"), days, prefix="well.") != {}
+    with pytest.raises(StopWorker, match="probes"):
+        await keep(secured.connection("operator"), days, prefix="well.")
+    assert await keep(secured.connection("admin"), days, prefix="well.") == ["well.probes"]
+    async with asyncio.timeout(PATIENCE_S):
+        while await kept_otherwise(secured.connection("operator"), days, prefix="well."):
+            await asyncio.sleep(0.1)
 
 
 async def test_the_operators_user_forgets_a_ticket(secured: Secured, model_server: ModelServer, tmp_path: Path) -> None:
