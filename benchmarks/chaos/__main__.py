@@ -8,8 +8,8 @@ model server with faults and a heavy latency tail. Tickets are repeated samples 
 
 ``visible_duplicates`` are results that a plain consumer of committed messages on ``routed``, which does nothing itself, sees
 again. ``model_calls`` are the calls that a provider would charge for: every one that it did not refuse or cut off.
-With ``--memory`` workers follow the topic ``memory``, of which half comes and some goes while things break, and labelled tickets
-that are nearly the same answer alone: ``memory_accepts``. ``memory_wrong`` is how many workers have another number of examples in
+With ``--memory`` workers follow the topic ``memory``, of which half comes and some goes while things break. Every second ticket
+has the text of a labelled one, and these answer alone: ``memory_accepts``. ``memory_wrong`` is how many workers have another number of examples in
 the end than there are.
 With ``--usd`` the models may cost that much in all, which is less than they would: ``budget_overshoot_usd`` is what was spent
 beyond it, computed from the tokens that the model server counted. With ``--store-kills`` reviews are in PostgreSQL, which is killed
@@ -91,9 +91,12 @@ class Options:
     desk: bool = False
 
 
-def ticket_lines(count: int, prefix: str = "c") -> list[bytes]:
-    """Return so many tickets: the bundled ones, repeated under new ids."""
+def ticket_lines(count: int, prefix: str = "c", *, known: bool = False) -> list[bytes]:
+    """Return so many tickets: the bundled ones, repeated under new ids; with ``known`` every second one is of the labelled."""
     texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    if known:
+        labelled = (json.loads(line)["text"] for line in TRAIN.read_text(encoding="utf-8").splitlines())
+        texts = [text for both in zip(texts, labelled, strict=False) for text in both]
     return [
         json.dumps({"ticket_id": f"{prefix}-{number}", "text": text}).encode()
         for number, text in enumerate(itertools.islice(itertools.cycle(texts), count))
@@ -102,7 +105,7 @@ def ticket_lines(count: int, prefix: str = "c") -> list[bytes]:
 
 async def run(options: Options) -> dict[str, Any]:
     """Run the chaos and return the report."""
-    lines = ticket_lines(options.tickets)
+    lines = ticket_lines(options.tickets, known=options.memory)
     account = Account([Row.read(number, line) for number, line in enumerate(lines)])
     nodes = 3 if options.broker == "kafka" else 1
     broker = LocalKafka(nodes) if options.broker == "kafka" else EmbeddedBroker()

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -43,21 +43,35 @@ def test_an_endpoint_that_is_called_down_while_it_is_there_is_a_false_alert(
     assert is_false(alert(kind=kind, at_ms=at_ms), [Outage(5, 9), Outage(20)]) == is_wrong
 
 
+def chaos(folder: Path, *flags: str, **options: object) -> dict[str, Any]:
+    """Run the benchmark and return its report."""
+    require_kafka()
+    report = folder / "report.json"
+    arguments = [str(part) for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+    command = [sys.executable, "-m", "benchmarks.chaos", *arguments, *flags, "--report", str(report)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures: dict[str, Any] = json.loads(report.read_text())
+    return figures
+
+
 @pytest.mark.kafka
 def test_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path) -> None:
     """At least once; ``tests/behaviour/test_exactly_once.py`` kills and freezes workers in the other mode."""
-    require_kafka()
-    report = tmp_path / "report.json"
-    options = {"tickets": 900, "worker-kills": 2, "broker-kills": 1, "seed": 11, "report": report}
-    arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.chaos", *arguments], capture_output=True, text=True, timeout=170, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    figures = json.loads(report.read_text())
+    figures = chaos(tmp_path, tickets=900, worker_kills=2, broker_kills=1, seed=11)
     assert (figures["lost"], figures["duplicates"], figures["unscored_accepts"]) == (0, 0, 0)
     assert (figures["worker_kills"], figures["broker_kills"]) == (2, 1)
     assert list(figures) == REPORTED
+
+
+@pytest.mark.kafka
+def test_a_memory_that_answers_alone_is_whole_and_nothing_is_seen_twice(tmp_path: Path) -> None:
+    options = {"tickets": 400, "worker_kills": 2, "broker_kills": 1, "seed": 5, "delivery": "exactly_once"}
+    figures = chaos(tmp_path, "--memory", **options)
+    assert (figures["lost"], figures["visible_duplicates"], figures["unscored_accepts"]) == (0, 0, 0)
+    assert (figures["worker_kills"], figures["broker_kills"]) == (2, 1)
+    assert figures["memory_accepts"] > 50
+    assert figures["memory_wrong"] == 0
 
 
 REPORTED = """
