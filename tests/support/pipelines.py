@@ -22,7 +22,7 @@ from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 from streams.worker.worker import Worker
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 _PARTITIONS = 2
 
 
