@@ -50,6 +50,12 @@ PROMISE = Promise(
 )
 
 
+def shop_texts() -> list[str]:
+    """Return sample tickets that no bank's customer writes."""
+    rows = [orjson.loads(line) for path in (TRAIN, CALIBRATION, DEMO) for line in path.read_bytes().splitlines()]
+    return [row["text"] for row in rows if row.get("label") in _SHOP]
+
+
 async def record(folder: Path, data: Path, seed: int) -> list[Record]:
     """Return both models' answers with the memory; the ids say which kind a ticket is of."""
     train, test, _ = banking77(data)
@@ -62,8 +68,7 @@ async def record(folder: Path, data: Path, seed: int) -> list[Record]:
     groups = ten_groups(inside, seed)
     chance.shuffle(inside)
     chance.shuffle(near)
-    shop = [orjson.loads(line) for path in (TRAIN, CALIBRATION, DEMO) for line in path.read_bytes().splitlines()]
-    far = [row["text"] for row in shop if row.get("label") in _SHOP]
+    far = shop_texts()
     chance.shuffle(far)
     taught, others = inside[:_TAUGHT], inside[_TAUGHT : _TAUGHT + _OTHERS]
     labelled = folder / f"train-{seed}.jsonl"
