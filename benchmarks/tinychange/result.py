@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -156,13 +157,25 @@ def with_second_answer(rate: float, nats: float, recording: Recording, seed: int
     """Return a recording some of whose rows are another answer of the same model, ``nats`` (RMS) from the first.
 
     So a real server was measured: llama-server, with its cache of prompts and other requests in the batch, had two answers
-    to one probe. How each token moves is drawn for each model anew, since it hangs on how all its weights are rounded.
+    to one probe. How each token moves is drawn for each model anew, since it hangs on how all its weights are rounded. A
+    model whose commonest answer is the original's to the last digit has the original's second answer, too: it may well
+    be the original, if an edit has changed nothing.
     """
     chance = np.random.default_rng([seed, 97, zlib.crc32(name.encode())])
     ids, places = np.unique(recording.tokens, return_inverse=True)
-    moves = chance.normal(0, nats, len(ids))[places.reshape(recording.tokens.shape)]
+    by_answer = np.random.default_rng([seed, 97, zlib.crc32(_commonest(recording))])
+    moves = by_answer.normal(0, nats, len(ids))[places.reshape(recording.tokens.shape)]
     second = chance.random(len(moves)) < rate
     return _moved(recording, np.where(second[:, None], moves, 0.0))
+
+
+def _commonest(recording: Recording) -> bytes:
+    """Return the answer that most of the rows are."""
+    answers: Counter[bytes] = Counter(
+        tokens.tobytes() + logprobs.tobytes()
+        for tokens, logprobs in zip(recording.tokens, recording.logprobs, strict=True)
+    )
+    return answers.most_common(1)[0][0]
 
 
 def with_noise(deviation: float, recording: Recording, seed: int, name: str) -> Recording:

@@ -244,8 +244,16 @@ class TestMoreNoise:
         assert len(answers) == 2
         assert counts.min() / 2000 == pytest.approx(0.04, abs=0.015)
         assert 0.003 < np.abs(answers[0] - answers[1]).mean() < 0.06
-        other = with_second_answer(0.04, 0.02, many, 0, "b")
-        assert not np.array_equal(np.unique(other.logprobs, axis=0), answers), "another model moves in another way"
+        shifted = with_second_answer(0.04, 0.02, replace(many, logprobs=many.logprobs - np.float32(1e-4)), 0, "a")
+        moves, others = (np.ptp(np.unique(one.logprobs, axis=0), axis=0) for one in (found, shifted))
+        assert moves != pytest.approx(others, abs=1e-3), "another model moves in another way"
+
+    def test_a_model_that_no_edit_has_changed_has_the_second_answer_of_the_original(self) -> None:
+        plain = recording(0, rows=1, samples=2)
+        many = replace(plain, tokens=plain.tokens.repeat(500, axis=0), logprobs=plain.logprobs.repeat(500, axis=0))
+        original, same = (with_second_answer(0.04, 0.02, many, 0, name) for name in ("", "a"))
+        assert {row.logprobs for row in same.rows} == {row.logprobs for row in original.rows}
+        assert same.rows != original.rows, "it comes on other rows"
 
 
 class TestCost:
