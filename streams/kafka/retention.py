@@ -21,7 +21,7 @@ _SET_ON_THE_TOPIC = 1
 
 
 def wanted(topic: Topic, days: float | None) -> dict[str, str]:
-    """Return the broker's settings of a topic that keeps its messages for so many days; None: as the registry has it."""
+    """Return the broker's settings of a topic that keeps its messages for ``days``; None: as the registry has it."""
     if days is None:
         return dict(topic.config)
     kept = {"retention.ms": str(round(days * _DAY_MS))}
@@ -33,7 +33,7 @@ def wanted(topic: Topic, days: float | None) -> dict[str, str]:
 async def kept_otherwise(
     connection: Connection, days: Mapping[str, float], *, prefix: str
 ) -> dict[str, dict[str, tuple[str | None, str]]]:
-    """Return what the broker has, and what it should have, of the settings on how topics are kept for so many days.
+    """Return what the broker has, and what it should have, of the settings that say how long topics are kept, by ``days``.
 
     By topic (physical name) and setting; topics that are as they should be are left out. Raises StopWorker if the broker
     cannot be reached or does not tell.
@@ -52,7 +52,7 @@ async def kept_otherwise(
 
 
 async def keep(connection: Connection, days: Mapping[str, float], *, prefix: str) -> list[str]:
-    """Have the broker keep these topics, which are there, for so many days; return those that it kept otherwise.
+    """Have the broker keep these topics, which are there, for ``days``; return those that it kept otherwise.
 
     What else was set on a topic stays. Raises StopWorker if the broker refuses.
     """

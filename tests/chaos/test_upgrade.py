@@ -172,8 +172,12 @@ class Fleet:
         if kind != "old":
             return values | {"messages": {"write": 2 if kind == "new writes 2" else 1}}
         tiers = {tier: {name: each[name] for name in ("base_url", "model")} for tier, each in values["tiers"].items()}
-        kept = {name: values[name] for name in ("broker", "topics", "labels", "label_aliases", "delivery")}
-        return kept | {"tiers": tiers, "review": {"url": self._settings.review.url}}
+        kept = {name: values[name] for name in ("broker", "labels", "label_aliases", "delivery")}
+        return kept | {
+            "topics": {"prefix": values["topics"]["prefix"]},
+            "tiers": tiers,
+            "review": {"url": self._settings.review.url},
+        }
 
 
 async def _ready(worker: ChildProcess, port: int) -> None:

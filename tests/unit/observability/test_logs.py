@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from streams.agents.paid_trials import PaidTrials
 from streams.agents.tier_model import TierModel
 from streams.core.policy.fitted import FittedTier
 from streams.core.policy.policy import Policy
@@ -42,8 +43,9 @@ def test_it_is_off_unless_asked_for_and_only_what_exists_can_be_asked_for() -> N
 async def test_both_tiers_are_asked_with_it(tier: Any) -> None:
     async with AsyncExitStack() as stack:
         model = await Worker(settings(redact=["card"]), ["classify"])._client(tier, Outlook(), stack)
-        assert isinstance(model, TierModel)
-        assert model._client.prompt_hash == Prompt(("a", "b"), redact=("card",)).hash
+        assert isinstance(model, PaidTrials)
+        assert isinstance(model._model, TierModel)
+        assert model._model._client.prompt_hash == Prompt(("a", "b"), redact=("card",)).hash
 
 
 async def test_the_perplexity_of_the_redacted_text_is_measured() -> None:
