@@ -153,7 +153,7 @@ class Queue:
 
     def equal_texts(self, text_digest: bytes, limit: int) -> list[QueueItem]:
         """Return the waiting reviews of tickets with this very text (its digest), the most uncertain first."""
-        same = sa.select(REVIEWS).where(_C.text_digest == text_digest, _C.state == WAITING)
+        same = sa.select(REVIEWS).where(_C.text_digest == text_digest, _C.state.concat("") == WAITING)
         return self._store.items(same.order_by(*QUEUE_ORDER).limit(limit))
 
     def those(self, review_ids: Collection[str]) -> list[QueueItem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -316,6 +317,26 @@ def test_equal_texts_are_found(store: ReviewStore) -> None:
     store.add_all([doubt("t-1", 1.0, text="same"), doubt("t-2", 2.0, text="same"), doubt("t-3", text="same ")])
     found = Queue(store).equal_texts(digest_of("same"), 9)
     assert [item.review.ticket_id for item in found] == ["t-2", "t-1"]
+
+
+def test_equal_texts_are_looked_up_and_not_searched_for_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite takes any index that spares it a sort: it would read the whole queue in its order."""
+    store = ReviewStore(f"sqlite:///{tmp_path / 'reviews.db'}")
+    queries: list[sa.Select[tuple[object]]] = []
+    monkeypatch.setattr(store, "items", lambda query: queries.append(query) or [])
+    Queue(store).equal_texts(b"digest", 9)
+    Queue(store).those(["id"])
+    with store.database.transaction() as connection:
+        plans = []
+        for query in queries:
+            text = str(query.compile(connection.engine, compile_kwargs={"render_postcompile": True}))
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("x",) * text.count("?"))
+            plans.append(" ".join(row[3] for row in rows))
+    assert "hedgerow_reviews_text (text_digest=?)" in plans[0]
+    assert "sqlite_autoindex_hedgerow_reviews_1 (review_id=?)" in plans[1]
+    store.close()
 
 
 # Journal and sessions.
