@@ -52,7 +52,6 @@ from streams.webhooks.webhook import Webhook
 
 _MAX_DESCRIPTION = 1_000
 _LABELS_VARIABLE = "HEDGEROW_LABELS"
-_EMBEDDING = "memory.embedding"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -415,7 +414,7 @@ class Settings(BaseSettings):
         if self.perplexity is not None:
             endpoints["perplexity.endpoint"] = self.perplexity.endpoint
         if self.memory is not None and self.memory.embedding is not None:
-            endpoints[_EMBEDDING] = self.memory.embedding
+            endpoints["memory.embedding"] = self.memory.embedding
         if self.endpoints is not None:
             endpoints |= {f"endpoints.{each.name}": each for each in self.endpoints.endpoints}
         return {place: endpoint.model for place, endpoint in endpoints.items() if endpoint.price is None}
@@ -521,19 +520,14 @@ def check_settings(values: Mapping[str, Any], origin: str) -> Settings:
 
 
 def _check_prices(settings: Settings) -> None:
-    """Refuse unknown costs if money is limited, or if messages are written for readers who know none."""
-    unpriced = settings.unpriced
-    if not unpriced:
-        return
-    models = ", ".join(f"{place} ({model})" for place, model in unpriced.items())
-    keys = "set input_usd_per_million and output_usd_per_million there"
-    limits = settings.guards.max_usd
+    """Refuse unknown costs if money is limited."""
+    unpriced, limits = settings.unpriced, settings.guards.max_usd
     if limits and not all(place.startswith("endpoints.") for place in unpriced):
+        models = ", ".join(f"{place} ({model})" for place, model in unpriced.items())
+        keys = "set input_usd_per_million and output_usd_per_million there"
         raise SettingsError(
             f"guards.{next(iter(limits))} needs the price of every model, and has none of {models}: {keys}"
         )
-    if settings.messages.write == 1 and unpriced.keys() != {_EMBEDDING}:  # no message holds the cost of an embedding
-        raise SettingsError(f"no price is known of {models}: {keys}, or messages.write: 2, which has unknown costs")
 
 
 def _check_patience(settings: Settings) -> None:

@@ -138,7 +138,10 @@ async def _prices(settings: Settings) -> Finding:
     if settings.unpriced:
         models = ", ".join(f"{place} ({model})" for place, model in settings.unpriced.items())
         keys = "input_usd_per_million and output_usd_per_million"
-        return Finding("prices", False, f"none of {models}: its costs are null, and no sum holds them; set {keys}")
+        version = " (in messages of version 2)" if settings.messages.write == 1 else ""
+        return Finding(
+            "prices", False, f"none of {models}: its costs are null{version}, and no sum holds them; set {keys}"
+        )
     return Finding("prices", True, "of every model known")
 
 
