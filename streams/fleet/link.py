@@ -28,6 +28,8 @@ _TOPIC = TOPICS["fleet"]
 _EVERY_S = 1.0
 #: A worker that has nothing to tell says so this often, seconds: it is live, and its lease goes on.
 _ALIVE_EVERY_S = 15.0
+#: While an endpoint is in trouble, sooner: another worker makes the trials in place of one that is not heard of.
+_IN_TROUBLE_EVERY_S = 2.0
 #: A worker that cannot read what is there does not start: it would use what others have used already.
 _CATCH_UP_S = 60.0
 _PAUSE_S = 1.0
@@ -153,7 +155,8 @@ class FleetLink:
             self.member.fleet.forget_old(self._wall_ms())
             self.member.give_back(self._wall_ms())
             silent_s = (self._wall_ms() - self._said_at_ms) / 1000
-            if self.member.has_news or silent_s >= _ALIVE_EVERY_S:
+            pause_s = _IN_TROUBLE_EVERY_S if self.member.is_in_trouble else _ALIVE_EVERY_S
+            if self.member.has_news or silent_s >= pause_s:
                 with contextlib.suppress(HedgerowError):
                     await self._say()
 

@@ -190,3 +190,32 @@ def test_of_the_workers_without_answers_one_tries_or_all_of_them_if_another_is_a
             member.update(each, NOW_MS)
         tries += member.other_guards(SOURCE, WINDOW, 0, 0, NOW_MS).leads_in_outage
     assert tries == (len(down) if len(down) < len(live) else min(1, len(down)))
+
+
+@given(st.integers(-30_000, 30_000), st.integers(0, 50_000))
+@seeded
+def test_trials_of_a_worker_that_is_not_heard_of_are_another_ones_soon_and_by_no_other_clock(
+    skew_ms: int, silent_ms: int
+) -> None:
+    member = Member("b", "g", {})
+    down = EndpointState(source=SOURCE, turns=1, down=True)
+    member.update(state(1, "a", down, NOW_MS + skew_ms), NOW_MS)
+    others = member.other_guards(SOURCE, WINDOW, 0, 0, NOW_MS + silent_ms)
+    assert others.are_there is (silent_ms - skew_ms < LIVE_MS)
+    if others.are_there:
+        assert others.leads is others.leads_in_outage is (silent_ms >= 6_000)
+    member.update(state(2, "a", down, NOW_MS + skew_ms + silent_ms), NOW_MS + silent_ms)
+    assert not member.other_guards(SOURCE, WINDOW, 0, 0, NOW_MS + silent_ms).leads_in_outage
+
+
+def test_a_worker_says_that_it_is_in_trouble_while_an_endpoint_is() -> None:
+    said = EndpointState(source=SOURCE)
+    member = Member("a", "g", {})
+    member.watch(SOURCE, lambda: said)
+    assert not member.is_in_trouble
+    said = EndpointState(source=SOURCE, down=True)
+    assert member.is_in_trouble
+    said = EndpointState(source=SOURCE, turns=3)
+    assert member.is_in_trouble
+    said = EndpointState(source=SOURCE, turns=4)
+    assert not member.is_in_trouble

@@ -15,6 +15,8 @@ from streams.core.fleet.others import Others, OtherShares, other_guards, other_s
 #: A lease is made, and kept, for as much as is used within this time, seconds: near a limit that much may stay unused in
 #: each worker.
 KEPT_S = 1.0
+#: A worker with an endpoint in trouble says so every two seconds; one that was not heard of for longer makes no trials.
+_TRIES_MS = 6_000
 
 
 class Member:
@@ -31,6 +33,7 @@ class Member:
         self._told: object = None
         self._guards: dict[str, Callable[[], EndpointState]] = {}
         self._share: Callable[[], ShareState] | None = None
+        self._heard_ms: dict[str, int] = {}
         self._known: dict[str, tuple[tuple[int, int, int], Any]] = {}
 
     def watch(self, source: str, state: Callable[[], EndpointState]) -> None:
@@ -45,6 +48,11 @@ class Member:
     def has_news(self) -> bool:
         """Whether the others do not know yet what this worker used, leases, or saw."""
         return self._told != (self._usages(), self._endpoints(), self._shares())
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Whether an endpoint does not answer this worker, or its breaker is open."""
+        return any(endpoint.down or endpoint.turns % 2 for endpoint in self._endpoints())
 
     def state(self, at_ms: int, *, stopped: bool = False) -> WorkerState:
         """Return what to tell the others at ``at_ms`` (Unix time); the last one gives every lease back."""
@@ -77,7 +85,9 @@ class Member:
 
     def update(self, state: WorkerState, now_ms: int) -> None:
         """Take the next state of the topic, in the order of the topic, at ``now_ms`` (Unix time)."""
-        self.fleet.update(state)
+        if self.fleet.update(state):
+            self._heard_ms = {worker: at_ms for worker, at_ms in self._heard_ms.items() if now_ms - at_ms < LIVE_MS}
+            self._heard_ms[state.worker] = now_ms
         if state.worker != self.worker:
             return
         for thing, number in list(self._asked_in.items()):
@@ -138,11 +148,15 @@ class Member:
             answered = any(not each.down and now_ms - each.counted.at_ms < LIVE_MS for each in live.values())
             at_work = [worker in live and now_ms - each.counted.at_ms < LIVE_MS for worker, each in by_worker]
             said = other_guards((each for _, each in by_worker), at_work, window, own_calls, own_turns)
+            # By this worker's own clock, and sooner than it is taken for dead: without trials nothing goes on.
+            heard = {
+                worker: each for worker, each in live.items() if now_ms - self._heard_ms.get(worker, 0) < _TRIES_MS
+            }
             return replace(
                 said,
                 are_there=bool(live),
-                leads=all(self.worker < worker for worker in live),
-                leads_in_outage=answered or all(self.worker < worker for worker, each in live.items() if each.down),
+                leads=all(self.worker < worker for worker in heard),
+                leads_in_outage=answered or all(self.worker < worker for worker, each in heard.items() if each.down),
             )
 
         found: Others = self._once(source, (own_turns, now_ms // 1000), merged)
