@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.core.drift.history import Alarmed, History, Rows
+from streams.core.wording import counted
 from streams.errors import SettingsError
 from streams.pictures.canvas import BLACK, BLUE, COLOURS, GREEN, GREY, ORANGE, SKY, VERMILLION, canvas, printable
 
@@ -64,13 +65,9 @@ def draw_probes(histories: Sequence[History], detector: str, path: Path, alarm: 
                 beside = 1 if isinstance(places[0], int) else timedelta(hours=1)
                 tokens.set_xlim(places[0] - beside, places[0] + beside)
             _name_time(tokens, places)
-            probes, alarms = _counted(history.samples, "probe"), _counted(len(history.alarms), "alarm")
+            probes, alarms = counted(history.samples, "probe"), counted(len(history.alarms), "alarm")
             judged.set_title(f"{printable(history.endpoint)}: {probes}, {alarms} by {detector}", pad=16)
             part.legend(*_once(judged.get_legend_handles_labels()), loc="outside lower left", ncols=3)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown(history: History, alarm: int | None) -> Rows:
