@@ -21,6 +21,7 @@ from streams.core.fleet.others import Others
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.alert_book import Standing
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
+from streams.core.guards.endpoint_guard import source_of
 from streams.errors import Hold
 from streams.models.outlook import Failure, Outlook
 
@@ -95,7 +96,7 @@ class WaitingModel(ModelAround):
         self._watching: asyncio.Task[None] | None = None
         self._turns = Turns(rule.resume_per_s, self._now)
         self._down_since = 0.0
-        self.source = f"{model.tier}:{model.model_asked}"
+        self.source = source_of(model.tier, model.model_asked)
         for told in clock.book.standing(self.source):
             if told.kind == AlertKind.ENDPOINT_DOWN:
                 self._resume(told)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas import Alert, Call, Reason
+from schemas import MAX_NAME, Alert, Call, Reason
 from streams.agents.guards import Clock
 from streams.agents.waiting import OWN_FAILURES, WaitingModel
 from streams.core.fleet.others import Others
@@ -291,17 +291,19 @@ async def test_a_call_from_before_the_last_answer_begins_no_outage() -> None:
     assert alerts == []
 
 
-async def test_a_call_from_before_another_worker_saw_the_return_begins_no_outage() -> None:
+@pytest.mark.parametrize("name", ["small", "m" * MAX_NAME])
+async def test_a_call_from_before_another_worker_saw_the_return_begins_no_outage(name: str) -> None:
     """A worker that starts while calls hang has no answer of its own, and its first calls time out after the return."""
     alerts: list[Alert] = []
     now = [0.0]
     clock = Clock(lambda: now[0], lambda: 1_000_000 + round(now[0] * 1000))
     outlook = Outlook()
-    model = WaitingModel(
-        AskedModel("cheap", Endpoint().ask), OutageRule(), clock, alerts.append, lambda _: None, outlook
-    )
-    down = alert(source=model.source, kind="endpoint_down", at_ms=990_000)
-    back = alert(source=model.source, kind="recovered", at_ms=1_004_000, details={"was": ["endpoint_down"]})
+    asked = AskedModel("cheap", Endpoint().ask)
+    asked.model_asked = name
+    model = WaitingModel(asked, OutageRule(), clock, alerts.append, lambda _: None, outlook)
+    source = f"cheap:{name}"[:MAX_NAME]
+    down = alert(source=source, kind="endpoint_down", at_ms=990_000)
+    back = alert(source=source, kind="recovered", at_ms=1_004_000, details={"was": ["endpoint_down"]})
     for told in (down, back):
         clock.book.take(told)
     for now[0] in (5.0, 5.5):
