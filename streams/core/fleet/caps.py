@@ -46,15 +46,12 @@ def first_minute(now_ms: int) -> int:
     return now_ms // MINUTE_MS - _MINUTES
 
 
-def first_day(period: Period, now_ms: int) -> int:
-    """Return the first day of the day or month of ``now_ms`` (Unix time), in days since 1970."""
-    today = now_ms // DAY_MS
-    return today if period == "day" else today - datetime.fromtimestamp(now_ms / 1000, UTC).day + 1
-
-
 def first_of(period: Period, now_ms: int) -> int:
     """Return the oldest minute (hour), or the first day (day, month), that counts at ``now_ms`` (Unix time), since 1970."""
-    return first_minute(now_ms) if period == "hour" else first_day(period, now_ms)
+    if period == "hour":
+        return first_minute(now_ms)
+    today = now_ms // DAY_MS
+    return today if period == "day" else today - datetime.fromtimestamp(now_ms / 1000, UTC).day + 1
 
 
 def used(usage: Usage, period: Period, now_ms: int, leased_at_ms: int) -> int:
