@@ -46,13 +46,13 @@ def _use(reads: str, *writes: str, follows: Iterable[str] = ()) -> TopicUse:
 TIERS: dict[AgentName, Tier] = {"classify": "cheap", "escalate": "big"}
 #: What is only used if the settings have a memory on it.
 MEMORY_TOPIC = "memory"
-#: What is only used if the settings have budgets.
+#: What is only needed if the settings have budgets; without it the guards of each worker know nothing of the others.
 FLEET_TOPIC = "fleet"
-#: The agents with budgets: they tell one another what they used up.
+#: The agents with budgets and guards: they tell one another what they used up and saw.
 SPENDERS: frozenset[AgentName] = frozenset({"classify", "score", "escalate"})
 #: The one table of who uses which topic. The agents of tickets follow the alerts to know what is paused, and score and
-#: escalate whether their policy is stale; traffic, when it last changed. Those that ask a model follow the memory for examples, and those
-#: with budgets the fleet.
+#: escalate whether their policy is stale; traffic, when it last changed. Those that ask a model follow the memory for
+#: examples, and those with budgets the fleet.
 USES: dict[AgentName, TopicUse] = {
     "classify": _use(
         "tickets",

@@ -51,8 +51,9 @@ class WaitingModel(ModelAround):
     """One tier's model that raises Hold while its endpoint does not answer, as its outage rule says.
 
     A hold ends when the endpoint has answered any call: another ticket, or a trial with a fixed text, which one of
-    the waiting tickets sends now and then. So a ticket that no endpoint can take is told from an outage even if it is the only
-    one: after a few failures of its own, each followed by an answer to another ticket, it goes on without one.
+    the waiting tickets, or ``follow``, sends now and then. So a ticket that no endpoint can take is told from an outage
+    even if it is the only one: after a few failures of its own, each followed by an answer to another ticket, it goes on
+    without one.
 
     A call counts as not answered from its first time-out on, of which ``outlook`` tells, and those that pause between two
     attempts end when the endpoint is down. After a hold tickets go on one after another, at the rule's rate. Without holding

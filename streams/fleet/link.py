@@ -1,4 +1,4 @@
-"""Tells the other workers what this one used and leases, and reads what they say."""
+"""Tells the other workers what this one used, leases and saw, and reads what they say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all workers of a pipeline may use together, and how much of it each may use by itself."""
+"""What all workers of a pipeline may use together, how much of it each may use by itself, and what their guards have seen."""
 
 from __future__ import annotations
 

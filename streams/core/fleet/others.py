@@ -29,10 +29,11 @@ class Others:
     are_there: bool = False
     """Whether another worker that asks the endpoint is live."""
     leads: bool = True
-    """Whether trials of an open breaker are for this worker to make: no live one comes before it."""
+    """Whether trials of an open breaker are for this worker to make: it comes before all that were heard of in the last
+    seconds."""
     leads_in_outage: bool = True
     """Whether trials of an endpoint that does not answer are for this worker to make: it comes before all others that are down
-    too, or another one gets answers, and so this one's network may be to blame."""
+    too and were heard of in the last seconds, or another one gets answers, and so this one's network may be to blame."""
     turns: int = 0
     """The latest turn of the breaker."""
     tally: Tally = field(default_factory=Tally)
