@@ -179,26 +179,32 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_document(path: Path, what: str) -> Any:
-    """Read a YAML document of any form; raises SettingsError for a file that is missing, unreadable or too long.
-
-    UTF-8, or what a byte order mark says.
-    """
+    """Read a YAML document of any form; raises SettingsError for a file that is missing, unreadable or too long."""
+    name = f"{what} file {path}"
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise SettingsError(f"{what} file {path}: longer than {MAX_BYTES} bytes")
-        return yaml.load(text_of(data, f"{what} file {path}"), _Loader)  # noqa: S506 (a safe loader)
     except OSError as error:
-        raise SettingsError(f"{what} file {path}: {error.strerror}") from None
+        raise SettingsError(f"{name}: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the path
+        raise SettingsError(f"{name}: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise SettingsError(f"{name}: longer than {MAX_BYTES} bytes")
+    return document_of(data, name)
+
+
+def document_of(data: bytes, name: str) -> Any:
+    """Return the YAML document in UTF-8, or as a byte order mark says; raises SettingsError, which begins with ``name``."""
+    try:
+        return yaml.load(text_of(data, name), _Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
         # Not the whole message: it quotes the line, and what was written there may be a secret.
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
-        raise SettingsError(f"{what} file {path}: invalid YAML{place}: {error.problem or error.context}") from None
+        raise SettingsError(f"{name}: invalid YAML{place}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A ValueError is no text in UTF-8, or a date such as 2026-13-01.
-        raise SettingsError(f"{what} file {path}: invalid YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{name}: invalid YAML: {' '.join(str(error).split())}") from None
 
 
 #: A key that more sections have, such as ``url``, says little about where it was meant to stand.

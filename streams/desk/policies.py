@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
+from schemas import bytes_of
 from streams.core.policy.policy import Policy
 from streams.desk.facts import Facts
 from streams.desk.page import Ask, Fields, Page, Refused, View
 from streams.desk.roles import Role
-from streams.files import one_line
+from streams.errors import SettingsError
+from streams.files import document_of, one_line
 
 _MAX_POLICY = 100_000
 
@@ -51,12 +52,11 @@ def _view(ask: Ask, proposed: Policy | None) -> View:
 def _read(text: str) -> Policy:
     """Return the policy in a file's text; raises Refused with the line that a command would print."""
     try:
-        values = yaml.safe_load(text)
-        return Policy.model_validate(values)
+        return Policy.model_validate(document_of(bytes_of(text), "This policy"))
     except ValidationError as error:
         raise Refused(400, f"This is no policy: {one_line(error, Policy)}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Refused(400, f"This is not YAML: {str(error).partition(chr(10))[0]}") from None
+    except SettingsError as error:
+        raise Refused(400, str(error)) from None
 
 
 def _bound(policy: Policy) -> Facts | None:

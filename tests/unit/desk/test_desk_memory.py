@@ -105,4 +105,7 @@ async def test_a_proposed_policy_is_compared_and_changes_nothing(desk: Desk, lea
     for wrong in ("cheap: {max_entropy: much}", "[", "3", "a: &a [*a]", "cheap: " + "[" * 5_000):
         refused = await lea.submit("/policies/compare", policy=wrong)
         assert refused.status_code == 400, wrong
+    twice = await lea.submit("/policies/compare", policy="cheap: {max_entropy: 0.5}\ncheap: {max_entropy: 0.6}")
+    assert twice.status_code == 400
+    assert "line 2, column 1: this key is there twice" in twice.text, "as a command says it"
     assert desk.settings.policy == Policy()
