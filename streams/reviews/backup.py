@@ -6,6 +6,7 @@ Logins are left out: whoever was logged in logs in again.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from streams.errors import SettingsError
 from streams.reviews.database import Database
-from streams.reviews.tables import CLAIMS, JOURNAL, MARKS, OPINIONS, REVIEWS, SESSIONS, TEXTS
+from streams.reviews.tables import CLAIMS, JOURNAL, MARKS, OPINIONS, REVIEWS, SESSIONS, TEXTS, count_rows, short_name
 
 #: What is kept, in the order in which it is written.
 _KEPT = (REVIEWS, TEXTS, CLAIMS, MARKS, OPINIONS, JOURNAL)
@@ -57,7 +58,7 @@ def restore(file: Path, database: Database) -> Counts:
     with TemporaryDirectory(prefix="hedgerow-restore-") as folder:
         copy = Path(folder) / "backup.db"
         # A backup of an earlier release is brought up to date in the copy.
-        copy.write_bytes(file.read_bytes())
+        shutil.copyfile(file, copy)
         _check(copy, file)
         with _store_at(copy) as source:
             return _copy_rows(source, database, into_empty=True)
@@ -85,7 +86,7 @@ def _copy_sqlite(database: Database, part: Path) -> Counts:
         with target:
             target.execute(f"DELETE FROM {SESSIONS.name}")  # noqa: S608 - a name of ours
     with _store_at(part) as store, store.transaction() as connection:
-        return {_name(table): _count(connection, table) for table in _KEPT}
+        return {short_name(table): count_rows(connection, table) for table in _KEPT}
 
 
 def _copy_into(database: Database, part: Path) -> Counts:
@@ -111,12 +112,12 @@ def _copy_rows(source: Database, target: Database, *, into_empty: bool = False) 
     with source.transaction() as reading, target.transaction() as writing:
         if not source.is_sqlite:
             reading.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        if into_empty and (held := [_name(table) for table in (*_KEPT, SESSIONS) if _count(writing, table)]):
+        if into_empty and (held := [short_name(each) for each in (*_KEPT, SESSIONS) if count_rows(writing, each)]):
             raise SettingsError(f"{target.name} holds {', '.join(held)}: a backup is restored into an empty store only")
         for table in _KEPT:
             rows = reading.execution_options(yield_per=_PAGE).execute(sa.select(table))
-            counts[_name(table)] = sum(_insert(writing, table, page) for page in rows.mappings().partitions(_PAGE))
-        if not target.is_sqlite and counts[_name(JOURNAL)]:
+            counts[short_name(table)] = sum(_insert(writing, table, page) for page in rows.mappings().partitions(_PAGE))
+        if not target.is_sqlite and counts[short_name(JOURNAL)]:
             # The rows bring their own numbers: the next one of the journal's has to come after them.
             last = sa.select(sa.func.max(JOURNAL.c.id)).scalar_subquery()
             writing.execute(sa.select(sa.func.setval(sa.func.pg_get_serial_sequence(JOURNAL.name, "id"), last)))
@@ -126,14 +127,6 @@ def _copy_rows(source: Database, target: Database, *, into_empty: bool = False) 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[sa.RowMapping]) -> int:
     connection.execute(table.insert(), [dict(row) for row in rows])
     return len(rows)
-
-
-def _count(connection: sa.Connection, table: sa.Table) -> int:
-    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
-
-
-def _name(table: sa.Table) -> str:
-    return table.name.removeprefix("hedgerow_")
 
 
 def _sync(path: Path) -> None:

@@ -10,10 +10,9 @@ import sqlalchemy as sa
 from streams.reviews import journal
 from streams.reviews.database import Database
 from streams.reviews.journal import Action, Entry
-from streams.reviews.tables import CLAIMS, JOURNAL, MARKS, OPINIONS, REVIEWS, TEXTS
+from streams.reviews.tables import CLAIMS, JOURNAL, MARKS, OPINIONS, REVIEWS, TEXTS, count_rows, short_name
 
 _OF_REVIEWS = (CLAIMS, MARKS, OPINIONS, TEXTS, REVIEWS)
-_PREFIX = "hedgerow_"
 
 
 def forget_ticket(database: Database, ticket_id: str, by: str, at_ms: int, *, dry_run: bool = False) -> dict[str, int]:
@@ -27,9 +26,9 @@ def forget_ticket(database: Database, ticket_id: str, by: str, at_ms: int, *, dr
         mine = sa.select(REVIEWS.c.review_id).where(REVIEWS.c.ticket_id == ticket_id)
         review_ids = [row.review_id for row in connection.execute(mine)]
         told = (JOURNAL.c.ticket_id == ticket_id) | JOURNAL.c.review_id.in_(review_ids)
-        counts = {_name(JOURNAL): _count(connection, JOURNAL, told)}
+        counts = {short_name(JOURNAL): count_rows(connection, JOURNAL, told)}
         for table in _OF_REVIEWS:
-            counts[_name(table)] = _count(connection, table, table.c.review_id.in_(review_ids))
+            counts[short_name(table)] = count_rows(connection, table, table.c.review_id.in_(review_ids))
         if dry_run or not any(counts.values()):
             return counts
         nothing = {"review_id": None, "ticket_id": None, "label": None, "detail": ""}
@@ -44,11 +43,3 @@ def forget_ticket(database: Database, ticket_id: str, by: str, at_ms: int, *, dr
         with database.transaction() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return counts
-
-
-def _count(connection: sa.Connection, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
-    return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one())
-
-
-def _name(table: sa.Table) -> str:
-    return table.name.removeprefix(_PREFIX)

@@ -133,3 +133,13 @@ USERS = sa.Table(
     sa.Column("first_ms", sa.BigInteger, nullable=False),
     sa.Column("last_ms", sa.BigInteger, nullable=False),
 )
+
+
+def short_name(table: sa.Table) -> str:
+    """Return a table's name without ``hedgerow_``."""
+    return table.name.removeprefix("hedgerow_")
+
+
+def count_rows(connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
+    """Return how many rows of a table fit all conditions."""
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*conditions)).scalar_one())
