@@ -207,12 +207,11 @@ def _on_this_machine(report: Report, settings: Settings, texts: Collection[str],
 def _lines_about(path: Path, ticket_id: str) -> Iterator[int]:
     """Yield the numbers of a file's lines that name the ticket."""
     from streams.files import line_file
-    from streams.kafka.ticket_tables import DELIMITERS, TicketTable
+    from streams.kafka.ticket_tables import ticket_rows
     from streams.kafka.traces import ticket_named
 
     with line_file(path, "forget") as lines:
-        delimiter = DELIMITERS.get(path.suffix.lower())
-        for number, line in lines if delimiter is None else TicketTable(lines, delimiter, required=()):
+        for number, line in ticket_rows(path, lines, required=()):
             if isinstance(line, bytes) and ticket_named(line) == ticket_id:
                 yield number
 

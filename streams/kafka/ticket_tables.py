@@ -23,13 +23,15 @@ _REQUIRED: Final = ("text", "ticket_id")
 _FIELDS: Final = {"ticket_id": "ticket_id", "id": "ticket_id", "text": "text", "label": "label", "slice": "slice"}
 
 
-def ticket_rows(file: Path, lines: LineFile) -> Iterable[tuple[int, bytes | Fault]]:
-    """Return the rows of a file, each with its line: JSON Lines, or a table if the suffix says so.
+def ticket_rows(
+    file: Path, lines: LineFile, *, required: Sequence[str] = _REQUIRED, filled: Collection[str] = _REQUIRED
+) -> Iterable[tuple[int, bytes | Fault]]:
+    """Return the rows of a file, each with its line: JSON Lines, or a ``TicketTable`` if the suffix says so.
 
     They can be iterated again. Raises SettingsError while a table is read that is not CSV, or lacks a column.
     """
     delimiter = DELIMITERS.get(file.suffix.lower())
-    return lines if delimiter is None else TicketTable(lines, delimiter)
+    return lines if delimiter is None else TicketTable(lines, delimiter, required=required, filled=filled)
 
 
 def read_ticket_rows(file: Path, limit: int | None = None) -> list[tuple[int, bytes | Fault]]:
@@ -48,14 +50,7 @@ class TicketTable:
     ``filled``, and columns that a ticket does not have become metadata.
     """
 
-    def __init__(
-        self,
-        lines: LineFile,
-        delimiter: str,
-        *,
-        required: Sequence[str] = _REQUIRED,
-        filled: Collection[str] = _REQUIRED,
-    ) -> None:
+    def __init__(self, lines: LineFile, delimiter: str, *, required: Sequence[str], filled: Collection[str]) -> None:
         self._lines = lines
         self._delimiter = delimiter
         self._required = required

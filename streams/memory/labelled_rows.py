@@ -13,7 +13,7 @@ from schemas.base import Count, Name
 from streams.core.signal.redaction import Redaction, redact
 from streams.files import LineFile, one_line
 from streams.kafka.ticket_rows import Fault
-from streams.kafka.ticket_tables import DELIMITERS, TicketTable
+from streams.kafka.ticket_tables import ticket_rows
 
 #: The reason of a row whose text is blank.
 NO_TEXT = "no_text"
@@ -51,8 +51,7 @@ def labelled_rows(file: Path, lines: LineFile) -> Iterable[tuple[int, bytes | Fa
     A table needs the columns ``text`` and ``label``; a cell without a label is a ticket that fits none. Raises SettingsError
     while a table is read that is not CSV, or lacks a column.
     """
-    delimiter = DELIMITERS.get(file.suffix.lower())
-    return lines if delimiter is None else TicketTable(lines, delimiter, required=_COLUMNS, filled=("text",))
+    return ticket_rows(file, lines, required=_COLUMNS, filled=("text",))
 
 
 def read_row(row: bytes | Fault, labels: Collection[str], redactions: Sequence[Redaction]) -> LabelledRow | Fault:
