@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -380,13 +380,12 @@ async def _desk(settings: Settings, local: str, console: Console) -> AsyncIterat
 
 async def _tell_desk(settings: Settings, local: str, address: Awaitable[str], console: Console) -> None:
     """Print where the desk is once a ticket waits there."""
-    store = ReviewStore(settings.review.url)
     served = await address
     waiting: Sequence[QueueItem] = ()
-    while not waiting:
-        await asyncio.sleep(0.1)  # the store tells nobody what is new in it
-        waiting = await asyncio.to_thread(store.waiting, 1)
-    store.close()
+    with closing(ReviewStore(settings.review.url)) as store:
+        while not waiting:
+            await asyncio.sleep(0.1)  # the store tells nobody what is new in it
+            waiting = await asyncio.to_thread(store.waiting, 1)
     _say(
         console,
         "desk",
