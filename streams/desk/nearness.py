@@ -68,12 +68,12 @@ class Nearness:
 
     def near(self, review_id: str, least: float, limit: int) -> dict[str, float]:
         """Return the other reviews whose similarity (cosine) is not less than ``least``, the most similar first."""
-        vectors = self._vectors
-        mine = vectors.get(review_id)
+        mine = self._vectors.get(review_id)
         if mine is None:
             return {}
-        ids = list(vectors)
-        similarities = np.stack(list(vectors.values())) @ mine
+        # At once: others are embedded meanwhile, in another thread.
+        ids, vectors = zip(*self._vectors.items(), strict=True)
+        similarities = np.stack(vectors) @ mine
         order = [int(place) for place in np.argsort(-similarities, kind="stable") if similarities[place] >= least]
         found = [(ids[place], float(similarities[place])) for place in order if ids[place] != review_id]
         return dict(found[:limit])

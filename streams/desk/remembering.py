@@ -49,7 +49,7 @@ async def show_memory(ask: Ask, fields: MemoryFilter) -> View:
     on_topic = settings is not None and settings.on_topic
     known: list[Example | Remembered] = []
     if on_topic:
-        known += _newest_first(desk.topics.memory.examples)
+        known += await asyncio.to_thread(_newest_first, list(desk.topics.memory.examples))
     elif desk.examples is not None:
         known += desk.examples.values()
     found = await asyncio.to_thread(_fitting, known, fields)
