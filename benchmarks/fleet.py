@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -23,18 +22,13 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.chaos.stand import WorkerSlot
-from benchmarks.outage import end_worker, until_ready
+from benchmarks.workers import stand
 from schemas import Escalation, Ticket
 from streams.core.policy.policy import Policy
-from streams.demo.run import demo_settings, local_connection
 from streams.kafka.connection import Connection
 from streams.kafka.readers import decode, reader
 from streams.kafka.send import publish
-from streams.kafka.topics import create_topics
 from streams.observability.logs import configure_logging
-from streams.sandbox.brokers.embedded import EmbeddedBroker
-from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO, TRAIN
 from streams.settings import Settings
@@ -84,42 +78,34 @@ def spent_usd(stats: dict[str, Any]) -> float:
 
 async def run(options: Options) -> dict[str, Any]:
     """Do the work and return the report."""
-    broker = LocalKafka() if options.broker == "kafka" else EmbeddedBroker()
     models = ModelServer(TRAIN)
     texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    policy = Policy(max_escalations_per_hour=options.escalations)
+
+    def with_limit(settings: Settings) -> Settings:
+        return limited(settings, options.usd if options.escalations is None else None)
+
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-fleet-")))
-        await asyncio.gather(stack.enter_async_context(broker), stack.enter_async_context(models))
-        connection = local_connection(broker)
-        policy = Policy(max_escalations_per_hour=options.escalations)
-        settings = limited(
-            demo_settings(connection, models.url, models.labels, policy, folder, prefix=_PREFIX),
-            options.usd if options.escalations is None else None,
+        there = await stack.enter_async_context(
+            stand(options.broker, models, options.workers, prefix=_PREFIX, policy=policy, adjusted=with_limit)
         )
-        partitions = max(options.workers, settings.topics.partitions)
-        await create_topics(connection, prefix=_PREFIX, partitions=partitions, replication=1)
-        slots = [WorkerSlot(number, settings, folder) for number in range(options.workers)]
-        for slot in slots:
-            slot.start()
-            stack.push_async_callback(end_worker, slot)
-        await asyncio.gather(*map(until_ready, slots))
         tickets = [
             Ticket(ticket_id=f"f-{number}", text=texts[number % len(texts)]) for number in range(options.tickets)
         ]
         most = options.usd if options.escalations is None else float(options.escalations)
 
         escalated: set[str] = set()
-        following = asyncio.create_task(_follow(connection, escalated))
+        following = asyncio.create_task(_follow(there.connection, escalated))
         stack.callback(following.cancel)
 
         async def spent() -> float:
             return spent_usd(await models.stats()) if options.escalations is None else float(len(escalated))
 
-        sending = asyncio.create_task(publish(tickets, connection, prefix=_PREFIX))
+        sending = asyncio.create_task(publish(tickets, there.connection, prefix=_PREFIX))
         if options.kill:
             await _until(spent, lambda now: now >= most / 2)
-            await asyncio.gather(*(slot.process.kill() for slot in slots if slot.process is not None))
-            for slot in slots:
+            await asyncio.gather(*(slot.process.kill() for slot in there.slots if slot.process is not None))
+            for slot in there.slots:
                 slot.start()
         await sending
         total = await _quiet(spent)

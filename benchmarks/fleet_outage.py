@@ -13,10 +13,8 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +22,9 @@ from typing import Any
 import uvloop
 
 from benchmarks.chaos.stand import WorkerSlot
-from benchmarks.outage import PREFIX, Seen, end_worker, send, until_ready
-from streams.core.policy.policy import Policy
-from streams.demo.run import demo_settings, local_connection
-from streams.kafka.topics import create_topics
+from benchmarks.outage import PREFIX, Seen, send
+from benchmarks.workers import end_worker, stand, until_ready
 from streams.observability.logs import configure_logging
-from streams.sandbox.brokers.embedded import EmbeddedBroker
-from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import TRAIN
 
@@ -59,27 +53,14 @@ class Options:
 
 async def run(options: Options) -> dict[str, Any]:
     """Run one outage and return the report."""
-    broker = LocalKafka() if options.broker == "kafka" else EmbeddedBroker()
     models = ModelServer(TRAIN, latency_ms=20.0)
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-fleet-outage-")))
-        await asyncio.gather(stack.enter_async_context(broker), stack.enter_async_context(models))
-        connection = local_connection(broker)
-        settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix=PREFIX)
-        await create_topics(
-            connection, prefix=PREFIX, partitions=max(options.workers, settings.topics.partitions), replication=1
-        )
-        slots = [WorkerSlot(number, settings, folder) for number in range(options.workers)]
-        for slot in slots:
-            slot.start()
-            stack.push_async_callback(end_worker, slot)
-        await asyncio.gather(*map(until_ready, slots))
+    async with stand(options.broker, models, options.workers, prefix=PREFIX) as there:
         seen, over = Seen(), asyncio.Event()
         async with asyncio.TaskGroup() as beside:
-            reading = beside.create_task(seen.run(connection))
-            sending = beside.create_task(send(seen, connection, options.rate, over))
+            reading = beside.create_task(seen.run(there.connection))
+            sending = beside.create_task(send(seen, there.connection, options.rate, over))
             try:
-                return await _outage(options, models, slots, seen, over)
+                return await _outage(options, models, there.slots, seen, over)
             finally:
                 over.set()
                 await asyncio.wait({sending})

@@ -26,11 +26,9 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -39,21 +37,20 @@ import aiohttp
 import uvloop
 
 from benchmarks.chaos.stand import WorkerSlot
+from benchmarks.workers import Stand, stand
 from schemas import Alert, Routed, Ticket
 from streams.aio import Changes
-from streams.core.policy.policy import Policy
 from streams.delivery.stage import Delivery
 from streams.demo.account import Account
-from streams.demo.run import demo_settings, local_connection
 from streams.kafka.connection import Connection
 from streams.kafka.readers import decode, reader
 from streams.kafka.send import open_outbox
-from streams.kafka.topics import create_topics
 from streams.observability.logs import configure_logging
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO, TRAIN
+from streams.settings import Settings
 
 PREFIX = "outage."
 _FAULTS = {
@@ -167,31 +164,23 @@ async def send(seen: Seen, connection: Connection, rate: int, over: asyncio.Even
 
 async def run(options: Options) -> dict[str, Any]:
     """Run one outage and return the report."""
-    broker = LocalKafka() if options.broker == "kafka" else EmbeddedBroker()
-    models = ModelServer(TRAIN, latency_ms=20.0)
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-outage-")))
-        await asyncio.gather(stack.enter_async_context(broker), stack.enter_async_context(models))
-        connection = local_connection(broker)
-        settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix=PREFIX)
-        settings = settings.model_copy(update={"delivery": options.delivery})
-        await create_topics(connection, prefix=PREFIX, partitions=settings.topics.partitions, replication=1)
-        slots = [WorkerSlot(number, settings, folder) for number in range(2 if options.kill_worker else 1)]
-        for slot in slots:
-            slot.start()
-            stack.push_async_callback(end_worker, slot)
-        await asyncio.gather(*(until_ready(slot) for slot in slots))
+    models, workers = ModelServer(TRAIN, latency_ms=20.0), 2 if options.kill_worker else 1
+
+    def delivered(settings: Settings) -> Settings:
+        return settings.model_copy(update={"delivery": options.delivery})
+
+    async with stand(options.broker, models, workers, prefix=PREFIX, adjusted=delivered) as there:
         seen, ready, over = Seen(), Ready(), asyncio.Event()
         async with asyncio.TaskGroup() as beside:
-            sending = beside.create_task(send(seen, connection, options.rate, over))
-            tasks = [beside.create_task(work) for work in (seen.run(connection), ready.look(slots[0]))]
+            sending = beside.create_task(send(seen, there.connection, options.rate, over))
+            tasks = [beside.create_task(work) for work in (seen.run(there.connection), ready.look(there.slots[0]))]
 
             async def no_more() -> None:
                 over.set()
                 await asyncio.wait({sending})
 
             try:
-                return await _outage(options, models, broker, slots, seen, ready, no_more)
+                return await _outage(options, models, there, seen, ready, no_more)
             finally:
                 for task in (sending, *tasks):
                     task.cancel()
@@ -225,14 +214,14 @@ async def _bring_back(options: Options, models: ModelServer, broker: LocalKafka 
 async def _outage(
     options: Options,
     models: ModelServer,
-    broker: LocalKafka | EmbeddedBroker,
-    slots: list[WorkerSlot],
+    there: Stand,
     seen: Seen,
     ready: Ready,
     no_more: Callable[[], Awaitable[None]],
 ) -> dict[str, Any]:
     """Let tickets flow, take endpoints or broker away, bring them back, wait for the last ticket, and report."""
     account, fault = seen.account, _FAULTS.get(options.fault)
+    broker, slots = there.broker, there.slots
     await asyncio.sleep(_CALM_S)
     began, began_ms, lines = time.monotonic(), time.time_ns() // 1_000_000, _lines(slots)
     await _take_away(options, models, broker)
@@ -330,28 +319,6 @@ def broken_promises(options: Options, figures: dict[str, Any]) -> list[str]:
         "/health was not 200": set(figures["health"]) == {200},
     }
     return [broken for broken, kept in promises.items() if not kept]
-
-
-async def until_ready(slot: WorkerSlot) -> None:
-    """Wait until the worker says that it is ready; raises SystemExit with its last words if it has ended."""
-    assert slot.process is not None
-    async with asyncio.timeout(_STALL_S), aiohttp.ClientSession() as http:
-        while True:
-            try:
-                async with http.get(f"http://127.0.0.1:{slot.port.number}/ready") as page:
-                    if page.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            if not slot.process.alive:
-                raise SystemExit(slot.process.tail())
-            await asyncio.sleep(0.2)
-
-
-async def end_worker(slot: WorkerSlot) -> None:
-    """Stop the worker if it runs."""
-    if slot.process is not None:
-        await slot.process.stop(15.0)
 
 
 def main() -> None:
