@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from streams.aio import in_background
 from streams.desk.sending import Sender
-from streams.errors import HedgerowError
+from streams.errors import TryAgain
 from streams.reviews.decision import DecisionRefused
 from streams.reviews.store import ReviewStore
 from streams.settings import Settings
@@ -40,15 +40,14 @@ class Reviewer:
     async def _decide(self) -> None:
         while True:
             try:
-                while tickets := await asyncio.to_thread(self._decide_page):
-                    self.decided |= tickets
+                while await asyncio.to_thread(self._decide_page):
                     self._sender.wake()
-            except HedgerowError:  # the store is away, which others say
+            except TryAgain:  # the store is unavailable, which others say
                 pass
             await asyncio.sleep(_PAUSE_S)
 
-    def _decide_page(self) -> set[str]:
-        tickets = set()
+    def _decide_page(self) -> int:
+        before = len(self.decided)
         for item in self._store.waiting(_PAGE):
             review = item.review
             label = review.suggested if review.suggested in self._labels else self._labels[0]
@@ -56,5 +55,6 @@ class Reviewer:
                 self._store.decide(review.review_id, label, "chaos", "", time.time_ns() // 1_000_000)
             except DecisionRefused:  # of an earlier text, for instance: it was closed meanwhile
                 continue
-            tickets.add(f"ticket {review.ticket_id}")
-        return tickets
+            # At once: the store may be killed before the page is through, and these decisions have to be sent all the same.
+            self.decided.add(f"ticket {review.ticket_id}")
+        return len(self.decided) - before
