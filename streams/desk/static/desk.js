@@ -11,19 +11,18 @@
     decide = $("#decide");
     buttons = decide ? [...decide.querySelectorAll("[data-number]")] : [];
     until = Number(decide?.dataset.claimUntil ?? 0);
-    ahead = null;
+    ahead = decide?.dataset.ahead ? look(decide.dataset.ahead).catch(() => null) : null;
     leaving = false;
     digits = "";
-    if (decide?.dataset.ahead) look(decide);
   };
-  // Fetches the ticket that follows, so that it can be shown at once.
-  const look = async (form) => {
-    const answer = await fetch(form.dataset.ahead).catch(() => null);
-    if (!answer?.ok || form !== decide) return;
+  // Fetches the ticket that follows, so that it can be shown at once. Without one it gives null.
+  const look = async (path) => {
+    const answer = await fetch(path);
+    if (!answer.ok) return null;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const address = new URL(answer.url);
     address.searchParams.delete("ahead");
-    if (page.querySelector("#decide")) ahead = { page, address };
+    return page.querySelector("#decide") ? { page, address } : null;
   };
   const call = (path, body) => fetch(path, {
     method: "POST", body: JSON.stringify(body), keepalive: true,
@@ -96,9 +95,9 @@
     count(leftMs);
   };
 
-  // A decision: once it is stored the next ticket is shown, which is here already.
+  // A decision: once it is stored the next ticket is shown, which is here already or on its way.
   const send = async (form, button) => {
-    const { page, address } = ahead, fields = new FormData(form), ticket = $("h1").textContent;
+    const fields = new FormData(form), ticket = $("h1").textContent;
     const body = {
       review_id: fields.get("review_id"), filter: fields.get("filter"), note: fields.get("note"), also: fields.getAll("also"),
       ...(button.name === "none" ? { none: true } : { label: button.value }),
@@ -112,7 +111,9 @@
       leaving = false;
       return;
     }
-    if (done.next !== address.pathname + address.search) { location.href = done.next; return; }
+    const following = await ahead;
+    if (!following || done.next !== following.address.pathname + following.address.search) { location.href = done.next; return; }
+    const { page, address } = following;
     const values = { csrf: fields.get("csrf"), review_id: body.review_id, filter: body.filter };
     offer(`${ticket}: ${done.label ?? "none of these"}`, values, Number(form.dataset.undoMs));
     document.title = page.title;
