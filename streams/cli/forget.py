@@ -97,16 +97,10 @@ def forget(
 
 async def forget_on_topics(report: Report, settings: Settings, by: str) -> set[str]:
     """Make the compacted topics forget the ticket; return the texts that it had. Raises StopWorker if the broker refuses."""
-    from aiokafka.errors import KafkaError
+    from streams.kafka.diagnosis import plain_refusals
 
-    from streams.errors import StopWorker
-    from streams.kafka.diagnosis import refusal
-
-    try:
+    with plain_refusals(settings.broker.security):
         return await _on_topics(report, settings, by)
-    except (KafkaError, TimeoutError) as error:
-        refused = refusal(error, settings.broker.security)
-        raise StopWorker(refused or f"the broker did not do it: {error!r}; run the command again") from error
 
 
 async def _on_topics(report: Report, settings: Settings, by: str) -> set[str]:

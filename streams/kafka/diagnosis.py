@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import (
@@ -87,6 +89,16 @@ def refusal(error: BaseException, security: ClientSecurity | None = None) -> str
         f"Kafka does not give {user} the rights on {what}{f' {named}' if named else ''} that this needs: "
         f"see deploy/kafka-rights.yaml"
     )
+
+
+@contextmanager
+def plain_refusals(security: ClientSecurity) -> Iterator[None]:
+    """Raise StopWorker, whose line a user of a command can act on, in place of a KafkaError or TimeoutError."""
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        refused = refusal(error, security)
+        raise StopWorker(refused or f"the broker did not do it: {error!r}; run the command again") from error
 
 
 def _is_names(value: object) -> bool:

@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, Example, InvalidMessage, bytes_of
 from schemas.headers import FORGOTTEN_BY_HEADER
-from streams.errors import StopWorker
 from streams.kafka.connection import Connection
-from streams.kafka.diagnosis import refusal
+from streams.kafka.diagnosis import plain_refusals
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.readers import reader, to_the_end
 from streams.kafka.records import PATIENCE_S
@@ -128,11 +126,9 @@ async def example_topic(connection: Connection, *, prefix: str) -> AsyncIterator
     async with reader([_MEMORY.name], connection, prefix=prefix) as consumer:
         producer = await start_producer(connection)
         try:
-            topic = ExampleTopic(consumer, producer, prefix + _MEMORY.name)
-            await topic.read_on()
-            yield topic
-        except (KafkaError, TimeoutError) as error:
-            refused = refusal(error, connection.security)
-            raise StopWorker(refused or f"the broker did not take it: {error!r}; run the command again") from error
+            with plain_refusals(connection.security):
+                topic = ExampleTopic(consumer, producer, prefix + _MEMORY.name)
+                await topic.read_on()
+                yield topic
         finally:
             await stop_producer(producer)

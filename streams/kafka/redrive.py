@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, ProducerFenced
 
 from schemas import (
     REVISION_HEADER,
@@ -30,7 +30,7 @@ from schemas import (
 from schemas.headers import LETTER_HEADER, Closing, Header
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.connection import Connection
-from streams.kafka.diagnosis import refusal
+from streams.kafka.diagnosis import plain_refusals
 from streams.kafka.history import start_consumer
 from streams.kafka.letter_book import Entry, LetterBook
 from streams.kafka.producers import start_producer, stop_producer
@@ -225,17 +225,17 @@ async def letter_desk(connection: Connection, *, prefix: str, transactions: bool
     start = partial(start_producer, connection, prefix + _LETTERS if transactions else None)
     consumer = await start_consumer(connection)
     try:
-        desk = LetterDesk(await start(), consumer, prefix, start=start, transactions=transactions)
-        try:
-            await desk.read()
-            yield desk
-        finally:
-            await stop_producer(desk.producer)
-    except (ProducerFenced, InvalidProducerEpoch) as fenced:
-        raise StopWorker("another command closes dead letters now, and this one ends; run it again later") from fenced
-    except (KafkaError, TimeoutError) as error:
-        refused = refusal(error, connection.security)
-        raise StopWorker(refused or f"the broker did not do it: {error!r}; run the command again") from error
+        with plain_refusals(connection.security):
+            desk = LetterDesk(await start(), consumer, prefix, start=start, transactions=transactions)
+            try:
+                await desk.read()
+                yield desk
+            except (ProducerFenced, InvalidProducerEpoch) as fenced:
+                raise StopWorker(
+                    "another command closes dead letters now, and this one ends; run it again later"
+                ) from fenced
+            finally:
+                await stop_producer(desk.producer)
     finally:
         await consumer.stop()
 
