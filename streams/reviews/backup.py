@@ -17,10 +17,10 @@ import sqlalchemy as sa
 
 from streams.errors import SettingsError
 from streams.reviews.database import Database
-from streams.reviews.tables import CLAIMS, JOURNAL, MARKS, OPINIONS, REVIEWS, SESSIONS, TEXTS, count_rows, short_name
+from streams.reviews.tables import COUNTS, JOURNAL, REVIEWS, SESSIONS, count_rows, short_name
 
-#: What is kept, in the order in which it is written.
-_KEPT = (REVIEWS, TEXTS, CLAIMS, MARKS, OPINIONS, JOURNAL)
+#: All tables but the logins, and the counts, which the database makes of the reviews.
+_KEPT = tuple(each for each in REVIEWS.metadata.tables.values() if each not in (SESSIONS, COUNTS))
 _PAGE = 500
 
 Counts = dict[str, int]

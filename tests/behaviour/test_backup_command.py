@@ -20,7 +20,7 @@ def test_a_store_moves_to_another_place(tmp_path: Path, hedgerow: Hedgerow) -> N
     said = hedgerow("review", "backup", file, "-c", config)
     assert (said.code, said.out) == (
         0,
-        "2 reviews backed up: rows of reviews 2, texts 2, claims 0, marks 0, opinions 0, journal 0\n",
+        "2 reviews backed up: rows of reviews 2, texts 2, claims 0, marks 0, opinions 0, journal 0, users 0\n",
     )
     refused = hedgerow("review", "restore", file, "-c", config)
     assert refused.code == 2
