@@ -81,6 +81,8 @@ def _offer_again(store: ReviewStore) -> None:
         DecisionReason.OUTAGE: "because an endpoint was down",
         DecisionReason.POLICY_STALE: "because the policy was stale",
         DecisionReason.ESCALATION_BUDGET: "because the escalations were used up",
+        Reason.OVER_BUDGET: "because the money was spent",
+        Reason.BREAKER_OPEN: "because a breaker was open",
     }
     queue = Queue(store)
     for reason, why in passing.items():

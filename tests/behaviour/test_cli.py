@@ -367,11 +367,17 @@ class TestReview:
         unanswered = ("cheap:no_signal:no_answer", "big:no_signal:no_answer")
         store = ReviewStore(load_settings(config).review.url)
         store.add_all(review(f"silent-{number}", reasons=unanswered) for number in range(2))
+        store.add_all([review("held-back", reasons=("cheap:straight_to_big", "big:no_signal:breaker_open"))])
+        store.add_all([review("unpaid", reasons=("cheap:no_signal:over_budget",))])
         store.close()
-        assert hedgerow("review", "list", "-c", config).out.splitlines()[-1] == (
+        assert hedgerow("review", "list", "-c", config).out.splitlines()[-3:] == [
             "2 reviews wait because a model did not answer: once that is over, "
-            "hedgerow rerun --from reviews --reason no_answer"
-        )
+            "hedgerow rerun --from reviews --reason no_answer",
+            "1 review waits because the money was spent: once that is over, "
+            "hedgerow rerun --from reviews --reason over_budget",
+            "1 review waits because a breaker was open: once that is over, "
+            "hedgerow rerun --from reviews --reason breaker_open",
+        ]
 
     def test_list_and_show(self, hedgerow: Hedgerow, config: Path) -> None:
         self.fill(config)

@@ -11,6 +11,7 @@ from streams.core.guards.finding import AlertKind, Finding
 SOURCE: Final = "reviews"
 #: An overload is over at this share of its limits, so that it does not begin again with the next review.
 _OVER: Final = 0.9
+_SAID: Final = {"waiting": "waiting", "per_hour": "within an hour"}
 
 
 class ReviewLoad:
@@ -30,8 +31,9 @@ class ReviewLoad:
         counts = {"waiting": waiting, "per_hour": per_hour}
         over = {name: most for name, most in self._limits.items() if most is not None and counts[name] >= most}
         if not overloaded and over:
-            what = " and ".join(f"{counts[name]} {name} of {most}" for name, most in over.items())
-            found = Finding(AlertKind.REVIEW_OVERLOAD, SOURCE, f"too many reviews ({what}); tickets wait", counts)
+            what = " and ".join(f"{counts[name]} {_SAID[name]} (limit {most})" for name, most in over.items())
+            summary = f"too many reviews: {what}; tickets that need a reviewer wait"
+            found = Finding(AlertKind.REVIEW_OVERLOAD, SOURCE, summary, counts)
         elif overloaded and all(most is None or counts[name] <= _OVER * most for name, most in self._limits.items()):
             was = {"was": [AlertKind.REVIEW_OVERLOAD]}
             found = Finding(AlertKind.RECOVERED, SOURCE, "reviewers have room again", counts | was)

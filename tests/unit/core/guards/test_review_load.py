@@ -41,12 +41,18 @@ def test_what_was_said_is_not_said_again_before_the_topic_has_it() -> None:
     load = ReviewLoad(5, None)
     first = load.judge(5, 0, overloaded=False)
     assert first is not None
-    assert first.summary == "too many reviews (5 waiting of 5); tickets wait"
+    assert first.summary == "too many reviews: 5 waiting (limit 5); tickets that need a reviewer wait"
     assert load.judge(9, 0, overloaded=False) is None
     assert load.judge(9, 0, overloaded=True) is None
     over = load.judge(4, 0, overloaded=True)
     assert over is not None
     assert over.kind is AlertKind.RECOVERED
+
+
+def test_an_alert_names_each_limit_that_is_reached() -> None:
+    found = ReviewLoad(5, 10).judge(6, 12, overloaded=False)
+    assert found is not None
+    assert "6 waiting (limit 5) and 12 within an hour (limit 10)" in found.summary
 
 
 def test_it_is_over_at_nine_tenths_and_not_with_one_decision() -> None:
