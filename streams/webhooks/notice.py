@@ -40,14 +40,14 @@ class Notice:
 
 def of_alert(alert: Alert) -> Notice:
     """Return the notice of an alert."""
-    line = f"Hedgerow alert {alert.kind} of {alert.source}: {alert.summary}"
+    line = f"Hedgerow alert {alert.kind}: {alert.summary}"  # which says what it is about
     return Notice(alert.alert_id, "alert", alert.at_ms, line, alert.model_dump(mode="json"))
 
 
 def of_reviews(reviews: Sequence[Review], count: int, reasons: Counter[str], at_ms: int) -> Notice:
     """Return the notice of ``count`` reviews, of which the first are given."""
     named = [review.ticket_id for review in reviews[:MOST_TICKETS]]
-    tickets = f"{count} tickets wait" if count > 1 else f"Ticket {named[0]} waits"
+    tickets = f"{count} new tickets wait" if count > 1 else f"Ticket {named[0]} waits"
     why = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common(5))
     return Notice(
         stable_id("reviews", *named, str(at_ms)),

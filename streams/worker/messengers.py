@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from schemas import TOPICS
-from streams.agents.announce import AnnounceHandler
+from schemas import TOPICS, Review
+from streams.agents.announce import AnnounceHandler, Arrived
 from streams.agents.notify import NotifyHandler
 from streams.agents.registry import USES, AgentName
-from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
+from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
 from streams.errors import SettingsError
 from streams.settings import Settings
 from streams.webhooks.announcer import Announcer
@@ -43,4 +43,10 @@ async def messenger(
         for announcer in announcers:
             await stack.enter_async_context(announcer.running())
         handler = AnnounceHandler([announcer.add for announcer in announcers], wall_ms)
-    return Stage(agent, TOPICS[USES[agent].reads], handler, in_flight=_IN_FLIGHT, once=False)
+    read = arrived if agent == "announce" else None
+    return Stage(agent, TOPICS[USES[agent].reads], handler, in_flight=_IN_FLIGHT, once=False, read=read)
+
+
+def arrived(record: Record) -> Arrived:
+    """Return a review with its record's time; raises InvalidMessage as its decoding does."""
+    return Arrived(Review.decode(record.value), record.timestamp)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from schemas import Review
-from streams.agents.announce import AnnounceHandler
+from streams.agents.announce import AnnounceHandler, Arrived
 from streams.agents.notify import NotifyHandler
 from streams.webhooks.notice import Notice
+from streams.worker.messengers import arrived
 from tests.support.messages import alert, attempt, call, review
+from tests.support.records import FakeRecord
 
 NOW_MS = 10_000_000_000
 
@@ -38,10 +40,17 @@ async def test_an_alert_of_hours_ago_is_history() -> None:
     assert sent == []
 
 
-def test_reviews_are_passed_on_unless_their_last_call_is_hours_old() -> None:
+def test_reviews_are_passed_on_unless_they_came_hours_ago() -> None:
+    added: list[str] = []
+    announce = AnnounceHandler([lambda each: added.append(each.ticket_id)], lambda: NOW_MS)
+    for name, at_ms in (("new", NOW_MS - 1000), ("old", NOW_MS - 4_000_000), ("undated", -1)):
+        assert announce(Arrived(review(name), at_ms)) == ()
+    assert added == ["new", "undated"]
+
+
+def test_a_review_that_was_held_for_hours_after_its_calls_is_passed_on() -> None:
     added: list[Review] = []
-    announce = AnnounceHandler([added.append], lambda: NOW_MS)
-    for at_ms in (NOW_MS - 1000, NOW_MS - 4_000_000):
-        assert announce(review(calls=(call(attempts=(attempt(at_ms=at_ms),)),))) == ()
-    announce(review(calls=()))
-    assert [len(each.calls) for each in added] == [1, 0]
+    held = review(calls=(call(attempts=(attempt(at_ms=NOW_MS - 4_000_000),)),))
+    record = FakeRecord(0, held.encode(), topic="reviews", timestamp=NOW_MS - 1000)
+    AnnounceHandler([added.append], lambda: NOW_MS)(arrived(record))
+    assert added == [held]

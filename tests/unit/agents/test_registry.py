@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from schemas import TOPICS, Probe, Routed
-from streams.agents.announce import AnnounceHandler
+from streams.agents.announce import AnnounceHandler, Arrived
 from streams.agents.arrival import Arrival
 from streams.agents.cause import CauseHandler
 from streams.agents.drift import DriftHandler
@@ -50,7 +50,12 @@ HANDLERS: dict[AgentName, type] = {
 }
 TOPOLOGY = (Path(__file__).parents[3] / "topology.md").read_text(encoding="utf-8")
 TOPIC_OF: dict[Any, str] = {topic.message: topic.name for topic in TOPICS.values()}
-TAKES: dict[Any, str] = TOPIC_OF | {Arrival: "tickets", Probe | Placed: "probes", Routed | Forgotten: "routed"}
+TAKES: dict[Any, str] = TOPIC_OF | {
+    Arrival: "tickets",
+    Probe | Placed: "probes",
+    Routed | Forgotten: "routed",
+    Arrived: "reviews",
+}
 
 
 def hints(agent: AgentName) -> dict[str, Any]:

@@ -52,7 +52,7 @@ async def test_a_flood_is_one_message_that_names_the_first() -> None:
     stand = Stand(60.0, [some(50_000)])
     assert await stand.run(review("first")) == [(50_001, MOST_TICKETS)]
     assert stand.sent[0].data["ticket_ids"][0] == "first"
-    assert "50001 tickets wait for a reviewer" in stand.sent[0].line
+    assert "50001 new tickets wait for a reviewer" in stand.sent[0].line
 
 
 async def test_no_more_than_one_message_in_the_set_time() -> None:
