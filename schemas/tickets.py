@@ -195,10 +195,14 @@ class Call(Value):
     """The examples in the prompt, the nearest last."""
 
     @property
+    def all_attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt, those for the perplexity too."""
+        return self.attempts if self.perplexity is None else (*self.attempts, *self.perplexity.attempts)
+
+    @property
     def cost_usd(self) -> float | None:
-        """What all attempts together cost, those for the perplexity too, USD; None if the cost of one is unknown."""
-        beside = () if self.perplexity is None else self.perplexity.attempts
-        return total_usd(attempt.cost_usd for attempt in (*self.attempts, *beside))
+        """What is known that all attempts together cost, USD; None without a price. One that gave no answer counts 0."""
+        return total_usd(attempt.cost_usd for attempt in self.all_attempts)
 
     @property
     def latency_ms(self) -> float:

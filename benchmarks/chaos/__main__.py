@@ -67,7 +67,7 @@ _ALERTS = "chaos.alerts"
 _STALL_S = 180.0
 _LOOK_S, _LOOKS = 0.5, 60
 #: How attempts are recorded that got no answer.
-_UNANSWERED = {"connection", "timeout", "deadline"}
+_UNANSWERED = {"connection", "connect_timeout", "cut_off", "timeout", "deadline"}
 #: Faults strike at random and the mix of tickets stays, so none of these is ever so.
 _NEVER = {AlertKind.CONTRACT_CHANGED, AlertKind.MODEL_NOT_ALLOWED, AlertKind.ESCALATION_SILENCE}
 _FAULTS = ("logprobs_null", "logprobs_absent", "rate_limit", "server_error", "cut", "garbage")

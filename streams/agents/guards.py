@@ -15,10 +15,9 @@ from functools import partial
 from typing import TypeVar
 
 from schemas import Alert, Call, Reason, Ticket, Tier
-from schemas.base import Cost
 from schemas.fleet import EndpointState
 from streams.agents.limit import LOOK_EVERY_S, Limit
-from streams.agents.model import Asked, Model
+from streams.agents.model import Asked, HeldCall, Model
 from streams.agents.purse import Announce, Purse, Taken
 from streams.agents.turns import Turns
 from streams.core.fleet import Caps, Member, Period, Thing
@@ -34,7 +33,7 @@ from streams.core.guards import (
     SpendBudget,
 )
 from streams.core.guards.alert_book import AlertBook
-from streams.core.guards.budgets import units, usd
+from streams.core.guards.budgets import booked_usd, lost, units, usd
 from streams.core.guards.contract import Contracts, Terms
 from streams.core.guards.endpoint_guard import source_of
 from streams.core.guards.escalation_share import SOURCE as SHARE_SOURCE
@@ -105,28 +104,34 @@ class Money:
         self._clock = clock
 
     async def paid(
-        self, tier: Tier, first_usd: float, chars: int, ask: Callable[[], Awaitable[P]], cost_usd: Callable[[P], Cost]
+        self, tier: Tier, first_usd: float, chars: int, ask: Callable[[], Awaitable[P]], call_in: Callable[[P], Call]
     ) -> P | None:
         """Return what ``ask`` returns, or None if what it may cost is not left; what it cost is counted.
 
         It is about a text of ``chars`` characters, and costs ``first_usd`` at most until a call of this tier has come back.
-        Raises Hold while the other workers cannot be told.
+        An attempt that may have been paid, though nobody can know what it cost, counts as the estimate. Raises Hold while the
+        other workers cannot be told.
         """
         estimate = self._estimates.setdefault(tier, CostEstimate(min(first_usd, self._most_first_usd)))
-        amount = max(1, units(estimate.of(chars)))
+        amount = max(1, units(estimate.of_all(chars)))
         taken = self.purse.take(amount) if await self.purse.ensure(amount) else None
         if taken is None:
             return None
         try:
             asked = await ask()
-        except Exception:  # no answer came back; what was cancelled may have been paid
+        except HeldCall as held:
+            self._settle(taken, held.call, estimate, chars)
+            raise
+        except Exception:  # it was refused; what was cancelled may have been paid
             self.purse.settle(taken, 0)
             raise
-        cost = cost_usd(asked)
-        self.purse.settle(taken, 0 if cost is None else units(cost))
-        if cost:
-            estimate.learn(chars, cost)
+        self._settle(taken, call_in(asked), estimate, chars)
         return asked
+
+    def _settle(self, taken: Taken, call: Call, estimate: CostEstimate, chars: int) -> None:
+        attempts = call.all_attempts
+        self.purse.settle(taken, units(booked_usd(attempts, estimate.of(chars))))
+        estimate.learn(chars, call.cost_usd or 0.0, lost(attempts))
 
     def spent(self) -> tuple[Alert, ...]:
         """Return what is to be said, now that no money is left."""
@@ -206,7 +211,7 @@ class GuardedModel:
             self._first_usd,
             len(ticket.text),
             partial(self._ask, ticket, before),
-            lambda asked: asked.call.cost_usd,
+            lambda asked: asked.call,
         )
         if asked is not None:
             return asked
@@ -389,7 +394,7 @@ class Guards:
         """Return the call of a trial, or None if what it may cost is not left; see ``Money.paid``."""
         if self._money is None:
             return await ask()
-        return await self._money.paid(tier, first_usd, chars, ask, lambda call: call.cost_usd)
+        return await self._money.paid(tier, first_usd, chars, ask, lambda call: call)
 
     def spent(self, cost_usd: float | None) -> None:
         """Count what a request cost that no model was asked for, USD: an embedding."""

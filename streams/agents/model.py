@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from schemas import Alert, Call, Reason, Ticket, Tier
+from streams.errors import Hold
 
 
 class Model(Protocol):
@@ -56,6 +57,14 @@ class ModelAround:
     def unasked(self, reason: Reason, detail: str) -> Call:
         """Return the call of a ticket that the model is not asked about: no attempt, no cost."""
         return self._model.unasked(reason, detail)
+
+
+class HeldCall(Hold):
+    """The ticket waits although it was asked about: its ``call`` has no answer, and may have to be paid."""
+
+    def __init__(self, message: str, over: Callable[[], Awaitable[None]], call: Call) -> None:
+        super().__init__(message, over)
+        self.call = call
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ import structlog
 
 from schemas import Alert, Call, Reason, Ticket
 from streams.agents.guards import Clock
-from streams.agents.model import Model, ModelAround
+from streams.agents.model import HeldCall, Model, ModelAround
 from streams.agents.trials import MOST_TRIALS, Trials
 from streams.agents.turns import Turns
 from streams.aio import Changes
 from streams.core.fleet.others import Others
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.alert_book import Standing
-from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
+from streams.core.guards.availability import ACCOUNT_OUTCOMES, TIMEOUTS, Availability, OutageRule, is_unanswered
 from streams.core.guards.endpoint_guard import source_of
 from streams.errors import Hold
 from streams.models.outlook import Failure, Outlook
@@ -136,7 +136,8 @@ class WaitingModel(ModelAround):
         waiting = replace(waiting, failures=waiting.failures + 1)
         if self._is_over(waiting) or (waiting.failures >= OWN_FAILURES and not self.is_down):
             return call
-        raise self._hold(task, waiting)
+        hold = self._hold(task, waiting)
+        raise HeldCall(str(hold), hold.over, call)
 
     def _is_over(self, waiting: _Waiting) -> bool:
         """Return whether a ticket has waited for as long as it may."""
@@ -221,7 +222,7 @@ class WaitingModel(ModelAround):
         if call.signal.status == "unscorable" and call.signal.reason is Reason.OVER_BUDGET:
             return call  # it was not asked
         if is_unanswered(call):
-            if not any(attempt.outcome == "timeout" for attempt in call.attempts):  # else it was counted then
+            if not any(attempt.outcome in TIMEOUTS for attempt in call.attempts):  # else it was counted then
                 account = bool(call.attempts) and call.attempts[-1].outcome in ACCOUNT_OUTCOMES
                 detail = call.signal.detail if call.signal.status == "unscorable" else ""
                 self._unanswered(asked_at, detail, account=account)

@@ -15,10 +15,11 @@ import httpx_aiohttp
 import stamina
 
 from schemas import Attempt, Reason
+from streams.core.guards.availability import TIMEOUTS
 from streams.models.endpoint import HttpEndpoint
 from streams.models.failures import Passing, Refusal, judge
 from streams.models.outlook import Failure, Outlook
-from streams.models.trouble import address_of, unreachable
+from streams.models.trouble import address_of, unreachable, was_sent
 
 _CONNECT_TIMEOUT_S = 10.0
 #: A key that is shorter is a word that servers without keys are given, such as "none": no secret, and maybe a label.
@@ -197,7 +198,7 @@ class Exchange:
 
     def _failed(self, error: Passing, failed: list[Attempt], at_ms: int, began: float) -> None:
         """Record a failed attempt, and tell the others of it."""
-        timed_out = error.outcome == "timeout" and all(attempt.outcome != "timeout" for attempt in failed)
+        timed_out = error.outcome in TIMEOUTS and all(attempt.outcome not in TIMEOUTS for attempt in failed)
         failed.append(_failed(error.outcome, at_ms, began))
         took_s = failed[-1].latency_ms / 1000
         self._outlook.failed(Failure(str(error), took_s, first_timeout=timed_out, after_s=error.after))
@@ -223,15 +224,21 @@ class Exchange:
             return await self._answer(self._request(path, body))
         except (TimeoutError, httpx.TimeoutException) as error:
             if not _broken(error):
-                raise self._late() from error
-            raise Passing("connection", unreachable(self._name, error)) from error
+                raise (self._late() if was_sent(error) else self._not_connected()) from error
+            raise self._broken_off(error) from error
         except (httpx.HTTPError, aiohttp.ClientError, UnicodeError) as error:
             # The transport lets aiohttp's error through if a server does not speak HTTP, and another one for a status
             # line whose reason is no UTF-8.
-            raise Passing("connection", unreachable(self._name, error)) from error
+            raise self._broken_off(error) from error
 
     def _late(self) -> Passing:
         return Passing("timeout", f"{self._name} gave no answer within {self._endpoint.timeout_s:g} s (timeout_s)")
+
+    def _not_connected(self) -> Passing:
+        return Passing("connect_timeout", f"{self._name} took no connection in time")
+
+    def _broken_off(self, error: BaseException) -> Passing:
+        return Passing("cut_off" if was_sent(error) else "connection", unreachable(self._name, error))
 
     def _judged(self, response: httpx.Response, content: bytes) -> Refusal:
         return judge(_whole(response, content), self._name, self._endpoint, self._secret)

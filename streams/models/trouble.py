@@ -14,6 +14,13 @@ def address_of(base_url: str) -> str:
     return f"{url.scheme}://{host}:{port}{url.path.rstrip('/')}"
 
 
+def was_sent(error: BaseException) -> bool:
+    """Return whether the endpoint may have received a request that ended with this error; False: it never was connected."""
+    cause = error.__cause__ or error
+    never = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx.ConnectError, httpx.ConnectTimeout)
+    return not isinstance(cause, never)
+
+
 def unreachable(endpoint: str, error: BaseException) -> str:
     """Return the line about a connection that failed; ``endpoint`` is its name and address."""
     cause = error.__cause__ or error

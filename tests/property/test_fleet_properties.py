@@ -117,6 +117,32 @@ def test_workers_together_never_use_more_than_a_limit_within_any_hour(plan: list
         assert sum(amount for at, amount in uses if end - HOUR_MS < at <= end) <= 10
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 5), st.integers(0, 12)), max_size=40))
+@example([*[(True, 5, 5)] * 10, (True, 5, 12), (True, 5, 0), *[(False, 1, 0)] * 12, (True, 5, 5)])
+@settings(max_examples=300, deadline=None)
+def test_no_call_begins_beyond_the_limit_whatever_the_calls_before_it_cost(plan: list[tuple[bool, int, int]]) -> None:
+    """Calls begin with an estimate, of which each is another one's in the end, and end in any order."""
+    most, topic = 60, Topic()
+    worker = Worker("w", Caps(hour=most), topic, 0)
+    calls: list[tuple[int, int]] = []
+    used = 0
+    for begins, estimate, cost in plan:
+        if begins:
+            worker.member.ask("money", max(0, estimate - worker.account.leased))
+            worker.say(NOON_MS)
+            worker.read(NOON_MS)
+            if worker.take(estimate, NOON_MS):
+                used += estimate
+                calls.append((estimate, cost))
+                assert used <= most
+        elif calls:
+            taken, was = calls.pop(0)
+            worker.account.settle(taken, was, NOON_MS)
+            used += was - taken
+        assert worker.account.used("hour", NOON_MS) == used
+        assert used + worker.account.leased <= max(used, most)
+
+
 @given(st.permutations(range(8)), st.lists(st.integers(0, 7), max_size=8), st.data())
 @settings(max_examples=100, deadline=None)
 def test_what_is_merged_is_the_same_in_any_order_and_however_often(

@@ -16,7 +16,8 @@ class Account:
     own word again it knows what the others said before it, and ``grant`` gives it what the limits leave.
     Of two workers that ask at the same time, the one whose word came second counts what the other asked for.
 
-    ``take`` moves an amount from the lease to what was used, before it is used; ``settle`` corrects it afterwards.
+    ``take`` moves an amount from the lease to what was used, before it is used; ``settle`` corrects it afterwards. What was used
+    beyond the lease is owed to it: what comes back, or is leased next, makes up for that first.
     """
 
     def __init__(self, caps: Caps) -> None:
@@ -32,7 +33,8 @@ class Account:
     @property
     def usage(self) -> Usage:
         """What to tell the others: what was used, and what is leased or asked for."""
-        return Usage(minutes=_amounts(self._minutes), days=_amounts(self._days), leased=self._leased, asked=self._asked)
+        leased = max(0, self._leased)
+        return Usage(minutes=_amounts(self._minutes), days=_amounts(self._days), leased=leased, asked=self._asked)
 
     def said(self, at_ms: int) -> None:
         """Note that the others were told at ``at_ms``: from then on the lease may be used for a minute."""
@@ -54,10 +56,9 @@ class Account:
     def settle(self, taken: int, was: int, taken_at_ms: int) -> None:
         """Correct an amount that was taken at ``taken_at_ms`` (Unix time) to what it was in the end.
 
-        What is left of it goes back to the lease. What was used beyond it comes out of the lease, as far
-        as that covers it.
+        What is left of it goes back to the lease. What was used beyond it comes out of the lease, which may then be below 0.
         """
-        self._leased = max(0, self._leased + taken - was)
+        self._leased += taken - was
         self._add(was - taken, taken_at_ms)
 
     def used(self, period: Period, now_ms: int) -> int:
@@ -78,7 +79,7 @@ class Account:
 
     @property
     def leased(self) -> int:
-        """What may be used without asking."""
+        """What may be used without asking; below 0: what was used without being leased."""
         return self._leased
 
     def ask(self, amount: int) -> None:

@@ -116,7 +116,7 @@ class Member:
         """Return how much of a limit all workers together have used at ``now_ms`` (Unix time), leases included: 1 is all."""
         most = dict(self.caps[thing])[period]
         account = self.accounts[thing]
-        total = self.others_used(thing, now_ms)(period) + account.used(period, now_ms) + account.leased
+        total = self.others_used(thing, now_ms)(period) + account.used(period, now_ms) + max(0, account.leased)
         return total / most if most else 1.0
 
     def left(self, thing: Thing, now_ms: int) -> int | None:

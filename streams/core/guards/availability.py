@@ -12,6 +12,8 @@ from schemas import Call, Reason
 FAILURES: Final = 5
 #: What the last attempt of a call was if the endpoint did answer, though with nothing that can be read.
 _ANSWERED: Final = frozenset({"ok", "unscorable", "body_too_long"})
+#: What an attempt was that was not answered in time, or for which there was no connection in time.
+TIMEOUTS: Final = frozenset({"timeout", "connect_timeout"})
 #: What an attempt was if the account has no money or no quota left.
 ACCOUNT_OUTCOMES: Final = frozenset({"http_402", "quota_used_up"})
 

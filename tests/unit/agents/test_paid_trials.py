@@ -1,4 +1,4 @@
-"""Trials and the calls of a start cost money as others do, and are not made once it is spent."""
+"""Trials and the calls of a start cost money as others do, and are not made once it is spent; what a lost call counts as."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.core.fleet import Caps, Member
 from streams.core.guards import GuardLimits
 from streams.core.guards.availability import FAILURES, OutageRule
 from streams.core.guards.budgets import units
-from streams.errors import Hold
+from streams.errors import Hold, StopWorker
 from streams.models.outlook import Outlook
 from tests.support.handlers import AskedModel
 from tests.support.messages import attempt, call, ticket, unscorable
@@ -84,3 +84,30 @@ async def test_a_trial_that_was_not_made_tells_nothing_of_the_endpoint() -> None
             await held.value.over()
     assert waiting.is_down
     assert spender.endpoint.asked == asked
+
+
+async def test_a_call_that_was_cut_off_counts_as_it_was_estimated_though_its_ticket_waits() -> None:
+    spender = Spender()
+    lost = SILENT.model_copy(update={"attempts": tuple(attempt(outcome="cut_off", cost_usd=0.0) for _ in range(3))})
+    spender.endpoint.answer = lost
+    rule, clock = OutageRule(resume_per_s=10_000), Clock(time.monotonic, lambda: 1_790_000_000_000)
+    waiting = WaitingModel(AskedModel("cheap", spender.endpoint.ask), rule, clock, [].append, [].append, Outlook())
+    guarded = spender.guards.guarded(waiting, first_usd=0.002)
+    with pytest.raises(Hold):
+        await guarded.ask(ticket())
+    assert lost.cost_usd == 0.0
+    assert spender.used == 3 * units(0.0005)  # the first calls are taken to cost a twentieth of the limit
+
+
+@pytest.mark.parametrize(("ended", "booked"), [(StopWorker("refused"), 0), (asyncio.CancelledError(), units(0.0005))])
+async def test_a_refused_call_counts_nothing_and_a_cancelled_one_its_estimate(
+    ended: BaseException, booked: int
+) -> None:
+    spender = Spender()
+
+    async def ask() -> Call:
+        raise ended
+
+    with pytest.raises(type(ended)):
+        await spender.guards.paid("cheap", 0.002, 40, ask)
+    assert spender.used == booked

@@ -204,7 +204,7 @@ class TestRetries:
         script = Script(error(500), httpx.ReadError("gone"), error(429), ok())
         call = await script.ask()
         assert isinstance(call.signal, Scored)
-        assert outcomes(call) == ["http_500", "connection", "http_429", "ok"]
+        assert outcomes(call) == ["http_500", "cut_off", "http_429", "ok"]
         assert call.cost_usd == pytest.approx(GOOD_COST)
 
     @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529])
@@ -222,9 +222,9 @@ class TestRetries:
         ("failure", "outcome"),
         [
             (httpx.ConnectError("refused"), "connection"),
-            (httpx.RemoteProtocolError("cut"), "connection"),
+            (httpx.RemoteProtocolError("cut"), "cut_off"),
             (httpx.ReadTimeout("slow"), "timeout"),
-            (httpx.ConnectTimeout("slow"), "timeout"),
+            (httpx.ConnectTimeout("slow"), "connect_timeout"),
             (httpx.PoolTimeout("full"), "timeout"),
         ],
     )
@@ -548,14 +548,14 @@ class TestTransport:
         half = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{"
         async with raw_server([b"", half, b"HTTP/1.1 200", b"not HTTP at all\r\n\r\n"]) as url:
             call = await self.ask(url, attempts=4)
-        assert outcomes(call) == ["connection"] * 4
+        assert outcomes(call) == ["cut_off"] * 4
         assert isinstance(call.signal, Unscorable)
         assert call.signal.reason == Reason.NO_ANSWER
 
     async def test_a_compressed_body_that_is_none(self) -> None:
         broken = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello"
         async with raw_server([broken]) as url:
-            assert outcomes(await self.ask(url, attempts=1)) == ["connection"]
+            assert outcomes(await self.ask(url, attempts=1)) == ["cut_off"]
 
     @pytest.mark.parametrize(
         "header",
@@ -569,7 +569,7 @@ class TestTransport:
     @pytest.mark.parametrize("status", [b"200", b"429"])
     async def test_a_reason_that_is_no_text(self, status: bytes) -> None:
         async with raw_server([b"HTTP/1.1 " + status + b" caf\xe9\r\ncontent-length: 0\r\n\r\n"]) as url:
-            assert outcomes(await self.ask(url, attempts=1)) == ["connection"]
+            assert outcomes(await self.ask(url, attempts=1)) == ["cut_off"]
 
     async def test_a_response_that_trickles_is_late(self) -> None:
         """Each piece comes in time and the whole never does."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streams.core.guards.budgets import CostEstimate, EscalationBudget, SpendBudget
+from streams.core.guards.budgets import CostEstimate, EscalationBudget, SpendBudget, booked_usd
 from streams.core.guards.finding import AlertKind, Bell
+from tests.support.messages import attempt
 
 
 class TestBell:
@@ -48,6 +49,38 @@ class TestSpend:
         assert budget.is_spent(0.012, 3.0) == ()
 
 
+class TestBooked:
+    @pytest.mark.parametrize(
+        ("outcome", "booked"),
+        [
+            ("ok", 0.001),
+            ("timeout", 0.01),
+            ("deadline", 0.01),
+            ("cut_off", 0.01),
+            ("body_too_long", 0.01),
+            ("connection", 0.0),
+            ("connect_timeout", 0.0),
+            ("http_429", 0.0),
+            ("http_500", 0.0),
+        ],
+    )
+    def test_what_was_sent_and_gave_no_answer_counts_as_the_estimate(self, outcome: str, booked: float) -> None:
+        cost_usd = 0.001 if outcome == "ok" else 0.0
+        assert booked_usd([attempt(outcome=outcome, cost_usd=cost_usd)], 0.01) == booked
+
+    def test_garbage_counts_no_less_than_the_estimate_and_a_guess_at_an_answer_as_the_guess(self) -> None:
+        garbage = attempt(outcome="unscorable", cost_usd=0.001, estimated=True)
+        assert booked_usd([garbage], 0.01) == 0.01
+        assert booked_usd([garbage], 0.0005) == 0.001
+        assert booked_usd([attempt(outcome="ok", cost_usd=0.001, estimated=True)], 0.01) == 0.001
+        assert booked_usd([attempt(outcome="unscorable", cost_usd=0.001)], 0.01) == 0.001
+
+    def test_each_attempt_counts(self) -> None:
+        attempts = [attempt(outcome="cut_off", cost_usd=0.0), attempt(outcome="timeout", cost_usd=0.0)]
+        assert booked_usd([*attempts, attempt(cost_usd=0.001)], 0.01) == pytest.approx(0.021)
+        assert booked_usd([], 0.01) == 0.0
+
+
 class TestCostEstimate:
     def test_is_the_first_until_a_call_has_come_back_and_then_the_dearest_of_the_last(self) -> None:
         estimate = CostEstimate(0.5)
@@ -59,3 +92,14 @@ class TestCostEstimate:
         for _ in range(200):
             estimate.learn(1_000, 0.001)
         assert estimate.of(1_000) == pytest.approx(0.001)
+
+    def test_has_room_for_as_many_attempts_as_one_of_the_last_calls_had_to_pay_for(self) -> None:
+        estimate = CostEstimate(0.5)
+        assert estimate.of_all(1_000) == 0.5
+        estimate.learn(1_000, 0.0, 3)  # never answered
+        assert estimate.of_all(1_000) == 1.5
+        estimate.learn(1_000, 0.001, 3)
+        assert (estimate.of(1_000), estimate.of_all(1_000)) == (pytest.approx(0.001), pytest.approx(0.004))
+        for _ in range(200):
+            estimate.learn(1_000, 0.001)
+        assert estimate.of_all(1_000) == pytest.approx(0.001)
