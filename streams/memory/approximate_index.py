@@ -18,7 +18,10 @@ _EXPANSION = 128
 
 
 class ApproximateIndex:
-    """Finds nearly all of the nearest, in a time that hardly grows with the number of vectors, which it keeps as float16."""
+    """Finds nearly all of the nearest, in a time that hardly grows with the number of vectors, which it keeps as float16.
+
+    Which of equally near ones are found may depend on the order in which they came.
+    """
 
     def __init__(self, dimensions: int) -> None:
         """Raises SettingsError without the extra."""
@@ -47,7 +50,7 @@ class ApproximateIndex:
         self._graph.remove(key)
 
     def nearest(self, queries: Vectors, count: int) -> tuple[Keys, Vectors]:
-        """Return (keys, cosine similarities), a row for each query, the nearest first."""
+        """Return (keys, cosine similarities), a row for each query: the nearest first, equally near ones by their keys."""
         count = min(count, len(self))
         if not count or not len(queries):
             return np.empty((len(queries), count), dtype=np.int64), np.empty((len(queries), count), dtype=np.float32)
@@ -59,7 +62,8 @@ class ApproximateIndex:
             found = self._graph.search(queries, count, threads=1, exact=True)
         keys = found.keys.reshape(-1, count).astype(np.int64)
         similarities: Vectors = 1 - found.distances.reshape(-1, count).astype(np.float32)
-        return keys, similarities
+        order = np.lexsort((keys, -similarities))
+        return np.take_along_axis(keys, order, axis=1), np.take_along_axis(similarities, order, axis=1)
 
     def vectors(self, keys: Keys) -> Vectors:
         """Return the vectors of keys that are there."""
@@ -123,7 +127,7 @@ class GrowingIndex:
         self._graph.remove(key)
 
     def nearest(self, queries: Vectors, count: int) -> tuple[Keys, Vectors]:
-        """Return (keys, cosine similarities), a row for each query, the nearest first."""
+        """Return (keys, cosine similarities), a row for each query: the nearest first, equally near ones by their keys."""
         return self._answering.nearest(queries, count)
 
     def vectors(self, keys: Keys) -> Vectors:

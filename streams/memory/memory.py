@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from schemas import Call, Ticket
@@ -28,7 +29,7 @@ class Memory:
     """The examples, and the embedder that made their vectors. Changes and look-ups leave the event loop free.
 
     ``shown`` is how many examples a prompt holds at most, ``limit`` how many there are; ``redactions`` is what is taken
-    out of a ticket's text before it is embedded, as it is before a model sees it.
+    out of an example's text as it comes, and of a ticket's before it is embedded, as it is before a model sees it.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Memory:
         ``at_ms`` is when each was labelled; without it those that come first are the oldest.
         """
         self._dimensions = vectors.shape[1]
-        dropped = await asyncio.to_thread(self._locked, self._examples.put, examples, vectors, at_ms)
+        dropped = await asyncio.to_thread(self._put, examples, vectors, at_ms)
         self._changed.set()
         return dropped
 
@@ -123,6 +124,11 @@ class Memory:
             found += await asyncio.to_thread(self._locked, self._recall, some, vectors)
             progress(len(some))
         return found or [Recalled()] * len(tickets)
+
+    def _put(self, examples: Sequence[Example], vectors: Vectors, at_ms: Sequence[int]) -> int:
+        # Once for each example, and not for each prompt that shows it.
+        redacted = [replace(example, text=redact(example.text, self._redactions)) for example in examples]
+        return self._locked(self._examples.put, redacted, vectors, at_ms)
 
     def _recall(self, tickets: Sequence[Ticket], vectors: Vectors) -> list[Recalled]:
         nearest = self._examples.nearest(vectors, CANDIDATES)

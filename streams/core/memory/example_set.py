@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas import digest_of
 from streams.core.memory.example import Example
 from streams.core.memory.index import Index, Vectors
 from streams.core.memory.recall import NearExample
 
+_COUNTED = 1 << 23
+"""The lower part of a key is a number below this, the upper part 40 bits of the example's id."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An example, the key of its vector (a later one is higher), and when it was labelled (Unix time, milliseconds)."""
+    """An example, the key of its vector, and when it was labelled (Unix time, milliseconds)."""
 
     example: Example
     key: int
@@ -26,7 +30,8 @@ class ExampleSet:
     """Examples by their ids, at most ``limit`` of them.
 
     Beyond it the oldest of the most crowded label is dropped, and those that fit no label are a crowd like the others. So
-    which ones are left depends on what came, and hardly on its order.
+    which ones are left depends on what came, and hardly on its order. The same holds for examples that are equally old, or
+    equally near to a ticket: these are ordered by their ids, so that every worker shows the same ones.
     """
 
     def __init__(self, index: Index, limit: int | None = None) -> None:
@@ -37,7 +42,7 @@ class ExampleSet:
         self._counts: dict[str | None, int] = {}
         # By label: time, key and id; what was replaced or forgotten since is still there.
         self._oldest: dict[str | None, list[tuple[int, int, str]]] = {}
-        self._next_key = 0
+        self._entered = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -61,12 +66,11 @@ class ExampleSet:
         for name in last:
             self.forget(name)
         places = list(last.values())
-        keys = np.arange(self._next_key, self._next_key + len(places))
-        self._next_key += len(places)
+        keys = [self._new_key(name) for name in last]
         if places:
-            self._index.add(keys, vectors[places])
-        for key, place in zip(keys.tolist(), places, strict=True):
-            self._enter(_Entry(examples[place], key, at_ms[place] if at_ms else 0))
+            self._index.add(np.array(keys, dtype=np.int64), vectors[places])
+        for order, (key, place) in enumerate(zip(keys, places, strict=True), self._entered - len(keys)):
+            self._enter(_Entry(examples[place], key, at_ms[place] if at_ms else order))
         dropped = 0
         while self._limit is not None and len(self) > self._limit:
             self._drop_one()
@@ -99,6 +103,11 @@ class ExampleSet:
             )
             for row, scores in zip(keys, similarities, strict=True)
         ]
+
+    def _new_key(self, example_id: str) -> int:
+        """Return a key that was not used for another vector, and that orders by id."""
+        self._entered += 1
+        return int.from_bytes(digest_of(example_id)[:5]) * _COUNTED + self._entered % _COUNTED
 
     def _enter(self, entry: _Entry) -> None:
         label = entry.example.label

@@ -15,6 +15,8 @@ Keys = NDArray[np.int64]
 #: Queries searched at once: with 50,000 vectors their similarities take 13 MB.
 _AT_ONCE = 64
 _FIRST_ROWS = 256
+#: Similarities that differ by less are equal: the product of two vectors is not the same to the last digit in every row.
+_NOISE = 2e-6
 
 
 class Index(Protocol):
@@ -29,7 +31,7 @@ class Index(Protocol):
         """Remove one that is there."""
 
     def nearest(self, queries: Vectors, count: int) -> tuple[Keys, Vectors]:
-        """Return (keys, cosine similarities), a row for each query, the nearest first.
+        """Return (keys, cosine similarities), a row for each query: the nearest first, equally near ones by their keys.
 
         Each row has ``count`` columns, or as many as there are vectors.
         """
@@ -41,7 +43,7 @@ class Index(Protocol):
 class ExactIndex:
     """Compares a query with every vector: up to some 20,000 of them faster than an approximate index is worth.
 
-    Of vectors that are equally near, the one that was added first comes first, as long as none was removed.
+    What it finds depends on the vectors and their keys alone, and not on the order in which they came.
     """
 
     def __init__(self, vectors: Vectors | None = None) -> None:
@@ -81,7 +83,7 @@ class ExactIndex:
             self._rows[row], self._keys[row], self._row_of[moved] = self._rows[last], moved, row
 
     def nearest(self, queries: Vectors, count: int) -> tuple[Keys, Vectors]:
-        """Return (keys, cosine similarities), a row for each query, the nearest first; equals in their order.
+        """Return (keys, cosine similarities), a row for each query: the nearest first, equally near ones by their keys.
 
         Each row has ``count`` columns, or as many as there are vectors.
         """
@@ -93,12 +95,23 @@ class ExactIndex:
             part = slice(start, start + _AT_ONCE)
             found = queries[part] @ rows.T
             # The few nearest are picked before they are sorted: sorting all would take most of the time.
-            some = np.argpartition(-found, count - 1, axis=1)[:, :count]
-            some.sort(axis=1)
-            order = np.argsort(-np.take_along_axis(found, some, axis=1), axis=1, kind="stable")
-            places[part] = np.take_along_axis(some, order, axis=1)
-            similarities[part] = np.take_along_axis(found, places[part], axis=1)
+            least = np.partition(found, len(self) - count, axis=1)[:, len(self) - count]
+            for place, (query, scores, lowest) in enumerate(zip(queries[part], found, least, strict=True), start):
+                near = self._picked(scores, lowest, count)
+                # In double precision, so that the same vector is as near wherever its row is.
+                again = (rows[near].astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
+                order = np.lexsort((self._keys[near], -again))
+                places[place], similarities[place] = near[order], again[order]
         return self._keys[places], similarities
+
+    def _picked(self, scores: Vectors, lowest: np.float32, count: int) -> NDArray[np.intp]:
+        """Return the ``count`` rows with the highest scores, of which ``lowest`` is the least; equal ones by their keys."""
+        some = np.flatnonzero(scores >= lowest - _NOISE)
+        if len(some) == count:
+            return some
+        is_equal = scores[some] <= lowest + _NOISE
+        above, equal = some[~is_equal], some[is_equal]
+        return np.concatenate([above, equal[np.argsort(self._keys[equal])[: count - len(above)]]])
 
     def vectors(self, keys: Keys) -> Vectors:
         """Return the vectors of keys that are there."""

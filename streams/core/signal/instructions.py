@@ -81,14 +81,14 @@ class Prompt:
         return stable_id("prompt", self.system, *sorted(set(self.redact)), *rule)[:12]
 
     def messages(self, text: str, shown: Sequence[NearExample] = ()) -> list[dict[str, str]]:
-        """Return the chat messages for one ticket's text, redacted.
+        """Return the chat messages for one ticket's text, redacted. Those of ``shown`` were redacted as they were remembered.
 
         Each example is a message of the user and the answer to it. So nothing in its text can end it or give it another
         label: the borders are those of the messages, as for the ticket itself.
         """
         turns = [{"role": "system", "content": self.system}]
         for example in (one.example for one in shown if one.example.label in self._answers):
-            turns.append({"role": "user", "content": excerpt(redact(example.text, self.redact))})
+            turns.append({"role": "user", "content": excerpt(example.text)})
             turns.append({"role": "assistant", "content": self._answers[example.label]})
         return [*turns, {"role": "user", "content": redact(text, self.redact)}]
 

@@ -39,6 +39,12 @@ def test_the_graph_finds_nearly_all_of_the_nearest_with_their_similarities() -> 
     assert graph.vectors(keys[0]) == pytest.approx(known[keys[0]], abs=1e-3)
 
 
+def test_the_graph_puts_equally_near_ones_in_the_order_of_their_keys() -> None:
+    graph = ApproximateIndex(32)
+    graph.add(np.array([5, 3, 9, 1]), vectors(1).repeat(4, axis=0))
+    assert graph.nearest(vectors(1), 4)[0].tolist() == [[1, 3, 5, 9]]
+
+
 def test_an_index_grows_into_a_graph_and_answers_all_the_time() -> None:
     known = vectors(1_200)
     index, exact = GrowingIndex(exact=500), ExactIndex()

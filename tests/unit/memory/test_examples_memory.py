@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
 from streams.aio import in_background
 from streams.core.memory.example import Example
+from streams.core.signal import instructions
+from streams.core.signal.instructions import ExampleRule, Prompt
+from streams.core.signal.redaction import Redaction, redact
 from streams.memory import memory as memory_module
 from streams.memory.approximate_index import GrowingIndex
 from streams.memory.memory import Memory
@@ -27,6 +31,26 @@ async def test_a_ticket_is_embedded_as_a_model_sees_it() -> None:
     memory = await Memory.of([Example("e", None, "[email]", "refund")], embedder, 1, ("email",))
     await memory.recall([ticket("1", "ann@example.com")])
     assert embedder.embedded == ["[email]", "[email]"]
+
+
+async def test_an_example_is_redacted_as_it_comes_and_not_for_each_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder, redacted = Letters(), list[str]()
+
+    def counted(text: str, kinds: Collection[Redaction]) -> str:
+        redacted.append(text)
+        return redact(text, kinds)
+
+    monkeypatch.setattr(memory_module, "redact", counted)
+    monkeypatch.setattr(instructions, "redact", counted)
+    memory = Memory(embedder, 1, ("email",))
+    given = "from ann@example.com"
+    await memory.put([Example("e", None, given, "refund")], await embedder.embed([given]))
+    prompt = Prompt(("refund", "other"), redact=("email",), examples=ExampleRule(1, embedder.model))
+    for _ in range(3):
+        [found] = await memory.recall([ticket("1", "from bob")])
+        assert prompt.messages("from bob", found.shown)[1]["content"] == "from [email]"
+    assert redacted.count(given) == 1
+    assert redacted.count("from [email]") == 0
 
 
 async def test_many_examples_and_tickets_are_embedded_in_steps() -> None:

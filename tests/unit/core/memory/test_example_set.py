@@ -82,6 +82,20 @@ def test_which_ones_are_left_hardly_depends_on_the_order() -> None:
     assert kept[0] == kept[1] == kept[2] == {f"{label}-{age}" for label in ("a", "b", "c") for age in range(30, 40)}
 
 
+def test_of_equally_near_and_equally_old_ones_every_worker_has_the_same_in_the_same_order() -> None:
+    rows = [Example(f"{text}-{number}", None, text, "refund") for text in ("a", "b") for number in range(40)]
+    found = []
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        known = ExampleSet(ExactIndex(), limit=30)
+        for one in rows:
+            known.put([one], vector(one.text), [0])
+        [(near, _)] = known.nearest(vector("a"), 8)
+        found.append([one.example.id for one in near])
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0])) == 8
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["x", "y", None]), st.booleans()), max_size=60),

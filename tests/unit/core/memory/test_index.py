@@ -26,10 +26,27 @@ def test_finds_what_sorting_everything_finds(size: int, queries: int, count: int
     assert np.einsum("ij,ikj->ik", asked, known[places]) == pytest.approx(wanted, abs=1e-6)
 
 
-def test_equals_come_in_their_order() -> None:
+def test_equals_come_in_the_order_of_their_keys() -> None:
     known = np.ones((5, 1), dtype=np.float32)
     places, _ = ExactIndex(known).nearest(known[:1], 5)
     assert places.tolist() == [[0, 1, 2, 3, 4]]
+
+
+@settings(deadline=None)
+@given(st.permutations(range(60)), st.sets(st.integers(0, 59), max_size=20), st.integers(1, 30))
+def test_what_is_found_does_not_depend_on_the_order_in_which_equal_vectors_came(
+    keys: list[int], gone: set[int], count: int
+) -> None:
+    rows = vectors(12, 7)[np.arange(60) % 12]
+    index, plain = ExactIndex(), ExactIndex()
+    index.add(np.array(keys), rows[keys])
+    for key in gone:
+        index.remove(key)
+    left = np.array(sorted(set(keys) - gone))
+    plain.add(left, rows[left])
+    found, wanted = (one.nearest(vectors(5, 8), count) for one in (index, plain))
+    assert found[0].tolist() == wanted[0].tolist()
+    assert found[1].tolist() == wanted[1].tolist()
 
 
 @settings(deadline=None)
