@@ -47,6 +47,11 @@ class Trials:
         """Whether an error waits that one of them ended with."""
         return self._error is not None
 
+    @property
+    def error(self) -> BaseException | None:
+        """The error that waits, for a look at it alone."""
+        return self._error
+
     def due_in_s(self) -> float:
         """Return in how many seconds the next one is due; not above 0: now."""
         return self._next - self._now()

@@ -22,7 +22,7 @@ from streams.core.guards import AlertKind, Finding
 from streams.core.guards.alert_book import Standing
 from streams.core.guards.availability import ACCOUNT_OUTCOMES, TIMEOUTS, Availability, OutageRule, is_unanswered
 from streams.core.guards.endpoint_guard import source_of
-from streams.errors import Hold
+from streams.errors import Hold, StopWorker
 from streams.models.outlook import Failure, Outlook
 
 log = structlog.get_logger(__name__)
@@ -205,10 +205,16 @@ class WaitingModel(ModelAround):
         """Return whether it is for this worker to try an endpoint that is down."""
         return self.is_down and self._others().leads_in_outage
 
-    async def follow(self) -> None:
-        """Make the trials that are this worker's to make though no ticket of it waits, until cancelled."""
+    async def follow(self, failed: Callable[[StopWorker], None]) -> None:
+        """Make the trials that are this worker's to make though no ticket of it waits, until cancelled.
+
+        ``failed`` is called if a trial says to stop, which no ticket may come to hear.
+        """
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            if isinstance(error := self._trials.error, StopWorker):
+                failed(error)
+                return
             if self._tries() and self._trials.due_in_s() <= 0 and not self._trials.are_full:
                 self._trials.begin()
 

@@ -414,7 +414,7 @@ class Worker:
         """Return the model behind its guards, which follow those of the other workers."""
         most_usd = _most_usd(self._settings.tiers.of(model.tier))
         guarded = self._guards.guarded(model, first_usd=most_usd, is_down=lambda: model.is_down)
-        await stack.enter_async_context(in_background(model.follow()))
+        await stack.enter_async_context(in_background(model.follow(self._failed)))
         self.observer.breaker(guarded.source, lambda: guarded.is_open)
         return guarded
 

@@ -438,7 +438,7 @@ async def test_of_workers_without_answers_one_tries_also_if_no_ticket_of_it_wait
     model = WaitingModel(
         AskedModel("cheap", endpoint.ask), rule, clock, [].append, [].append, Outlook(), others=lambda: others
     )
-    following = asyncio.create_task(model.follow())
+    following = asyncio.create_task(model.follow([].append))
     waiting = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
     while not model.is_down:
         await asyncio.sleep(0)
@@ -453,6 +453,28 @@ async def test_of_workers_without_answers_one_tries_also_if_no_ticket_of_it_wait
         await asyncio.sleep(0.01)
     assert endpoint.asked.count("try out") == before + 1
     following.cancel()
+
+
+@pytest.mark.parametrize("mode", ["hold", "review"])
+async def test_a_trial_that_says_to_stop_is_heard_though_no_ticket_comes(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr("streams.agents.waiting._LOOK_EVERY_S", 0.01)
+    endpoint, stopped = Endpoint(), asyncio.Queue[StopWorker]()
+    model, _ = waiting_model(endpoint, mode=mode)
+    tickets = [asyncio.create_task(ask(model, f"ticket {n}")) for n in range(FAILURES)]
+    while not model.is_down:
+        await asyncio.sleep(0)
+    for task in tickets:
+        task.cancel()
+
+    def refused() -> Call:
+        raise StopWorker("the key is not taken")
+
+    endpoint.answer = refused
+    await model.follow(stopped.put_nowait)
+    assert str(stopped.get_nowait()) == "the key is not taken"
+    await model.close()
 
 
 async def test_a_waiting_ticket_tries_once_it_is_this_workers_turn() -> None:
