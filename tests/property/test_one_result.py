@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -213,19 +214,42 @@ class World:
         getattr(self, {"store": "keep", "score": "answer"}.get(name, name))(*arguments)
 
 
-@cache
-def empty_tables() -> bytes:
-    """A store without reviews, as SQLite keeps it: making the tables takes longer than an example."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "r.db"
-        with closing(ReviewStore(f"sqlite:///{file}")) as store:
-            store.counts()
-        return file.read_bytes()
+class Stores:
+    """One store for all examples, since making one, and its first statements, take longer than an example."""
+
+    def __init__(self, folder: Path, version: WireVersion) -> None:
+        self.wire = WireFormat(version)
+        self._store = ReviewStore(f"sqlite:///{folder / 'reviews.db'}", wire=self.wire)
+        self._empty = sqlite3.connect(":memory:")
+        with self._store.database.transaction() as connection:
+            _sqlite(connection).backup(self._empty)
+
+    def empty(self) -> ReviewStore:
+        """Return the store with nothing in it, as it was at first."""
+        with self._store.database.transaction() as connection:
+            self._empty.backup(_sqlite(connection))
+        return self._store
+
+    def close(self) -> None:
+        self._store.close()
+        self._empty.close()
 
 
-def empty_store(file: Path, wire: WireFormat) -> ReviewStore:
-    file.write_bytes(empty_tables())
-    return ReviewStore(f"sqlite:///{file}", wire=wire)
+def _sqlite(connection: sa.Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    """In memory where the system has such a folder: nothing here is about what outlives a crash."""
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder,
+        closing(Stores(Path(folder), request.param)) as made,
+    ):
+        yield made
 
 
 def consumed(results: list[Routed]) -> dict[str, Routed]:
@@ -249,36 +273,34 @@ def counting(results: list[Routed]) -> dict[str, Routed]:
     return kept
 
 
-@pytest.mark.parametrize("version", [1, 2])
 @given(taken=steps)
 @settings(deadline=None, max_examples=250, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_consumers_compaction_and_the_review_list_agree_once_all_is_quiet(
-    version: WireVersion, taken: list[tuple[Any, ...]]
+    stores: Stores, taken: list[tuple[Any, ...]]
 ) -> None:
-    wire = WireFormat(version)
-    with tempfile.TemporaryDirectory() as folder, closing(empty_store(Path(folder) / "r.db", wire)) as store:
-        world = World(store, wire)
-        for step in taken:
-            world.take(step)
-        world.quiet()
+    store = stores.empty()
+    world = World(store, stores.wire)
+    for step in taken:
+        world.take(step)
+    world.quiet()
 
-        assert world.wasted == []
-        unique = consumed(world.routed)
-        assert unique == counting(world.routed)
-        compacted = {result.ticket_id: result for result in world.routed}
-        assert unique == compacted
+    assert world.wasted == []
+    unique = consumed(world.routed)
+    assert unique == counting(world.routed)
+    compacted = {result.ticket_id: result for result in world.routed}
+    assert unique == compacted
 
-        account = Account([Row.read(number, record.value or b"") for number, record in enumerate(world.tickets)])
-        for message in [*world.routed, *world.doubts]:
-            account.see(message)
-        assert {result.ticket_id: result for result in account.routed.values()} == compacted
+    account = Account([Row.read(number, record.value or b"") for number, record in enumerate(world.tickets)])
+    for message in [*world.routed, *world.doubts]:
+        account.see(message)
+    assert {result.ticket_id: result for result in account.routed.values()} == compacted
 
-        waiting = {item.review.ticket_id: rank(item.review)[:2] for item in store.waiting(LIMIT)}
-        assert len(waiting) == len(store.waiting(LIMIT)), "one review of a ticket waits at most"
-        for ticket_id, turns in world.handled.items():
-            latest, result = max(turns), compacted.get(ticket_id)
-            ended = None if result is None else rank(result)[:2]
-            # The latest text in its latest run has a result, or waits for a reviewer; nothing earlier waits.
-            assert latest in (ended, waiting.get(ticket_id))
-            assert waiting.get(ticket_id) in (None, latest)
-        assert account.in_review <= {f"ticket {ticket_id}" for ticket_id in waiting}
+    waiting = {item.review.ticket_id: rank(item.review)[:2] for item in store.waiting(LIMIT)}
+    assert len(waiting) == len(store.waiting(LIMIT)), "one review of a ticket waits at most"
+    for ticket_id, turns in world.handled.items():
+        latest, result = max(turns), compacted.get(ticket_id)
+        ended = None if result is None else rank(result)[:2]
+        # The latest text in its latest run has a result, or waits for a reviewer; nothing earlier waits.
+        assert latest in (ended, waiting.get(ticket_id))
+        assert waiting.get(ticket_id) in (None, latest)
+    assert account.in_review <= {f"ticket {ticket_id}" for ticket_id in waiting}
