@@ -224,7 +224,7 @@ async def test_a_worker_without_partitions_stops_at_once(broker: Broker) -> None
         ):
             await second.until(lambda: bool(second.rebalances))
             loser = one if second.rebalances == [1] else two
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await loser.stop(wait_s=1000)
             release.set()
             await (second if loser is one else first).until(lambda: first.handled_count + second.handled_count == 1)

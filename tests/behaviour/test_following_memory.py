@@ -101,10 +101,12 @@ async def test_what_is_loaded_is_an_example_at_every_worker_and_a_ticket_is_embe
 
         async with another(run.settings) as second:
             workers = (run.worker, second)
-            began = time.monotonic()
-            await send(run, await labelled(embedder, texts))
-            await until_sizes(12, *workers)
-            assert time.monotonic() - began < 2.0 + 0.5  # half a second for the embeddings of this test
+            seconds = []
+            for first in range(0, 12, 3):
+                await send(run, await labelled(embedder, texts[first : first + 3]))
+                seconds.append(await until_sizes(first + 3, *workers))
+            # A busy machine may hold up one or two; workers that look too seldom are late for all but the first.
+            assert sorted(seconds)[1] < 2.0
 
             async with raw_producer(run.settings) as producer:
                 await _poison(run, producer, await labelled(embedder, ["Another model's"], embedding_model="other"))

@@ -243,7 +243,7 @@ class Held:
             event.set()
 
     async def wait_begun(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while self.begun.total() < count:
                 self.changed.clear()
                 await self.changed.wait()
@@ -253,7 +253,7 @@ class Held:
 
 
 async def until(condition: Callable[[], bool], change: Callable[[], Awaitable[None]]) -> None:
-    """Wait for a condition, woken by ``change``, ten seconds at most."""
-    async with asyncio.timeout(10):
+    """Wait for a condition, woken by ``change``, thirty seconds at most."""
+    async with asyncio.timeout(30):
         while not condition():
             await change()

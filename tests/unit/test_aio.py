@@ -50,12 +50,12 @@ async def test_others_pass_while_one_who_shares_does_not_come_back(monkeypatch: 
     await loop_turns()
     passing = Holder(access, alone=False, log=log, name="passing")
     passing.release.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await passing.task
     assert "+alone" not in log
     stuck.release.set()
     alone.release.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.gather(stuck.task, alone.task)
 
 
@@ -72,7 +72,7 @@ async def test_whoever_is_cancelled_leaves_nothing_locked(alone: bool) -> None:
     for kind in (False, True):
         last = Holder(access, alone=kind, log=log, name="last")
         last.release.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await last.task
 
 

@@ -63,7 +63,7 @@ async def test_tickets_wait_while_the_embedder_does_not_answer(monkeypatch: pyte
     memory.answers = True
     with pytest.raises(Hold):  # nobody asks until a trial was answered
         await memory.remembering.recall(ticket(), None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await held.value.over()
     assert memory.tried == 3
     assert not memory.remembering.silent.reached()

@@ -42,7 +42,7 @@ async def test_all_who_wait_pass_when_it_opens() -> None:
     await loop_turns()
     assert not any(task.done() for task in waiting)
     gate.open()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.gather(*waiting)
 
 
@@ -55,7 +55,7 @@ async def test_one_who_wakes_up_when_it_is_held_again_goes_on_waiting() -> None:
     await loop_turns()
     assert not waiting.done()
     gate.release()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await waiting
 
 
@@ -66,5 +66,5 @@ async def test_one_who_waits_for_a_change_is_woken(call: str) -> None:
     waiting = asyncio.create_task(changes.next())
     await loop_turns()
     getattr(gate, call)()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await waiting
