@@ -55,10 +55,13 @@ demo: setup
 	$(BIN)/hedgerow demo
 
 # Every test, those of the language model only after make llm; make check has the style, types and import direction.
-# Three at a time, a file each, the long ones first (tests/conftest.py): half of the time goes into waiting for brokers.
+# Four at a time, a file each, the long ones first (tests/conftest.py): much of the time goes into waiting for brokers.
 # A process that ends in the middle ends the run, which would never end otherwise.
+# Hundreds of processes are started, and each has 400 modules to compile unless they are kept; the shell may say not to keep any.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/python -m compileall -q -j 0 schemas streams benchmarks
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # A link to nowhere, a page without a place in the navigation, or anything that would be loaded from another host ends the build.
 DOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
