@@ -14,7 +14,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.datastructures import FormData
+from starlette.datastructures import URL, FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -323,8 +323,11 @@ class Application:
     def _to_login(self, request: Request) -> Response:
         if not self._desk.access.has_login and self._desk.oidc is None:
             return Response("Only a user whom the proxy names may come in.", 403, media_type="text/plain")
-        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        wanted = f"?next={quote(path, safe='')}" if request.method == "GET" and path != "/queue" else ""
+        # As it came: an id may hold what means something in an address. A form leads back to the page that it was on.
+        got = URL(path=request.scope["raw_path"].decode("ascii", "replace"), query=request.url.query)
+        at = got if request.method == "GET" else URL(request.headers.get("referer", ""))
+        path = _inside(at.path + (f"?{at.query}" if at.query else ""))
+        wanted = f"?next={quote(path, safe='')}" if path != "/queue" else ""
         return RedirectResponse(f"/login{wanted}", 303)
 
     def _login_page(self, request: Request, to: str, status: int = 200, problem: str = "") -> Response:

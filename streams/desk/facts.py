@@ -50,7 +50,8 @@ class Sight:
 
 def snippet(text: str, sight: Sight) -> str:
     """Return the beginning of a text on one line, redacted."""
-    line = " ".join(sight.redacted(text[: 4 * _SNIPPET]).split())
+    # On one line first: what is cut in the middle, and so is not redacted, then lies far behind what is shown.
+    line = sight.redacted(" ".join(text[:SHOWN_TEXT].split())[: 4 * _SNIPPET])
     return line[:_SNIPPET] + ("…" if len(line) > _SNIPPET else "")
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import Field, ValidationError
 
-from schemas import MAX_NAME, Review, digest_of
+from schemas import MAX_NAME, Review, Verdict, digest_of
 from schemas.base import Name
 from schemas.results import Note
 from streams.core.policy.reasons import DecisionReason
@@ -163,6 +163,7 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
             "exact": not more,
             "rows": rows,
             "next": None if page.after is None else page.after.token(),
+            "is_further": after is not None,
             "filter": fields.model_dump(exclude=_PLACE),
             "query": fields.query,
             "labels": list(desk.sight.labels),
@@ -226,7 +227,7 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
             "may_ask": opinion is None and ask.person.role.may(Role.LEAD) and facts["state"] not in {"again", "closed"},
             "query": fields.query,
             "href": ticket_path(item.review, fields.query),
-            "may_correct": _may_correct(ask, item),
+            "may_correct": item.decision is not None and item.decision.sent and _has_a_say(ask, item),
             "undo_s": desk.settings.desk.undo_s,
         },
     )
@@ -237,21 +238,30 @@ async def decide(ask: Ask, fields: DecideFields) -> Done:
     desk, label = ask.desk, fields.chosen
     undo_ms = round(desk.settings.desk.undo_s * 1000)
     also = await _also(ask, fields)
-    decision, *_ = [
-        await asyncio.to_thread(
-            desk.store.decide, each, label, ask.person.name, fields.note, ask.at_ms, undo_ms=undo_ms
+
+    async def take(review_id: str) -> Verdict:
+        stored = await asyncio.to_thread(
+            desk.store.decide, review_id, label, ask.person.name, fields.note, ask.at_ms, undo_ms=undo_ms
         )
-        for each in (fields.review_id, *also)
-    ]
+        return stored.verdict
+
+    verdict = await take(fields.review_id)
+    left = []
+    for each in also:
+        try:
+            await take(each)
+        except DecisionRefused:  # somebody else was faster, and the first one is decided all the same
+            left.append((await _item(ask, each)).review.ticket_id)
     desk.sender.wake()
     return Done(
         await _next(ask, fields.queue),
         {
-            "ticket_id": decision.verdict.ticket_id,
+            "ticket_id": verdict.ticket_id,
             "review_id": fields.review_id,
-            "label": decision.verdict.label,
-            "undo_until_ms": decision.verdict.at_ms + undo_ms,
-            "also": len(also),
+            "label": verdict.label,
+            "undo_until_ms": verdict.at_ms + undo_ms,
+            "also": len(also) - len(left),
+            "left": left,
         },
     )
 
@@ -270,8 +280,8 @@ async def undo(ask: Ask, fields: OneReview) -> Done:
 async def correct(ask: Ask, fields: LabelFields) -> Done:
     """Replace a decision that was sent: the new result counts more than the one before."""
     desk, label = ask.desk, fields.chosen
-    item = await asyncio.to_thread(desk.store.get, fields.review_id)
-    if item is None or not _may_correct(ask, item):
+    item = await _item(ask, fields.review_id)
+    if not _has_a_say(ask, item):
         raise Refused(403, "Only a lead corrects what somebody else has decided.")
     decision = await asyncio.to_thread(
         desk.store.correct, item.review.review_id, label, ask.person.name, fields.note, ask.at_ms
@@ -446,10 +456,10 @@ async def _note(ask: Ask, action: Action, item: QueueItem, detail: str = "") -> 
     await asyncio.to_thread(ask.desk.journal.add, entry)
 
 
-def _may_correct(ask: Ask, item: QueueItem) -> bool:
-    if item.decision is None or not item.decision.sent:
-        return False
-    return item.decision.verdict.decided_by == ask.person.name or ask.person.role.may(Role.LEAD)
+def _has_a_say(ask: Ask, item: QueueItem) -> bool:
+    """Return whether the decision is the person's own, or a lead's business."""
+    mine = item.decision is not None and item.decision.verdict.decided_by == ask.person.name
+    return mine or ask.person.role.may(Role.LEAD)
 
 
 PAGES = (

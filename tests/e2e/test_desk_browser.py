@@ -108,13 +108,17 @@ async def logged_in(browser: Browser, desk: Served, name: str = "rita", **option
     context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     await page.goto("/login")
-    await page.get_by_test_id("login-name").fill(name)
-    await page.get_by_test_id("login-password").fill(PASSWORD)
-    await page.get_by_test_id("login-submit").click()
+    await log_in(page, name)
     await expect(page.get_by_test_id("queue-count")).to_be_visible()
     if options.get("java_script_enabled", True):
         await listens(page)
     return page
+
+
+async def log_in(page: Page, name: str = "rita") -> None:
+    await page.get_by_test_id("login-name").fill(name)
+    await page.get_by_test_id("login-password").fill(PASSWORD)
+    await page.get_by_test_id("login-submit").click()
 
 
 async def listens(page: Page) -> None:
@@ -271,6 +275,25 @@ async def test_a_decision_made_before_the_next_ticket_is_here_waits_for_it(
     await expect(page.get_by_role("heading", name="early-2")).to_be_visible()
     await expect(page.locator("#undo-form")).to_contain_text("early-1: account")
     assert loads == [], "no page was loaded"
+
+
+async def test_a_note_outlives_a_login_and_a_lost_claim_is_told(
+    desk: Served, store: ReviewStore, browser: Browser
+) -> None:
+    store.add(doubt("note-1", 9.0))
+    page = await logged_in(browser, desk)
+    await page.goto("/tickets/note-1")
+    await page.get_by_label("Note").fill("a long note")
+    await page.context.clear_cookies()
+    await page.locator('[data-testid="label-button"][data-label="refund"]').click()
+    await log_in(page)
+    await shows(page, "note-1")
+    await expect(page.get_by_label("Note")).to_have_value("a long note")
+    claims, now = Claims(store.database), time.time_ns() // 1_000_000
+    claims.release_all("rita")
+    claims.take(Review.id_for("note-1"), "rolf", now, now + 600_000)
+    await page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(page.get_by_role("alert")).to_have_text("rolf has this ticket open now.")
 
 
 async def test_a_ticket_is_a_small_page_from_this_desk_alone(

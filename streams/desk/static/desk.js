@@ -6,7 +6,7 @@
   let undo = $("#undo-form");
 
   // The ticket on the page, which changes without the page being loaded again.
-  let decide, buttons, until, ahead, leaving, digits, timer;
+  let decide, buttons, until, ahead, leaving, digits, timer, draft;
   const wire = () => {
     decide = $("#decide");
     buttons = decide ? [...decide.querySelectorAll("[data-number]")] : [];
@@ -14,7 +14,13 @@
     ahead = decide?.dataset.ahead ? look(decide.dataset.ahead).catch(() => null) : null;
     leaving = false;
     digits = "";
+    // A note outlives a login that has ended while it was written.
+    draft = decide && `note ${decide.dataset.me} ${decide.elements.review_id.value}`;
+    if (decide) decide.elements.note.value ||= sessionStorage.getItem(draft) ?? "";
   };
+  document.addEventListener("input", ({ target }) => {
+    if (decide && target === decide.elements.note) sessionStorage.setItem(draft, target.value);
+  });
   // Fetches the ticket that follows, so that it can be shown at once. Without one it gives null.
   const look = async (path) => {
     const answer = await fetch(path);
@@ -121,7 +127,7 @@
     history.pushState(null, "", address);
     at = location.pathname;
     wire();
-    say("");
+    say(done.left.length ? `Decided by somebody else meanwhile, or open there, and left out: ${done.left.join(", ")}` : "");
     scrollTo(0, 0);
     $("#main").focus();
     const next = decide, claim = await call("/api/claim", { review_id: next.elements.review_id.value });
@@ -148,11 +154,17 @@
     const { csrf, review_id } = decide.elements;
     navigator.sendBeacon("/release", new URLSearchParams({ csrf: csrf.value, review_id: review_id.value, until_ms: until }));
   });
-  setInterval(async () => {
+  // The claim goes on while the page is looked at. Whoever comes back to it hears at once if somebody else has the ticket.
+  const keep = async () => {
     if (document.hidden || !until) return;
     const form = decide, answer = await call("/api/claim", { review_id: form.elements.review_id.value });
-    if (answer?.ok && form === decide) until = (await answer.json()).until_ms;
-  }, 60000);
+    const held = await answer?.json().catch(() => null);
+    if (!held || form !== decide) return;
+    if (held.mine) until = held.until_ms;
+    else if (answer.ok || answer.status === 409) { until = 0; say(held.error ?? `${held.by} has this ticket open now.`); }
+  };
+  setInterval(keep, 60000);
+  document.addEventListener("visibilitychange", keep);
   wire();
 
   // The queue reads itself again when somebody has done something.

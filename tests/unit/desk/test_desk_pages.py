@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from streams.desk.desk import Desk
 from streams.desk.roles import Role
 from streams.desk.users import add_token, remove_user
 from streams.errors import TryAgain
+from streams.reviews.decision import Decision
 from tests.support.desks import PASSWORD, PEOPLE, Browser, desk_settings, doubt, place, users_file
 
 HOSTILE = (
@@ -200,7 +202,7 @@ async def test_skip_flag_and_correct(desk: Desk, rita: Browser, rolf: Browser, c
     assert (await rolf.submit("/unflag", review_id=rid("t-1"))).status_code == 403
     await rolf.submit("/decide", review_id=rid("t-1"), label="refund")
     assert (await rolf.submit("/flag", review_id=rid("t-1"))).status_code == 409
-    assert (await rolf.submit("/correct", review_id=rid("t-1"), label="account")).status_code == 403, "not sent yet"
+    assert (await rolf.submit("/correct", review_id=rid("t-1"), label="account")).status_code == 409, "not sent yet"
     clock.ms += 10_000
     for decision in desk.store.unsent():
         desk.store.mark_sent(decision.verdict.review_id)
@@ -214,6 +216,45 @@ async def test_skip_flag_and_correct(desk: Desk, rita: Browser, rolf: Browser, c
     assert re.search(r"rolf: correct account", history)
 
 
+async def test_what_somebody_else_took_meanwhile_is_left_out_of_a_bulk(
+    desk: Desk, rita: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.store.add_all([doubt("t-1", 3.0, text="same"), doubt("t-2", 2.0, text="same"), doubt("t-3", 1.0, text="same")])
+    await rita.see("/tickets/t-1")
+    decide = desk.store.decide
+
+    def faster(review_id: str, *rest: Any, **options: Any) -> Decision:
+        if review_id == rid("t-2"):
+            decide(review_id, "account", "rolf", "", desk.now_ms())
+        return decide(review_id, *rest, **options)
+
+    monkeypatch.setattr(desk.store, "decide", faster)
+    body = {"review_id": rid("t-1"), "label": "refund", "also": [rid("t-2"), rid("t-3")]}
+    done = await rita.post("/api/decide", json=body, headers={"x-csrf-token": rita.token})
+    assert (done.status_code, done.json()["also"], done.json()["left"]) == (200, 1, ["t-2"])
+    decided = {item.review.ticket_id: item.decision.verdict for item in desk.store.each() if item.decision is not None}
+    assert {name: (each.decided_by, each.label) for name, each in decided.items()} == {
+        "t-1": ("rita", "refund"),
+        "t-2": ("rolf", "account"),
+        "t-3": ("rita", "refund"),
+    }
+
+
+async def test_the_end_of_the_queue_leads_back_to_its_beginning(desk: Desk, rita: Browser) -> None:
+    desk.store.add_all([doubt("t-1", 2.0, slice="vip"), doubt("t-2", 1.0, slice="vip")])
+    first = await rita.see("/queue?slice=vip&limit=1")
+    [further] = re.findall(r'rel="next" href="([^"]+)"', first.text)
+    desk.store.decide(rid("t-2"), "refund", "rolf", "", desk.now_ms())
+    end = await rita.see(html.unescape(further))
+    assert rows(end) == []
+    assert 'Nothing more waits here. <a href="/queue?slice=vip">' in end.text
+
+
+async def test_a_filter_by_a_label_that_there_is_no_more_stays_chosen(desk: Desk, rita: Browser) -> None:
+    page = await rita.see("/queue?label=gone")
+    assert '<option value="gone" selected>gone</option>' in page.text
+
+
 async def test_odd_ids_have_a_page_each(desk: Desk, rita: Browser) -> None:
     odd = ["a/b", "..", ".", "a b?c#d%2F", "Ünïcode", "next", "<b>", "x" * 256]
     desk.store.add_all(doubt(each) for each in odd)
@@ -222,6 +263,10 @@ async def test_odd_ids_have_a_page_each(desk: Desk, rita: Browser) -> None:
     seen = [(await rita.get(f"/api{html.unescape(href)}")).json()["ticket_id"] for href in hrefs]
     assert sorted(seen) == sorted(odd)
     assert (await rita.see("/tickets/unknown")).status_code == 404
+    async with Browser(desk) as browser:
+        for href in map(html.unescape, hrefs):
+            sent = await browser.see((await browser.get(href)).headers["location"])
+            assert f'name="next" value="{href}"' in sent.text, "a login leads back to it"
 
 
 # Who is let in.
@@ -286,6 +331,18 @@ async def test_a_session_ends_and_so_does_that_of_a_user_who_was_taken_out(
     assert place(await rolf.get("/queue")) == "/login"
     clock.ms += 12 * 3_600_000
     assert place(await rita.get("/queue")) == "/login"
+
+
+async def test_a_session_that_ends_before_a_decision_leads_back_to_its_ticket(
+    desk: Desk, rita: Browser, clock: Clock
+) -> None:
+    desk.store.add(doubt("t-1"))
+    await rita.see("/tickets/t-1")
+    clock.ms += 12 * 3_600_000
+    fields, at = {"review_id": rid("t-1"), "label": "refund"}, "http://127.0.0.1/tickets/t-1?slice=x"
+    sent = await rita.post("/decide", data={"csrf": rita.token} | fields, headers={"referer": at})
+    assert sent.headers["location"] == "/login?next=%2Ftickets%2Ft-1%3Fslice%3Dx"
+    assert desk.store.counts().waiting == 1
 
 
 async def test_who_has_logged_in_is_in_the_store(desk: Desk, rita: Browser, clock: Clock) -> None:

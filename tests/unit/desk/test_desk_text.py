@@ -9,6 +9,7 @@ import pytest
 from schemas import Reason
 from streams.core.policy.reasons import DecisionReason
 from streams.core.signal.perplexity import PerplexityReason
+from streams.desk.facts import Sight, snippet
 from streams.desk.roles import Role
 from streams.desk.users import Passwords, User, UsersFile, load_users, set_user
 from streams.desk.visible import hidden, visible
@@ -32,6 +33,13 @@ def test_what_cannot_be_seen_is_shown_by_its_number(char: str) -> None:
 )
 def test_what_people_write_stays_as_it_is(text: str) -> None:
     assert visible(text) == text.replace("\r\n", "\n")
+
+
+def test_no_half_of_an_address_is_shown_at_the_beginning_of_a_text() -> None:
+    sight = Sight({}, ["email"], None, {})
+    for before in range(780, 800):
+        assert "ann" not in snippet(f"{' ' * before}ann.smith@example.org and more", sight)
+    assert snippet(f"Hello\n\n you {'x' * 1_000}", sight) == f"Hello you {'x' * 190}…"
 
 
 def test_markup_is_text() -> None:
