@@ -100,6 +100,7 @@ def evaluate(
             "invalid_rows": rows.invalid,
             "repeated_rows": rows.repeated,
             "memory": None if fitted is None else fitted.model_dump(),
+            "known_texts": sum(one.is_known for one in records),
             "policy_id": used.id,
             **whatif(used, records),
         }
@@ -261,4 +262,10 @@ def _show(figures: dict[str, Any], record: Path) -> None:
     size = None if figures["memory"] is None else counted(figures["memory"]["size"], "labelled ticket")
     asked = f"{figures['asked']} asked now, {'without a memory' if size is None else f'with a memory of {size}'}"
     print(f"{recorded} in {record}, {asked}{left_out and '; '}{left_out}")
+    if known := figures["known_texts"]:
+        print(
+            f"{counted(known, 'ticket has', 'tickets have')} the text of a labelled one with another id, which the models were shown: "
+            "if it is the same ticket, they knew the answer",
+            file=sys.stderr,
+        )
     show_slices(figures, f"under the policy {figures['policy_id']}", console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +15,12 @@ from streams.cli.embedding_progress import embedding_progress, progress_bar
 from streams.cli.options import AsJson
 from streams.cli.policy_figures import show_labels, show_slices
 from streams.cli.runtime import run
+from streams.core.wording import counted
 from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from streams.core.calibration.records import Record
+    from streams.core.policy.policy import Policy
 
 
 def whatif(
@@ -48,6 +51,7 @@ def whatif(
     if memory is not None or no_memory:
         rows = run(_recalled_again(rows, memory))
     refuse_other_records(replayed.fitted, rows)
+    _warn_of_smaller_memory(replayed, rows)
     figures = figures_of(replayed, rows, out_of_scope_share)
     if as_json:
         print(orjson.dumps({"policy_id": replayed.id, **figures}).decode())
@@ -56,6 +60,20 @@ def whatif(
         show_slices(figures, f"{records.name} under the policy {replayed.id}", console)
         print()
         show_labels(figures, console)
+
+
+def _warn_of_smaller_memory(policy: Policy, rows: Sequence[Record]) -> None:
+    """Say if workers would not decide with this memory."""
+    from streams.core.calibration.records import origin
+    from streams.core.policy.fitted import examples_needed
+
+    needed = examples_needed(policy.fitted)
+    memory = origin(rows).memory if needed else None
+    if memory is not None and memory.size < needed:
+        print(
+            f"the memory has {counted(memory.size, 'example')}: under this policy workers wait until it has {needed}",
+            file=sys.stderr,
+        )
 
 
 async def _recalled_again(rows: Sequence[Record], path: Path | None) -> list[Record]:

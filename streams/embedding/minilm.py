@@ -35,6 +35,7 @@ _INSTALL = "pip install 'hedgerow[memory]'"
 _MAX_CHARS = 2_000
 """What is read of a text: more than the tokens that count, and never so much that cutting it up takes long."""
 _MAX_TOKENS = 128
+_UNKNOWN = "[UNK]"
 _BATCH = 16
 """Texts computed together, of like lengths: they are filled up to the longest."""
 
@@ -55,7 +56,10 @@ class MiniLM:
         self._threads = ThreadPoolExecutor(threads or os.cpu_count() or 1, "embeddings")
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return a vector of length one for each text, in their order."""
+        """Return a vector of length one for each text, in their order; of zeros for one of which it knows no token.
+
+        All such texts, one emoji and another, would have the same vector.
+        """
         loop = asyncio.get_running_loop()
         by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         batches = [by_length[start : start + _BATCH] for start in range(0, len(texts), _BATCH)]
@@ -75,6 +79,8 @@ class MiniLM:
         (hidden,) = self._session.run(None, given)
         summed = (hidden * mask[:, :, None]).sum(axis=1)
         vectors: Vectors = (summed / np.linalg.norm(summed, axis=1, keepdims=True)).astype(np.float32)
+        special = np.array([one.special_tokens_mask for one in tokens], dtype=bool)
+        vectors[(special | (ids == self._tokenizer.token_to_id(_UNKNOWN))).all(axis=1)] = 0.0
         return vectors
 
 

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+import structlog
+
 from schemas import Call, Ticket
 from streams.core.memory.example import Example
 from streams.core.memory.example_set import ExampleSet
@@ -18,6 +21,11 @@ from streams.core.signal.redaction import Redaction, redact
 from streams.embedding.embedder import Embedder
 from streams.errors import StopWorker
 from streams.memory.approximate_index import GrowingIndex
+
+log = structlog.get_logger(__name__)
+
+INDEX_BUILT = "the index of the memory is built"
+"""The line of the log after which a large memory is no longer compared one by one."""
 
 Result = TypeVar("Result")
 
@@ -67,11 +75,16 @@ class Memory:
         *,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Memory:
-        """Embed the examples; ``progress`` is called with the number of texts after each step."""
+        """Embed the examples, and leave out those whose text the embedder refuses.
+
+        ``progress`` is called with the number of texts after each step.
+        """
         memory = cls(embedder, shown, redactions)
         for start in range(0, len(examples), _CHUNK):
             some = examples[start : start + _CHUNK]
-            await memory.put(some, await embedder.embed([example.text for example in some]))
+            vectors = await embedder.embed([example.text for example in some])
+            known = np.flatnonzero(vectors.any(axis=1)).tolist()
+            await memory.put([some[place] for place in known], vectors[known])
             progress(len(some))
         return memory
 
@@ -89,8 +102,11 @@ class Memory:
         """Build the index of a large memory, for as long as this runs. Look-ups and changes go on between two steps."""
         while True:
             self._changed.clear()
+            was_exact = self._index.is_exact
             while await asyncio.to_thread(self._locked, self._index.grow):
                 pass
+            if was_exact and not self._index.is_exact:
+                log.info(INDEX_BUILT, examples=len(self))
             await self._changed.wait()
 
     async def forget(self, example_ids: Iterable[str]) -> None:

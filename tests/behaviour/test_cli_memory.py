@@ -138,6 +138,15 @@ def test_a_ticket_of_the_memory_is_not_shown_itself(hedgerow: Hedgerow, config: 
     for row in read_records(tmp_path / "r"):
         assert len(row.cheap.shown) == 3
         assert row.ticket.ticket_id not in {one.id for one in row.cheap.shown}
+    assert said.err == ""
+    nameless = tmp_path / "nameless.jsonl"
+    rows = [json.loads(line) for line in TRAIN.read_bytes().splitlines()[5:60]]
+    nameless.write_text("\n".join(json.dumps({"text": row["text"], "label": row["label"]}) for row in rows))
+    common = ("evaluate", "--config", config, "--tickets", TRAIN, "--limit", 20, "--memory", nameless)
+    leaky = hedgerow(*common, "--record", tmp_path / "leaky")
+    assert leaky.code == 0
+    assert leaky.err.startswith("15 tickets have the text of a labelled one with another id")
+    assert hedgerow(*common, "--record", tmp_path / "leaky", "--json").json["known_texts"] == 15
 
 
 def test_a_poisoned_example_moves_nothing_but_its_own_vote(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
@@ -205,7 +214,9 @@ def test_a_policy_fitted_with_a_memory_keeps_novel_tickets_from_being_routed_and
     assert (bare.code, "not without a memory" in bare.err) == (2, True)
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"\n".join(TRAIN.read_bytes().splitlines()[:50]))
-    assert hedgerow("whatif", record, "--policy", policy, "--memory", few, "--json").json["routed"] < replayed["routed"]
+    smaller = hedgerow("whatif", record, "--policy", policy, "--memory", few, "--json")
+    assert smaller.json["routed"] < replayed["routed"]
+    assert smaller.err == "the memory has 50 examples: under this policy workers wait until it has 750\n"
     for tier in found.json["tiers"].values():
         losses = tier["cross_validated"]["log_loss"]
         assert tier["gain"] == min(losses["temperature"], losses["isotonic"]) - losses["logistic"]

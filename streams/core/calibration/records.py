@@ -19,6 +19,9 @@ from streams.core.policy.fitted import (
 )
 from streams.errors import SettingsError
 
+_SAME_TEXT = 0.999
+"""The similarity of two texts that hardly differ: embeddings that are kept are rounded by some ten-thousandths."""
+
 
 class Record(Value):
     """One ticket with one call of each tier, made whether or not a policy would have asked."""
@@ -35,6 +38,11 @@ class Record(Value):
     def gold(self) -> str | None:
         """The ticket's label if it is known."""
         return self.ticket.label
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a labelled ticket with another id has the same text, or nearly: the models may have been shown its label."""
+        return any(one.similarity >= _SAME_TEXT for one in self.near)
 
 
 @dataclass(frozen=True, slots=True)

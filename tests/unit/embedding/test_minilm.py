@@ -63,6 +63,11 @@ async def test_no_text_is_too_strange(model: MiniLM) -> None:
     assert (await model.embed([])).shape == (0, DIMENSIONS)
 
 
+async def test_a_text_of_which_it_knows_no_token_is_like_nothing(model: MiniLM) -> None:
+    texts = ["\U0001f600", "\U0001f389 \U0001f600", "\u200b", "x" * 500, "\U0001f600 ok", "??"]
+    assert (await model.embed(texts)).any(axis=1).tolist() == [False, False, False, False, True, True]
+
+
 @pytest.mark.usefixtures("not_loaded")
 def test_a_missing_extra_is_one_line_that_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pytest
 
 from streams.aio import in_background
 from streams.core.memory.example import Example
+from streams.core.memory.index import Vectors
+from streams.core.memory.recall import Recalled
 from streams.core.signal import instructions
 from streams.core.signal.instructions import ExampleRule, Prompt
 from streams.core.signal.redaction import Redaction, redact
@@ -51,6 +53,22 @@ async def test_an_example_is_redacted_as_it_comes_and_not_for_each_prompt(monkey
         assert prompt.messages("from bob", found.shown)[1]["content"] == "from [email]"
     assert redacted.count(given) == 1
     assert redacted.count("from [email]") == 0
+
+
+async def test_an_example_that_the_embedder_refuses_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    embed = Letters.embed
+
+    async def refusing(self: Letters, texts: Sequence[str]) -> Vectors:
+        vectors = await embed(self, texts)
+        vectors[[place for place, text in enumerate(texts) if text == "odd"]] = 0.0
+        return vectors
+
+    monkeypatch.setattr(Letters, "embed", refusing)
+    memory = await memory_of({"odd": "refund", "a": "refund", "b": "account"})
+    assert len(memory) == 2
+    known, odd = await memory.recall([ticket("1", "a"), ticket("2", "odd")])
+    assert [one.example.text for one in known.shown] == ["b", "a"]
+    assert odd == Recalled()
 
 
 async def test_many_examples_and_tickets_are_embedded_in_steps() -> None:
