@@ -14,9 +14,8 @@ the end than there are.
 With ``--usd`` the models may cost that much in all, which is less than they would: ``budget_overshoot_usd`` is what was spent
 beyond it, computed from the tokens that the model server counted. With ``--store-kills`` reviews are in PostgreSQL, which is killed
 that often and started again. With ``--desk`` a reviewer decides all that waits; ``undecided`` are decisions without a result.
-``extra_model_calls`` are those whose answer no result tells of: calls in flight in a worker that was killed or frozen, calls
-that were finished but not committed by then, those in flight when the model server went away, and two contract checks at
-each start of a worker. ``false_alerts`` said that an endpoint was down while the model server was there, or what nothing done here
+``extra_model_calls`` are those whose answer no result tells of; ``extra_by_cause`` says what led to them (``extra.py``).
+``false_alerts`` said that an endpoint was down while the model server was there, or what nothing done here
 leads to; ``alerts_duplicated`` told of what was told already and had not ended.
 """
 
@@ -41,11 +40,12 @@ from aiokafka import ConsumerRecord
 
 from benchmarks.chaos import memory
 from benchmarks.chaos.desk import Reviewer
+from benchmarks.chaos.extra import Extra, answered
 from benchmarks.chaos.plan import Step, plan
 from benchmarks.chaos.stand import Outage, Stand, WorkerSlot, now_ms
 from benchmarks.fleet import limited, spent_usd
 from benchmarks.killable_postgres import KillablePostgres
-from schemas import Alert, Call, Routed
+from schemas import Alert, Routed
 from streams.aio import Changes
 from streams.core.guards.alert_book import AlertBook
 from streams.core.guards.finding import AlertKind
@@ -62,12 +62,11 @@ from streams.sandbox.brokers.kafka import LocalKafka
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import DEMO, TRAIN
 
-_WATCHED = ("routed", "reviews", "dead-letters", "alerts")
-_ALERTS = "chaos.alerts"
+_WATCHED = ("classifications", "routed", "reviews", "dead-letters", "alerts")
+#: No end of a ticket.
+_NO_END = {"chaos.alerts", "chaos.classifications"}
 _STALL_S = 180.0
 _LOOK_S, _LOOKS = 0.5, 60
-#: How attempts are recorded that got no answer.
-_UNANSWERED = {"connection", "connect_timeout", "cut_off", "timeout", "deadline"}
 #: Faults strike at random and the mix of tickets stays, so none of these is ever so.
 _NEVER = {AlertKind.CONTRACT_CHANGED, AlertKind.MODEL_NOT_ALLOWED, AlertKind.ESCALATION_SILENCE}
 _FAULTS = ("logprobs_null", "logprobs_absent", "rate_limit", "server_error", "cut", "garbage")
@@ -166,8 +165,7 @@ class Watched:
     account: Account
     results: Counter[str] = field(default_factory=Counter)
     """How often each result id came on ``routed``."""
-    calls: int = 0
-    """What model servers that are gone had charged for."""
+    extra: Extra = field(default_factory=Extra)
     spent_usd: float = 0.0
     """What the tokens cost that those model servers had counted."""
     reviewer: Reviewer | None = None
@@ -177,7 +175,7 @@ class Watched:
 
     def leave(self, stats: dict[str, Any]) -> None:
         """Take what a model server has counted that goes away."""
-        self.calls += charged(stats)
+        self.extra.leave(stats)
         self.spent_usd += spent_usd(stats)
 
     @property
@@ -199,6 +197,7 @@ class Watched:
             self.alerts_duplicated += self._stands(message)
             self._book.take(message)
         self.account.see(message)
+        self.extra.see(message)
         self.changes.note()
         if isinstance(message, Routed):
             self.results[message.result_id] += 1
@@ -236,7 +235,7 @@ async def _break_and_watch(watched: Watched, stand: Stand, steps: list[Step]) ->
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     watched.see(record)
-                    if record.topic != _ALERTS:
+                    if record.topic not in _NO_END:
                         longest = max(longest, time.monotonic() - last)
                         last = time.monotonic()
         breaking.cancel()
@@ -273,24 +272,11 @@ async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
         await stand.do(step)
 
 
-def charged(stats: dict[str, Any]) -> int:
-    """Return how many calls the model server was not kept from answering by a fault of its own."""
-    faults: dict[str, int] = stats["faults"]
-    return int(stats["requests"]) - sum(faults.get(name, 0) for name in ("rate_limit", "server_error", "cut"))
-
-
 def is_false(alert: Alert, outages: list[Outage]) -> bool:
     """Return whether an alert says that an endpoint is down, made while the model server was there, or what is never so here."""
     if alert.kind in _NEVER:
         return True
     return alert.kind == AlertKind.ENDPOINT_DOWN and not any(outage.covers(alert.at_ms) for outage in outages)
-
-
-def answered(call: Call) -> int:
-    """Return how many attempts of a call got an answer."""
-    return sum(
-        attempt.outcome not in _UNANSWERED and not attempt.outcome.startswith("http_") for attempt in call.attempts
-    )
 
 
 async def _late(watched: Watched, consumer: Any) -> None:
@@ -316,8 +302,9 @@ def _report(watched: Watched, stand: Stand, longest: float, seconds: float) -> d
         "rebalances": round(sum(sum(slot.rebalances.values()) for slot in stand.slots)),
         "redelivered": account.redelivered,
         "visible_duplicates": watched.visible_duplicates,
-        "model_calls": watched.calls,
-        "extra_model_calls": watched.calls - recorded,
+        "model_calls": watched.extra.charged,
+        "extra_model_calls": watched.extra.charged - recorded,
+        "extra_by_cause": watched.extra.by_cause(recorded, stand.starts),
         "alerts": dict(Counter(alert.kind for alert in account.alerts.values())),
         "false_alerts": sum(is_false(alert, stand.outages) for alert in account.alerts.values()),
         "alerts_duplicated": watched.alerts_duplicated,

@@ -93,10 +93,16 @@ class Stand:
     store: KillablePostgres | None = None
     kills: dict[str, int] = field(default_factory=lambda: {"worker": 0, "broker": 0, "store": 0})
     outages: list[Outage] = field(default_factory=list)
+    removed: list[WorkerSlot] = field(default_factory=list)
     _busy: set[int] = field(default_factory=set)
     _busy_nodes: set[int] = field(default_factory=set)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
     _changes: Changes = field(default_factory=Changes)
+
+    @property
+    def starts(self) -> int:
+        """How often a worker was started."""
+        return sum(slot.lives for slot in (*self.slots, *self.removed))
 
     async def tend(self) -> None:
         """Start workers again that have ended, and look at what they count, until this is cancelled."""
@@ -176,6 +182,7 @@ class Stand:
             self._after(step.seconds + 5, thaw)
         elif step.act == "remove_worker":
             self.slots.remove(slot)
+            self.removed.append(slot)
             await process.stop(30.0)
         else:
             self.kills["worker"] += 1
