@@ -30,6 +30,7 @@ from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from pydantic_core import ErrorDetails
 
 _CHUNK = 64 * 1024
 
@@ -229,11 +230,23 @@ def one_line(error: ValidationError, expected: object) -> str:
         text = f"{where} is missing"
     else:
         shown = isinstance(first["input"], int | float | None) and not where.endswith("_env")
-        said = first["msg"].removeprefix("Value error, ")
+        said = _in_words(first)
         if first["type"] == "value_error" and not first["loc"]:
             return said  # it is about several keys, and names them
         text = f"{where}: {said}" + (f" (it is {first['input']!r:.80})" if shown else "")
     return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    """Return what pydantic says of a fault, or better words where it says how it looked."""
+    match problem["type"]:
+        case "model_type" | "dict_type":
+            return "a mapping of keys and values is expected"
+        case "string_pattern_mismatch" if "^https?://" in problem["msg"]:
+            return "a URL that begins with http:// or https:// is expected"
+        case "string_pattern_mismatch" if str(problem["loc"][-1]).endswith("_env"):
+            return "the name of an environment variable is expected (letters, digits and _), and not what it holds"
+    return problem["msg"].removeprefix("Value error, ")
 
 
 def unknown_key(where: str, key: str, known: Iterable[str], sections: Sequence[str] = ()) -> str:

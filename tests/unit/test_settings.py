@@ -137,6 +137,19 @@ class TestValues:
         assert text.endswith("name the environment variable that holds it: api_key_env")
         assert SECRET not in text
 
+    @pytest.mark.parametrize(
+        ("path", "value", "words"),
+        [
+            ("tiers.cheap.base_url", "127.0.0.1:8000/v1", "a URL that begins with http:// or https:// is expected"),
+            ("tiers.cheap.api_key_env", "sk-123", "the name of an environment variable is expected"),
+            ("metrics", [9100], "a mapping of keys and values is expected"),
+        ],
+    )
+    def test_a_value_of_another_form_is_refused_in_plain_words(self, path: str, value: Any, words: str) -> None:
+        said = refusal(changed(path, value))
+        assert f"{path}: {words}" in said
+        assert "sk-123" not in said
+
     @pytest.mark.parametrize("key", ["_cli_parse_args", "_env_file", "_secrets_dir", "self", 7])
     def test_a_key_that_means_something_to_pydantic_is_unknown_too(self, key: Any) -> None:
         assert f"unknown key {key}" in refusal(valid() | {key: True})
