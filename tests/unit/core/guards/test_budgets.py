@@ -45,7 +45,7 @@ class TestSpend:
         [finding] = budget.is_spent(0.012, 2.0)
         assert finding.kind is AlertKind.SPEND_BUDGET
         assert finding.details == {"max_usd_per_hour": 0.01, "max_usd_per_day": 1.0, "spent_usd": 0.012}
-        assert "$0.01 hour, $1 day allowed: no model is asked" in finding.summary
+        assert "at most $0.01 an hour and $1 a day; no model is asked" in finding.summary
         assert budget.is_spent(0.012, 3.0) == ()
 
 
