@@ -189,13 +189,14 @@ class GuardedModel:
     async def follow(self) -> None:
         """Open and close the breaker with the other workers, and make trials if they are this one's to make, until cancelled.
 
-        So trials are made though the tickets of this worker are few, or wait for nothing.
+        So trials are made though the tickets of this worker are few, or wait for nothing. One that is alone and lets no ticket
+        wait has tickets for trials.
         """
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             clock, endpoint = self._clock, self._endpoint
             self._aside.tell_all(clock.alerts(endpoint.follow(clock.now())))
-            if endpoint.is_open and endpoint.others.are_there:
+            if endpoint.is_open and (self._waits or endpoint.others.are_there):
                 await self._try_if_due()
 
     async def ask(self, ticket: Ticket, before: Call | None = None) -> Asked:

@@ -272,6 +272,24 @@ class TestTicketsThatWaitAtALimit:
         assert [alert.kind for alert in alerts] == ["recovered"]
         assert isinstance((await handle(arrival()))[0], Classification)
 
+    async def test_an_open_breaker_closes_though_no_ticket_comes(self, time: Time) -> None:
+        patient, alerts, trials = waiting(time)
+        model = Model(call(signal=BAD))
+        guarded = patient.guarded(model)
+        handle = ClassifyHandler(guarded.ask, patient.escalates, POLICY, 3)
+        for _ in range(20):
+            await handle(arrival())
+        assert guarded.is_open
+        model.answer = kept()
+        time.seconds += 15
+        following = asyncio.create_task(guarded.follow())
+        async with asyncio.timeout(10):
+            while guarded.is_open:
+                await asyncio.sleep(0)
+        following.cancel()
+        assert len(trials) == 3
+        assert [alert.kind for alert in alerts] == ["recovered"]
+
     async def test_money_that_is_spent_is_waited_for(self, time: Time) -> None:
         patient, alerts, _ = waiting(time, max_usd_per_hour=0.03)
         model = Model(call("big", attempts=(attempt(cost_usd=0.02),)))
