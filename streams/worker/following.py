@@ -13,6 +13,7 @@ from schemas import Alert, Tier
 from streams.core.drift.stale_policy import StalePolicy
 from streams.core.drift.traffic_told import TrafficTold
 from streams.core.guards.alert_book import AlertBook
+from streams.core.guards.finding import AlertKind
 from streams.core.guards.pauses import Pauses
 from streams.core.guards.review_load import ReviewOverload
 from streams.errors import StopWorker
@@ -27,6 +28,27 @@ _CATCH_UP_S = 60.0
 _TIERS: tuple[Tier, ...] = ("cheap", "big")
 
 
+#: What has a line in the log only as an alert. An endpoint that does not answer has its own, in every worker that asks it.
+_OF_GUARDS = frozenset(
+    {
+        AlertKind.SIGNAL_OUTAGE,
+        AlertKind.CONTRACT_CHANGED,
+        AlertKind.MODEL_NOT_ALLOWED,
+        AlertKind.ESCALATION_BUDGET,
+        AlertKind.SPEND_BUDGET,
+        AlertKind.ESCALATION_SILENCE,
+        AlertKind.ESCALATION_FLOOD,
+        AlertKind.EXCEPTION_IN_USE,
+    }
+)
+
+
+def _is_of_guards(alert: Alert) -> bool:
+    """Return whether an alert is one of those, or the end of one."""
+    was = {str(each).partition(":")[0] for each in alert.details.get("was", ())}
+    return alert.kind in _OF_GUARDS or (alert.kind == AlertKind.RECOVERED and not was.isdisjoint(_OF_GUARDS))
+
+
 class Followed:
     """What the alerts topic has told so far."""
 
@@ -38,7 +60,9 @@ class Followed:
         self.traffic = TrafficTold()
 
     def take(self, alert: Alert) -> None:
-        """Take the next alert, and log what it changes."""
+        """Take the next alert, and log what it changes, or that guards have told it."""
+        if _is_of_guards(alert) and not self.book.is_on_topic(alert):
+            log.warning("alert", kind=alert.kind, source=alert.source, because=alert.summary)
         self.book.take(alert)
         self.traffic.update(alert)
         for tier, stale in self.stale.items():
