@@ -48,6 +48,10 @@ def whatif(
     if memory is not None and no_memory:
         raise SettingsError("--memory and --no-memory exclude each other")
     replayed, rows = load_policy(policy), read_records(records)
+    if out_of_scope_share and all(row.gold is not None for row in rows):
+        raise SettingsError(
+            f"no record is out of scope (without a label), and a share of {out_of_scope_share:.2%} should be"
+        )
     if memory is not None or no_memory:
         rows = run(_recalled_again(rows, memory))
     refuse_other_records(replayed.fitted, rows)

@@ -166,6 +166,11 @@ def test_tables_for_people(
     table = hedgerow("whatif", simulated, "--policy", out).out
     assert "accepted error" in table
     assert "saving" in table
+    nothing_known = hedgerow("whatif", simulated, "--policy", out, "--out-of-scope-share", 0.1)
+    assert (nothing_known.code, nothing_known.err) == (
+        2,
+        "hedgerow: no record is out of scope (without a label), and a share of 10.00% should be\n",
+    )
     for printed in (said.out, table):
         heads = [line.split() for line in printed.splitlines()]
         assert "label tickets precision recall escalated in review".split() in heads

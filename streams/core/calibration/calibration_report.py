@@ -50,6 +50,7 @@ def calibrated(
     out until they have it; if not, it is made to name the share that they have. Raises NoPolicy if no policy keeps the
     promise, and SettingsError for records that no policy can be fitted to.
     """
+    origin(records)  # a mixture is refused before anything is searched on it
     if promise.out_of_scope_share is not None:
         records = at_share(records, promise.out_of_scope_share)
     promise = promise.model_copy(update={"out_of_scope_share": out_of_scope_share(records)})

@@ -47,7 +47,7 @@ def figures(outcomes: Sequence[Outcome], share: float | None = None) -> dict[str
     tickets with a gold label. ``out_of_scope_routed`` is the share of the tickets out of scope that are routed.
     ``out_of_scope_auroc`` says how well the novelty tells them from the others, or the cheap tier's confidence if the
     records have no novelty. With ``share``, ``accepted_error`` is what it would be if that share of the
-    tickets were out of scope.
+    tickets were out of scope; None if the records have no ticket of a kind that it needs.
     """
     accepted = [outcome for outcome in outcomes if outcome.accepted]
     known = [outcome for outcome in accepted if outcome.right is not None]
@@ -94,6 +94,8 @@ def _accepted_error(outcomes: Sequence[Outcome], share: float | None) -> float |
         return _share(wrong, accepted)
     inside = [outcome for outcome in outcomes if outcome.record.gold is not None]
     outside = [outcome for outcome in outcomes if outcome.record.gold is None]
+    if (share > 0 and not outside) or (share < 1 and not inside):
+        return None  # nothing is known of a part of such tickets
     routed_inside, routed_outside = _routed(inside) or 0.0, _routed(outside) or 0.0
     wrong_inside = sum(outcome.right is False for outcome in inside) / len(inside) if inside else 0.0
     routed = (1 - share) * routed_inside + share * routed_outside

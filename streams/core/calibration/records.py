@@ -86,12 +86,13 @@ def data_hash(records: Sequence[Record]) -> str:
 
 
 def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> None:
-    """Raise SettingsError if a policy was fitted on other labels, models or prompts than the records have.
+    """Raise SettingsError if a policy was fitted on other labels, models or prompts than the records have, or if they mix several.
 
     The records keep the labels' masses, so that the numbers of today's reading follow from them; a policy fitted with
     another reading is refused.
     """
     if fitted is None:
+        _refuse_mixtures(records)
         return
     refuse_other_reading(fitted)
     found = origin(records)
@@ -107,16 +108,29 @@ def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> No
                 )
 
 
-def _tier(calls: Sequence[Call], tier: Tier) -> FittedTier:
+def _refuse_mixtures(records: Sequence[Record]) -> None:
+    _memory(records)
+    _labels(records)
+    _refuse_mixed_calls([record.cheap for record in records], "cheap")
+    _refuse_mixed_calls([record.big for record in records], "big")
+
+
+def _refuse_mixed_calls(calls: Sequence[Call], tier: Tier) -> list[Call]:
+    """Return the calls that are scored; raises SettingsError if they are of several models or prompts."""
     scored = [call for call in calls if isinstance(call.signal, Scored)]
-    if not scored:
-        raise SettingsError(f"the records hold no scored answer of the {tier} tier: nothing can be fitted to them")
     for name in ("model_asked", "model_returned", "prompt_hash"):
         found = sorted({str(getattr(call, name)) for call in scored})
         if len(found) > 1:
             raise SettingsError(
                 f"the records mix several values of {tier}.{name} ({', '.join(found[:3])}): separate them"
             )
+    return scored
+
+
+def _tier(calls: Sequence[Call], tier: Tier) -> FittedTier:
+    scored = _refuse_mixed_calls(calls, tier)
+    if not scored:
+        raise SettingsError(f"the records hold no scored answer of the {tier} tier: nothing can be fitted to them")
     first = scored[0]
     return FittedTier(model_asked=first.model_asked, model_returned=first.model_returned, prompt_hash=first.prompt_hash)
 

@@ -6,11 +6,13 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from streams.core.calibration.calibration_report import fitted_policy, frontier, knee_of, report, trade
+from streams.core.calibration.calibration_report import calibrated, fitted_policy, frontier, knee_of, report, trade
 from streams.core.calibration.figures import whatif
 from streams.core.calibration.records import data_hash
 from streams.core.calibration.selection import select
+from streams.core.policy.fitted import FittedMemory
 from streams.core.policy.policy import Policy
+from streams.errors import SettingsError
 from tests.support.answers import PROMISE, records, underconfident
 
 ROWS = records(700, worth=underconfident)
@@ -40,6 +42,12 @@ def test_each_tier_has_measures_before_and_after(tier: str) -> None:
         assert one[stage]["risk_coverage"][-1]["coverage"] == 1.0
         assert one[stage]["risk_coverage"][-1]["error"] == pytest.approx(1 - one[stage]["accuracy"])
     assert one["after"]["log_loss"] < one["before"]["log_loss"]
+
+
+def test_records_that_are_a_mixture_are_refused_before_a_policy_is_searched() -> None:
+    memory = FittedMemory(embedding_model="minilm", examples=8, size=1000)
+    with pytest.raises(SettingsError, match="and without a memory: separate them"):
+        calibrated([*ROWS[:20], ROWS[20].model_copy(update={"memory": memory})], PROMISE, DATE)
 
 
 def test_more_review_never_saves_less() -> None:

@@ -101,6 +101,10 @@ def test_the_error_at_another_share_of_tickets_out_of_scope_is_what_such_tickets
     assert figures(replay(POLICY, ROWS), 0.0)["accepted_error"] == pytest.approx(1 / 3)
     assert figures(replay(POLICY, ROWS), 1.0)["accepted_error"] == 1.0
     assert figures([], 0.5)["accepted_error"] is None
+    assert figures(replay(POLICY, inside), 0.2)["accepted_error"] is None, (
+        "nothing says how many of the others are routed"
+    )
+    assert figures(replay(POLICY, outside), 0.2)["accepted_error"] is None
 
 
 def test_novelty_tells_in_from_out_of_scope_if_the_records_have_it() -> None:

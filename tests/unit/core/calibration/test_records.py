@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from schemas import Reason
+from schemas import Neighbour, Reason
 from streams.core.calibration.records import Record, data_hash, origin, read_record, refuse_other_records
 from streams.core.policy.fitted import READING, Fitted, FittedMemory, FittedTier
 from streams.errors import SettingsError
@@ -94,3 +94,11 @@ def test_records_of_one_memory_name_it_at_its_smallest_and_records_of_two_are_re
         SettingsError, match=r"mix answers with a memory of minilm .* and without a memory: separate them"
     ):
         origin([*rows, ROWS[2]])
+    with pytest.raises(SettingsError, match="and without a memory: separate them"):
+        refuse_other_records(None, [*rows, ROWS[2]])
+
+
+def test_whether_a_labelled_ticket_has_the_same_text() -> None:
+    near = [Neighbour(id="e", similarity=similarity, label="refund") for similarity in (0.9999, 0.98)]
+    known, other = (ROWS[0].model_copy(update={"near": (one,)}) for one in near)
+    assert (known.is_known, other.is_known, ROWS[0].is_known) == (True, False, False)
