@@ -202,7 +202,7 @@ class TestFiveMinutes:
             start_new_session=True,
         )
         try:
-            code = shell.wait(timeout=170)
+            code = shell.wait(timeout=500)
         finally:
             # What was started with & is in the shell's process group.
             with suppress(ProcessLookupError):

@@ -23,7 +23,7 @@ def test_four_workers_tell_of_an_outage_once_and_of_its_end_once(broker: str, fa
         [sys.executable, "-m", "benchmarks.fleet_outage", *options],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -49,7 +49,7 @@ def chaos(folder: Path, *flags: str, **options: object) -> dict[str, Any]:
     report = folder / "report.json"
     arguments = [str(part) for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     command = [sys.executable, "-m", "benchmarks.chaos", *arguments, *flags, "--report", str(report)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     figures: dict[str, Any] = json.loads(report.read_text())
     return figures

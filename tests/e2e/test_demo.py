@@ -33,7 +33,7 @@ def run_demo(tmp_path: Path, *arguments: str, printed: list[str] | None = None) 
         [sys.executable, "-W", "default", "-m", "streams.cli", "demo", "--report", str(report), *arguments],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

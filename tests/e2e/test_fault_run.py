@@ -32,7 +32,7 @@ def run_demo(folder: Path, *arguments: str) -> dict[str, Any]:
     policy.write_text(yaml.safe_dump({"id": "capped", "max_escalations_per_hour": MOST}))
     command = [sys.executable, "-m", "streams.cli", "demo", "--tickets", str(write_tickets(folder))]
     command += ["--policy", str(policy), "--report", str(report), "--no-memory", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     figures: dict[str, Any] = json.loads(report.read_text())
     return figures
