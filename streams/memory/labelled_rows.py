@@ -64,7 +64,7 @@ def read_row(row: bytes | Fault, labels: Collection[str], redactions: Sequence[R
     try:
         said = _Row.model_validate_json(row)
     except ValidationError as error:
-        return Fault("invalid_row", one_line(error, _Row))
+        return Fault("invalid_row", one_line(error, _Row).removeprefix("file: "))
     if not said.text.strip():
         return Fault(NO_TEXT, "the text is empty")
     label = None if said.label is None else said.label.strip()

@@ -57,8 +57,8 @@ def test_a_long_text_is_cut_and_an_endless_one_refused() -> None:
 @pytest.mark.parametrize(
     ("row", "reason", "said"),
     [
-        (b"no JSON", "invalid_row", "JSON"),
-        (b"[]", "invalid_row", "object"),
+        (b"text,label", "invalid_row", "Invalid JSON: expected ident at line 1 column 2"),
+        (b"[]", "invalid_row", "a mapping of keys and values is expected"),
         (b'{"label": "refund"}', "invalid_row", "text is missing"),
         (b'{"text": "x", "label": "fees"}', "unknown_label", "'fees' is none of the labels"),
         (b'{"text": "x", "label": ""}', "invalid_row", "label"),
@@ -76,4 +76,5 @@ def test_a_row_that_is_none_is_refused_with_a_reason_and_without_its_text(
     assert isinstance(fault, Fault)
     assert fault.reason == reason
     assert said in fault.detail
+    assert "file" not in fault.detail
     assert "secret" not in fault.detail
