@@ -52,8 +52,8 @@ def test_a_list_alone_or_under_its_name(tmp_path: Path, document: Any) -> None:
         ([ONE | {"interval_s": 5, "jitter_s": 5}], "jitter_s must be less than interval_s"),
         ([{name: ONE[name] for name in ("base_url", "model")}], "endpoints.0.name is missing"),
         ({"endpoints": [ONE], "more": 1}, "unknown key more"),
-        ("text", "valid dictionary"),
-        (None, "valid dictionary"),
+        ("text", "a mapping of keys and values is expected"),
+        (None, "a mapping of keys and values is expected"),
     ],
 )
 def test_what_cannot_be_probed_is_refused_in_one_line(tmp_path: Path, document: Any, said: str) -> None:
