@@ -167,8 +167,7 @@ def measure(url: str, count: int) -> None:
         places.append(queue.page(Filter(), now, limit=200, after=places[-1]).after)
 
     def look(chosen: Filter, after: Place | None = None) -> None:
-        queue.page(chosen, now, after=after)
-        queue.count(chosen, now)
+        queue.look(chosen, now, after=after)
 
     def decide_and_next(number: int) -> None:
         item = queue.next_for("ann", Filter(), now)

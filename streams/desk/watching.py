@@ -69,7 +69,7 @@ class JournalFields(Fields):
     """Which entries of the journal."""
 
     name: _Text = ""
-    action: _Text = ""
+    action: Action | Literal[""] = ""
     before: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 

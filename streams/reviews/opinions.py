@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -50,6 +50,12 @@ class Agreement:
 def is_blind() -> sa.ColumnElement[bool]:
     """Return the condition on a review that a second opinion on it is asked for and not given."""
     return sa.exists().where(_C.review_id == REVIEWS.c.review_id, _C.state == _ASKED)
+
+
+def _asked_of(query: sa.Select[Any], name: str) -> sa.Select[Any]:
+    """Return a query over reviews for those on which ``name`` can give a second opinion."""
+    about = query.join(OPINIONS, _C.review_id == REVIEWS.c.review_id)
+    return about.where(_C.state == _ASKED, _DECIDED, REVIEWS.c.decided_by != name)
 
 
 class Opinions:
@@ -120,9 +126,14 @@ class Opinions:
 
     def waiting_for(self, name: str, limit: int = 200) -> list[QueueItem]:
         """Return the decided reviews on which ``name`` can give a second opinion, the longest asked for first."""
-        query = sa.select(REVIEWS).join(OPINIONS, _C.review_id == REVIEWS.c.review_id)
-        mine = query.where(_C.state == _ASKED, _DECIDED, REVIEWS.c.decided_by != name)
-        return self._store.items(mine.order_by(_C.asked_ms, _C.review_id).limit(limit))
+        return self._store.items(_asked_of(sa.select(REVIEWS), name).order_by(_C.asked_ms, _C.review_id).limit(limit))
+
+    def count_for(self, name: str) -> int:
+        """Return on how many decided reviews ``name`` can give a second opinion."""
+        with self._database.transaction() as connection:
+            return int(
+                connection.execute(_asked_of(sa.select(sa.func.count()).select_from(REVIEWS), name)).scalar_one()
+            )
 
     def disagreed(self, limit: int = 200) -> list[QueueItem]:
         """Return the reviews on which two reviewers disagree, which is a lead's to settle."""

@@ -85,6 +85,17 @@ class Page:
     after: Place | None
 
 
+@dataclass(frozen=True, slots=True)
+class _LookedUp:
+    """The parts of a filter that were looked up: the condition on the few reviews that each keeps; None if they are many."""
+
+    reasons: Sequence[str]
+    """The sets of reasons that the filter keeps."""
+    reason: sa.ColumnElement[bool] | None
+    old: sa.ColumnElement[bool] | None
+    text: sa.ColumnElement[bool] | None
+
+
 class Queue:
     """Reads the waiting reviews by filters; skips and flags them."""
 
@@ -94,7 +105,21 @@ class Queue:
 
     def page(self, chosen: Filter, at_ms: int, *, limit: int = 50, after: Place | None = None) -> Page:
         """Return up to ``limit`` reviews that follow a place, as they are at that moment (Unix time, milliseconds)."""
-        conditions, _ = self._conditions(chosen, at_ms)
+        return self._page(chosen, self._look_up(chosen, at_ms), at_ms, limit, after)
+
+    def look(
+        self, chosen: Filter, at_ms: int, *, limit: int = 50, after: Place | None = None
+    ) -> tuple[Page, int, bool]:
+        """Return a page, how many reviews the filter keeps, and whether it may keep more, as ``count`` does."""
+        found = self._look_up(chosen, at_ms)
+        page = self._page(chosen, found, at_ms, limit, after)
+        if page.after is None and after is None:
+            return page, len(page.items), False
+        count, more = self._count(chosen, found, at_ms)
+        return page, max(count, len(page.items)), more
+
+    def _page(self, chosen: Filter, looked_up: _LookedUp, at_ms: int, limit: int, after: Place | None) -> Page:
+        conditions = self._conditions(chosen, looked_up, at_ms)
         query = sa.select(REVIEWS).where(*conditions).order_by(*QUEUE_ORDER)
         wanted = limit + 1
         if after is None:
@@ -124,7 +149,7 @@ class Queue:
         skipped = sa.exists().where(
             MARKS.c.review_id == _C.review_id, MARKS.c.kind == "skip", MARKS.c.name == name, MARKS.c.at_ms > at_ms
         )
-        conditions, _ = self._conditions(chosen, at_ms)
+        conditions = self._conditions(chosen, self._look_up(chosen, at_ms), at_ms)
         query = sa.select(REVIEWS).where(*conditions, ~claims.held_by_other(name, at_ms), ~skipped)
         if besides:
             query = query.where(_C.review_id != besides)
@@ -135,11 +160,14 @@ class Queue:
 
         Nor are those whose text has words that many texts have, since each would have to be read.
         """
+        return self._count(chosen, self._look_up(chosen, at_ms), at_ms)
+
+    def _count(self, chosen: Filter, looked_up: _LookedUp, at_ms: int) -> tuple[int, bool]:
         if chosen == Filter():
             return self.count_all(), False
-        conditions, is_read = self._conditions(chosen, at_ms, in_order=False)
-        if is_read:
+        if _words(chosen) and looked_up.text is None:
             return 0, True
+        conditions = self._conditions(chosen, looked_up, at_ms, in_order=False)
         some = sa.select(sa.literal(1)).where(*conditions).limit(MAX_COUNT + 1).subquery()
         with self._database.transaction() as connection:
             found = int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
@@ -185,10 +213,25 @@ class Queue:
         with self._database.transaction() as connection:
             return [(row.name, row.note, row.at_ms) for row in connection.execute(query)]
 
+    def _look_up(self, chosen: Filter, at_ms: int) -> _LookedUp:
+        """Look up, once for a page and its count, what the parts of a filter keep that may keep few."""
+        reasons: list[str] = []
+        reason = old = text = None
+        if chosen.reason:
+            part = _plain(chosen.reason).lower()
+            reasons = [each for each in self._reasons() if part in each.lower()]
+            reason = self._few(sa.select(_C.review_id).where(_C.state == WAITING, _C.reasons.in_(reasons)))
+        if chosen.older_than_s:
+            since = _since(chosen, at_ms)
+            old = self._few(sa.select(_C.review_id).where(_C.state == WAITING, _C.added_ms <= since))
+        if words := _words(chosen):
+            text = self._few(sa.select(TEXTS.c.review_id).where(*self._have(words)))
+        return _LookedUp(reasons, reason, old, text)
+
     def _conditions(
-        self, chosen: Filter, at_ms: int, *, in_order: bool = True
-    ) -> tuple[list[sa.ColumnElement[bool]], bool]:
-        """Return what reviews that the filter keeps have, and whether that can be told only by reading their texts.
+        self, chosen: Filter, looked_up: _LookedUp, at_ms: int, *, in_order: bool = True
+    ) -> list[sa.ColumnElement[bool]]:
+        """Return what reviews that the filter keeps have.
 
         ``in_order`` says whether the first of them are wanted: the queue is then read in its order if they are many.
         """
@@ -200,30 +243,18 @@ class Queue:
         if chosen.label or chosen.reason:
             # What is found by the models' word would tell that word to who is to decide without it.
             conditions.append(~is_blind())
-        few, is_read = False, False
+        few = [each for each in (looked_up.reason, looked_up.old, looked_up.text) if each is not None]
         if chosen.flagged:
-            conditions.append(_C.review_id.in_(sa.select(MARKS.c.review_id).where(MARKS.c.kind == "flag")))
-            few = True
-        if chosen.reason:
-            part = _plain(chosen.reason).lower()
-            reasons = [each for each in self._reasons() if part in each.lower()]
-            found = self._few(sa.select(_C.review_id).where(_C.state == WAITING, _C.reasons.in_(reasons)))
-            reason = (_C.reasons.concat("") if in_order else _C.reasons).in_(reasons)
-            conditions.append(reason if found is None else found)
-            few |= found is not None
-        if chosen.older_than_s:
-            since = at_ms - round(chosen.older_than_s * 1000)
-            found = self._few(sa.select(_C.review_id).where(_C.state == WAITING, _C.added_ms <= since))
-            old = (_C.added_ms + 0 if in_order else _C.added_ms) <= since
-            conditions.append(old if found is None else found)
-            few |= found is not None
-        if words := _plain(chosen.text).split():
-            found = self._few(sa.select(TEXTS.c.review_id).where(*self._have(words)))
-            conditions += self._read(words) if found is None else [found]
-            few, is_read = few or found is not None, found is None
+            few.append(_C.review_id.in_(sa.select(MARKS.c.review_id).where(MARKS.c.kind == "flag")))
+        if chosen.reason and looked_up.reason is None:
+            conditions.append((_C.reasons.concat("") if in_order else _C.reasons).in_(looked_up.reasons))
+        if chosen.older_than_s and looked_up.old is None:
+            conditions.append((_C.added_ms + 0 if in_order else _C.added_ms) <= _since(chosen, at_ms))
+        if looked_up.text is None:
+            conditions += self._read(_words(chosen))
         # In an expression a column makes no index look useful: few are looked up by their ids, many are met soon in the
         # order of the queue. The databases know too little of the numbers to find that out.
-        return [(_C.state.concat("") if few else _C.state) == WAITING, *conditions], is_read
+        return [(_C.state.concat("") if few else _C.state) == WAITING, *conditions, *few]
 
     def _reasons(self) -> list[str]:
         """Return the different sets of reasons of the waiting reviews, as texts: some dozens, one step of the index each."""
@@ -235,10 +266,9 @@ class Queue:
 
     def _few(self, query: sa.Select[tuple[str]]) -> sa.ColumnElement[bool] | None:
         """Return the condition that a review is among those that a query finds; None if they are many."""
-        some = query.limit(_FEW + 1).subquery()
         with self._database.transaction() as connection:
-            found = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
-        return None if found > _FEW else _C.review_id.in_(sa.select(some.c.review_id))
+            found = [review_id for (review_id,) in connection.execute(query.limit(_FEW + 1))]
+        return None if len(found) > _FEW else _C.review_id.in_(found)
 
     def _have(self, words: Collection[str]) -> list[sa.ColumnElement[bool]]:
         """Return the conditions that an indexed text has all of these words, or parts of words."""
@@ -258,6 +288,14 @@ class Queue:
             return [sa.func.instr(sa.func.hedgerow_text(_C.review), word.casefold()) > 0 for word in words]
         text = sa.select(TEXTS.c.text).where(TEXTS.c.review_id == _C.review_id).scalar_subquery()
         return [text.icontains(word, autoescape=True) for word in words]
+
+
+def _since(chosen: Filter, at_ms: int) -> int:
+    return at_ms - round(chosen.older_than_s * 1000)
+
+
+def _words(chosen: Filter) -> list[str]:
+    return _plain(chosen.text).split()
 
 
 def _plain(text: str) -> str:

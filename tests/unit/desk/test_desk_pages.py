@@ -404,6 +404,15 @@ async def test_every_form_needs_its_token(desk: Desk, rita: Browser) -> None:
         assert (await browser.post("/login", data={"name": "rita", "password": PASSWORD})).status_code == 403
 
 
+async def test_what_no_database_can_hold_is_refused(desk: Desk) -> None:
+    async with Browser(desk) as browser:
+        await browser.log_in("lea")
+        assert (await browser.get("/journal?action=%00")).status_code == 400
+        assert (await browser.get("/journal?action=decide&name=%00")).status_code == 200
+        for until in ("-1", str(2**63), "x"):
+            assert (await browser.submit("/release", review_id="x", until_ms=until)).status_code == 400
+
+
 async def test_a_tool_uses_its_token(desk: Desk, tmp_path: Path) -> None:
     desk.store.add(doubt("t-1"))
     token = add_token(tmp_path / "users.yaml", "bot", Role.REVIEWER)

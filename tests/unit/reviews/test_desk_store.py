@@ -221,6 +221,9 @@ def test_a_search_for_words_that_many_texts_have_finds_the_same(
     assert found[0] == found[1] == ["t-0", "t-2", "t-4"]
     counted = [Queue(store).count(each, T0 + 1_000) for each in chosen]
     assert counted == [(len(each), False) for each in found]
+    for each, fit in zip(chosen, found, strict=True):
+        page, count, is_more = Queue(store).look(each, T0 + 1_000, limit=1)
+        assert ([item.review.ticket_id for item in page.items], count, is_more) == (fit[:1], len(fit), False)
     monkeypatch.setattr(queue_module, "_FEW", 0)
     assert [ids(store, each, at_ms=T0 + 1_000) for each in chosen] == found
     assert Queue(store).count(Filter(text="parcel"), T0) == (0, True), "they would all have to be read"
