@@ -180,6 +180,8 @@ def decide_memory(policy: Policy, ticket_id: str, neighbours: Sequence[Neighbour
     shares = [count / len(voters) for count in votes.values()]
     if label is None or most / len(voters) < rule.min_share:
         return None
+    if policy.fitted is not None and label not in policy.fitted.labels:
+        return None  # of a label that was renamed or removed since the ticket was labelled
     confidence, entropy = most / len(voters), -sum(share * math.log(share) for share in shares)
     audited = bool(policy.audit_share) and _drawn(ticket_id, policy.audit_share)
     reasons = (DecisionReason.AUDIT,) if audited else ()

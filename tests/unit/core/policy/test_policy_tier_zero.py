@@ -38,8 +38,16 @@ def test_the_numbers_are_the_share_and_the_entropy_of_the_votes() -> None:
         votes(("refund", 0.99), ("refund", 0.89)),
         votes(("refund", 0.99), ("account", 0.98)),
         votes(*[(None, 0.99)] * 3),
+        votes(*[("fees", 0.99)] * 3),
     ],
-    ids=["none near", "one of two", "one too far", "they disagree", "they fit no label"],
+    ids=[
+        "none near",
+        "one of two",
+        "one too far",
+        "they disagree",
+        "they fit no label",
+        "their label is none any more",
+    ],
 )
 def test_otherwise_a_model_is_asked(near: list[Neighbour]) -> None:
     assert decide_memory(POLICY, "t", near) is None
