@@ -18,6 +18,7 @@ class Said:
 
     @property
     def json(self) -> Any:
+        assert self.out, f"exit status {self.code}: {self.err}"
         return json.loads(self.out)
 
     @property
