@@ -31,7 +31,7 @@ def unreachable(endpoint: str, error: BaseException) -> str:
             said = getattr(cause.certificate_error, "verify_message", "") or str(cause.certificate_error)
             return f"{endpoint} shows a certificate that is not trusted (TLS): {said}"
         case aiohttp.ClientConnectorSSLError():
-            return f"{endpoint} speaks no TLS that this client knows: is base_url to begin with http:?"
+            return f"{endpoint} speaks no TLS that this client knows: should base_url begin with http:?"
         case aiohttp.ClientConnectorError() if isinstance(cause.os_error, ConnectionRefusedError):
             return f"{endpoint} refuses connections: is the server running, and is this its port?"
         case aiohttp.ClientConnectorError():

@@ -79,6 +79,13 @@ class WebhookSender:
                 return await self._post(notice, body)
         raise AssertionError("stamina ends in a return or an error")
 
+    def _trouble(self, error: httpx.HTTPError) -> str:
+        if isinstance(error, httpx.TimeoutException):
+            return f"gave no answer within {self.webhook.timeout_s:g} s"
+        if isinstance(error, httpx.ConnectError):
+            return "cannot be reached"
+        return f"broke the connection off before it had answered ({type(error).__name__})"
+
     async def _post(self, notice: Notice, body: bytes) -> str | None:
         # Signed for each attempt: a receiver refuses a time stamp that is too old.
         signed = {} if self._secret is None else headers(notice.message_id, int(self._wall_s()), body, self._secret)
@@ -89,7 +96,7 @@ class WebhookSender:
                 status = response.status_code
         except httpx.HTTPError as error:
             # Neither the URL nor what the error says of it: for some services the URL is a secret.
-            raise _Passing(f"no answer: {type(error).__name__}") from error
+            raise _Passing(self._trouble(error)) from error
         if status in _AGAIN or status >= 500:
             raise _Passing(f"answered {status}")
         return None if 200 <= status < 300 else f"answered {status}"

@@ -72,7 +72,7 @@ class Followed:
             log.warning(f"workers {alert.kind}", because=alert.summary)
         if self.overload.update(alert):
             log.warning(
-                "tickets for reviewers wait" if self.overload else "reviewers have room again", because=alert.summary
+                "tickets for reviewers wait" if self.overload else "tickets for reviewers go on", because=alert.summary
             )
 
     def catch_up(self, alerts: Iterable[Alert]) -> None:

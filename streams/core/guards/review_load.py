@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from schemas import Alert
@@ -29,20 +30,25 @@ class ReviewLoad:
         if self._said == overloaded:
             self._said = None
         counts = {"waiting": waiting, "per_hour": per_hour}
-        over = {name: most for name, most in self._limits.items() if most is not None and counts[name] >= most}
+        limited = {name: most for name, most in self._limits.items() if most is not None}
+        over = {name: most for name, most in limited.items() if counts[name] >= most}
         if not overloaded and over:
-            what = " and ".join(f"{counts[name]} {_SAID[name]} (limit {most})" for name, most in over.items())
-            summary = f"too many reviews: {what}; tickets that need a reviewer wait"
+            summary = f"too many reviews: {_said(counts, over)}; tickets that need a reviewer wait"
             found = Finding(AlertKind.REVIEW_OVERLOAD, SOURCE, summary, counts)
-        elif overloaded and all(most is None or counts[name] <= _OVER * most for name, most in self._limits.items()):
+        elif overloaded and all(counts[name] <= _OVER * most for name, most in limited.items()):
             was = {"was": [AlertKind.REVIEW_OVERLOAD]}
-            found = Finding(AlertKind.RECOVERED, SOURCE, "reviewers have room again", counts | was)
+            summary = "reviewers have room again" + (f": {_said(counts, limited)}" if limited else "")
+            found = Finding(AlertKind.RECOVERED, SOURCE, summary, counts | was)
         else:
             return None
         if self._said is not None:
             return None
         self._said = not overloaded
         return found
+
+
+def _said(counts: Mapping[str, int], limits: Mapping[str, int]) -> str:
+    return " and ".join(f"{counts[name]} {_SAID[name]} (limit {most})" for name, most in limits.items())
 
 
 class ReviewOverload:

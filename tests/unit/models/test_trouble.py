@@ -68,7 +68,7 @@ async def with_server(reply: bytes, scheme: str) -> str:
 
 
 async def test_a_server_that_speaks_no_tls() -> None:
-    assert "speaks no TLS that this client knows: is base_url to begin with http:?" in await with_server(
+    assert "speaks no TLS that this client knows: should base_url begin with http:?" in await with_server(
         b"HTTP/1.1 400 Bad Request\r\n\r\n", "https"
     )
 

@@ -47,6 +47,7 @@ def test_what_was_said_is_not_said_again_before_the_topic_has_it() -> None:
     over = load.judge(4, 0, overloaded=True)
     assert over is not None
     assert over.kind is AlertKind.RECOVERED
+    assert over.summary == "reviewers have room again: 4 waiting (limit 5)"
 
 
 def test_an_alert_names_each_limit_that_is_reached() -> None:
