@@ -15,6 +15,8 @@ from streams.delivery.transactions import Member, Transactions
 from streams.kafka.outbox import TransactionLost
 
 _LONGEST_TRANSACTION_S = 0.2
+#: What was finished since the last commit is done again after a kill, and a call to a model is dearer than a commit.
+_AFTER_CALLS_S = 0.1
 #: Says which ledgers have moved since their last commit, and where to.
 Moved = Callable[[], Mapping[TP, Commit]]
 
@@ -39,14 +41,18 @@ class Committing(Protocol):
 
 
 class AtLeastOnce:
-    """Commits offsets through the consumer; what was sent stays, whatever becomes of the commit."""
+    """Commits offsets through the consumer; what was sent stays, whatever becomes of the commit.
 
-    def __init__(self, limits: Limits) -> None:
+    ``calls`` says that the stage calls out, to models maybe.
+    """
+
+    def __init__(self, limits: Limits, *, calls: bool = False) -> None:
         self._limits = limits
+        self._calls = calls
 
     def interval_s(self, asked_s: float) -> float:
-        """Return what is asked for: nothing waits for a commit."""
-        return asked_s
+        """Return what is asked for, since nothing waits for a commit; a tenth of a second at most after calls."""
+        return min(asked_s, _AFTER_CALLS_S) if self._calls else asked_s
 
     async def begin(self, consumer: LoopConsumer) -> None:
         """Nothing is open."""

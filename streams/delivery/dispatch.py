@@ -250,8 +250,6 @@ class FinishedIds:
     process this memory saves the second model call; across processes the deterministic result id does.
     """
 
-    __slots__ = ("_ids", "_limit")
-
     def __init__(self, limit: int = 200_000) -> None:
         self._limit = limit
         self._ids: dict[bytes, None] = {}

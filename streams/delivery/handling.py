@@ -12,7 +12,7 @@ from typing import Any, cast
 import stamina
 import structlog
 
-from schemas import InvalidMessage, Message, Turn
+from schemas import InvalidMessage, Message, Topic, Turn
 from streams.aio import Changes, is_cancelled
 from streams.delivery.dead_letters import dead_letter
 from streams.delivery.observer import Observer
@@ -26,6 +26,14 @@ _SHORTEST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 #: One for all: an exception is dearer to make than the rest of a call that goes well.
 _NO_ATTEMPT = TryAgain("the stage allows no attempt")
+
+
+def id_of(topic: Topic, message: Any) -> bytes:
+    """Return the id of a message of a topic: its key, and which text of a ticket in which run it is about."""
+    key, turn = topic.key_of(message), getattr(message, "turn", None)
+    if isinstance(turn, Turn) and (turn.revision or turn.run):
+        return key + b"\0%d.%d" % (turn.revision, turn.run)
+    return key
 
 
 class Handling:
@@ -58,10 +66,7 @@ class Handling:
             return None
         if self._stage.id_of is not None:
             return self._stage.id_of(message)
-        key, turn = self._stage.topic.key_of(message), getattr(message, "turn", None)
-        if isinstance(turn, Turn) and (turn.revision or turn.run):
-            return key + b"\0%d.%d" % (turn.revision, turn.run)
-        return key
+        return id_of(self._stage.topic, message)
 
     def recall(self, records: Iterable[Record], finished: Finished) -> None:
         """Remember records that were finished before they came."""

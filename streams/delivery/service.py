@@ -98,7 +98,7 @@ class StageService:
             self.stage, outbox, stop=self._stop, observer=self._observer, finished=self._finished
         )
         self.pause(self._is_paused)
-        committing: Committing = AtLeastOnce(self._limits)
+        committing: Committing = AtLeastOnce(self._limits, calls=not self.stage.computes_only)
         if isinstance(line, Transactions):
             committing = ExactlyOnce(line, self._runner.dispatch, self._limits)
         self._folder = tempfile.TemporaryDirectory(prefix="hedgerow-")

@@ -39,6 +39,7 @@ from streams.core.fleet import Member
 from streams.core.guards.review_arrivals import ReviewArrivals
 from streams.core.guards.review_load import ReviewLoad
 from streams.core.signal.perplexity import PerplexityRule
+from streams.delivery.known_messages import KnownMessages
 from streams.delivery.service import StageService
 from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
 from streams.errors import StopWorker
@@ -297,6 +298,9 @@ class Worker:
             )
             if agent == "classify":
                 stage = self._with_known_tickets(stage)
+            elif agent == "escalate":
+                known = KnownMessages(stage.topic, partial(history, settings.broker.connection))
+                stage = replace(stage, read=known.read, finished=known, memory=known)
         return StageService(
             stage,
             settings.broker.connection,

@@ -359,7 +359,11 @@ def test_outputs_that_wait_for_a_commit_wait_a_fifth_of_a_second_at_most() -> No
     bench = Bench(answer)
     exactly = ExactlyOnce(None, bench.runner.dispatch, Limits())  # type: ignore[arg-type]
     assert [exactly.interval_s(seconds) for seconds in (0.05, 0.5)] == [0.05, 0.2]
-    assert AtLeastOnce(Limits()).interval_s(0.5) == 0.5
+
+
+def test_what_may_have_been_paid_is_committed_within_a_tenth_of_a_second() -> None:
+    assert [AtLeastOnce(Limits()).interval_s(seconds) for seconds in (0.05, 0.5)] == [0.05, 0.5]
+    assert [AtLeastOnce(Limits(), calls=True).interval_s(seconds) for seconds in (0.05, 0.5)] == [0.05, 0.1]
 
 
 async def test_lag_does_not_count_the_markers_of_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
