@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,8 +19,7 @@ from starlette.datastructures import URL, FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
 from streams.desk import openapi
 from streams.desk.access import WINDOW_S, Person, TooMany, same
@@ -68,6 +68,7 @@ class Application:
         # A browser gives a cookie of this name to nobody but the host that set it, by HTTPS.
         self._cookie = "__Host-hedgerow" if secure else "hedgerow_desk"
         self._rendering = Rendering()
+        self._files = {path.name: (path.read_bytes(), mimetypes.guess_type(path.name)[0]) for path in STATIC.iterdir()}
         routes: list[BaseRoute] = [
             Route("/", self._home, methods=["GET"]),
             Route("/login", self._login, methods=["GET", "POST"]),
@@ -77,7 +78,7 @@ class Application:
             Route("/events", self._events, methods=["GET"]),
             Route("/health", self._health, methods=["GET"]),
             Route(f"{_API}/openapi.json", self._openapi, methods=["GET"]),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/static/{name}", self._static, methods=["GET"]),
         ]
         for page in PAGES:
             routes.append(Route(page.path, partial(self._html, page), methods=[page.method]))
@@ -302,6 +303,18 @@ class Application:
         return StreamingResponse(
             self._desk.pulse.events(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )
+
+    async def _static(self, request: Request) -> Response:
+        """Serve one of our own files from memory: whoever waits for it sees nothing yet."""
+        found = self._files.get(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404)
+        content, media_type = found
+        answer = Response(content, media_type=media_type)
+        # Its address names its content, so a browser that has it need not ask again. Another release's address names another.
+        if f"{request.url.path}?{request.url.query}" == self._rendering.static[request.path_params["name"]]:
+            answer.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return answer
 
     async def _openapi(self, request: Request) -> Response:
         try:

@@ -65,8 +65,7 @@ class Gate:
                 named = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [*message["headers"], *self._headers]
                 if b"cache-control" not in named:
-                    static = scope["path"].startswith("/static/") and message["status"] == 200
-                    message["headers"].append((b"cache-control", b"public, max-age=86400" if static else b"no-store"))
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         await self._app(scope, bounded, with_headers)

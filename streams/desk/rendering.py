@@ -40,7 +40,9 @@ class Rendering:
             "percent": _percent,
             "part": lambda text: quote(text, safe=""),
         }
-        self._templates.globals["static"] = _addresses()
+        self.static = _addresses()
+        """The address of each static file."""
+        self._templates.globals["static"] = self.static
 
     def response(self, template: str, context: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         """Return a page."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -175,6 +176,33 @@ async def show_queue(ask: Ask, fields: QueueFields) -> View:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the store says about a ticket."""
+
+    item: QueueItem
+    claim: Claim | None
+    opinion: Opinion | None
+    history: list[Entry]
+    flags: list[tuple[str, str, int]]
+    like: list[tuple[QueueItem, float | None]]
+
+
+def _see(ask: Ask, *, claimed: bool) -> _Seen | None:
+    """Read all about the ticket of the page in one thread, and claim it if it waits; None if there is none."""
+    desk = ask.desk
+    item = desk.store.get(ask.path["ticket_id"])
+    if item is None:
+        return None
+    review_id = item.review.review_id
+    claim = None
+    if item.is_open:
+        claim = _claim(ask, review_id) if claimed else desk.claims.held([review_id], ask.at_ms).get(review_id)
+    opinion = desk.opinions.of([review_id]).get(review_id)
+    like = [] if not item.is_open or (opinion is not None and opinion.is_blind) else _like(ask, item)
+    return _Seen(item, claim, opinion, desk.journal.of_review(review_id), desk.queue.flags(review_id), like)
+
+
 async def show_next(ask: Ask, fields: NextFields) -> Done:
     """Go to the first ticket that nobody has open."""
     to = await _next(ask, fields, besides=fields.besides)
@@ -184,35 +212,27 @@ async def show_next(ask: Ask, fields: NextFields) -> Done:
 async def show_ticket(ask: Ask, fields: TicketFields) -> View:
     """Show a ticket, and claim it if it waits."""
     desk, me = ask.desk, ask.person.name
-    item = await asyncio.to_thread(desk.store.get, ask.path["ticket_id"])
-    if item is None:
+    seen = await asyncio.to_thread(_see, ask, claimed=not (ask.ahead or fields.ahead))
+    if seen is None:
         raise Refused(404, "This ticket is not in the review store: it was never in doubt, or its id is another one.")
-    review_id = item.review.review_id
-    claim = None
-    if item.is_open:
-        if ask.ahead or fields.ahead:
-            claim = (await asyncio.to_thread(desk.claims.held, [review_id], ask.at_ms)).get(review_id)
-        else:
-            claim = await _claim(ask, review_id)
-    opinion = (await asyncio.to_thread(desk.opinions.of, [review_id])).get(review_id)
+    item, opinion = seen.item, seen.opinion
     blind = opinion is not None and opinion.is_blind
     facts = ticket_facts(
         item,
         desk.sight,
         ask.at_ms,
-        claim=claim,
-        history=await asyncio.to_thread(desk.journal.of_review, review_id),
-        flags=await asyncio.to_thread(desk.queue.flags, review_id),
+        claim=seen.claim,
+        history=seen.history,
+        flags=seen.flags,
         blind=blind,
         whole=fields.whole,
     )
-    like = [] if blind or not item.is_open else await _like(ask, item)
     decided_by = None if item.decision is None else item.decision.verdict.decided_by
     return View(
         "ticket.html",
         {
             **facts,
-            "mine": claim is not None and claim.name == me,
+            "mine": seen.claim is not None and seen.claim.name == me,
             "like": [
                 {
                     "review_id": each.review.review_id,
@@ -222,7 +242,7 @@ async def show_ticket(ask: Ask, fields: TicketFields) -> View:
                     # An equal text is on the page already.
                     "text": None if similarity is None else snippet(each.review.ticket.text, desk.sight),
                 }
-                for each, similarity in like
+                for each, similarity in seen.like
             ],
             "opinion": _opinion_facts(opinion),
             "may_give": blind and decided_by not in {None, me},
@@ -326,7 +346,7 @@ async def unflag(ask: Ask, fields: NoteFields) -> Done:
 async def claim(ask: Ask, fields: OneReview) -> Done:
     """Prolong the claim on a ticket that is open in a browser."""
     item = await _waiting(ask, fields.review_id)
-    held = await _claim(ask, fields.review_id)
+    held = await asyncio.to_thread(_claim, ask, fields.review_id)
     return Done(
         ticket_path(item.review),
         {"by": held.name, "mine": held.name == ask.person.name, "until_ms": held.until_ms},
@@ -387,7 +407,7 @@ async def _also(ask: Ask, fields: DecideFields) -> list[str]:
     if not fields.also:
         return []
     item = await _waiting(ask, fields.review_id)
-    known = {each.review.review_id for each, _ in await _like(ask, item)}
+    known = {each.review.review_id for each, _ in await asyncio.to_thread(_like, ask, item)}
     blind = await asyncio.to_thread(ask.desk.opinions.blind, [fields.review_id])
     also = [each for each in dict.fromkeys(fields.also) if each != fields.review_id]
     if blind or not known.issuperset(also):
@@ -398,23 +418,23 @@ async def _also(ask: Ask, fields: DecideFields) -> list[str]:
     return also
 
 
-async def _like(ask: Ask, item: QueueItem) -> list[tuple[QueueItem, float | None]]:
+def _like(ask: Ask, item: QueueItem) -> list[tuple[QueueItem, float | None]]:
     """Return the other waiting reviews with the same text, or nearly so and then how similar it is (cosine).
 
     Those that somebody else has open, or that are to be decided blind, are left out.
     """
     desk, mine = ask.desk, item.review.review_id
-    equal = await asyncio.to_thread(desk.queue.equal_texts, digest_of(item.review.ticket.text), _MAX_EQUAL + 1)
-    near = await asyncio.to_thread(desk.nearness.near, mine, desk.settings.desk.near_similarity, _MAX_EQUAL)
+    equal = desk.queue.equal_texts(digest_of(item.review.ticket.text), _MAX_EQUAL + 1)
+    near = desk.nearness.near(mine, desk.settings.desk.near_similarity, _MAX_EQUAL)
     known = {each.review.review_id for each in equal}
     found: list[tuple[QueueItem, float | None]] = [(each, None) for each in equal]
-    others = await asyncio.to_thread(desk.queue.those, near.keys() - known)
+    others = desk.queue.those(near.keys() - known)
     found += [
         (each, near[each.review.review_id]) for each in sorted(others, key=lambda one: -near[one.review.review_id])
     ]
     ids = [each.review.review_id for each, _ in found]
-    blind = await asyncio.to_thread(desk.opinions.blind, ids)
-    held = await asyncio.to_thread(desk.claims.held, ids, ask.at_ms)
+    blind = desk.opinions.blind(ids)
+    held = desk.claims.held(ids, ask.at_ms)
     free = {each for each in ids if each not in held or held[each].name == ask.person.name} - blind - {mine}
     return [pair for pair in found if pair[0].review.review_id in free][:_MAX_EQUAL]
 
@@ -433,9 +453,9 @@ async def _item(ask: Ask, review_id: str) -> QueueItem:
     return item
 
 
-async def _claim(ask: Ask, review_id: str) -> Claim:
+def _claim(ask: Ask, review_id: str) -> Claim:
     until = ask.at_ms + round(ask.desk.settings.desk.claim_minutes * 60_000)
-    return await asyncio.to_thread(ask.desk.claims.take, review_id, ask.person.name, ask.at_ms, until)
+    return ask.desk.claims.take(review_id, ask.person.name, ask.at_ms, until)
 
 
 async def _waiting(ask: Ask, review_id: str) -> QueueItem:

@@ -490,7 +490,12 @@ async def test_bodies_are_bounded(rita: Browser) -> None:
 
 async def test_static_files_are_ours_alone(rita: Browser) -> None:
     for name in ("desk.js", "desk.css", "icon.svg"):
-        assert (await rita.get(f"/static/{name}")).status_code == 200
+        file = await rita.get(f"/static/{name}")
+        assert (file.status_code, file.headers["cache-control"]) == (200, "no-store")
+    page = await rita.see("/queue")
+    for address in (desk_js(page), *re.findall(r'href="(/static/[^"]+)"', page.text)):
+        assert "immutable" in (await rita.get(address)).headers["cache-control"]
+        assert (await rita.get(f"{address}0")).headers["cache-control"] == "no-store", "another release's"
     assert (await rita.get("/static/../app.py")).status_code == 404
     assert (await rita.get("/static/%2e%2e/app.py")).status_code == 404
 
