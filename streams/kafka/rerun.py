@@ -144,8 +144,11 @@ async def _skip_to_the_first(consumer: AIOKafkaConsumer, wanted: Iterable[tuple[
     first: dict[int, int] = {}
     for partition, offset in wanted:
         first[partition] = min(offset, first.get(partition, offset))
-    for partition, offset in first.items():
-        consumer.seek(TopicPartition(prefix + _TICKETS.name, partition), offset)
+    begins = {TopicPartition(prefix + _TICKETS.name, partition): offset for partition, offset in first.items()}
+    for partition, end in (await consumer.end_offsets(list(begins))).items():
+        # The embedded broker names the last batch's first offset + 1 as the end: what comes after it in the batch would be
+        # taken for read.
+        consumer.seek(partition, max(0, min(begins[partition], end - 1)))
     if others := [each for each in consumer.assignment() if each.partition not in first]:
         await consumer.seek_to_end(*others)
 

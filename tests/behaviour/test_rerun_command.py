@@ -93,6 +93,20 @@ def test_waiting_reviews_go_through_again_with_their_texts_on_the_topic(desk: De
     assert (record.key, record.partition, dict(record.headers)["trace"]) == (b"a", 1, b"7")
 
 
+def test_a_ticket_from_the_middle_of_a_batch_goes_through_again(plain: Desk) -> None:
+    async def one_batch() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=plain.box.broker.bootstrap, linger_ms=500) as producer:
+            for number in range(5):
+                value, key = ticket(f"m-{number}").encode(), f"m-{number}".encode()
+                await producer.send(f"{plain.box.prefix}tickets", value, key, 1)
+            await producer.flush()
+
+    plain.box.run(one_batch())
+    plain.review("m-3", "Where is my money?", "cheap:low_confidence")
+    said = plain.rerun("--from", "reviews", "--ticket", "m-3")
+    assert (said.code, said.rows[0]["to_send"], said.rows[0]["sent"]) == (0, 1, 1)
+
+
 def test_what_was_decided_or_replaced_is_skipped_and_what_is_gone_comes_from_the_review(desk: Desk) -> None:
     desk.produce(("decided", "x"), ("replaced", "old"), ("replaced", "new"), ("plain", "y"))
     for ticket_id, text in (("decided", "x"), ("replaced", "old"), ("plain", "y"), ("gone", "only here")):
