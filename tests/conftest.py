@@ -7,13 +7,15 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import structlog
+from typer.main import get_command
 
-from streams.cli.main import main
+from streams.cli.main import app, main
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
@@ -100,12 +102,20 @@ def log_as_it_was() -> Iterator[None]:
     ours.setLevel(levels[1])
 
 
+@cache
+def _put_together() -> Callable[[], object]:
+    """All commands, as `main` puts them together at every call."""
+    return get_command(app)
+
+
 @pytest.fixture
 def hedgerow(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Hedgerow:
     """Run a command in this process, as the installed script would."""
 
     def run(*arguments: object, stdin: bytes | None = None) -> Said:
         monkeypatch.setattr(sys, "argv", ["hedgerow", *map(str, arguments)])
+        # Under the module's name the package has the function.
+        monkeypatch.setattr(sys.modules[main.__module__], "app", _put_together())
         if stdin is not None:
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsysbinary.readouterr()
