@@ -129,7 +129,7 @@ class Transactions:
                 ) from refused
             except (KafkaError, TimeoutError) as error:
                 self.lose()
-                raise TransactionLost(repr(error)) from error
+                raise TransactionLost(_why(error)) from error
             except BaseException:
                 self.lose()  # cancelled half-way: what the broker has seen is unknown
                 raise
@@ -139,6 +139,10 @@ class Transactions:
         self.lose()
         await asyncio.gather(*(self._stop(producer) for producer in self._fenced), *self._stopping)
         self._fenced = []
+
+
+def _why(error: Exception) -> str:
+    return "the broker did not answer in time" if isinstance(error, TimeoutError) else repr(error)
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
