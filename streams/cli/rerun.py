@@ -97,7 +97,7 @@ async def send_through_again(
         closed = store.decided(known.digests) if store.is_there and not wanted.include_decided else ()
         places, gone, again = _sorted(known, found, run, closed)
         kept = [ticket for ticket_id in gone if (ticket := await known.kept(ticket_id)) is not None]
-        absent = set(gone) - {ticket.ticket_id for ticket in kept}
+        absent = set(gone) - {ticket.ticket_id for ticket in kept} | set(wanted.ticket_ids) - known.there
         to_send, sent = len(places) + len(kept), 0
         if dry_run:
             return 0, to_send, sorted(absent), +known.skipped

@@ -59,6 +59,8 @@ class Candidates:
     digests: dict[str, bytes | None] = field(default_factory=dict)
     """A digest of each one's text there; None if the source has no texts."""
     skipped: Counter[str] = field(default_factory=Counter)
+    there: set[str] = field(default_factory=set)
+    """Every ticket that the source has, whether or not it is meant."""
     kept: Callable[[str], Awaitable[Ticket | None]] = _none
     """Returns a ticket as the source has it, for one that is gone from the topic."""
     runs: dict[str, int] = field(default_factory=dict)
@@ -105,6 +107,7 @@ def _from_letters(book: LetterBook, wanted: Wanted, settings: Settings) -> tuple
     for entry in book.choose(closed=True):
         letter = entry.letter
         ticket_id, digest = entry.ticket or ("", b"")
+        known.there.add(ticket_id)
         if not wanted.fits(ticket_id, [letter.reason], letter.at_ms):
             continue
         if not entry.is_open:
@@ -131,6 +134,7 @@ def _from_reviews(wanted: Wanted, store: ReviewStore) -> Candidates:
     for item in store.each() if store.is_there else ():
         review = item.review
         ticket_id, turn = review.ticket_id, rank(review)[:2]
+        known.there.add(ticket_id)
         if item.closed_by is not None or turn < latest.get(ticket_id, turn):
             continue
         latest[ticket_id] = turn
@@ -166,7 +170,7 @@ async def _from_routed(wanted: Wanted, settings: Settings) -> Candidates:
             if before is None or place >= before[0]:
                 fits = wanted.fits(result.ticket_id, result.reasons, record.timestamp)
                 results[result.ticket_id] = place, fits, result.decided_by == "human"
-    known = Candidates()
+    known = Candidates(there=set(results))
     for ticket_id, (_, fits, decided) in results.items():
         if fits and decided and not wanted.include_decided:
             known.skipped["decided"] += 1

@@ -107,6 +107,11 @@ def test_a_ticket_from_the_middle_of_a_batch_goes_through_again(plain: Desk) -> 
     assert (said.code, said.rows[0]["to_send"], said.rows[0]["sent"]) == (0, 1, 1)
 
 
+@pytest.mark.parametrize("source", list(Source))
+def test_a_ticket_that_the_source_does_not_have_is_not_found(plain: Desk, source: Source) -> None:
+    assert plain.rerun("--from", source, "--ticket", "nobody", "--dry-run").rows[0]["not_found"] == 1
+
+
 def test_what_was_decided_or_replaced_is_skipped_and_what_is_gone_comes_from_the_review(desk: Desk) -> None:
     desk.produce(("decided", "x"), ("replaced", "old"), ("replaced", "new"), ("plain", "y"))
     for ticket_id, text in (("decided", "x"), ("replaced", "old"), ("plain", "y"), ("gone", "only here")):
