@@ -10,7 +10,7 @@ from streams.core.guards.finding import AlertKind, Bell, Finding
 
 #: Money is counted in whole billionths of a US dollar.
 UNITS_PER_USD: Final = 1_000_000_000
-_A: Final = {"max_usd_per_hour": "an hour", "max_usd_per_day": "a day", "max_usd_per_month": "a month"}
+_EACH: Final = {"max_usd_per_hour": "an hour", "max_usd_per_day": "a day", "max_usd_per_month": "a month"}
 
 
 def usd(units: int) -> float:
@@ -88,7 +88,7 @@ class SpendBudget:
         if not self._bell.pull("spend", now):
             return ()
         effect = "tickets wait" if self._waits else "no model is asked"
-        allowed = " and ".join(f"${most:g} {_A[name]}" for name, most in self._limits.items())
+        allowed = " and ".join(f"${most:g} {_EACH[name]}" for name, most in self._limits.items())
         summary = f"the money is spent: ${spent_usd:.4f} within the last hour, at most {allowed}; {effect}"
         return (Finding(AlertKind.SPEND_BUDGET, "spend", summary, {**self._limits, "spent_usd": spent_usd}),)
 
