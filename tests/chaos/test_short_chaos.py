@@ -62,6 +62,7 @@ def test_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path) -> None:
     assert (figures["lost"], figures["duplicates"], figures["unscored_accepts"]) == (0, 0, 0)
     assert (figures["worker_kills"], figures["broker_kills"]) == (2, 1)
     assert list(figures) == REPORTED
+    assert sum(figures["extra_by_cause"].values()) == figures["extra_model_calls"]
 
 
 @pytest.mark.kafka
@@ -75,5 +76,5 @@ def test_a_memory_that_answers_alone_is_whole_and_nothing_is_seen_twice(tmp_path
 
 REPORTED = """
     tickets lost duplicates unscored_accepts routed dead_letters worker_kills broker_kills rebalances redelivered visible_duplicates model_calls
-    extra_model_calls alerts false_alerts alerts_duplicated max_pause_s seconds
+    extra_model_calls extra_by_cause alerts false_alerts alerts_duplicated max_pause_s seconds
 """.split()

@@ -191,7 +191,7 @@ async def test_an_end_during_a_restart_is_told_by_the_worker_that_starts() -> No
         AskedModel("cheap", answer), OutageRule(trial_every_s=0.01), clock, alerts.append, [].append, Outlook()
     )
     assert model.is_down
-    following = asyncio.create_task(model.follow())
+    following = asyncio.create_task(model.follow([].append))
     async with asyncio.timeout(10):
         while model.is_down:
             await asyncio.sleep(0.01)
