@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import uvloop
 
 from benchmarks.chaos.stand import WorkerSlot, now_ms
 from benchmarks.memory_index import vectors
+from benchmarks.pipeline.usage import cpu_seconds
 from benchmarks.workers import Stand, stand
 from schemas import Classification, Example, Ticket
 from streams.core.memory.vector_bytes import packed
@@ -68,13 +67,6 @@ def example(example_id: str, text: str, label: str, vector: bytes) -> Example:
     )
 
 
-def cpu_s(slot: WorkerSlot) -> float:
-    """Return the CPU time that the worker has used; Linux only."""
-    assert slot.process is not None
-    fields = Path(f"/proc/{slot.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def until_counted(slot: WorkerSlot, count: int, http: httpx.AsyncClient) -> None:
     """Wait until the worker says that it holds this many examples."""
     async with asyncio.timeout(_PATIENCE_S):
@@ -109,6 +101,8 @@ async def measure(examples: int, broker: str) -> None:
         open_outbox(there.connection, prefix=_PREFIX) as outbox,
     ):
         [slot] = there.slots
+        assert slot.process is not None
+        pid = slot.process.pid
         labels = slot.settings.label_set.labels
         rows = [
             example(f"e-{number}", f"Example number {number}.", labels[number % len(labels)], vector)
@@ -121,7 +115,7 @@ async def measure(examples: int, broker: str) -> None:
         await until_counted(slot, examples, http)
         print(f"at the worker after {time.monotonic() - began:.1f} s", flush=True)
         seen: list[Seen] = []
-        used, at = cpu_s(slot), time.monotonic()
+        used, at = cpu_seconds(pid), time.monotonic()
         while sum(one.built for one in seen) < _AFTERWARDS:
             await asyncio.sleep(_PAUSE_S)
             number, built = len(seen), INDEX_BUILT in (slot.folder / "worker-0.log").read_text(encoding="utf-8")
@@ -134,8 +128,9 @@ async def measure(examples: int, broker: str) -> None:
             counted = time.monotonic()
             await until_shown(there, outbox, Ticket(ticket_id=f"t-{number}", text=text), row.example_id)
             shown = time.monotonic()
-            cores = (cpu_s(slot) - used) / (shown - at)
-            used, at = used + cores * (shown - at), shown
+            now = cpu_seconds(pid)
+            cores = (now - used) / (shown - at)
+            used, at = now, shown
             seen.append(Seen(counted - sent, shown - counted, built))
             print(
                 f"{shown - began:6.1f} s  row {seen[-1].row:.2f} s  ticket {seen[-1].ticket:.2f} s  CPU {cores:.2f}"
