@@ -43,13 +43,8 @@ class Trials:
         return len(self._tasks) >= self._most
 
     @property
-    def has_failed(self) -> bool:
-        """Whether an error waits that one of them ended with."""
-        return self._error is not None
-
-    @property
     def error(self) -> BaseException | None:
-        """The error that waits, for a look at it alone."""
+        """What one of them ended with and ``raise_error`` has not raised yet; None if there is nothing."""
         return self._error
 
     def due_in_s(self) -> float:

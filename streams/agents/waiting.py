@@ -184,20 +184,22 @@ class WaitingModel(ModelAround):
                             lambda: self._answered_at > since or not trials.are_full, _LOOK_AGAIN_S
                         )
                     elif (pause_s := trials.due_in_s()) > 0:
-                        await self._changes.until(lambda: self._answered_at > since or trials.has_failed, pause_s)
+                        await self._changes.until(
+                            lambda: self._answered_at > since or trials.error is not None, pause_s
+                        )
                     else:
                         trials.begin()
 
     async def _try_while_down(self) -> None:
         """Send trials until the endpoint answers, or one ends with an error, which the next ticket raises."""
         trials = self._trials
-        while self.is_down and not trials.has_failed:
+        while self.is_down and trials.error is None:
             if not self._tries():
                 await self._changes.until(lambda: not self.is_down, _LOOK_EVERY_S)
             elif trials.are_full:
                 await self._changes.until(lambda: not self.is_down or not trials.are_full, _LOOK_AGAIN_S)
             elif (pause_s := trials.due_in_s()) > 0:
-                await self._changes.until(lambda: not self.is_down or trials.has_failed, pause_s)
+                await self._changes.until(lambda: not self.is_down or trials.error is not None, pause_s)
             else:
                 trials.begin()
 
