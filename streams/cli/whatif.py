@@ -41,7 +41,7 @@ def whatif(
 ) -> None:
     """Replay recorded answers under a policy, as the workers would decide; nothing is asked or paid."""
     from streams.core.calibration.figures import whatif as figures_of
-    from streams.core.calibration.records import refuse_other_records
+    from streams.core.calibration.records import none_out_of_scope, refuse_other_records
     from streams.evaluation import read_records
     from streams.settings import load_policy
 
@@ -49,9 +49,7 @@ def whatif(
         raise SettingsError("--memory and --no-memory exclude each other")
     replayed, rows = load_policy(policy), read_records(records)
     if out_of_scope_share and all(row.gold is not None for row in rows):
-        raise SettingsError(
-            f"no record is out of scope (without a label), and a share of {out_of_scope_share:.2%} should be"
-        )
+        raise SettingsError(none_out_of_scope(out_of_scope_share))
     if memory is not None or no_memory:
         rows = run(_recalled_again(rows, memory))
     refuse_other_records(replayed.fitted, rows)

@@ -85,6 +85,11 @@ def data_hash(records: Sequence[Record]) -> str:
     return stable_id("records", *sorted(record.model_dump_json() for record in records))
 
 
+def none_out_of_scope(share: float) -> str:
+    """Return the line about records of which ``share`` (0 to 1) should be out of scope, and none is."""
+    return f"no record is out of scope (without a label), and a share of {share:.2%} should be"
+
+
 def refuse_other_records(fitted: Fitted | None, records: Sequence[Record]) -> None:
     """Raise SettingsError if a policy was fitted on other labels, models or prompts than the records have, or if they mix several.
 

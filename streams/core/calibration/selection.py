@@ -23,7 +23,7 @@ from streams.core.calibration.bounds import prediction_bound, upper_bound
 from streams.core.calibration.fit import Choice, choose_map
 from streams.core.calibration.memory_rule import choose_memory_rule
 from streams.core.calibration.policy_replay import replay
-from streams.core.calibration.records import Record
+from streams.core.calibration.records import Record, none_out_of_scope
 from streams.core.calibration.threshold_sweep import Sweep, sweep
 from streams.core.policy.calibration_map import Evidence
 from streams.core.policy.fitted import BoundedMemory, Promise
@@ -101,7 +101,7 @@ def at_share(records: Sequence[Record], share: float) -> list[Record]:
     inside = [record for record in records if record.gold is not None]
     outside = [record for record in records if record.gold is None]
     if share > 0 and not outside:
-        raise NoPolicy(f"no record is out of scope (without a label), and a share of {share:.2%} should be")
+        raise NoPolicy(none_out_of_scope(share))
     wanted = round(len(inside) * share / (1 - share))
     if wanted <= len(outside):
         return inside + _draw(outside, wanted)
