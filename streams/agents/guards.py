@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from schemas import Alert, Call, Reason, Ticket, Tier
 from schemas.fleet import EndpointState
@@ -282,6 +283,7 @@ class Decisions:
         self._aside = aside
         self._guard = guard
         self._clock = clock
+        self._held: WeakKeyDictionary[asyncio.Task[Any], Call] = WeakKeyDictionary()
         self.last_ms = 0
         """When the last decision was; Unix time."""
 
@@ -289,11 +291,20 @@ class Decisions:
         """Return what stands of the policy's decision on this call; raises Hold if tickets wait for the next hour."""
         at_ms = self.last_ms = self._clock.wall_ms()
         on = day_of(at_ms)
-        judged = self._guard.judge(decision, call, self._clock.now(), on)
+        again = bool(self._held) and self._held.pop(_task(), None) is call
+        judged = self._guard.judge(decision, call, self._clock.now(), on, again=again)
         if judged.waits and self._escalations is not None:
+            self._held[_task()] = call
             self._aside.tell_all(self._clock.alerts(judged.findings))
             raise self._escalations.hold()
         return Checked(judged.decision, judged.exception, on, at_ms, self._clock.alerts(judged.findings))
+
+
+def _task() -> asyncio.Task[Any]:
+    """Return the task that handles the ticket: after a hold the same one asks again."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 class Guards:

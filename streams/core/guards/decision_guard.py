@@ -35,7 +35,8 @@ class DecisionGuard:
     that covers it on that day, and in no other way.
 
     With a ``budget``, an escalation beyond it becomes a review; the ``share`` of escalations is watched as the policy wants
-    them, before that cap.
+    them, before that cap, and over tickets about which the model was asked: what an open breaker, an outage or spent money
+    keeps from it says nothing about the policy.
     """
 
     def __init__(
@@ -54,8 +55,11 @@ class DecisionGuard:
         self._bell = Bell(limits.remind_s)
         self._share = share
 
-    def judge(self, decision: Decision, call: Call, now: float, on: date) -> Judged:
-        """Return what stands of a decision at ``now`` (seconds) on the day ``on`` (UTC)."""
+    def judge(self, decision: Decision, call: Call, now: float, on: date, *, again: bool = False) -> Judged:
+        """Return what stands of a decision at ``now`` (seconds) on the day ``on`` (UTC).
+
+        One that has waited is judged ``again``: in the share it counts once.
+        """
         exception = self._exception(decision, call, on)
         if exception is not None:
             judged = self._excused(exception, decision, now)
@@ -65,16 +69,16 @@ class DecisionGuard:
         else:
             judged = Judged(decision)
         decision, findings = judged.decision, judged.findings
-        allowed = True
+        if self._share is not None and call.attempts and not again:
+            findings += self._share.push(decision.reasons[0] if decision.action == "escalate" else None, now)
         if decision.action == "escalate" and self._budget is not None:
             allowed, more = self._budget.take(now)
             findings += more
             if not allowed and self._budget.waits:
                 return Judged(decision, exception, findings, waits=True)
-        if self._share is not None:
-            findings += self._share.push(decision.reasons[0] if decision.action == "escalate" else None, now)
-        if not allowed:
-            decision = replace(decision, action="review", reasons=(*decision.reasons, DecisionReason.ESCALATION_BUDGET))
+            if not allowed:
+                reasons = (*decision.reasons, DecisionReason.ESCALATION_BUDGET)
+                decision = replace(decision, action="review", reasons=reasons)
         return Judged(decision, exception, findings)
 
     def _broken(self, call: Call) -> list[str]:

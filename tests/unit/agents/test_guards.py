@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from streams.agents.guards import Aside, Checked, Clock, Guards
 from streams.agents.outcomes import accepted, routed_without_signal
 from streams.agents.score import OneByOne, ScoreHandler
 from streams.core.guards import AlertKind, Finding, GuardLimits
-from streams.core.policy.policy import CheapRule, Decision, Policy
+from streams.core.policy.policy import BigRule, CheapRule, Decision, Policy
 from streams.errors import Hold
 from tests.support.contracts import broken, contracts, exception, kept, other_model
 from tests.support.handlers import AskedModel
@@ -318,6 +319,77 @@ class TestTicketsThatWaitAtALimit:
         time.seconds += 3661
         await asyncio.gather(*(hold.over() for hold in holds))
         assert isinstance((await straight(arrival()))[0], Escalation)
+
+
+class Tickets:
+    """Tickets that go through classify and score, of which the cheap model doubts a share."""
+
+    def __init__(self, time: Time, policy: Policy, **limits: Any) -> None:
+        self._time = time
+        self._doubt, self._chance = 0.2, random.Random(5)
+        guarded = guards(time, policy, **limits)
+        self._classify = ClassifyHandler(
+            guarded.guarded(AskedModel("cheap", self._answer)).ask, guarded.escalates, policy, 3
+        )
+        self._score = score(guarded, policy)
+        self.unasked = 0
+
+    async def _answer(self, _: str) -> Call:
+        confidence = 0.1 if self._chance.random() < self._doubt else 0.99
+        return call(signal=scored(confidence=confidence), novelty=0.1, attempts=(attempt(cost_usd=0.01),))
+
+    async def come(self, number: int, doubt: float = 0.2) -> list[str]:
+        """Handle so many, ten a second; return what was told of escalations."""
+        self._doubt = doubt
+        told = []
+        for each in range(number):
+            self._time.seconds += 0.1
+            classified, *alerts = await self._classify(arrival(f"t-{each}"))
+            assert isinstance(classified, Classification)
+            self.unasked += not classified.call.attempts
+            told += kinds([*alerts, *self._score(classified)])
+        return [kind for kind in told if kind.startswith("escalation")]
+
+
+class TestTheShareOfEscalations:
+    async def test_once_the_money_is_spent_nothing_is_called_a_silence_but_one_after_it_is(self, time: Time) -> None:
+        tickets = Tickets(time, Policy(big=BigRule(max_novelty=0.5)), max_usd_per_hour=10.0)
+        assert await tickets.come(1500) == []
+        assert tickets.unasked > 400  # no memory was asked about them either, so they went to a reviewer as novel
+        time.seconds += 3661
+        assert await tickets.come(300, doubt=0.0) == ["escalation_silence"]
+
+    async def test_money_that_comes_back_leaves_no_other_share_behind(self, time: Time) -> None:
+        tickets = Tickets(time, POLICY, max_usd_per_hour=3.0)
+        assert await tickets.come(700) == []
+        assert tickets.unasked > 300  # for each an escalation was wanted, since nothing was known
+        time.seconds += 3661
+        assert await tickets.come(290) == []
+
+    @pytest.mark.usefixtures("often")
+    async def test_what_waits_for_the_next_hour_was_wanted_once(self, time: Time) -> None:
+        policy = Policy(max_escalations_per_hour=100)
+        patient, told, _ = waiting(time, policy)
+        handle = OneByOne(score(patient, policy), patient.may_escalate)
+        doubtful, sure = classification(signal=scored(confidence=0.2)), classification()
+
+        async def one_of_four(number: int) -> None:
+            time.seconds += 0.1
+            message = sure if number % 4 else doubtful
+            try:
+                told.extend(each for each in await handle(message) if isinstance(each, Alert))
+            except Hold as hold:
+                await hold.over()
+                told.extend(each for each in await handle(message) if isinstance(each, Alert))
+
+        tickets = [asyncio.create_task(one_of_four(number)) for number in range(800)]
+        while sum(ticket.done() for ticket in tickets) < 700:
+            await asyncio.sleep(0)
+        assert [alert.kind for alert in told] == ["escalation_budget"]
+        time.seconds += 3661
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tickets)
+        assert [alert.kind for alert in told] == ["escalation_budget"]
 
 
 class TestRoutedWithoutSignal:

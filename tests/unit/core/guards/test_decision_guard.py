@@ -123,7 +123,8 @@ class TestBudget:
         budget = EscalationBudget(1, 3600.0, lambda: next(answers), waits=True)
         capped = guard(budget=budget, limits=GuardLimits(share_window=50))
         doubt = Decision("escalate", ("low_confidence",), 0.3, 1.4)
-        judged = [capped.judge(doubt, kept(), now, TODAY) for now in (0.0, 1.0, 2.0, 3700.0)]
+        moments = [(0.0, False), (1.0, False), (2.0, True), (3700.0, True)]
+        judged = [capped.judge(doubt, kept(), now, TODAY, again=again) for now, again in moments]
         assert [each.waits for each in judged] == [False, True, True, False]
         assert [each.decision for each in judged] == [doubt] * 4
         [finding] = [finding for each in judged for finding in each.findings]
