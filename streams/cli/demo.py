@@ -45,8 +45,10 @@ def demo(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="JSON file to write the figures to")] = None,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Show the models examples from the training tickets")
-    ] = True,
+        Path | None,
+        typer.Option(help="File of labelled tickets to show the models examples from (default: those of --train)"),
+    ] = None,
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Show the models no examples")] = False,
     models: Models = "trained",
     desk: Annotated[
         bool,
@@ -62,12 +64,17 @@ def demo(
     from streams.demo.run import DemoOptions, run_demo, write_report
     from streams.demo.summary import DEFECTS, defects, summary, what_next
     from streams.errors import SettingsError
+    from streams.memory.open_memory import require_memory
     from streams.observability.logs import configure_logging
     from streams.sandbox.tickets import CALIBRATION, DEMO, TRAIN
     from streams.settings import load_policy
 
     if calibration and policy:
         raise SettingsError("--policy is used as it is, --calibration fits one: name one of them")
+    if memory and no_memory:
+        raise SettingsError("--memory and --no-memory exclude each other")
+    if memory:
+        require_memory()
     if not (calibration or policy or train or tickets):
         calibration = CALIBRATION
     configure_logging(level="warning", libraries=logging.CRITICAL)
@@ -83,6 +90,7 @@ def demo(
         then_faults=tuple(then_fault or ()),
         models=models,
         memory=memory,
+        no_memory=no_memory,
         seed=seed,
         desk=_reviewer() if desk else None,
     )

@@ -38,6 +38,7 @@ from streams.kafka.readers import decode, reader
 from streams.kafka.ticket_rows import Fault
 from streams.kafka.ticket_tables import read_ticket_rows
 from streams.kafka.topics import admin_client, create_topics
+from streams.memory.labelled_file import read_examples
 from streams.memory.memory import Memory
 from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.classifier import ModelClient
@@ -83,8 +84,11 @@ class DemoOptions:
     then_faults: tuple[str, ...] = ()
     """The faults from the moment on at which the first half of the rows has its outcomes; none: as at the start."""
     models: ModelKind = "trained"
-    memory: bool = True
-    """Whether the models are shown examples from the training tickets."""
+    memory: Path | None = None
+    """Labelled tickets that the models are shown examples from; None: those of ``train``, unless the extra is missing, or
+    the policy was fitted without a memory."""
+    no_memory: bool = False
+    """Whether they are shown none."""
     seed: int = 0
     desk: str | None = None
     """Who may decide what waits on web pages, from the first review until the process is told to stop; None: nobody."""
@@ -103,7 +107,9 @@ async def run_demo(
     lines = read_lines(options.tickets, options.limit)
     rows = [Row.read(number, line) for number, line in enumerate(lines)]
     known = read_tickets(read_lines(options.calibration, None)) if options.calibration else None
-    taught = len(read_training_set(options.train).texts)
+    taught = read_training_set(options.train)
+    if options.memory is not None:
+        read_examples(options.memory, set(taught.labels), ())
     account = Account(rows)
     async with AsyncExitStack() as stack:
         _say(console, "start", f"the {options.broker} broker and a model server")
@@ -111,7 +117,7 @@ async def run_demo(
         connection, _ = await asyncio.gather(
             stack.enter_async_context(_broker(options.broker)), stack.enter_async_context(models)
         )
-        _say(console, "train", f"two models on {counted(taught, 'labelled ticket')} of {options.train.name}")
+        _say(console, "train", f"two models on {counted(len(taught.texts), 'labelled ticket')} of {options.train.name}")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-demo-")))
         settings = demo_settings(connection, models.url, models.labels, options.policy, folder, models=options.models)
         settings, memory = await _with_memory(settings, options, stack, console)
@@ -312,27 +318,30 @@ def _check(workers: Sequence[ChildProcess]) -> None:
 async def _with_memory(
     settings: Settings, options: DemoOptions, stack: AsyncExitStack, console: Console
 ) -> tuple[Settings, Memory | None]:
-    """Return the settings with a memory of the training tickets, and the memory; or say why there is none."""
-    fitted = options.policy.fitted
-    why_not = (
-        "--no-memory"
-        if not options.memory
-        else "the policy was fitted without one"
-        if fitted is not None and fitted.memory is None
-        else missing_extra("it", "memory")
-    )
-    if why_not:
+    """Return the settings with the memory that is meant, and the memory; or say why there is none."""
+    if why_not := _left_out(options):
         _say(console, "memory", f"none: {why_not}")
         return settings, None
-    wanted = MemorySettings(file=str(options.train.resolve()))
+    path = options.memory or options.train
+    wanted = MemorySettings(file=str(path.resolve()))
     labels = settings.label_set.labels
     embedder = await stack.enter_async_context(open_embedder(wanted.embedding, threads=0))
     tell = partial(_say, console, "memory")
-    memory = await open_memory(
-        options.train, embedder, labels, settings.redact, wanted.examples, tickets_kept=True, tell=tell
-    )
-    _say(console, "memory", f"{len(memory)} of them, {wanted.examples} shown for each ticket")
+    memory = await open_memory(path, embedder, labels, settings.redact, wanted.examples, tickets_kept=True, tell=tell)
+    _say(console, "memory", f"{counted(len(memory), 'ticket')} of {path.name}, {wanted.examples} shown for each ticket")
     return settings.model_copy(update={"memory": wanted}), memory
+
+
+def _left_out(options: DemoOptions) -> str | None:
+    """Return why there is no memory; None if there is one."""
+    fitted = options.policy.fitted
+    if options.no_memory:
+        return "--no-memory"
+    if options.memory is not None:
+        return None
+    if fitted is not None and fitted.memory is None:
+        return "the policy was fitted without one"
+    return missing_extra("it", "memory")
 
 
 async def _calibrate(

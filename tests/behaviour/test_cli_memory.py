@@ -194,6 +194,14 @@ def test_without_the_extra_a_memory_is_refused_in_one_line_before_anything_start
     assert said.err.endswith("pip install 'hedgerow[memory]'\n")
 
 
+def test_a_demo_refuses_a_memory_that_it_cannot_have(hedgerow: Hedgerow, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = hedgerow("demo", "--memory", TRAIN, "--no-memory")
+    assert (said.code, said.err) == (2, "hedgerow: --memory and --no-memory exclude each other\n")
+    monkeypatch.setattr("streams.sandbox.extras.find_spec", lambda _: None)
+    said = hedgerow("demo", "--memory", TRAIN)
+    assert (said.code, said.err.startswith("hedgerow: the memory needs onnxruntime and ")) == (2, True)
+
+
 def test_a_policy_fitted_with_a_memory_keeps_novel_tickets_from_being_routed_and_is_refused_without_it(
     hedgerow: Hedgerow, config: Path, tmp_path: Path
 ) -> None:

@@ -90,7 +90,10 @@ def test_bad_rows_and_duplicates_end_once(tmp_path: Path) -> None:
         file.write("this is not JSON\n")
         file.write(json.dumps({"ticket_id": "empty", "text": "  "}) + "\n")
         file.write(json.dumps({"ticket_id": "new", "text": "hello", "v": 99}) + "\n")
-    figures = run_demo(tmp_path, "--tickets", str(path), "--no-memory")
+    few = write_rows(tmp_path / "few.jsonl", [{"text": "my parcel is late", "label": "shipping"}, {"text": "hi"}])
+    printed: list[str] = []
+    figures = run_demo(tmp_path, "--tickets", str(path), "--memory", str(few), printed=printed)
+    assert any(line.endswith("2 tickets of few.jsonl, 8 shown for each ticket") for line in printed)
     assert figures["tickets"] == 23
     assert figures["dead_letters"] == 3
     assert figures["dead_letter_reasons"] == {"not_json": 1, "unknown_schema_version": 1, "wrong_schema": 1}

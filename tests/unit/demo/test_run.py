@@ -52,14 +52,18 @@ class TestOptions:
             (DemoOptions(tickets=Path("away.jsonl")), "away.jsonl"),
             (DemoOptions(calibration=Path("away.jsonl")), "away.jsonl"),
             (DemoOptions(train=Path("away.jsonl")), "away.jsonl"),
+            (DemoOptions(memory=Path("away.jsonl")), "away.jsonl"),
+            (DemoOptions(memory=Path("other.jsonl")), r"line 1 of .*other\.jsonl: 'fees' is none of the labels"),
             (DemoOptions(broker="nonsense"), "nonsense"),
             (DemoOptions(faults=("nope=1",)), "nope"),
             (DemoOptions(faults=("slow",)), "no rate"),
         ],
     )
     async def test_what_cannot_be_meant_is_refused_before_anything_starts(
-        self, options: DemoOptions, words: str
+        self, options: DemoOptions, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "other.jsonl").write_text('{"text": "What does it cost?", "label": "fees"}')
         console = Console(record=True, quiet=True)
         with pytest.raises(SettingsError, match=words):
             await run_demo(options, console)
