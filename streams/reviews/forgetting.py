@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from streams.errors import TryAgain
 from streams.reviews import journal
 from streams.reviews.database import Database
 from streams.reviews.journal import Action, Entry
@@ -18,8 +19,16 @@ _OF_REVIEWS = (CLAIMS, MARKS, OPINIONS, TEXTS, REVIEWS)
 def forget_ticket(database: Database, ticket_id: str, by: str, at_ms: int, *, dry_run: bool = False) -> dict[str, int]:
     """Forget a ticket in the name of ``by`` at ``at_ms`` (Unix time, milliseconds); return how many rows of which table had it.
 
-    With ``dry_run`` they are only counted. Raises what a transaction raises.
+    With ``dry_run`` they are only counted. Raises what a transaction raises, and TryAgain if another process reads SQLite's
+    file for so long that what was forgotten is still in it.
     """
+    counts = _forget_rows(database, ticket_id, by, at_ms, dry_run=dry_run)
+    if database.is_sqlite and not dry_run:
+        _clear_file(database)
+    return counts
+
+
+def _forget_rows(database: Database, ticket_id: str, by: str, at_ms: int, *, dry_run: bool) -> dict[str, int]:
     with database.transaction() as connection:
         if database.is_sqlite:
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # else what is deleted stays in the file
@@ -39,7 +48,15 @@ def forget_ticket(database: Database, ticket_id: str, by: str, at_ms: int, *, dr
         if database.is_sqlite:
             # An FTS5 table only marks what is deleted, until its parts are merged.
             connection.exec_driver_sql("INSERT INTO hedgerow_texts(hedgerow_texts) VALUES ('optimize')")
-    if database.is_sqlite:
-        with database.transaction() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return counts
+
+
+def _clear_file(database: Database) -> None:
+    """Have SQLite's files hold what the store does: the log beside the store has what was deleted from it until then.
+
+    It is done though no row was found: an earlier call may have got no further.
+    """
+    with database.transaction() as connection:
+        is_busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+    if is_busy:
+        raise TryAgain(f"another process reads the {database.name}: until it ends, its file holds what was forgotten")

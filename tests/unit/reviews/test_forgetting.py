@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from schemas import Review
+from streams.errors import TryAgain
 from streams.reviews.claims import Claims
 from streams.reviews.forgetting import forget_ticket
 from streams.reviews.journal import Action, Journal
@@ -85,6 +86,22 @@ def test_the_file_of_sqlite_does_not_hold_it_either(tmp_path: Path, open_store) 
     forget_ticket(store.database, "gone", "otto", T0)
     assert SECRET.encode() not in content(tmp_path)
     assert b"Xyl" not in content(tmp_path), "nor the index its trigrams"
+
+
+def test_a_reader_that_keeps_it_in_the_file_is_told_of_until_it_ends(tmp_path: Path, open_store) -> None:  # type: ignore[no-untyped-def]
+    url = f"sqlite:///{tmp_path}/reviews.db?timeout=0"
+    store, other = open_store(url), open_store(url)
+    store.add(doubt("gone", text=SECRET))
+    with other.database.transaction() as reading:
+        reading.exec_driver_sql("BEGIN")
+        assert reading.execute(sa.select(REVIEWS.c.ticket_id)).all() == [("gone",)]
+        for _ in range(2):
+            with pytest.raises(TryAgain, match="holds what was forgotten"):
+                forget_ticket(store.database, "gone", "otto", T0)
+        assert store.get("gone") is None
+        assert SECRET.encode() in content(tmp_path)
+    forget_ticket(store.database, "gone", "otto", T0)
+    assert SECRET.encode() not in content(tmp_path)
 
 
 def content(folder: Path) -> bytes:
