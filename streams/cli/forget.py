@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+_TOPIC = "topic "
+_NOT_TOLD = (
+    "this broker does not say when it deletes records, and they stay on the topics "
+    "(the embedded broker keeps all in memory until it ends)"
+)
+
+
 @dataclass(slots=True)
 class Place:
     """One place that had something of the ticket, and what is left there until when."""
@@ -52,6 +59,8 @@ class Report:
     places: list[Place] = field(default_factory=list)
     on_its_way: list[str] = field(default_factory=list)
     """The agents that have not handled all of the ticket's messages: they may write more of it."""
+    broker_tells: bool = True
+    """Whether the broker says how it keeps topics; one that does not keeps what is left for as long as it likes."""
 
     @property
     def is_done(self) -> bool:
@@ -114,6 +123,7 @@ async def _on_topics(report: Report, settings: Settings, by: str) -> set[str]:
     traces = await find_traces(report.ticket_id, there, connection, prefix=prefix)
     report.on_its_way = [agent async for agent in _unfinished(traces, connection, prefix)]
     keeps = await keeping(connection, [prefix + topic for topic in traces.topics])
+    report.broker_tells = all(keep.is_told for keep in keeps.values())
     for topic, found in sorted(traces.topics.items(), key=lambda each: OF_TICKETS.index(each[0])):
         keep = keeps[prefix + topic]
         if keep.compacts and not report.dry_run:
@@ -150,11 +160,13 @@ def _left_on(topic: str, found: TopicTraces, keep: Keeping, now: int) -> Place:
         note = (
             "until they are compacted" if keep.compacts else f"for {_days(keep.retention_ms)}, by the topic's retention"
         )
+    elif not keep.is_told:
+        note = "for as long as the broker keeps them, which it does not say"
     elif keep.compacts:
         note = "until the broker compacts them: the topic sets no max.compaction.lag.ms"
     else:
-        note = "for as long as the broker keeps them, which it does not say"
-    return Place(f"topic {topic}", found.records, found.records, until, note)
+        note = "for ever: the topic sets no retention.ms"
+    return Place(f"{_TOPIC}{topic}", found.records, found.records, until, note)
 
 
 def _days(milliseconds: int | None) -> str:
@@ -233,9 +245,11 @@ def _said(report: Report) -> str:
     if report.on_its_way:
         agents = ", ".join(report.on_its_way)
         return f"still on its way: {agents} may write more of it; run the command again once they have caught up"
+    verb = "would be" if report.dry_run else "is"
+    if not report.broker_tells and all(place.place.startswith(_TOPIC) for place in report.places if place.is_open):
+        return f"it {verb} forgotten, but {_NOT_TOLD}"
     if not report.is_done:
         return "something is left that does not go by itself: see the notes"
-    verb = "would be" if report.dry_run else "is"
     if report.gone_by_ms is None:
         return f"it {verb} forgotten, and nothing is left"
     return f"it {verb} forgotten; the last of it is gone by {time_of(report.gone_by_ms)}"

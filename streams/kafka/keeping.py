@@ -28,6 +28,8 @@ class Keeping:
 
     compacts: bool
     deletes: bool
+    is_told: bool = True
+    """Whether the broker tells its own defaults. One that does not, as the embedded one, need not do what is set on a topic."""
     retention_ms: int | None = None
     segment_ms: int | None = None
     compaction_ms: int | None = None
@@ -40,6 +42,7 @@ class Keeping:
         return cls(
             compacts="compact" in policy,
             deletes="delete" in policy,
+            is_told="segment.ms" in config,
             retention_ms=_limit(config.get("retention.ms")),
             segment_ms=_limit(config.get("segment.ms")),
             compaction_ms=_limit(config.get("max.compaction.lag.ms")),
@@ -56,9 +59,9 @@ class Keeping:
 
     def compacted_by(self, replaced_ms: int) -> int | None:
         """Return by when a record is compacted away that was replaced at this time (Unix time)."""
-        return (
-            None if not self.compacts or self.compaction_ms is None else replaced_ms + self.compaction_ms + _CLEANS_MS
-        )
+        if not self.is_told or not self.compacts or self.compaction_ms is None:
+            return None
+        return replaced_ms + self.compaction_ms + _CLEANS_MS
 
 
 def _limit(value: str | None) -> int | None:
