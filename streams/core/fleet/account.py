@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.fleet import MAX_DAYS, Amount, Usage
-from streams.core.fleet.caps import DAY_MS, LEASE_MS, MINUTE_MS, Caps, OthersUsed, Period, first_minute, first_of
+from schemas.fleet import MAX_DAYS, MAX_MINUTES, Amount, Usage
+from streams.core.fleet.caps import DAY_MS, LEASE_MS, MINUTE_MS, Caps, OthersUsed, Period, first_of
 
 
 class Account:
@@ -27,7 +27,6 @@ class Account:
         self._leased = 0
         self._asked = 0
         self._leased_at_ms = 0
-        self._newest_ms = 0
         self._newest = 0
 
     @property
@@ -118,16 +117,17 @@ class Account:
         return True
 
     def _add(self, amount: int, at_ms: int) -> None:
-        newest = max(at_ms, self._newest_ms)
-        self._newest_ms = newest
-        oldest_day = newest // DAY_MS - MAX_DAYS + 1
-        for amounts, at, oldest in (
-            (self._minutes, at_ms // MINUTE_MS, first_minute(newest)),
-            (self._days, at_ms // DAY_MS, oldest_day),
+        for amounts, at, most in (
+            (self._minutes, at_ms // MINUTE_MS, MAX_MINUTES),
+            (self._days, at_ms // DAY_MS, MAX_DAYS),
         ):
-            amounts[at] = amounts.get(at, 0) + amount
-            for each in [each for each in amounts if each < oldest]:
-                del amounts[each]
+            if at not in amounts:
+                if amount <= 0:  # a correction of what counts no more
+                    continue
+                if len(amounts) == most:
+                    # What was used first, not what is oldest: while the clock was ahead it may have been the later time.
+                    del amounts[next(iter(amounts))]
+            amounts[at] = max(0, amounts.get(at, 0) + amount)
 
 
 def _amounts(amounts: Mapping[int, int]) -> tuple[Amount, ...]:
