@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from streams.cli.embedding_progress import embedding_progress, progress_bar
 from streams.cli.options import AsJson, Models
 from streams.cli.policy_figures import show_slices
 from streams.cli.runtime import run
+from streams.cli.unknown_labels import warn_of_unknown
 from streams.core.wording import counted
 from streams.errors import SettingsError
 from streams.sandbox.extras import missing_extra
@@ -167,6 +169,9 @@ async def _evaluate(
         settings = remembered.of(settings, config, train, policy)
         used = _figures_policy(settings, policy)
         prompt, labels = settings.prompt, settings.label_set
+        gold = Counter(ticket.label for ticket in rows.tickets if ticket.label is not None)
+        unknown = Counter({label: count for label, count in gold.items() if label not in labels.labels})
+        warn_of_unknown(unknown, str(config or train or TRAIN))
         async with AsyncExitStack() as stack:
             bar = stack.enter_context(progress_bar())
             memory = None if settings.memory is None else await _memory(settings, settings.memory, stack, bar)

@@ -16,17 +16,14 @@ from rich.progress import Progress
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.refused_rows import refused_json, show_refused
 from streams.cli.runtime import run
-from streams.cli.terminal import plain
 from streams.cli.topics import create_all
+from streams.cli.unknown_labels import warn_of_unknown
 from streams.core.wording import counted
 
 if TYPE_CHECKING:
     from streams.kafka.produce import Sent
     from streams.kafka.ticket_rows import Fault, Refusals
     from streams.settings import Settings
-
-#: How many labels that the settings do not have are named.
-_NAMED = 20
 
 
 def produce(
@@ -78,7 +75,7 @@ def produce(
         print(orjson.dumps({"sent": sent, "unknown_labels": dict(unknown), **refused_json(refusals)}).decode())
     else:
         print(f"{counted(sent, 'ticket')} sent")
-        _warn(unknown, config)
+        warn_of_unknown(unknown, str(config))
         show_refused(refusals, held, "sent", "sends")
     if refusals.count:
         raise typer.Exit(1)
@@ -109,15 +106,3 @@ def _send(rows: Iterable[tuple[int, bytes | Fault]], good: int, settings: Settin
         run(produce_rows(checked, settings.broker.connection, prefix=settings.topics.prefix, done=done))
     refusals.lines.sort(key=lambda refused: refused.line)
     return sent, refusals
-
-
-def _warn(unknown: Counter[str], config: Path) -> None:
-    """Say on standard error which gold labels no answer can have."""
-    if unknown:
-        named = ", ".join(f"{label} {count}" for label, count in unknown.most_common(_NAMED))
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        rows = counted(unknown.total(), "row has a label", "rows have labels")
-        print(
-            plain(f"warning: {rows} that {config} does not name ({named}{more}): no answer to them can be right"),
-            file=sys.stderr,
-        )

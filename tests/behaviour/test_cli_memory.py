@@ -184,6 +184,18 @@ def test_a_memory_with_labels_of_another_installation_is_refused(
     assert (said.code, said.err) == (2, f"hedgerow: line 1 of {other}: 'loans' is none of the labels\n")
 
 
+def test_evaluate_names_gold_labels_that_no_answer_can_have(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+    tickets = tmp_path / "tickets.jsonl"
+    labels = ("refund", "null", "null", None)
+    rows = ({"ticket_id": str(at), "text": f"order {at}", "label": label} for at, label in enumerate(labels))
+    tickets.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = hedgerow("evaluate", "--config", config, "--tickets", tickets, "--record", tmp_path / "r", "--no-memory")
+    assert said.code == 0
+    assert said.err == (
+        f"warning: 2 rows have labels that {config} does not name (null 2): no answer to them can be right\n"
+    )
+
+
 def test_without_the_extra_a_memory_is_refused_in_one_line_before_anything_starts(
     hedgerow: Hedgerow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
