@@ -52,7 +52,8 @@ def test_each_ticket_is_asked_about_once_and_gets_its_own_answer(
     for number, answer in answers.items():
         if number in cancelled and isinstance(answer, asyncio.CancelledError):
             continue
-        assert isinstance(answer, Recalled) and answer.novelty == number
+        assert isinstance(answer, Recalled)
+        assert answer.novelty == number
     asked = [number for batch in memory.batches for number in batch]
     assert len(asked) == len(set(asked))
     assert all(len(batch) <= 16 for batch in memory.batches)
