@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ import typer
 from streams.cli.options import DEFAULT_CONFIG, AsJson, Config
 from streams.cli.runtime import run
 from streams.cli.tables import Column, show_table
+from streams.cli.terminal import one_line
 from streams.core.wording import counted
 from streams.errors import StopWorker
 
@@ -31,15 +33,21 @@ def create(
     acls: Annotated[
         Path | None, typer.Option(help="YAML file of users to give their rights, such as deploy/kafka-rights.yaml")
     ] = None,
+    alter: Annotated[
+        bool, typer.Option("--alter", help="Set topics that are there already as this release wants them, too")
+    ] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a broker that does not answer yet")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are not there yet, and keep all of them as topics.retention_days says.
 
-    With --acls users are given their rights on them, too.
+    Topics that are there already, from an earlier release for instance, may be set otherwise than this release wants: that
+    is said, and altered with --alter. With --acls users are given their rights on them, too.
     """
+    from schemas import TOPICS
     from streams.kafka.acls import grant
-    from streams.kafka.retention import keep
+    from streams.kafka.retention import alter as alter_topics
+    from streams.kafka.retention import parted, set_otherwise
     from streams.kafka.rights import acls_of, load_rights
     from streams.settings import load_settings
 
@@ -48,17 +56,30 @@ def create(
     if wait:
         run(_wait_for_broker(settings.broker.connection, wait))
     created = create_all(settings)
-    older = {name: days for name, days in topics.retention_days.items() if topics.prefix + name not in created}
-    changed = run(keep(settings.broker.connection, older, prefix=topics.prefix))
-    given = run(grant(acls_of(users, topics.prefix), settings.broker.connection)) if users else 0
+    connection, days, prefix = settings.broker.connection, topics.retention_days, topics.prefix
+    older = [name for name in TOPICS if prefix + name not in created]
+    try:
+        differ = run(set_otherwise(connection, older, days, prefix=prefix))
+    except StopWorker as error:
+        if days or alter:
+            raise
+        print(one_line(f"hedgerow: topics that are there are not compared: {error}"), file=sys.stderr)
+        differ = {}
+    kept, rest = parted(differ, days, prefix=prefix)
+    altered, left = (differ, {}) if alter else (kept, rest)
+    run(alter_topics(connection, altered))
+    given = run(grant(acls_of(users, prefix), connection)) if users else 0
     if as_json:
-        kept = {"kept": changed} if topics.retention_days else {}
+        said = {"kept": list(altered)} if days or alter else {}
+        otherwise = {"otherwise": {name: other.changes for name, other in left.items()}} if left else {}
         rights = {"rights": given} if users else {}
-        print(orjson.dumps({"created": created} | kept | rights).decode())
+        print(orjson.dumps({"created": created} | said | otherwise | rights).decode())
     else:
         print("\n".join(f"created {name}" for name in created) or "all topics are there")
-        for name in changed:
-            print(f"{name} is kept for another time now")
+        for name, other in altered.items():
+            print(f"{name} is altered: {', '.join(f'{key}={wish}' for key, (_, wish) in other.changes.items())}")
+        for name, other in left.items():
+            print(f"{name} is set otherwise than this release wants: {other}; --alter changes it")
         if users:
             print(f"{counted(given, 'right')} given to {counted(len(users), 'user')}")
 

@@ -18,6 +18,8 @@ _CLEANS_MS = 6 * 60 * 1000
 #: A topic that was created a moment ago is not known to every broker of a cluster yet.
 _LOOKS = 10
 _BETWEEN_LOOKS_S = 0.2
+#: How the protocol names where a setting comes from.
+_SET_ON_THE_TOPIC = 1
 #: Some of a broker's numbers mean that there is no limit: -1, and the largest there is.
 _NO_LIMIT = 2**63 - 1
 
@@ -69,8 +71,16 @@ def _limit(value: str | None) -> int | None:
     return number if 0 <= number < _NO_LIMIT else None
 
 
-async def topic_settings(connection: Connection, topics: Collection[str]) -> dict[str, dict[str, str]]:
-    """Return the broker's settings of these topics (physical names), defaults included where it tells them.
+@dataclass(frozen=True, slots=True)
+class TopicConfig:
+    """A topic's settings as the broker tells them: all, defaults included where it tells them, and those set on the topic."""
+
+    all: dict[str, str]
+    own: dict[str, str]
+
+
+async def topic_configs(connection: Connection, topics: Collection[str]) -> dict[str, TopicConfig]:
+    """Return the broker's settings of these topics (physical names).
 
     Raises StopWorker if it cannot be reached or refuses.
     """
@@ -85,8 +95,15 @@ async def topic_settings(connection: Connection, topics: Collection[str]) -> dic
     for code, message, _, name, entries in resources:
         if code:
             raise StopWorker(f"the broker does not tell the settings of {name}: {message or for_code(code).__name__}")
-        found[name] = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+        told = [entry for entry in entries if entry[1] is not None]
+        own = {entry[0]: entry[1] for entry in told if entry[3] == _SET_ON_THE_TOPIC}
+        found[name] = TopicConfig({entry[0]: entry[1] for entry in told}, own)
     return found
+
+
+async def topic_settings(connection: Connection, topics: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return all settings of these topics; see ``topic_configs``."""
+    return {name: config.all for name, config in (await topic_configs(connection, topics)).items()}
 
 
 async def keeping(connection: Connection, topics: Collection[str]) -> dict[str, Keeping]:

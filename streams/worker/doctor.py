@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from streams.core.wording import counted
 from streams.errors import HedgerowError
 from streams.kafka.compression import COMPRESSIONS, unreadable
 from streams.kafka.diagnosis import dial
-from streams.kafka.retention import kept_otherwise
+from streams.kafka.retention import Otherwise, parted, set_otherwise
+from streams.kafka.topics import topic_states
 from streams.settings import Settings, load_settings
 from streams.worker.following import Followed, following_alerts
 from streams.worker.start_checks import Finding, StartCheck, start_checks
@@ -34,8 +35,9 @@ async def examine(config: Path) -> AsyncIterator[Finding]:
     ):
         if broker.ok or not check.needs_broker:
             yield await _found(check)
-    if broker.ok and settings.topics.retention_days:
-        yield await _retention(settings)
+    if broker.ok:
+        for finding in await _topic_settings(settings):
+            yield finding
 
 
 async def _followed(settings: Settings) -> Followed:
@@ -69,20 +71,34 @@ def _compressions() -> Finding:
     return Finding("compression", True, f"{', '.join(COMPRESSIONS)} can be read")
 
 
-async def _retention(settings: Settings) -> Finding:
-    topics = settings.topics
+async def _topic_settings(settings: Settings) -> list[Finding]:
+    """Return what is found of how the topics that are there are set: by ``retention_days``, and by this release."""
+    connection, topics = settings.broker.connection, settings.topics
+    days, prefix = topics.retention_days, topics.prefix
     try:
-        others = await kept_otherwise(settings.broker.connection, topics.retention_days, prefix=topics.prefix)
+        there = [
+            state.name.removeprefix(prefix) for state in await topic_states(connection, prefix) if state.partitions
+        ]
+        differ = await set_otherwise(connection, there, days, prefix=prefix)
     except HedgerowError as error:
-        return Finding("retention", False, str(error))
-    if not others:
-        return Finding("retention", True, f"{counted(len(topics.retention_days), 'topic')} kept as the settings say")
-    said = ", ".join(
-        f"{name} ({key} is {has}, not {wish})" for name, each in others.items() for key, (has, wish) in each.items()
-    )
-    return Finding(
-        "retention", False, f"kept otherwise than topics.retention_days says: {said}; run: hedgerow topics create"
-    )
+        return [Finding("topic settings", not days, str(error))]
+    findings = []
+    kept, rest = parted(differ, days, prefix=prefix)
+    if kept:
+        text = f"kept otherwise than topics.retention_days says: {_said(kept)}; run: hedgerow topics create"
+        findings.append(Finding("retention", False, text))
+    elif days:
+        findings.append(Finding("retention", True, f"{counted(len(days), 'topic')} kept as the settings say"))
+    if rest:
+        text = f"{_said(rest)}; run: hedgerow topics create --alter"
+        findings.append(Finding("topic settings", False, text))
+    else:
+        findings.append(Finding("topic settings", True, "the topics that are there are set as this release wants"))
+    return findings
+
+
+def _said(differ: Mapping[str, Otherwise]) -> str:
+    return ", ".join(f"{name} ({other})" for name, other in differ.items())
 
 
 async def _broker(settings: Settings) -> Finding:

@@ -552,7 +552,7 @@ class TestReview:
 class TestDoctor:
     NAMES = (
         "settings", "messages", "compression", "broker", "policy", "prices", "topics", "alerts", "cheap model", "cheap contract", "big model",
-        "big contract", "review store",
+        "big contract", "review store", "topic settings",
     )  # fmt: skip
 
     def test_all_well(self, hedgerow: Hedgerow, config: Path) -> None:

@@ -34,7 +34,7 @@ from streams.kafka.produce import produce
 from streams.kafka.readers import decode, reader
 from streams.kafka.redrive import letter_desk
 from streams.kafka.results import find_result
-from streams.kafka.retention import keep, kept_otherwise
+from streams.kafka.retention import Otherwise, alter, set_otherwise
 from streams.kafka.rights import UserRights, acls_of, load_rights
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics, topic_states
@@ -225,12 +225,17 @@ async def test_the_operators_user_fills_the_memory_that_workers_read(secured: Se
 
 async def test_the_admins_user_has_topics_kept_for_another_time(secured: Secured) -> None:
     days = {"probes": 30.0}
-    assert await kept_otherwise(secured.connection("operator"), days, prefix="well.") != {}
+
+    async def differs(user: str) -> dict[str, Otherwise]:
+        return await set_otherwise(secured.connection(user), days, days, prefix="well.")
+
+    seen = await differs("operator")
+    assert list(seen) == ["well.probes"]
     with pytest.raises(StopWorker, match="probes"):
-        await keep(secured.connection("operator"), days, prefix="well.")
-    assert await keep(secured.connection("admin"), days, prefix="well.") == ["well.probes"]
+        await alter(secured.connection("operator"), seen)
+    await alter(secured.connection("admin"), await differs("admin"))
     async with asyncio.timeout(PATIENCE_S):
-        while await kept_otherwise(secured.connection("operator"), days, prefix="well."):
+        while await differs("operator"):
             await asyncio.sleep(0.1)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from streams.errors import StopWorker
-from streams.kafka.keeping import topic_settings
-from streams.kafka.retention import keep, kept_otherwise
+from streams.kafka.keeping import topic_configs, topic_settings
+from streams.kafka.retention import alter, set_otherwise
+from streams.kafka.topics import create_topics
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.sandbox.brokers.kafka import LocalKafka
@@ -33,10 +35,10 @@ KEPT = {
 }
 
 
-def config_of(broker: Broker, folder: Path, prefix: str) -> Path:
+def config_of(broker: Broker, folder: Path, prefix: str, days: Mapping[str, float] = DAYS) -> Path:
     config = written(folder, desk_settings(folder, bootstrap=broker.bootstrap, prefix=prefix))
     values = yaml.safe_load(config.read_text())
-    config.write_text(yaml.safe_dump(values | {"topics": values["topics"] | {"retention_days": DAYS}}))
+    config.write_text(yaml.safe_dump(values | {"topics": values["topics"] | {"retention_days": dict(days)}}))
     return config
 
 
@@ -74,19 +76,90 @@ def test_topics_that_are_there_are_kept_so_from_now_on(
     assert week in doctor["text"]
     assert "run: hedgerow topics create" in doctor["text"]
     said = hedgerow("topics", "create", "-c", config, "--json")
-    assert (said.code, said.json) == (0, {"created": [], "kept": [box.prefix + name for name in sorted(DAYS)]}), (
-        said.err
-    )
+    assert (said.code, said.json) == (
+        0,
+        {"created": [], "kept": [box.prefix + name for name in ("tickets", "routed", "probes")]},
+    ), said.err
     assert shown(box) == KEPT, "and what else was set stays"
     assert hedgerow("topics", "create", "-c", config, "--json").json["kept"] == []
 
 
+@pytest.mark.kafka
+def test_topics_of_an_earlier_release_are_told_and_altered_only_if_asked_for(
+    kafka_broker: LocalKafka, tmp_path: Path, hedgerow: Hedgerow
+) -> None:
+    box = LetterBox(kafka_broker, tmp_path, prefix="of-now.")  # its topics are others
+    box.prefix = "earlier."
+    old = {
+        "routed": {"min.insync.replicas": "1"},
+        "fleet": {"cleanup.policy": "compact"},
+        "tickets": {"max.message.bytes": str(8 << 20)},
+    }
+    box.run(create_topics(box.connection, prefix=box.prefix, partitions=2, replication=1, configs=old))
+    config = config_of(kafka_broker, tmp_path, box.prefix, {"tickets": 7})
+    routed, fleet, tickets = (f"{box.prefix}{name}" for name in ("routed", "fleet", "tickets"))
+    lag = {"max.compaction.lag.ms": [str(2**63 - 1), str(DAY_MS)]}
+    otherwise = {
+        routed: {"cleanup.policy": ["delete", "compact"]} | lag,
+        fleet: {
+            "cleanup.policy": ["compact", "compact,delete"],
+            "retention.ms": [str(7 * DAY_MS), str(33 * DAY_MS)],
+            "max.compaction.lag.ms": [str(2**63 - 1), "600000"],
+        },
+    }
+
+    doctor = {row["name"]: row for row in hedgerow("doctor", "-c", config, "--json").rows}
+    assert doctor["retention"]["ok"], "what the settings say of a topic wins, and a larger message is none less"
+    assert not doctor["topic settings"]["ok"]
+    assert f"{fleet} (cleanup.policy is compact, not compact,delete, " in doctor["topic settings"]["text"]
+    assert "run: hedgerow topics create --alter" in doctor["topic settings"]["text"]
+
+    for _ in range(2):
+        said = hedgerow("topics", "create", "-c", config, "--json")
+        assert (said.code, said.json) == (0, {"created": [], "kept": [], "otherwise": otherwise}), said.err
+    line = f"{routed} is set otherwise than this release wants: cleanup.policy is delete, not compact, "
+    assert line in hedgerow("topics", "create", "-c", config).out
+
+    asked = hedgerow("topics", "create", "-c", config, "--alter")
+    assert (asked.code, asked.out.splitlines()) == (
+        0,
+        [
+            "all topics are there",
+            f"{routed} is altered: cleanup.policy=compact, max.compaction.lag.ms={DAY_MS}",
+            f"{fleet} is altered: cleanup.policy=compact,delete, retention.ms={33 * DAY_MS}, max.compaction.lag.ms=600000",
+        ],
+    ), asked.err
+    wait_until_set(box, [routed, fleet, tickets])
+    own = {name: found.own for name, found in box.run(topic_configs(box.connection, [routed, tickets])).items()}
+    assert own == {
+        routed: {"min.insync.replicas": "1", "cleanup.policy": "compact", "max.compaction.lag.ms": str(DAY_MS)},
+        tickets: old["tickets"],
+    }
+    asked = hedgerow("topics", "create", "-c", config, "--alter", "--json")
+    assert (asked.code, asked.json) == (0, {"created": [], "kept": []}), asked.err
+    doctor = {row["name"]: row for row in hedgerow("doctor", "-c", config, "--json").rows}
+    assert (doctor["retention"]["ok"], doctor["topic settings"]["ok"]) == (True, True)
+
+
+def wait_until_set(box: LetterBox, names: list[str]) -> None:
+    """A change takes a moment to be told."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        short = [name.removeprefix(box.prefix) for name in names]
+        if not box.run(set_otherwise(box.connection, short, {}, prefix=box.prefix)):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the topics are set otherwise")
+
+
 def test_a_broker_that_cannot_change_it_says_so(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
     box = LetterBox(embedded_broker, tmp_path)
-    others = box.run(kept_otherwise(box.connection, {"tickets": 30}, prefix=box.prefix))
-    assert others == {f"{box.prefix}tickets": {"retention.ms": (None, str(30 * DAY_MS))}}
+    others = box.run(set_otherwise(box.connection, ["tickets"], {"tickets": 30}, prefix=box.prefix))
+    assert {name: other.changes for name, other in others.items()} == {
+        f"{box.prefix}tickets": {"retention.ms": (None, str(30 * DAY_MS))}
+    }
     with pytest.raises(StopWorker, match="cannot change how a topic is kept"):
-        box.run(keep(box.connection, {"tickets": 30}, prefix=box.prefix))
+        box.run(alter(box.connection, others))
 
 
 @pytest.mark.parametrize(
