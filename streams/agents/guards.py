@@ -146,6 +146,7 @@ class GuardedModel:
     ``contract`` is its breaker as a limit, ``aside`` where trials and their alerts go. With ``waits`` a ticket that is not asked
     about is held until the limit is over, and then goes on in ``turns``; trials with a fixed text find that out. What a call
     will cost at most is taken out of ``money`` before it is made: ``first_usd`` until one has come back, then an estimate.
+    Without ``money`` there is no limit, and ``count`` is called with each call that was made.
     """
 
     def __init__(
@@ -158,10 +159,12 @@ class GuardedModel:
         *,
         first_usd: float,
         waits: bool,
+        count: Callable[[Call], None],
         turns: Turns | None = None,
         is_down: Callable[[], bool] = lambda: False,
     ) -> None:
         self._is_down = is_down
+        self._count = count
         self.contract = Limit(f"contract:{model.tier}", lambda: endpoint.is_open, self._try_out, turns=turns)
         self._aside = aside
         self._waits = waits
@@ -207,7 +210,9 @@ class GuardedModel:
         """
         money = self._money
         if money is None:
-            return await self._ask(ticket, before)
+            free = await self._ask(ticket, before)
+            self._count(free.call)
+            return free
         asked = await money.paid(
             self._model.tier,
             self._first_usd,
@@ -342,8 +347,8 @@ class Guards:
         )
         self._member = member
         announce = announce or partial(_tell_nobody, member, clock)
+        self._purse = purse = Purse("money", member, clock.wall_ms, announce)
         if limits.money:
-            purse = Purse("money", member, clock.wall_ms, announce)
             budget = SpendBudget(limits.max_usd, limits.remind_s, waits=self._waits)
             smallest = min(limits.max_usd.values())
             self._money = Money(budget, purse, self._limit("spend", purse.is_used_up), smallest, clock)
@@ -385,6 +390,7 @@ class Guards:
             self._aside,
             first_usd=first_usd,
             waits=self._waits,
+            count=self._count,
             turns=self._turns_of(tier),
             is_down=is_down,
         )
@@ -405,13 +411,19 @@ class Guards:
     async def paid(self, tier: Tier, first_usd: float, chars: int, ask: Callable[[], Awaitable[Call]]) -> Call | None:
         """Return the call of a trial, or None if what it may cost is not left; see ``Money.paid``."""
         if self._money is None:
-            return await ask()
+            call = await ask()
+            self._count(call)
+            return call
         return await self._money.paid(tier, first_usd, chars, ask, lambda call: call)
 
     def spent(self, cost_usd: float | None) -> None:
         """Count what a request cost that no model was asked for, USD: an embedding."""
-        if self._money is not None and cost_usd is not None:
-            self._money.purse.settle(Taken(0, self._clock.wall_ms()), units(cost_usd))
+        if cost_usd:
+            self._purse.settle(Taken(0, self._clock.wall_ms()), units(cost_usd))
+
+    def _count(self, call: Call) -> None:
+        """Count what is known of a call's cost though this worker has no limit: others may have one, or this one later."""
+        self.spent(booked_usd(call.all_attempts, 0.0))
 
     def used_shares(self) -> dict[tuple[Thing, Period], Callable[[], float]]:
         """Return, for each limit that there is, what returns the share of it that all workers together have used."""

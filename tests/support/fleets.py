@@ -39,7 +39,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         pipeline = self.pipeline
-        self.member = Member(self.name, "g", {})
+        self.member = Member(self.name, "g", {"money": self.limits.money})
         for state in pipeline.said.values():
             self.member.update(state, pipeline.wall_ms())
         self.book = AlertBook()

@@ -6,7 +6,9 @@ import random
 
 import pytest
 
-from tests.support.fleets import Pipeline, look
+from schemas import Call
+from streams.core.guards.budgets import units
+from tests.support.fleets import GOOD, Pipeline, look
 
 
 async def test_a_breaker_that_one_opens_is_open_at_all_and_nothing_more_is_paid(
@@ -139,3 +141,24 @@ def test_few_escalations_that_end_are_noticed_sooner_by_all_together() -> None:
     assert decide(1500, 0) < 700
     assert pipeline.kinds == ["escalation_silence"]
     assert pipeline.alerts[0].details["since_last"] > 1000
+
+
+async def test_money_that_workers_without_a_limit_spend_counts_for_one_that_has_it() -> None:
+    pipeline = Pipeline()
+    assert GOOD.cost_usd
+
+    async def trial() -> Call:
+        return GOOD
+
+    for name in ("a", "b"):
+        worker = pipeline.start(name)
+        await worker.ask(3)
+        await worker.guards.paid("cheap", 0.0, 10, trial)
+        worker.guards.spent(GOOD.cost_usd)  # an embedding
+        assert worker.member.accounts["money"].usage.leased == 0
+    pipeline.pass_time(1.0)
+    pipeline.limits = {"max_usd_per_month": 10 * GOOD.cost_usd}
+    late = pipeline.start("c")
+    assert late.member.others_used("money", pipeline.wall_ms())("month") == units(10 * GOOD.cost_usd)
+    await late.ask(3)
+    assert (late.asked, pipeline.kinds) == (0, ["spend_budget"])
