@@ -416,8 +416,8 @@ class Guards:
             return call
         return await self._money.paid(tier, first_usd, chars, ask, lambda call: call)
 
-    def spent(self, cost_usd: float | None) -> None:
-        """Count what a request cost that no model was asked for, USD: an embedding."""
+    def spent(self, cost_usd: float) -> None:
+        """Count what a request counts as that no model was asked for, USD: an embedding."""
         if cost_usd:
             self._purse.settle(Taken(0, self._clock.wall_ms()), units(cost_usd))
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from schemas import Attempt
 from streams.core.signal.redaction import Redaction
 from streams.embedding.embedder import Embedder
 from streams.embedding.minilm import MiniLM
@@ -15,7 +14,7 @@ from streams.memory.embedding_cache import CachedEmbedder
 from streams.memory.english_only import EnglishOnly
 from streams.memory.labelled_file import read_examples
 from streams.memory.memory import Memory
-from streams.models.embeddings import EmbeddingClient, EmbeddingEndpoint
+from streams.models.embeddings import EmbeddingClient, EmbeddingEndpoint, Spent, nobody_counts
 from streams.sandbox.cache import cache_root
 from streams.sandbox.extras import missing_extra
 
@@ -32,7 +31,7 @@ async def open_embedder(
     *,
     threads: int = 1,
     kept: bool = False,
-    spent: Callable[[Sequence[Attempt]], None] = lambda _: None,
+    spent: Spent = nobody_counts,
 ) -> AsyncIterator[Embedder]:
     """Yield what makes embeddings: an endpoint, of whose requests ``spent`` hears, or without one the local model.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Annotated, ClassVar, Self
@@ -16,10 +17,20 @@ from schemas import MAX_DIMENSIONS, MAX_NAME, Attempt, Reason
 from streams.core.memory.index import Vectors
 from streams.errors import StopWorker, TryAgain
 from streams.models.endpoint import HttpEndpoint
-from streams.models.http import Answered, Exchange, Unanswered
+from streams.models.http import Exchange, Unanswered
 from streams.models.prices import cost_of
 
 PATH = "/embeddings"
+
+
+#: Takes the attempts of a request, and what one whose answer was lost costs, as an estimate in USD.
+Spent = Callable[[Sequence[Attempt], float], None]
+#: Until an endpoint has said how many tokens a text has: four characters each, as in English.
+_TOKENS_PER_CHAR = 0.25
+
+
+def nobody_counts(_attempts: Sequence[Attempt], _estimate_usd: float) -> None:
+    """Count nothing."""
 
 
 class EmbeddingEndpoint(HttpEndpoint):
@@ -54,7 +65,8 @@ class EmbeddingEndpoint(HttpEndpoint):
 class EmbeddingClient:
     """The embedder behind an endpoint. An async context manager.
 
-    ``spent`` is called with every attempt, paid or failed. An answer of another model, or with vectors of another length,
+    ``spent`` is called with every attempt, paid or failed, and what one of them costs that is paid without an answer, as an
+    estimate (USD, 0 without a price). An answer of another model, or with vectors of another length,
     is no answer: similarities to the vectors that are there would mean nothing.
     """
 
@@ -62,13 +74,14 @@ class EmbeddingClient:
         self,
         endpoint: EmbeddingEndpoint,
         *,
-        spent: Callable[[Sequence[Attempt]], None] = lambda _: None,
+        spent: Spent = nobody_counts,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.model = endpoint.id
         self.dimensions: int | None = endpoint.dimensions
         self._endpoint = endpoint
         self._spent = spent
+        self._tokens_per_char = _TOKENS_PER_CHAR
         self._exchange = Exchange(endpoint, name="the embedding endpoint", transport=transport)
 
     async def __aenter__(self) -> Self:
@@ -95,22 +108,30 @@ class EmbeddingClient:
         return np.concatenate(found) if found else np.empty((0, self.dimensions or 0), dtype=np.float32)
 
     async def _some(self, texts: Sequence[str]) -> Vectors:
+        sent = [self._readable(text) for text in texts]
+        chars = sum(map(len, sent))
         body = orjson.dumps(
-            {
-                "model": self._endpoint.model,
-                "input": [self._readable(text) for text in texts],
-                "encoding_format": "float",
-                **self._endpoint.extra,
-            }
+            {"model": self._endpoint.model, "input": sent, "encoding_format": "float", **self._endpoint.extra}
         )
         answered = await self._exchange.send(PATH, body)
-        if isinstance(answered, Answered):
+        price, guess = self._endpoint.price, math.ceil(chars * self._tokens_per_char)
+        estimate_usd = cost_of(price, guess, 0) or 0.0
+        if isinstance(answered, Unanswered):
+            self._spent(answered.failed, estimate_usd)
+            return await self._refused(answered, texts)
+        try:
             vectors, tokens = self._read(answered.content, len(texts))
-            cost = cost_of(self._endpoint.price, tokens, 0)
-            self._spent((*answered.failed, answered.attempt("ok", tokens, 0, cost)))
-            return vectors
-        self._spent(answered.failed)
-        return await self._refused(answered, texts)
+        except (TryAgain, StopWorker):
+            garbage = answered.attempt("unscorable", 0, 0, cost_of(price, 0, 0), estimated=True)
+            self._spent((*answered.failed, garbage), estimate_usd)
+            raise
+        if tokens:
+            self._tokens_per_char = tokens / chars
+        cost = cost_of(price, tokens or guess, 0)
+        self._spent(
+            (*answered.failed, answered.attempt("ok", tokens or guess, 0, cost, estimated=not tokens)), estimate_usd
+        )
+        return vectors
 
     async def _refused(self, unanswered: Unanswered, texts: Sequence[str]) -> Vectors:
         """Find out which of the texts it is that the endpoint does not take."""
@@ -129,7 +150,7 @@ class EmbeddingClient:
         return self._endpoint.prefix + (text if text.strip() else "-")
 
     def _read(self, content: bytes, count: int) -> tuple[Vectors, int]:
-        """Return the vectors of a body, and how many tokens it says that the texts have."""
+        """Return the vectors of a body, and how many tokens it says that the texts have; 0 if it does not."""
         try:
             body = orjson.loads(content)
             rows = sorted(body["data"], key=lambda row: row["index"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from schemas import Attempt
 from streams.agents.remembering import Remembering
 from streams.aio import in_background
 from streams.core.policy.fitted import examples_needed, refuse_smaller_memory
@@ -18,6 +17,7 @@ from streams.memory.lookups import Lookups
 from streams.memory.memory import Memory
 from streams.memory.open_memory import open_embedder, open_memory
 from streams.models.contract_check import HARMLESS_TEXT
+from streams.models.embeddings import Spent
 from streams.observability.metrics import MetricsObserver
 from streams.settings import MemorySettings, Settings
 from streams.worker.memory_follower import following_memory
@@ -31,7 +31,7 @@ async def open_remembering(
     stack: AsyncExitStack,
     observer: MetricsObserver,
     failed: Callable[[StopWorker], None],
-    spent: Callable[[Sequence[Attempt]], None],
+    spent: Spent,
 ) -> Remembering:
     """Return what the memory is asked with, once all of it is there; ``stack`` ends it.
 

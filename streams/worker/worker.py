@@ -36,6 +36,7 @@ from streams.agents.turns import Turns
 from streams.agents.waiting import WaitingModel
 from streams.aio import Changes, in_background
 from streams.core.fleet import Member
+from streams.core.guards.budgets import booked_usd
 from streams.core.guards.review_arrivals import ReviewArrivals
 from streams.core.guards.review_load import ReviewLoad
 from streams.core.signal.perplexity import PerplexityRule
@@ -173,11 +174,10 @@ class Worker:
             return None
         return await open_remembering(self._settings, wanted, stack, self.observer, self._failed, self._embedded)
 
-    def _embedded(self, attempts: Sequence[Attempt]) -> None:
-        """Count requests for embeddings, which belong to several tickets at once."""
+    def _embedded(self, attempts: Sequence[Attempt], estimate_usd: float) -> None:
+        """Count requests for embeddings, which belong to several tickets at once; lost ones count as the estimate."""
         self.observer.embedded(attempts)
-        for attempt in attempts:
-            self._guards.spent(attempt.cost_usd)
+        self._guards.spent(booked_usd(attempts, estimate_usd))
 
     async def stopping(self) -> None:
         """Wait until the worker was asked to stop, or found out that it has to."""

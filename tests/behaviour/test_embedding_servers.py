@@ -58,7 +58,7 @@ async def _listens(port: int) -> bool:
 async def test_a_foreign_server_makes_embeddings_of_any_language(foreign: EmbeddingEndpoint) -> None:
     spent: list[Attempt] = []
     texts = [*TEXTS, "Ich möchte mein Geld zurück", "L'application plante", "", "\ud800"]
-    async with EmbeddingClient(foreign, spent=spent.extend) as embedder:
+    async with EmbeddingClient(foreign, spent=lambda attempts, _: spent.extend(attempts)) as embedder:
         vectors = await embedder.embed(texts)
     assert vectors.shape == (7, embedder.dimensions) == (7, 384)
     german, french = vectors[:3] @ vectors[3], vectors[:3] @ vectors[4]

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import Attempt
+from streams.core.guards.budgets import booked_usd
 from streams.core.memory.index import Vectors
 from streams.errors import SettingsError, StopWorker, TryAgain
 from streams.models.embeddings import EmbeddingClient, EmbeddingEndpoint
@@ -36,11 +37,14 @@ class Asked:
     def __init__(self, answer: Callable[[Sequence[str]], httpx.Response] = of_length, **settings: Any) -> None:
         self.requests: list[Any] = []
         self.spent: list[Attempt] = []
+        self.booked_usd: list[float] = []
         self._answer = answer
         self.endpoint = EmbeddingEndpoint(**({"base_url": URL, "model": "e5", "attempts": 1} | settings))
-        self.client = EmbeddingClient(
-            self.endpoint, spent=self.spent.extend, transport=httpx.MockTransport(self._handle)
-        )
+        self.client = EmbeddingClient(self.endpoint, spent=self._count, transport=httpx.MockTransport(self._handle))
+
+    def _count(self, attempts: Sequence[Attempt], estimate_usd: float) -> None:
+        self.spent += attempts
+        self.booked_usd.append(booked_usd(attempts, estimate_usd))
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/v1/embeddings"
@@ -115,6 +119,39 @@ async def test_what_passes_is_tried_again_and_every_attempt_is_told_of() -> None
     assert (await asked.embed("a")).tolist() == [pytest.approx([0.6, 0.8])]
     assert [one.outcome for one in asked.spent] == ["http_429", "ok"]
     assert asked.spent[-1].cost_usd is None
+
+
+async def test_a_request_whose_answer_is_lost_counts_as_its_texts_are_long() -> None:
+    answers: list[Callable[[], httpx.Response]] = [
+        lambda: raised(httpx.ReadTimeout("late")),
+        lambda: raised(httpx.ReadError("cut off")),
+        lambda: body([1.0, 1.0]),
+        lambda: httpx.Response(200, content=b"garbage"),
+        lambda: body([1.0, 1.0], usage=None),
+        lambda: httpx.Response(503),
+        lambda: raised(httpx.ConnectError("refused")),
+    ]
+    asked = Asked(lambda _: answers[len(asked.requests) - 1](), input_usd_per_million=1.0)
+    for answered in (False, False, True, False, True, False, False):
+        if answered:
+            await asked.client.embed(["a" * 20])
+        else:
+            with pytest.raises(TryAgain):
+                await asked.client.embed(["a" * 20])
+    assert asked.booked_usd == pytest.approx([5e-6, 5e-6, 1e-5, 1e-5, 1e-5, 0.0, 0.0])
+    assert sum(one.cost_usd or 0.0 for one in asked.spent) == pytest.approx(2e-5), "only what was answered is known"
+    assert [one.estimated for one in asked.spent] == [False, False, False, True, True, False, False]
+
+
+async def test_without_a_price_a_lost_answer_counts_nothing() -> None:
+    asked = Asked(lambda _: raised(httpx.ReadTimeout("late")))
+    with pytest.raises(TryAgain):
+        await asked.embed("a")
+    assert asked.booked_usd == [0.0]
+
+
+def raised(error: Exception) -> httpx.Response:
+    raise error
 
 
 async def test_another_model_is_never_compared_with() -> None:
