@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -175,6 +175,8 @@ async def _evaluate(
         async with AsyncExitStack() as stack:
             bar = stack.enter_context(progress_bar())
             memory = None if settings.memory is None else await _memory(settings, settings.memory, stack, bar)
+            if memory is not None:
+                _warn_unless_english(memory.embedder.model, [ticket.text for ticket in rows.tickets])
             waiting = {ticket.ticket_id for ticket in rows.tickets} - {one.ticket.ticket_id for one in file.records}
             looking = bar.add_task("looking the tickets up", total=len(waiting), visible=memory is not None)
             task = bar.add_task("asking both tiers", total=len(waiting))
@@ -192,6 +194,14 @@ async def _evaluate(
                     progress=lambda: bar.advance(task),
                 )
     return used, unanswered, None if memory is None else memory.fitted
+
+
+def _warn_unless_english(model: str, texts: Sequence[str]) -> None:
+    """Say if the embedding model knows nothing but English, and the tickets are in another language."""
+    from streams.memory.english_only import EnglishOnly
+
+    if said := EnglishOnly(model, "tickets to evaluate").look(texts):
+        print(said, file=sys.stderr)
 
 
 async def _memory(settings: Settings, wanted: MemorySettings, stack: AsyncExitStack, bar: Progress) -> Memory:

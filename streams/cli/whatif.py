@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,5 +92,14 @@ async def _recalled_again(rows: Sequence[Record], path: Path | None) -> list[Rec
     with progress_bar() as bar:
         begin = embedding_progress(bar)
         async with open_embedder(None, threads=0) as embedder:
-            memory = await open_memory(path, embedder, found.labels, (), shown, tickets_kept=True, begin=begin)
+            memory = await open_memory(
+                path,
+                embedder,
+                found.labels,
+                (),
+                shown,
+                tickets_kept=True,
+                begin=begin,
+                tell=partial(print, file=sys.stderr),
+            )
             return await recalled_again(rows, memory)

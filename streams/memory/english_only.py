@@ -11,15 +11,19 @@ from streams.embedding.minilm import MODEL
 _SAMPLE = 200
 
 NOT_ENGLISH = (
-    "the labelled tickets do not look English, which is all that the local embedding model knows: name a multilingual one, "
+    "the {what} do not look English, which is all that the local embedding model knows: name a multilingual one, "
     "such as multilingual-e5-small, in memory.embedding"
 )
 
 
 class EnglishOnly:
-    """Looks at the first texts that an embedding model is given; ``look`` returns a line about them, once at most."""
+    """Looks at the first texts that an embedding model is given; ``look`` returns a line about them, once at most.
 
-    def __init__(self, model: str) -> None:
+    ``what`` is what the line calls them.
+    """
+
+    def __init__(self, model: str, what: str = "labelled tickets") -> None:
+        self._what = what
         self._texts: list[str] | None = [] if model == MODEL else None
 
     def look(self, texts: Sequence[str]) -> str | None:
@@ -30,4 +34,4 @@ class EnglishOnly:
         if looks_english(self._texts) is not False:
             return None
         self._texts = None
-        return NOT_ENGLISH
+        return NOT_ENGLISH.format(what=self._what)

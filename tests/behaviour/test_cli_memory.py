@@ -15,6 +15,7 @@ from streams.core.policy.fitted import READING, Fitted, Promise
 from streams.core.policy.policy import Policy
 from streams.embedding.minilm import MODEL
 from streams.evaluation import read_records
+from streams.memory.english_only import NOT_ENGLISH
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
 from streams.sandbox.tickets import CALIBRATION, TRAIN
@@ -194,6 +195,25 @@ def test_evaluate_names_gold_labels_that_no_answer_can_have(hedgerow: Hedgerow, 
     assert said.err == (
         f"warning: 2 rows have labels that {config} does not name (null 2): no answer to them can be right\n"
     )
+
+
+def test_texts_in_another_language_than_english_are_named(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:
+    german, policy, record = tmp_path / "german.jsonl", tmp_path / "policy.yaml", tmp_path / "r"
+    text = "Ich habe mein Paket seit {} Tagen nicht erhalten, bitte senden Sie es noch einmal"
+    rows = ({"ticket_id": f"g-{at}", "text": text.format(at), "label": "refund"} for at in range(10))
+    german.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    policy.write_text("id: any\n")
+    of_memory, of_tickets = (
+        f"{NOT_ENGLISH.format(what=what)}\n" for what in ("labelled tickets", "tickets to evaluate")
+    )
+    common = ("evaluate", "--config", config, "--limit", 10, "--record")
+    said = hedgerow(*common, record, "--tickets", german, "--memory", TRAIN)
+    assert (said.code, said.err) == (0, of_tickets)
+    assert hedgerow(*common, tmp_path / "b", "--tickets", CALIBRATION, "--memory", german).err == of_memory
+    assert hedgerow(*common, tmp_path / "c", "--tickets", german, "--no-memory").err == ""
+    replayed = hedgerow("whatif", record, "--policy", policy, "--memory", german)
+    assert (replayed.code, replayed.err) == (0, of_memory)
+    assert hedgerow("whatif", record, "--policy", policy, "--memory", TRAIN).err == ""
 
 
 def test_without_the_extra_a_memory_is_refused_in_one_line_before_anything_starts(

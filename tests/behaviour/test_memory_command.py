@@ -14,9 +14,11 @@ from aiokafka import AIOKafkaProducer
 
 from schemas import Example
 from streams.core.memory.index import Vectors
+from streams.embedding import minilm
 from streams.errors import StopWorker
 from streams.kafka import example_book
 from streams.memory import loading, open_memory
+from streams.memory.english_only import NOT_ENGLISH
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.settings import load_settings
@@ -97,6 +99,20 @@ async def change(config: Path, *, put: Sequence[Example] = (), forget: Sequence[
     async with example_book.example_topic(connection, prefix=prefix) as topic:
         await topic.put(put)
         await topic.forget(forget, "eve")
+
+
+def test_load_names_rows_that_do_not_look_english(
+    hedgerow: Hedgerow, embedded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Letters, "model", minilm.MODEL)
+    texts = [
+        ("Wo ist mein Paket, bitte schnell senden", "german"),
+        ("Where is my parcel and when is it sent", "english"),
+    ]
+    for text, name in texts:
+        rows = ({"text": f"{text} {at}", "label": "shipping"} for at in range(20))
+        said = hedgerow("memory", "load", rows_in(tmp_path / f"{name}.jsonl", *rows), "-c", embedded)
+        assert (said.code, NOT_ENGLISH.format(what="labelled tickets") in said.err) == (0, name == "german")
 
 
 def test_from_a_file_to_the_memory_and_back(hedgerow: Hedgerow, config: Path, tmp_path: Path) -> None:

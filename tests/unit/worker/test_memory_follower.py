@@ -116,7 +116,7 @@ async def test_texts_that_do_not_look_english_are_named_once(
     with capture_logs() as logs:
         for row in rows:
             await followed.take((row.example_id, row.encode()))
-    assert [log["event"] for log in logs] == [NOT_ENGLISH] * said
+    assert [log["event"] for log in logs] == [NOT_ENGLISH.format(what="labelled tickets")] * said
 
 
 async def test_a_model_that_makes_longer_vectors_than_the_memory_has_stops_the_worker() -> None:
