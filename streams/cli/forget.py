@@ -114,13 +114,10 @@ async def forget_on_topics(report: Report, settings: Settings, by: str) -> set[s
 
 async def _on_topics(report: Report, settings: Settings, by: str) -> set[str]:
     from streams.kafka.keeping import keeping
-    from streams.kafka.topics import topic_states
     from streams.kafka.traces import OF_TICKETS, find_traces, forget_keys
 
     connection, prefix, now = settings.broker.connection, settings.topics.prefix, now_ms()
-    states = await topic_states(connection, prefix)
-    there = [state.name.removeprefix(prefix) for state in states if state.partitions]
-    traces = await find_traces(report.ticket_id, there, connection, prefix=prefix)
+    traces = await find_traces(report.ticket_id, connection, prefix=prefix)
     report.on_its_way = [agent async for agent in _unfinished(traces, connection, prefix)]
     keeps = await keeping(connection, [prefix + topic for topic in traces.topics])
     report.broker_tells = all(keep.is_told for keep in keeps.values())

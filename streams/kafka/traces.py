@@ -61,10 +61,13 @@ class Traces:
     texts: set[str] = field(default_factory=set)
 
 
-async def find_traces(ticket_id: str, topics: Iterable[str], connection: Connection, *, prefix: str) -> Traces:
-    """Read these topics to their ends; raises StopWorker if the broker cannot be reached or does not have one of them."""
+async def find_traces(ticket_id: str, connection: Connection, *, prefix: str) -> Traces:
+    """Read all topics of tickets to their ends.
+
+    Raises StopWorker if the broker cannot be reached, or does not show one of them: nothing can be said of what is on it.
+    """
     found = Traces()
-    async with reader([topic for topic in OF_TICKETS if topic in topics], connection, prefix=prefix) as consumer:
+    async with reader(OF_TICKETS, connection, prefix=prefix) as consumer:
         async for record in to_the_end(consumer):
             name = record.topic.removeprefix(prefix)
             if record.value is not None and _is_about(record, name, ticket_id, prefix):

@@ -216,6 +216,16 @@ def test_what_is_nowhere_is_said_to_be(plain: Deployment, hedgerow: Hedgerow) ->
     assert (said.code, said.out.splitlines()[-1]) == (0, "'nobody' is nowhere")
 
 
+def test_topics_that_are_not_there_are_no_proof_that_nothing_is_left(plain: Deployment, hedgerow: Hedgerow) -> None:
+    values = yaml.safe_load(plain.config.read_text())
+    values["topics"]["prefix"] = f"mistyped-{plain.prefix}"
+    plain.config.write_text(yaml.safe_dump(values))
+    said = hedgerow("forget", "gone", "-c", plain.config)
+    assert (said.code, said.out) == (2, "")
+    [line] = said.err.splitlines()
+    assert all(f"{plain.prefix}{topic}" in line for topic in HELD)
+
+
 @pytest.fixture
 def plain(embedded_broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.setenv("HEDGEROW_CACHE", str(tmp_path / "cache"))
