@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,11 +18,13 @@ from streams.cli.runtime import now_ms, run
 from streams.cli.tables import Column, show_table
 from streams.cli.terminal import one_line
 from streams.core.wording import counted
+from streams.errors import SettingsError
 
 if TYPE_CHECKING:
     from streams.kafka.connection import Connection
     from streams.kafka.keeping import Keeping
     from streams.kafka.traces import TopicTraces, Traces
+    from streams.reviews.store import ReviewStore
     from streams.settings import Settings
 
 
@@ -94,7 +97,8 @@ def forget(
 
     settings, who = load_settings(config), by or login_name()
     report = Report(ticket_id, dry_run)
-    texts = run(forget_on_topics(report, settings, who)) | _in_the_store(report, settings, who)
+    with closing(_store_of(settings)) as store:
+        texts = run(forget_on_topics(report, settings, who)) | _in_the_store(report, store, who)
     _on_this_machine(report, settings, texts, files or ())
     if as_json:
         print(orjson.dumps(asdict(report) | {"gone_by_ms": report.gone_by_ms, "done": report.is_done}).decode())
@@ -171,24 +175,29 @@ def _days(milliseconds: int | None) -> str:
     return counted(round(hours / 24), "day") if hours >= 48 else f"{hours:g} hours"
 
 
-def _in_the_store(report: Report, settings: Settings, by: str) -> set[str]:
-    """Make the review store forget the ticket; return the texts that it had."""
-    from streams.reviews.forgetting import forget_ticket
+def _store_of(settings: Settings) -> ReviewStore:
+    """Return the review store; raises SettingsError if it is not there, since another one then may have the ticket."""
     from streams.reviews.store import ReviewStore
 
     store = ReviewStore(settings.review.url)
-    try:
-        if not store.is_there:
-            return set()
-        texts = store.texts_of(report.ticket_id)
-        rows = forget_ticket(store.database, report.ticket_id, by, now_ms(), dry_run=report.dry_run)
-        if any(rows.values()):
-            named = ", ".join(f"{table} {count}" for table, count in rows.items() if count)
-            later = "" if store.database.is_sqlite else "; PostgreSQL frees them at its next VACUUM"
-            report.places.append(Place("review store", sum(rows.values()), note=f"{named}{later}"))
-        return texts
-    finally:
-        store.close()
+    if not store.is_there:
+        raise SettingsError(
+            f"{store.database.name} is not there: run the command where the agent review or the desk runs"
+        )
+    return store
+
+
+def _in_the_store(report: Report, store: ReviewStore, by: str) -> set[str]:
+    """Make the review store forget the ticket; return the texts that it had."""
+    from streams.reviews.forgetting import forget_ticket
+
+    texts = store.texts_of(report.ticket_id)
+    rows = forget_ticket(store.database, report.ticket_id, by, now_ms(), dry_run=report.dry_run)
+    if any(rows.values()):
+        named = ", ".join(f"{table} {count}" for table, count in rows.items() if count)
+        later = "" if store.database.is_sqlite else "; PostgreSQL frees them at its next VACUUM"
+        report.places.append(Place("review store", sum(rows.values()), note=f"{named}{later}"))
+    return texts
 
 
 def _on_this_machine(report: Report, settings: Settings, texts: Collection[str], files: Sequence[Path]) -> None:

@@ -47,7 +47,7 @@ class Deployment(LetterBox):
 
     def fill(self, folder: Path) -> None:
         self.cache = CachedEmbedder(Embedder(), folder)
-        self.store = ReviewStore(yaml.safe_load(self.config.read_text())["review"]["url"])
+        self.store = self.opened()
         self.store.add_all([self.review(name) for name in ("gone", "stays")])
         self.run(
             publish(
@@ -57,6 +57,9 @@ class Deployment(LetterBox):
             )
         )
         self.run(self.cache.embed(["the text of gone", "the text of stays"]))
+
+    def opened(self) -> ReviewStore:
+        return ReviewStore(yaml.safe_load(self.config.read_text())["review"]["url"])
 
     def review(self, name: str) -> Review:
         return review(name).model_copy(update={"ticket": ticket(name, f"the text of {name}")})
@@ -226,7 +229,20 @@ def test_topics_that_are_not_there_are_no_proof_that_nothing_is_left(plain: Depl
     assert all(f"{plain.prefix}{topic}" in line for topic in HELD)
 
 
+def test_a_store_that_is_elsewhere_is_no_proof_that_nothing_is_left(plain: Deployment, hedgerow: Hedgerow) -> None:
+    plain.run(publish([routed("gone")], plain.connection, prefix=plain.prefix))
+    (plain.folder / "reviews.db").unlink()
+    said = hedgerow("forget", "gone", "-c", plain.config)
+    assert (said.code, said.out) == (2, "")
+    assert "reviews.db is not there: run the command where the agent review or the desk runs" in said.err
+    assert not (plain.folder / "reviews.db").exists()
+    assert None not in plain.latest("routed").values(), "nothing was done"
+
+
 @pytest.fixture
 def plain(embedded_broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.setenv("HEDGEROW_CACHE", str(tmp_path / "cache"))
-    return Deployment(embedded_broker, tmp_path)
+    deployment = Deployment(embedded_broker, tmp_path)
+    with closing(deployment.opened()) as store:
+        assert store.waiting(1) == []
+    return deployment
