@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from schemas import InvalidMessage, Topic
@@ -21,11 +22,12 @@ _TAIL = 500
 class KnownMessages(FinishedIds):
     """The messages of a topic that are finished in this process, or stand there before the committed offset.
 
-    A redriven message is handled again, whatever is known.
+    A redriven message is handled again, whatever is known. ``own_id`` returns a message's id; without it, the key and the turn.
     """
 
-    def __init__(self, topic: Topic, history: History) -> None:
+    def __init__(self, topic: Topic, history: History, own_id: Callable[[Any], bytes] | None = None) -> None:
         super().__init__()
+        self.id_of = own_id or partial(id_of, topic)
         self._topic = topic
         self._history = history
         self._upto: dict[tuple[str, int], int] = {}
@@ -34,7 +36,7 @@ class KnownMessages(FinishedIds):
         """Return the message of a record; raises InvalidMessage."""
         message = self._topic.message.decode(record.value)
         if any(name == LETTER_HEADER for name, _ in record.headers):
-            self.discard([id_of(self._topic, message)])
+            self.discard([self.id_of(message)])
         return message
 
     def forget(self) -> None:
@@ -50,5 +52,5 @@ class KnownMessages(FinishedIds):
                 message = self._topic.message.decode(record.value)
             except InvalidMessage:
                 continue  # a dead letter
-            self.add(id_of(self._topic, message))
+            self.add(self.id_of(message))
         self._upto |= missing

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
-from schemas import TOPICS, Review
+from schemas import TOPICS, Review, bytes_of
 from streams.agents.announce import AnnounceHandler, Arrived
 from streams.agents.notify import NotifyHandler
 from streams.agents.registry import USES, AgentName
+from streams.delivery.known_messages import KnownMessages
 from streams.delivery.stage import AsyncHandler, Record, Stage, SyncHandler
 from streams.errors import SettingsError
+from streams.kafka.history import history
 from streams.settings import Settings
 from streams.webhooks.announcer import Announcer
 from streams.webhooks.sender import WebhookSender
@@ -43,8 +46,13 @@ async def messenger(
         for announcer in announcers:
             await stack.enter_async_context(announcer.running())
         handler = AnnounceHandler([announcer.add for announcer in announcers], wall_ms)
-    read = arrived if agent == "announce" else None
-    return Stage(agent, TOPICS[USES[agent].reads], handler, in_flight=_IN_FLIGHT, once=False, read=read)
+    topic = TOPICS[USES[agent].reads]
+    if agent == "announce":
+        return Stage(agent, topic, handler, once=False, read=arrived)
+    known = KnownMessages(topic, partial(history, settings.broker.connection), lambda told: bytes_of(told.alert_id))
+    return Stage(
+        agent, topic, handler, in_flight=_IN_FLIGHT, read=known.read, memory=known, finished=known, id_of=known.id_of
+    )
 
 
 def arrived(record: Record) -> Arrived:

@@ -31,7 +31,7 @@ from streams.settings import Settings, load_settings
 from streams.worker.doctor import examine
 from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow, Said
-from tests.support.messages import call, one_of_each, review, routed, scored, ticket, unscorable
+from tests.support.messages import alert, call, one_of_each, review, routed, scored, ticket, unscorable
 from tests.unit.core.policy.test_fitted import FITTED
 
 NOWHERE = "127.0.0.1:1"
@@ -290,6 +290,12 @@ class TestProduceAndConsume:
         assert len(hedgerow("consume", "routed", "--max", 3, "-c", config).out.splitlines()) == 3
         once = hedgerow("consume", "routed", "--unique", "--json", "--wait", 2, "-c", config)
         assert sorted(row["result_id"] for row in once.rows) == ["other", "r"]
+
+    def test_an_alert_that_stands_on_the_topic_twice_is_printed_once(self, hedgerow: Hedgerow, config: Path) -> None:
+        hedgerow("topics", "create", "-c", config)
+        run_apart(published(load_settings(config), alert(), alert(alert_id="alert-2"), alert()))
+        said = hedgerow("consume", "alerts", "--unique", "--json", "-c", config)
+        assert [row["alert_id"] for row in said.rows] == ["alert-1", "alert-2"]
 
     @pytest.mark.parametrize("last", ["person", "model"])
     def test_of_a_reviewers_decision_and_a_models_answer_the_decision_is_printed(

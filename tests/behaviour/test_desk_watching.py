@@ -37,6 +37,7 @@ def test_an_operator_sees_and_does_what_the_topics_call_for(embedded_broker: Emb
         routed("t-2", decided_by="big", calls=(call(), call("big"))),
         routed("t-2", decided_by="big", calls=(call(), call("big"))),
         alert(),
+        alert(),
         alert(alert_id="alert-2", source="<b>", kind="endpoint_down", summary="down <script>"),
     ]
 

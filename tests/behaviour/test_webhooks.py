@@ -19,6 +19,7 @@ from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.model_server.process import ModelServer
 from streams.settings import Settings
 from streams.webhooks.webhook import Webhook
+from streams.worker.worker import Worker
 from tests.support.messages import alert, attempt, call, review
 from tests.support.pipelines import PATIENCE_S, pipeline
 
@@ -81,6 +82,29 @@ async def test_an_alert_and_a_flood_of_reviews_are_one_message_each(
         await receiver.until(2)
         assert receiver.posts[1]["data"]["count"] == 300
     assert len(receiver.posts) == 2
+
+
+async def test_an_alert_that_comes_again_is_posted_once_after_a_restart_too(
+    broker: Broker, model_server: ModelServer, tmp_path: Path
+) -> None:
+    receiver, now_ms = Receiver(), time.time_ns() // 1_000_000
+    first, second, third = (alert(alert_id=name, at_ms=now_ms) for name in ("first", "second", "third"))
+    async with receiver.listening():
+        async with pipeline(broker, model_server, tmp_path, agents=("notify",), change=receiver.told) as run:
+            connection, prefix = run.settings.broker.connection, run.settings.topics.prefix
+            await publish([first], connection, prefix=prefix)
+            await receiver.until(1)
+            await publish([first, second], connection, prefix=prefix)
+            await receiver.until(2)
+        again = Worker(run.settings, ("notify",))
+        working = asyncio.create_task(again.run())
+        try:
+            await publish([first, second, third], connection, prefix=prefix)
+            await receiver.until(3)
+        finally:
+            again.stop()
+            await working
+    assert [post["data"]["alert_id"] for post in receiver.posts] == ["first", "second", "third"]
 
 
 async def test_tickets_pass_while_webhooks_hang_or_fail(

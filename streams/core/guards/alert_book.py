@@ -54,7 +54,9 @@ class AlertBook:
         self._recovered_ms: OrderedDict[str, int] = OrderedDict()
 
     def take(self, alert: Alert) -> None:
-        """Take the next alert of the topic."""
+        """Take the next alert of the topic; one that comes again is no news, and may be over by now."""
+        if self.is_on_topic(alert):
+            return
         self._on_topic[alert.alert_id] = None
         self._note(alert)
         while len(self._on_topic) > _MOST:

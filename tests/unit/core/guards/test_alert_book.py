@@ -47,6 +47,16 @@ def test_what_another_worker_has_told_is_not_told_again_and_neither_is_its_end()
     assert other.alert(recovered("endpoint_down"), NOON_MS + 3) is None
 
 
+def test_an_alert_that_is_sent_again_after_its_end_begins_nothing() -> None:
+    writer, book = AlertBook(), AlertBook()
+    first = told(writer, finding())
+    end = told(writer, recovered("endpoint_down"), NOON_MS + 1)
+    for alert in (first, end, first):
+        book.take(alert)
+    assert book.standing("cheap:m") == []
+    assert told(book, finding(), NOON_MS + 2).alert_id == told(writer, finding(), NOON_MS + 2).alert_id
+
+
 def test_what_begins_again_is_news_with_another_id() -> None:
     book = AlertBook()
     first = told(book, finding())
