@@ -115,6 +115,25 @@ async def test_a_change_that_straddles_a_restart_is_found_as_early(told: bool) -
         assert pipeline.alerts[0].details["run"] == 20
 
 
+@pytest.mark.parametrize(("runs", "asked"), [((12, 15), 8), ((0, 12), 20)], ids=["all in a run", "one with bad luck"])
+async def test_a_worker_that_starts_begins_with_the_shortest_run_of_the_others(
+    runs: tuple[int, int], asked: int
+) -> None:
+    pipeline = Pipeline()
+    for name, run in zip("ab", runs, strict=True):
+        worker = pipeline.start(name)
+        pipeline.bad = 0.0
+        await worker.ask(30)
+        pipeline.bad = 1.0
+        await worker.ask(run)
+    pipeline.pass_time(1.0)
+    late = pipeline.start("c")
+    await late.ask(asked - 1)
+    assert pipeline.kinds == []
+    await late.ask()
+    assert pipeline.kinds == ["contract_changed"]
+
+
 async def test_a_run_after_a_restart_in_an_outage_is_no_change() -> None:
     pipeline = Pipeline({"run": 5})
     worker = pipeline.start("a")
