@@ -432,6 +432,16 @@ class Settings(BaseSettings):
         examples = None if self.memory is None else self.memory.rule
         return Prompt(labels.labels, labels.answers, self.redact, descriptions, self.instructions.strip(), examples)
 
+    def under_policy(self) -> Settings:
+        """Return the settings as workers take them: under a policy that was fitted without a memory no examples are shown.
+
+        Such a policy was fitted to answers to a prompt without examples. The memory's numbers are recorded all the same.
+        """
+        fitted, memory = self.policy.fitted, self.memory
+        if memory is None or not memory.examples or fitted is None or fitted.memory is not None:
+            return self
+        return self.model_copy(update={"memory": memory.model_copy(update={"examples": 0})})
+
     @property
     def default_agents(self) -> tuple[AgentName, ...]:
         """What a worker runs that is not told what to run."""

@@ -27,7 +27,7 @@ def show(
     """Print exactly what the models are sent about a ticket; nothing is sent."""
     from streams.settings import load_settings
 
-    settings = load_settings(config)
+    settings = load_settings(config).under_policy()
     ticket = ticket.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     requests = _requests(settings, ticket)
     if as_json:

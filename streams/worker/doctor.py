@@ -21,7 +21,7 @@ from streams.worker.start_checks import Finding, StartCheck, start_checks
 async def examine(config: Path) -> AsyncIterator[Finding]:
     """Yield one finding after the other; without valid settings there is only one."""
     try:
-        settings = load_settings(config)
+        settings = load_settings(config).under_policy()
     except HedgerowError as error:
         yield Finding("settings", False, str(error))
         return

@@ -130,8 +130,11 @@ def check_policy(policy: Policy, settings: Settings) -> None:
 
 async def _policy(settings: Settings) -> Finding:
     check_policy(settings.policy, settings)
-    fitted = "not fitted" if settings.policy.fitted is None else "fitted for these labels, models and this prompt"
-    return Finding("policy", True, f"{settings.policy.id}, {fitted}")
+    fitted = settings.policy.fitted
+    said = "not fitted" if fitted is None else "fitted for these labels, models and this prompt"
+    if settings.memory is not None and fitted is not None and fitted.memory is None:
+        said += ", without a memory: the models are shown no examples"
+    return Finding("policy", True, f"{settings.policy.id}, {said}")
 
 
 async def _prices(settings: Settings) -> Finding:

@@ -91,6 +91,11 @@ class Worker:
     """Runs some of the agents until it is asked to stop or nothing can succeed any more."""
 
     def __init__(self, settings: Settings, agents: Sequence[AgentName]) -> None:
+        given, settings = settings, settings.under_policy()
+        if settings is not given:
+            log.warning(
+                "the policy was fitted without a memory, so no examples are shown: run hedgerow evaluate and hedgerow calibrate"
+            )
         self._settings = settings
         self._agents = tuple(dict.fromkeys(agents))
         self._stop = asyncio.Event()

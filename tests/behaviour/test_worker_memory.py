@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas import Review, Routed, Ticket
-from streams.core.policy.fitted import READING, FittedMemory, FittedTier
+from streams.core.policy.fitted import READING, Fitted, FittedMemory, FittedTier
 from streams.core.policy.policy import BigRule, CheapRule, MemoryRule, Policy
 from streams.embedding.minilm import MODEL
 from streams.errors import SettingsError, StopWorker
@@ -66,27 +66,47 @@ async def test_calls_of_both_tiers_carry_what_was_shown_and_a_ticket_is_never_it
     assert len(novel.calls) == 1, "the big model is not paid for it"
 
 
+def fitted_to(settings: Settings, memory: FittedMemory | None) -> Fitted:
+    """What a policy says that was fitted with these settings."""
+    tiers, prompt = settings.tiers, settings.prompt
+    origin = {
+        tier: FittedTier(
+            model_asked=tiers.of(tier).model,
+            model_returned=f"{tiers.of(tier).model}-{DATE}",
+            prompt_hash=prompt.hash,
+        )
+        for tier in ("cheap", "big")
+    }
+    update = {"labels": prompt.labels, "reading": READING, "memory": memory, **origin}
+    return FITTED.model_copy(update=update | ({} if memory else {"tier_zero": None}))
+
+
+@pytest.mark.parametrize("examples", ["none", "in a file"])
+async def test_under_a_policy_that_was_fitted_without_a_memory_no_examples_are_shown(
+    embedded_broker: Broker, model_server: ModelServer, tmp_path: Path, memory: MemorySettings, examples: str
+) -> None:
+    def remembering(settings: Settings) -> Settings:
+        policy = Policy(fitted=fitted_to(settings, None))
+        remembered = MemorySettings() if examples == "none" else memory
+        return settings.model_copy(update={"memory": remembered, "policy": policy})
+
+    async with pipeline(embedded_broker, model_server, tmp_path, change=remembering) as run:
+        await publish([TICKETS[1]], run.settings.broker.connection, prefix=run.settings.topics.prefix)
+        await run.until(lambda: len(run.results) == 1)
+    [[result]] = run.results.values()
+    assert isinstance(result, Routed | Review)
+    assert [call.shown for call in result.calls] == [()] * len(result.calls)
+    assert [call.novelty is None for call in result.calls] == [examples == "none"] * len(result.calls)
+    bare = run.settings.model_copy(update={"memory": None})
+    assert {call.prompt_hash for call in result.calls} == {bare.prompt.hash}
+
+
 async def test_labelled_tickets_that_are_nearly_the_same_answer_alone_if_the_policy_says_so(
     broker: Broker, model_server: ModelServer, tmp_path: Path, memory: MemorySettings
 ) -> None:
     def answering(settings: Settings) -> Settings:
         settings = settings.model_copy(update={"memory": memory})
-        tiers, prompt = settings.tiers, settings.prompt
-        fitted = FITTED.model_copy(
-            update={
-                "labels": prompt.labels,
-                "reading": READING,
-                "memory": FittedMemory(embedding_model=MODEL, examples=memory.examples, size=13),
-                **{
-                    tier: FittedTier(
-                        model_asked=tiers.of(tier).model,
-                        model_returned=f"{tiers.of(tier).model}-{DATE}",
-                        prompt_hash=prompt.hash,
-                    )
-                    for tier in ("cheap", "big")
-                },
-            }
-        )
+        fitted = fitted_to(settings, FittedMemory(embedding_model=MODEL, examples=memory.examples, size=13))
         rule = MemoryRule(min_similarity=0.84, min_votes=3)
         return settings.model_copy(update={"policy": POLICY.model_copy(update={"memory": rule, "fitted": fitted})})
 
