@@ -13,7 +13,7 @@ from streams.core.guards import AlertKind, DecisionGuard, EscalationBudget, Guar
 from streams.core.guards.contract import Terms
 from streams.core.guards.escalation_share import ShareWatch
 from streams.core.guards.written_exception import WrittenException
-from streams.core.policy.policy import Decision
+from streams.core.policy.policy import Action, Decision
 from tests.support.contracts import broken, exception, few_alternatives, kept, other_model, terms
 
 TODAY = date(2026, 11, 1)
@@ -141,6 +141,17 @@ class TestBudget:
 
 
 class TestShare:
+    @pytest.mark.parametrize("reason", [Reason.OVER_BUDGET, Reason.BREAKER_OPEN, Reason.NO_ANSWER])
+    @pytest.mark.parametrize("action", ["escalate", "review"])
+    def test_a_ticket_about_which_no_model_was_asked_is_on_neither_side(self, action: Action, reason: Reason) -> None:
+        share = ShareWatch(50, 3600.0)
+        watched = DecisionGuard("escalate", terms(), GuardLimits(), share=share)
+        unasked = broken(reason, label=None, attempts=())
+        watched.judge(Decision(action, (f"no_signal:{reason}",)), unasked, 0.0, TODAY)
+        assert share.state(0, 0).counted.calls == 0
+        watched.judge(Decision(action, (f"no_signal:{reason}",)), broken(reason, label=None), 0.0, TODAY)
+        assert share.state(0, 0).counted.calls == 1
+
     def test_is_watched_as_the_policy_wants_it_and_on_the_cheap_tier_only(self) -> None:
         silent = guard(limits=GuardLimits(share_window=50), budget=EscalationBudget(0, 1e9, left(0)))
         reviewing = guard(otherwise="review", limits=GuardLimits(share_window=50))
