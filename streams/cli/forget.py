@@ -98,8 +98,10 @@ def forget(
     settings, who = load_settings(config), by or login_name()
     report = Report(ticket_id, dry_run)
     with closing(_store_of(settings)) as store:
-        texts = run(forget_on_topics(report, settings, who)) | _in_the_store(report, store, who)
-    _on_this_machine(report, settings, texts, files or ())
+        texts = run(forget_on_topics(report, settings, who)) | store.texts_of(ticket_id)
+        # Before the store forgets the texts: run again, the command may find them nowhere else.
+        _on_this_machine(report, settings, texts, files or ())
+        _in_the_store(report, store, who)
     if as_json:
         print(orjson.dumps(asdict(report) | {"gone_by_ms": report.gone_by_ms, "done": report.is_done}).decode())
     else:
@@ -187,17 +189,15 @@ def _store_of(settings: Settings) -> ReviewStore:
     return store
 
 
-def _in_the_store(report: Report, store: ReviewStore, by: str) -> set[str]:
-    """Make the review store forget the ticket; return the texts that it had."""
+def _in_the_store(report: Report, store: ReviewStore, by: str) -> None:
+    """Make the review store forget the ticket."""
     from streams.reviews.forgetting import forget_ticket
 
-    texts = store.texts_of(report.ticket_id)
     rows = forget_ticket(store.database, report.ticket_id, by, now_ms(), dry_run=report.dry_run)
     if any(rows.values()):
         named = ", ".join(f"{table} {count}" for table, count in rows.items() if count)
         later = "" if store.database.is_sqlite else "; PostgreSQL frees them at its next VACUUM"
         report.places.append(Place("review store", sum(rows.values()), note=f"{named}{later}"))
-    return texts
 
 
 def _on_this_machine(report: Report, settings: Settings, texts: Collection[str], files: Sequence[Path]) -> None:

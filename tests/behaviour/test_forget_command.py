@@ -239,6 +239,26 @@ def test_a_store_that_is_elsewhere_is_no_proof_that_nothing_is_left(plain: Deplo
     assert None not in plain.latest("routed").values(), "nothing was done"
 
 
+def test_a_run_that_the_store_ends_leaves_nothing_that_the_next_one_does_not_find(
+    plain: Deployment, hedgerow: Hedgerow, tmp_path: Path
+) -> None:
+    plain.fill(tmp_path / "cache")
+    plain.catch_up()
+    values = yaml.safe_load(plain.config.read_text())
+    values["review"]["url"] += "?timeout=0"
+    plain.config.write_text(yaml.safe_dump(values))
+    with closing(plain.store), plain.store.database.transaction() as reading:
+        reading.exec_driver_sql("BEGIN")
+        reading.exec_driver_sql("SELECT count(*) FROM hedgerow_reviews").scalar_one()
+        said = hedgerow("forget", "gone", "-c", plain.config, "--json")
+        assert (said.code, said.out) == (2, "")
+        assert "holds what was forgotten" in said.err
+        assert vectors(tmp_path) == 1, "the texts may be nowhere once the store has forgotten them"
+    again = hedgerow("forget", "gone", "-c", plain.config, "--json")
+    assert again.code == 1, "this broker does not say how long it keeps what"
+    assert {place["place"] for place in again.json["places"]} == {f"topic {topic}" for topic in HELD}
+
+
 @pytest.fixture
 def plain(embedded_broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.setenv("HEDGEROW_CACHE", str(tmp_path / "cache"))
