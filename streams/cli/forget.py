@@ -166,7 +166,7 @@ def _left_on(topic: str, found: TopicTraces, keep: Keeping, now: int) -> Place:
     elif not keep.is_told:
         note = "for as long as the broker keeps them, which it does not say"
     elif keep.compacts:
-        note = "until the broker compacts them: the topic sets no max.compaction.lag.ms"
+        note = "until the broker compacts them: no max.compaction.lag.ms says when; run: hedgerow topics create --alter"
     else:
         note = "for ever: the topic sets no retention.ms"
     return Place(f"{_TOPIC}{topic}", found.records, found.records, until, note)

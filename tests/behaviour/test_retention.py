@@ -12,6 +12,7 @@ import yaml
 from streams.errors import StopWorker
 from streams.kafka.keeping import topic_configs, topic_settings
 from streams.kafka.retention import alter, set_otherwise
+from streams.kafka.send import publish
 from streams.kafka.topics import create_topics
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.embedded import EmbeddedBroker
@@ -21,6 +22,7 @@ from tests.support.brokers import run_apart
 from tests.support.commands import Hedgerow
 from tests.support.desks import desk_settings, written
 from tests.support.letters import LetterBox
+from tests.support.messages import example
 
 DAY_MS = 24 * 3600 * 1000
 DAYS = {"tickets": 30, "routed": 400, "probes": 0.5}
@@ -93,14 +95,17 @@ def test_topics_of_an_earlier_release_are_told_and_altered_only_if_asked_for(
     old = {
         "routed": {"min.insync.replicas": "1"},
         "fleet": {"cleanup.policy": "compact"},
+        "memory": {"cleanup.policy": "compact"},
         "tickets": {"max.message.bytes": str(8 << 20)},
     }
     box.run(create_topics(box.connection, prefix=box.prefix, partitions=2, replication=1, configs=old))
     config = config_of(kafka_broker, tmp_path, box.prefix, {"tickets": 7})
-    routed, fleet, tickets = (f"{box.prefix}{name}" for name in ("routed", "fleet", "tickets"))
+    box.run(publish([example(ticket_id="gone")], box.connection, prefix=box.prefix))
+    routed, fleet, memory, tickets = (f"{box.prefix}{name}" for name in ("routed", "fleet", "memory", "tickets"))
     lag = {"max.compaction.lag.ms": [str(2**63 - 1), str(DAY_MS)]}
     otherwise = {
         routed: {"cleanup.policy": ["delete", "compact"]} | lag,
+        memory: lag,
         fleet: {
             "cleanup.policy": ["compact", "compact,delete"],
             "retention.ms": [str(7 * DAY_MS), str(33 * DAY_MS)],
@@ -120,16 +125,24 @@ def test_topics_of_an_earlier_release_are_told_and_altered_only_if_asked_for(
     line = f"{routed} is set otherwise than this release wants: cleanup.policy is delete, not compact, "
     assert line in hedgerow("topics", "create", "-c", config).out
 
+    report = hedgerow("forget", "gone", "-c", config, "--dry-run", "--json").json
+    assert (report["done"], report["places"][0]["note"].endswith("run: hedgerow topics create --alter")) == (
+        False,
+        True,
+    )
+
     asked = hedgerow("topics", "create", "-c", config, "--alter")
     assert (asked.code, asked.out.splitlines()) == (
         0,
         [
             "all topics are there",
             f"{routed} is altered: cleanup.policy=compact, max.compaction.lag.ms={DAY_MS}",
+            f"{memory} is altered: max.compaction.lag.ms={DAY_MS}",
             f"{fleet} is altered: cleanup.policy=compact,delete, retention.ms={33 * DAY_MS}, max.compaction.lag.ms=600000",
         ],
     ), asked.err
-    wait_until_set(box, [routed, fleet, tickets])
+    wait_until_set(box, [routed, fleet, memory, tickets])
+    assert hedgerow("forget", "gone", "-c", config, "--dry-run", "--json").json["done"]
     own = {name: found.own for name, found in box.run(topic_configs(box.connection, [routed, tickets])).items()}
     assert own == {
         routed: {"min.insync.replicas": "1", "cleanup.policy": "compact", "max.compaction.lag.ms": str(DAY_MS)},
