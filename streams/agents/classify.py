@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from schemas import Alert, Classification, Escalation, Review
+from schemas import Alert, Classification, Escalation, Review, Ticket, Turn
 from streams.agents.arrival import Arrival
 from streams.agents.guards import Escalates
-from streams.agents.model import Ask
+from streams.agents.model import Ask, Asked
 from streams.agents.outcomes import escalation, review
 from streams.core.guards.availability import OutageMode, is_unanswered
 from streams.core.policy.policy import Policy, skips_cheap
@@ -18,23 +18,32 @@ class ClassifyHandler:
     """Ticket -> Classification, or Escalation if the policy goes straight to the big tier, with the guards' alerts.
 
     With ``outage="review"`` a ticket that the cheap model does not answer at all is a Review. A straight ticket counts as
-    an escalation: beyond the hour's budget it becomes a Review, ordered by ``label_count``.
+    an escalation: beyond the hour's budget it becomes a Review, ordered by ``label_count``. ``paid`` returns a call that was
+    made and paid for already, if there is one.
     """
 
     def __init__(
-        self, ask: Ask, escalates: Escalates, policy: Policy, label_count: int, *, outage: OutageMode = "hold"
+        self,
+        ask: Ask,
+        escalates: Escalates,
+        policy: Policy,
+        label_count: int,
+        *,
+        outage: OutageMode = "hold",
+        paid: Callable[[Ticket, Turn], Asked | None] = lambda _ticket, _turn: None,
     ) -> None:
         self._ask = ask
         self._escalates = escalates
         self._policy = policy
         self._label_count = label_count
         self._outage = outage
+        self._paid = paid
 
     async def __call__(self, message: Arrival) -> Sequence[Classification | Escalation | Review | Alert]:
         """Handle one ticket."""
         if skips_cheap(self._policy, message.ticket.text):
             return await self._straight(message)
-        asked = await self._ask(message.ticket)
+        asked = self._paid(message.ticket, message.turn) or await self._ask(message.ticket)
         if self._outage == "review" and is_unanswered(asked.call):
             calls, reasons = (asked.call,), (DecisionReason.OUTAGE,)
             return (

@@ -31,15 +31,17 @@ class TopicUse:
     """What it sends, its dead letters included."""
     follows: frozenset[str] = frozenset()
     """What it reads from the beginning and then follows, outside any group."""
+    calls_on: frozenset[str] = frozenset()
+    """What its calls to a model are handed on by; of that it reads the end, for calls that are paid for already."""
 
     @property
     def readable(self) -> frozenset[str]:
         """Every topic that it needs the right to read."""
-        return self.follows | {self.reads}
+        return self.follows | self.calls_on | {self.reads}
 
 
-def _use(reads: str, *writes: str, follows: Iterable[str] = ()) -> TopicUse:
-    return TopicUse(reads, frozenset({*writes, "dead-letters"}), frozenset(follows))
+def _use(reads: str, *writes: str, follows: Iterable[str] = (), calls_on: Iterable[str] = ()) -> TopicUse:
+    return TopicUse(reads, frozenset({*writes, "dead-letters"}), frozenset(follows), frozenset(calls_on))
 
 
 #: The tier that an agent asks, if it asks one.
@@ -58,6 +60,7 @@ USES: dict[AgentName, TopicUse] = {
         "tickets",
         *("classifications", "escalations", "routed", "reviews", "alerts", FLEET_TOPIC),
         follows=["alerts", FLEET_TOPIC, MEMORY_TOPIC],
+        calls_on=["classifications"],
     ),
     "score": _use(
         "classifications",
@@ -65,7 +68,10 @@ USES: dict[AgentName, TopicUse] = {
         follows=["alerts", FLEET_TOPIC],
     ),
     "escalate": _use(
-        "escalations", "routed", "reviews", "alerts", FLEET_TOPIC, follows=["alerts", FLEET_TOPIC, MEMORY_TOPIC]
+        "escalations",
+        *("routed", "reviews", "alerts", FLEET_TOPIC),
+        follows=["alerts", FLEET_TOPIC, MEMORY_TOPIC],
+        calls_on=["routed", "reviews"],
     ),
     "review": _use("reviews", "alerts", follows=["alerts"]),
     "settle": _use("routed", "routed"),

@@ -22,9 +22,7 @@ class BatchRunner(Runner):
     """
 
     def begin(self, assignment: Assignment) -> None:
-        """Let this assignment count from now on; the memory of the last one is out of date."""
-        if self.stage.memory is not None:
-            self.stage.memory.forget()
+        """Let this assignment count from now on."""
         super().begin(assignment)
         self.dispatch.take_lost()
 

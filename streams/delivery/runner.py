@@ -101,7 +101,9 @@ class Runner(ABC):
         return self.dispatch.assignment
 
     def begin(self, assignment: Assignment) -> None:
-        """Let this assignment count from now on; outputs may go out."""
+        """Let this assignment count from now on; outputs may go out, and the memory of the last one is out of date."""
+        if self.stage.memory is not None:
+            self.stage.memory.forget()
         self.dispatch.begin(assignment)
         self._changes.note()
 

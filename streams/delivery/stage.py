@@ -66,16 +66,33 @@ class Finished(Protocol):
 
 
 class Memory(Protocol):
-    """What a stage remembers from one message to the next, rebuilt from its own topic after every rebalance."""
+    """What a stage remembers from one message to the next, rebuilt from topics after every rebalance."""
 
     def forget(self) -> None:
-        """Forget everything: another assignment begins, and somebody else may have handled what came meanwhile."""
+        """Forget what may be out of date: another assignment begins, and somebody else may have handled what came meanwhile."""
 
     async def catch_up(self, before: Mapping[tuple[str, int], int]) -> None:
         """Remember what the records of each (topic, partition) before this offset told.
 
         Called before the first record of a partition is handled, which is the one at the offset.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """Several memories of one stage."""
+
+    memories: Sequence[Memory]
+
+    def forget(self) -> None:
+        """Have each of them forget."""
+        for memory in self.memories:
+            memory.forget()
+
+    async def catch_up(self, before: Mapping[tuple[str, int], int]) -> None:
+        """Have each of them catch up, in their order."""
+        for memory in self.memories:
+            await memory.catch_up(before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ M = TypeVar("M", bound=Message)
 
 @asynccontextmanager
 async def reader(
-    topics: Sequence[str], connection: Connection, *, prefix: str = "", latest: bool = False
+    topics: Sequence[str], connection: Connection, *, prefix: str = "", latest: bool = False, committed: bool = True
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """Yield a consumer of these topics, from the beginning, or from the end with ``latest``.
 
-    It reads committed messages only, so that the results of an aborted transaction are never seen. Raises SettingsError
+    Without ``committed`` it reads the messages of aborted and open transactions too. Raises SettingsError
     for a topic that Hedgerow does not have, StopWorker if the broker cannot be reached or does not have one of the topics.
     """
     for topic in topics:
@@ -38,7 +38,7 @@ async def reader(
         bootstrap_servers=connection.bootstrap,
         auto_offset_reset="latest" if latest else "earliest",
         enable_auto_commit=False,
-        isolation_level="read_committed",
+        isolation_level="read_committed" if committed else "read_uncommitted",
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=4 * 1024 * 1024,
         **connection.client_options,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored
+from schemas import Alert, Attempt, Call, Classification, DeadLetter, Escalation, Message, Review, Routed, Scored, Tier
 from streams.core.policy.reasons import DecisionReason
 from streams.delivery.observer import Observer
 from streams.observability.liveness import Standing, State
@@ -167,6 +167,9 @@ class MetricsObserver(Observer):
             "Records of the topic memory: added, forgotten, dropped for want of room, invalid, other_model",
             "what",
         )
+        self._taken_over = counter(
+            "calls_taken_over_total", "Calls that an earlier worker paid for and had not committed", "tier"
+        )
         self._lookups = counter(
             "memory_lookups_total", "Tickets recalled: embedded, carried on from classify, or nothing was known", "how"
         )
@@ -281,6 +284,10 @@ class MetricsObserver(Observer):
     def tried(self, call: Call) -> None:
         """Count a trial of an endpoint that did not answer: requests and cost, of which no message tells."""
         self._attempts(call.tier, call.attempts)
+
+    def taken_over(self, tier: Tier) -> None:
+        """Count a call that was not made again, since an earlier worker had paid for it."""
+        self._of(self._taken_over, tier).inc()
 
     def embedded(self, attempts: Sequence[Attempt]) -> None:
         """Count requests for embeddings."""

@@ -21,6 +21,7 @@ from streams.agents.guards import Aside, Clock, GuardedModel, Guards
 from streams.agents.known_tickets import KnownTickets
 from streams.agents.limit import Limit
 from streams.agents.model import Model
+from streams.agents.paid_calls import PaidCalls
 from streams.agents.paid_trials import PaidTrials
 from streams.agents.perplexity import WithPerplexity
 from streams.agents.registry import AGENTS, MESSENGERS, SPENDERS, TIERS, USES, WATCHERS, AgentName
@@ -42,13 +43,15 @@ from streams.core.guards.review_load import ReviewLoad
 from streams.core.signal.perplexity import PerplexityRule
 from streams.delivery.known_messages import KnownMessages
 from streams.delivery.service import StageService
-from streams.delivery.stage import AsyncHandler, Stage, SyncHandler
+from streams.delivery.stage import AsyncHandler, Memories, Stage, SyncHandler
 from streams.errors import StopWorker
 from streams.fleet.link import FleetLink, group_of
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.history import history
 from streams.kafka.lag import records_waiting
+from streams.kafka.readers import decode
 from streams.kafka.send import open_outbox
+from streams.kafka.tail import tail
 from streams.models.classifier import ModelClient
 from streams.models.contract_check import HARMLESS_TEXT
 from streams.models.endpoint import Endpoint
@@ -111,6 +114,7 @@ class Worker:
         self._contracts: dict[Tier, str] = {}
         self._models: list[WaitingModel] = []
         self.observer = WatchedObserver()
+        self._paid_calls = {tier: self._paid_by_others(agent, tier) for agent, tier in TIERS.items()}
         connect = partial(open_outbox, settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire)
         self._fleet = self._link(settings)
         self._alerts = AlertSender(connect, self.observer.alerted, self._followed.book.is_on_topic, self._fleet.rank)
@@ -305,7 +309,8 @@ class Worker:
                 stage = self._with_known_tickets(stage)
             elif agent == "escalate":
                 known = KnownMessages(stage.topic, partial(history, settings.broker.connection))
-                stage = replace(stage, read=known.read, finished=known, memory=known)
+                memory = Memories((known, self._paid_calls["big"]))
+                stage = replace(stage, read=known.read, finished=known, memory=memory)
         return StageService(
             stage,
             settings.broker.connection,
@@ -321,7 +326,26 @@ class Worker:
         """Return classify's stage, which knows tickets again by their text; others know messages by key and turn."""
         settings = self._settings
         known = KnownTickets(settings.worker.remember_ids, partial(history, settings.broker.connection))
-        return replace(stage, read=Arrival.read, finished=known, id_of=known.id_of, memory=known)
+        memory = Memories((known, self._paid_calls["cheap"]))
+        return replace(stage, read=Arrival.read, finished=known, id_of=known.id_of, memory=memory)
+
+    def _paid_by_others(self, agent: AgentName, tier: Tier) -> PaidCalls:
+        """Return what finds the calls of a tier that another worker had paid for, and did not live to commit."""
+        settings, prefix = self._settings, self._settings.topics.prefix
+        return PaidCalls(
+            tier,
+            settings.tiers.of(tier).model,
+            settings.prompt.hash,
+            partial(
+                tail,
+                USES[agent].calls_on,
+                settings.broker.connection,
+                prefix=prefix,
+                committed=settings.delivery == "at_least_once",
+            ),
+            partial(decode, prefix=prefix),
+            partial(self.observer.taken_over, tier),
+        )
 
     def _sparing(self, agent: AgentName, handler: AsyncHandler | SyncHandler) -> AsyncHandler | SyncHandler:
         """Return the handler, whose reviews wait while there are too many if there are limits."""
@@ -347,7 +371,8 @@ class Worker:
             model = await self._with_perplexity(await self._client("cheap", outlook, stack, once), stack)
             cheap = await self._guarded(self._waiting(model, outlook, stack), stack)
             outage = settings.tiers.cheap.outage.mode
-            classify = ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage)
+            paid = self._paid_calls["cheap"].take
+            classify = ClassifyHandler(cheap.ask, guards.escalates, policy, label_count, outage=outage, paid=paid)
             return classify if once is None else TierZeroHandler(classify, once, policy, self._clock.wall_ms)
         if agent == "score":
             check = guards.decisions("cheap", settings.tiers.cheap.model).check
@@ -357,9 +382,13 @@ class Worker:
             outlook = Outlook()
             model = self._waiting(await self._client("big", outlook, stack), outlook, stack)
             big = await self._guarded(model, stack)
-            check = guards.decisions("big", settings.tiers.big.model).check
             return EscalateHandler(
-                big.ask, policy, label_count, check=check, stale=partial(bool, self._followed.stale["big"])
+                big.ask,
+                policy,
+                label_count,
+                check=guards.decisions("big", settings.tiers.big.model).check,
+                stale=partial(bool, self._followed.stale["big"]),
+                paid=self._paid_calls["big"].take,
             )
         store = ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
         stack.callback(store.close)

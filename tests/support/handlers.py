@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from schemas import Call, Reason, Ticket, Tier, Unscorable
 from streams.agents.classify import ClassifyHandler
@@ -36,10 +37,11 @@ def guards(policy: Policy) -> Guards:
     return Guards(None, GuardLimits(), policy.max_escalations_per_hour, Clock(lambda: 0.0, lambda: 0))
 
 
-def classify(ask: Callable[[str], Awaitable[Call]], policy: Policy | None = None) -> ClassifyHandler:
+def classify(ask: Callable[[str], Awaitable[Call]], policy: Policy | None = None, **more: Any) -> ClassifyHandler:
     policy = policy or Policy()
     guarded = guards(policy)
-    return ClassifyHandler(guarded.guarded(AskedModel("cheap", ask)).ask, guarded.escalates, policy, len(LABELS))
+    model = guarded.guarded(AskedModel("cheap", ask))
+    return ClassifyHandler(model.ask, guarded.escalates, policy, len(LABELS), **more)
 
 
 def score(policy: Policy, label_count: int = len(LABELS), *, stale: Callable[[], bool] = lambda: False) -> ScoreHandler:
@@ -53,8 +55,9 @@ def escalate(
     label_count: int = len(LABELS),
     *,
     stale: Callable[[], bool] = lambda: False,
+    **more: Any,
 ) -> EscalateHandler:
     guarded = guards(policy)
     check = guarded.decisions("big", "big-model").check
     model = guarded.guarded(AskedModel("big", ask))
-    return EscalateHandler(model.ask, policy, label_count, check=check, stale=stale)
+    return EscalateHandler(model.ask, policy, label_count, check=check, stale=stale, **more)
