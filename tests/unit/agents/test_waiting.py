@@ -302,8 +302,8 @@ async def test_a_call_from_before_another_worker_saw_the_return_begins_no_outage
     asked.model_asked = name
     model = WaitingModel(asked, OutageRule(), clock, alerts.append, lambda _: None, outlook)
     source = f"cheap:{name}"[:MAX_NAME]
-    down = alert(source=source, kind="endpoint_down", at_ms=990_000)
-    back = alert(source=source, kind="recovered", at_ms=1_004_000, details={"was": ["endpoint_down"]})
+    down = alert(alert_id="down", source=source, kind="endpoint_down", at_ms=990_000)
+    back = alert(alert_id="back", source=source, kind="recovered", at_ms=1_004_000, details={"was": ["endpoint_down"]})
     for told in (down, back):
         clock.book.take(told)
     for now[0] in (5.0, 5.5):
