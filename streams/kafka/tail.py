@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Sequence
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -16,13 +17,16 @@ from streams.kafka.readers import batches_to_the_end, reader
 log = structlog.get_logger(__name__)
 
 _MOST = 4_000
+_MOST_BYTES = 32 * 1024 * 1024
 _PATIENCE_S = 5.0
 
 
 async def tail(
     topics: Collection[str], connection: Connection, *, prefix: str, committed: bool
-) -> list[ConsumerRecord]:
+) -> Sequence[ConsumerRecord]:
     """Return the last 4,000 records of these topics, as many of each partition; with ``committed`` only committed ones.
+
+    Of large ones there are fewer: the values of all are at most 32 MiB.
 
     Who asks can do without: of a broker that refuses, or does not answer within 5 seconds, there are none, and the log says so.
     """
@@ -35,11 +39,19 @@ async def tail(
             ends, first = await consumer.end_offsets(partitions), await consumer.beginning_offsets(partitions)
             for partition, end in ends.items():
                 consumer.seek(partition, max(first[partition], end - _MOST // len(partitions)))
-            return [record async for records in batches_to_the_end(consumer) for record in records]
+            found: deque[ConsumerRecord] = deque()
+            size = 0
+            async for records in batches_to_the_end(consumer):
+                for record in records:
+                    found.append(record)
+                    size += len(record.value or b"")
+                    while size > _MOST_BYTES:
+                        size -= len(found.popleft().value or b"")
+            return found
     except (KafkaError, StopWorker, TimeoutError) as away:
         log.info(
             "what was handed on last cannot be read, so some calls may be paid again",
             topics=sorted(topics),
             why=repr(away),
         )
-        return []
+        return ()
