@@ -38,6 +38,9 @@ app = typer.Typer(
     help="Load, list, forget and export the labelled tickets that models are shown examples from.", no_args_is_help=True
 )
 
+#: How many examples without an embedding are named.
+_NAMED = 20
+
 Labels = Annotated[list[str] | None, typer.Option("--label", help="Only examples with this label; may be repeated")]
 NoLabel = Annotated[bool, typer.Option("--none", help="Only examples that fit no label; with --label, those too")]
 Source = Annotated[
@@ -204,7 +207,7 @@ async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) 
             return bool(now.all)
 
         chunks = embedded(found.all, embedder, by=who, at_ms=now_ms())
-        done.without_vector = await _send_all(chunks, len(found.all), topic, is_wanted)
+        done.without_vector = await _send_all(chunks, [row.example_id for row in found.all], topic, is_wanted)
         await topic.read_on()
         done.total = len(topic.book.examples)
     return done
@@ -212,21 +215,26 @@ async def _load_all(rows: Rows, who: str, settings: Settings, *, dry_run: bool) 
 
 async def _send_all(
     chunks: AsyncGenerator[list[Example | None], None],
-    count: int,
+    ids: Sequence[str],
     topic: ExampleTopic,
     is_wanted: Callable[[Example], bool],
 ) -> int:
-    """Send those of the examples that are wanted as they come; return how many have no embedding."""
-    refused = 0
+    """Send those of the examples that are wanted as they come; name those without an embedding, and return how many these are."""
+    refused: list[str] = []
+    waiting = iter(ids)
     async with aclosing(chunks):
         with progress_bar() as progress:
-            task = progress.add_task("embedding and sending", total=count)
+            task = progress.add_task("embedding and sending", total=len(ids))
             async for some in chunks:
                 await topic.read_on()
                 await topic.put([example for example in some if example is not None and is_wanted(example)])
-                refused += some.count(None)
+                refused += [name for example, name in zip(some, waiting, strict=False) if example is None]
                 progress.advance(task, len(some))
-    return refused
+    for name in refused[:_NAMED]:
+        print(one_line(f"no embedding of the text of {name!r}: the model knows none of it"), file=sys.stderr)
+    if len(refused) > _NAMED:
+        print(f"and {len(refused) - _NAMED} more", file=sys.stderr)
+    return len(refused)
 
 
 @app.command("list")
@@ -408,7 +416,8 @@ async def _rebuild(settings: Settings) -> tuple[int, int, int]:
             rebuilt += same
             return same
 
-        refused = await _send_all(embedded_again(others, embedder), len(others), topic, is_wanted)
+        ids = [example.example_id for example in others]
+        refused = await _send_all(embedded_again(others, embedder), ids, topic, is_wanted)
     return rebuilt, kept, refused
 
 

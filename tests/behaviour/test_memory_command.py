@@ -172,14 +172,16 @@ def test_another_embedding_model_is_refused_until_the_vectors_are_made_again(
     )
     said = hedgerow("memory", "rebuild", "--json", "-c", config)
     assert (said.code, said.json) == (1, {"rebuilt": 5, "kept": 0, "without_embedding": 1})
-    assert "vectors of two embedding models" in hedgerow("memory", "stats", "-c", config).err
     poem = next(row["example_id"] for row in before if "poem" in row["text"])
+    assert said.err == f"no embedding of the text of {poem!r}: the model knows none of it\n"
+    assert "vectors of two embedding models" in hedgerow("memory", "stats", "-c", config).err
     hedgerow("memory", "forget", poem, "-c", config)
     assert hedgerow("memory", "rebuild", "-c", config).out == "0 examples embedded again, 5 had such a vector already\n"
     after = hedgerow("memory", "list", "--json", "-c", config).rows
     assert after == [row | {"embedding_model": "other"} for row in before if row["example_id"] != poem]
     said = hedgerow("memory", "load", file, "--json", "-c", config)
     assert (said.code, said.json["there_already"], said.json["without_embedding"], said.json["added"]) == (1, 5, 1, 0)
+    assert repr(poem) in said.err
 
 
 def test_a_verdict_stays_whatever_a_file_says_and_comes_back_as_one(
