@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from streams.aio import is_cancelled
 from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.dispatch import Result
 from streams.delivery.runner import Runner
@@ -35,7 +36,9 @@ class BatchRunner(Runner):
                     await self._catch_up(chunk)
                     await self._run_chunk([record for record in chunk if self._is_ours(record)])
                     await asyncio.sleep(0)  # a chunk without outputs would wait for nothing
-        except Exception as error:  # noqa: BLE001 - faust would restart the agent without this batch
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
             self.fail(error)
         finally:
             self._changes.note()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+from streams.aio import is_cancelled
 from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.dispatch import Result, Sender
 from streams.delivery.gate import GateState
@@ -69,7 +70,10 @@ class TaskRunner(Runner):
         """Queue accepted records, and return at once; before a partition's first ones, the stage's memory catches up."""
         try:
             await self._catch_up(records)
-        except StopWorker as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
+            # faust would go on without these records: their offsets are open, and nobody would handle them.
             self.fail(error)
             return
         self._queue.extend(record for record in records if self._is_ours(record))

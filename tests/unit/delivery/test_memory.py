@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from schemas import TOPICS, Message, Ticket
 from streams.delivery.assignment import Assignment, Partition
 from streams.delivery.batch_runner import BatchRunner
 from streams.delivery.ledger import Ledger
 from streams.delivery.stage import Stage
+from streams.delivery.task_runner import TaskRunner
 from streams.errors import StopWorker
-from tests.support.records import P0, P1, FakeSender, records, verdict
+from tests.support.records import P0, P1, FakeSender, answer, records, verdict
 
 
 class Diary:
@@ -21,7 +24,7 @@ class Diary:
         self.entries: list[object] = []
         self.may_catch_up = asyncio.Event()
         self.may_catch_up.set()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __call__(self, ticket: Ticket) -> Sequence[Message]:
         self.entries.append(ticket.ticket_id)
@@ -109,3 +112,32 @@ async def test_a_memory_that_cannot_be_rebuilt_stops_the_worker_and_nothing_is_h
     assert [str(stop) for stop in stand.stops] == ["no broker answers"]
     assert stand.written() == ["forget", {0: 5}]
     assert stand.sender.sent == []
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), asyncio.CancelledError()])
+@pytest.mark.parametrize("kind", [TaskRunner, BatchRunner])
+async def test_a_worker_stops_whatever_its_memory_raises(
+    kind: type[TaskRunner | BatchRunner], error: BaseException
+) -> None:
+    """A library's own cancellation is such an error: whoever called would go on, without these records."""
+    diary, stops = Diary(), list[StopWorker]()
+    diary.error = error
+    stage = Stage("test", TOPICS["tickets"], answer if kind is TaskRunner else diary, memory=diary)
+    runner = kind(stage, FakeSender(), stop=stops.append)
+    runner.begin(Assignment({P0: Ledger(5)}))
+    await runner.run(runner.accept(P0, records(range(5, 7))))
+    assert [str(stop) for stop in stops] == [f"delivery failed: {error!r}"]
+
+
+async def test_a_stage_that_is_cancelled_while_it_catches_up_stops_no_worker() -> None:
+    diary, stops = Diary(), list[StopWorker]()
+    diary.may_catch_up.clear()
+    runner = TaskRunner(Stage("test", TOPICS["tickets"], answer, memory=diary), FakeSender(), stop=stops.append)
+    runner.begin(Assignment({P0: Ledger(5)}))
+    running = asyncio.create_task(runner.run(runner.accept(P0, records(range(5, 7)))))
+    while {0: 5} not in diary.entries:
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert stops == []
