@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas import Attempt, Call, Classification, Message, Review, Routed
+from streams.agents.paid_calls import calls_in
 
 #: How attempts are recorded that got no answer.
 _UNANSWERED = {"connection", "connect_timeout", "cut_off", "timeout", "deadline"}
@@ -53,10 +53,12 @@ class Extra:
 
     def see(self, message: Message) -> None:
         """Take the calls that a message tells of, those of an earlier one too."""
-        for ticket_id, call in _calls_in(message):
+        if not isinstance(message, Classification | Routed | Review):
+            return
+        for call in calls_in(message):
             if call.attempts:
                 first = call.attempts[0]
-                self._calls[ticket_id, call.tier, first.at_ms, first.latency_ms] = call
+                self._calls[message.ticket_id, call.tier, first.at_ms, first.latency_ms] = call
 
     def by_cause(self, recorded: int, starts: int) -> dict[str, int]:
         """Return how many calls there were beyond those ``recorded`` in the results that count, by what led to them.
@@ -76,12 +78,3 @@ class Extra:
             "start_checks": _CALLS_AT_A_START * starts,
         }
         return found | {"answer_lost": self.charged - recorded - sum(found.values())}
-
-
-def _calls_in(message: Message) -> Iterable[tuple[str, Call]]:
-    match message:
-        case Classification():
-            return [(message.ticket_id, message.call)]
-        case Routed() | Review():
-            return [(message.ticket_id, call) for call in message.calls]
-    return []

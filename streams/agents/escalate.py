@@ -16,7 +16,8 @@ class EscalateHandler:
     """Escalation -> Routed or Review, with the guards' alerts.
 
     ``check`` may refuse what the policy accepts. So does the policy itself while ``stale`` returns True: the model is
-    then not the one that it was made for. ``paid`` returns a call that was made after the cheap one and paid for already, if there is one.
+    then not the one that it was made for. ``paid`` returns a call that was made after the cheap one and paid for already, if
+    there is one.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class PaidCalls:
             message = self._read(record)
             if message is None or not _is_about(message, ticket, turn, before):
                 continue
-            for call in _calls_in(message):
+            for call in calls_in(message):
                 if (call.tier, call.model_asked, call.prompt_hash) == self._made_by and not is_unanswered(call):
                     self._taken()
                     return Asked(call)
@@ -88,14 +88,15 @@ def _is_about(message: Message, ticket: Ticket, turn: Turn, before: Call | None)
     match message:
         case Classification() | Review():
             return (
-                message.ticket.text == ticket.text and message.run == turn.run and before in (None, *_calls_in(message))
+                message.ticket.text == ticket.text and message.run == turn.run and before in (None, *calls_in(message))
             )
         case Routed():  # says nothing of the text but by the call before
             return message.run == turn.run and before is not None and before in message.calls
     return False
 
 
-def _calls_in(message: Message) -> tuple[Call, ...]:
+def calls_in(message: Message) -> tuple[Call, ...]:
+    """Return the calls that a message hands on, those of the tier before too; none of a message that hands on none."""
     match message:
         case Classification():
             return (message.call,)

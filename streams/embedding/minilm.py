@@ -32,7 +32,7 @@ _FILES = {
     ): "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _INSTALL = "pip install 'hedgerow[memory]'"
-_MAX_CHARS = 2_000
+MAX_CHARS = 2_000
 """What is read of a text: more than the tokens that count, and never so much that cutting it up takes long."""
 _MAX_TOKENS = 128
 _UNKNOWN = "[UNK]"
@@ -104,7 +104,7 @@ def _loaded() -> tuple[Any, Any]:
 
 def _readable(text: str) -> str:
     """Return what the tokenizer is given: it takes no half of a character that UTF-16 writes in two."""
-    return text[:_MAX_CHARS].encode("utf-8", "replace").decode()
+    return text[:MAX_CHARS].encode("utf-8", "replace").decode()
 
 
 def _checked(package: str, name: str, sha256: str) -> bytes:

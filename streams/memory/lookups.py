@@ -6,11 +6,10 @@ import asyncio
 
 from schemas import Ticket
 from streams.core.memory.recall import Recalled
+from streams.embedding.minilm import MAX_CHARS
 from streams.memory.memory import Memory
 
 _BATCH = 16
-_READ = 2_000
-"""Characters that an embedder reads of a text at most: two that are longer are as long."""
 
 
 class Lookups:
@@ -54,7 +53,7 @@ class Lookups:
 
     def _taken(self) -> dict[asyncio.Future[Recalled], Ticket]:
         """Take the oldest that waits, and those nearest to it in length; of equally near ones the older."""
-        lengths = {future: min(len(ticket.text), _READ) for future, ticket in self._waiting.items()}
+        lengths = {future: min(len(ticket.text), MAX_CHARS) for future, ticket in self._waiting.items()}
         of_oldest = next(iter(lengths.values()))
         nearest = sorted(lengths, key=lambda future: abs(lengths[future] - of_oldest))
         return {future: self._waiting.pop(future) for future in nearest[:_BATCH]}
