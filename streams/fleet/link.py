@@ -16,8 +16,8 @@ from streams.aio import Changes
 from streams.core.fleet import Member
 from streams.errors import HedgerowError, Hold, StopWorker
 from streams.kafka.connection import Connection
+from streams.kafka.consumers import start_consumer, stop_consumer
 from streams.kafka.diagnosis import refusal
-from streams.kafka.history import start_consumer
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.topics import require_topics
 
@@ -92,7 +92,7 @@ class FleetLink:
         self._producer = producer = await start_producer(self._connection)
         stack.push_async_callback(stop_producer, producer)
         consumer = await start_consumer(self._connection)
-        stack.push_async_callback(consumer.stop)
+        stack.push_async_callback(stop_consumer, consumer)
         consumer.assign([self._place])
         try:
             async with asyncio.timeout(_CATCH_UP_S):
@@ -174,10 +174,10 @@ class FleetLink:
             try:
                 await self._read(consumer)
             except KafkaError as error:
-                if line := refusal(error, self._connection.security):
-                    refused(StopWorker(line))
-                    return
-                await asyncio.sleep(_PAUSE_S)  # the broker is unavailable, which another part says
+                # An unavailable broker is none of these: aiokafka waits for it.
+                line = refusal(error, self._connection.security)
+                refused(StopWorker(line or f"the fleet topic can no longer be read: {error!r}"))
+                return
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         self._take(await self._records(consumer))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import stamina
@@ -11,7 +10,8 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
-from streams.kafka.diagnosis import unreachable
+from streams.kafka.consumers import start_consumer, stop_consumer
+from streams.kafka.diagnosis import refusal
 
 #: The number of records handled at once, so that the event loop has its turn in between.
 _CHUNK = 200
@@ -28,7 +28,7 @@ async def history(
 
     Of those that ``since`` names, all from that offset on are yielded instead.
 
-    An unavailable broker is waited for, a minute at most; then StopWorker is raised. The caller knows that there is a
+    An unavailable broker is waited for, a minute at most; then StopWorker is raised, as it is for one that refuses. The caller knows that there is a
     record at the offset, or it would not ask; so the end is found without asking the broker where it is.
     """
     ends = {TopicPartition(*place): offset for place, offset in before.items() if offset > 0}
@@ -46,8 +46,11 @@ async def history(
                 for record in records:
                     if record.offset < ends[partition]:
                         yield record
+    except KafkaError as error:
+        refused = refusal(error, connection.security)
+        raise StopWorker(refused or f"what came before cannot be read again: {error!r}") from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def _patiently_started(connection: Connection) -> AIOKafkaConsumer:
@@ -55,25 +58,3 @@ async def _patiently_started(connection: Connection) -> AIOKafkaConsumer:
         with attempt:
             return await start_consumer(connection)
     raise AssertionError("stamina ends in a return or an error")
-
-
-async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
-    """Return a started consumer of no group, to be assigned; raises StopWorker if there is no broker."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=connection.bootstrap,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        fetch_max_wait_ms=100,
-        **connection.client_options,
-    )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise await unreachable(connection.bootstrap, connection.security, error) from error
-    except asyncio.CancelledError:
-        await consumer.stop()  # else asyncio says later that it is unclosed
-        raise
-    await asyncio.sleep(0)  # a task of its that has not begun yet would raise CancelledError out of stop()
-    return consumer

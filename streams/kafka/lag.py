@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.aio import is_cancelled
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
-from streams.kafka.history import start_consumer
+from streams.kafka.consumers import start_consumer, stop_consumer
 
 #: A record that is there comes at once; without one the broker answers after 100 ms.
 _FETCH_MS = 500
@@ -30,10 +29,6 @@ async def records_waiting(
             return await _read(connection, {TopicPartition(*place): offset for place, offset in positions.items()})
     except (KafkaError, OSError, StopWorker, TimeoutError):
         return None
-    except asyncio.CancelledError:
-        if is_cancelled():
-            raise
-        return None  # aiokafka lets the cancellation of a task of its own out if it stops early
 
 
 async def _read(connection: Connection, positions: Mapping[TopicPartition, int | None]) -> int:
@@ -50,4 +45,4 @@ async def _read(connection: Connection, positions: Mapping[TopicPartition, int |
         found = await consumer.getmany(timeout_ms=_FETCH_MS)
         return sum(max(len(records), (consumer.highwater(at) or 0) - known[at]) for at, records in found.items())
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

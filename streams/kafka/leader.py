@@ -13,7 +13,8 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
-from streams.kafka.diagnosis import refusal, unreachable
+from streams.kafka.consumers import start, stop_consumer
+from streams.kafka.diagnosis import refusal
 
 log = structlog.get_logger(__name__)
 
@@ -49,14 +50,7 @@ class Leadership:
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._consumer.start()
-        except (KafkaError, OSError) as error:
-            await self._consumer.stop()
-            raise await unreachable(self._connection.bootstrap, self._connection.security, error) from error
-        except asyncio.CancelledError:
-            await self._consumer.stop()  # else asyncio says later that it is unclosed
-            raise
+        await start(self._consumer, self._connection)
         self._consumer.subscribe([self._topic], listener=_Listener(self._topic, self._set))
         self._reading = asyncio.create_task(self._read())
         return self
@@ -71,7 +65,7 @@ class Leadership:
                 asyncio.CancelledError, StopWorker
             ):  # the caller that awaits the membership receives it
                 await self._reading
-        await self._consumer.stop()
+        await stop_consumer(self._consumer)
 
     async def membership(self) -> None:
         """Wait as long as this process is in the group; raises StopWorker if it may not be."""

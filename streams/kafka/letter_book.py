@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from schemas import TOPICS, Classification, DeadLetter, Escalation, InvalidMessage, Review, Ticket, digest_of
 from schemas.headers import Closing, Header
 from streams.kafka.connection import Connection
-from streams.kafka.history import start_consumer
+from streams.kafka.consumers import start_consumer, stop_consumer
 from streams.kafka.readers import reader, to_the_end
 from streams.kafka.records import record_at
 
@@ -161,5 +161,5 @@ async def letter_of(entry: Entry, connection: Connection, *, prefix: str) -> Dea
     try:
         record = await record_at(consumer, TopicPartition(f"{prefix}dead-letters", partition), offset)
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
     return None if record is None else DeadLetter.decode(record.value)

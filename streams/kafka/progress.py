@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
+from streams.kafka.consumers import stop_consumer
 from streams.kafka.diagnosis import refusal
 
 
@@ -30,4 +31,4 @@ async def committed(
         refused = refusal(error, connection.security)
         raise StopWorker(refused or f"how far {group} has come is not known: {error!r}") from error
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

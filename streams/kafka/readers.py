@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaError
 
 from schemas import TOPICS, InvalidMessage, Message, topic_for
 from streams.errors import SettingsError
 from streams.files import suggestion
 from streams.kafka.connection import Connection
-from streams.kafka.diagnosis import unreachable
+from streams.kafka.consumers import start, stop_consumer
 from streams.kafka.topics import require_topics
 
 M = TypeVar("M", bound=Message)
@@ -43,18 +41,11 @@ async def reader(
         max_partition_fetch_bytes=4 * 1024 * 1024,
         **connection.client_options,
     )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise await unreachable(connection.bootstrap, connection.security, error) from error
-    except asyncio.CancelledError:
-        await consumer.stop()  # else asyncio says later that it is unclosed
-        raise
+    await start(consumer, connection)
     try:
         yield consumer
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 async def to_the_end(consumer: AIOKafkaConsumer) -> AsyncIterator[ConsumerRecord]:

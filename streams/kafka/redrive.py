@@ -30,8 +30,8 @@ from schemas import (
 from schemas.headers import LETTER_HEADER, Closing, Header
 from streams.errors import GiveUp, StopWorker
 from streams.kafka.connection import Connection
+from streams.kafka.consumers import start_consumer, stop_consumer
 from streams.kafka.diagnosis import plain_refusals
-from streams.kafka.history import start_consumer
 from streams.kafka.letter_book import Entry, LetterBook
 from streams.kafka.producers import start_producer, stop_producer
 from streams.kafka.records import PATIENCE_S, record_at, to_the_last
@@ -237,7 +237,7 @@ async def letter_desk(connection: Connection, *, prefix: str, transactions: bool
             finally:
                 await stop_producer(desk.producer)
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 def _taken() -> GiveUp:

@@ -10,7 +10,6 @@ import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from streams.aio import is_cancelled
 from streams.errors import StopWorker
 from streams.kafka.connection import Connection
 from streams.kafka.readers import batches_to_the_end, reader
@@ -49,9 +48,7 @@ async def tail(
                     while size > _MOST_BYTES:
                         size -= len(found.popleft().value or b"")
             return found
-    except (KafkaError, StopWorker, OSError, asyncio.CancelledError) as away:
-        if is_cancelled():
-            raise  # else a consumer that stops while its broker is unavailable has let out a cancellation of its own
+    except (KafkaError, StopWorker, OSError) as away:
         log.info(
             "what was handed on last cannot be read, so some calls may be paid again",
             topics=sorted(topics),

@@ -31,7 +31,7 @@ class TopicState:
 
 @asynccontextmanager
 async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yield a connected admin client; raises StopWorker if the broker cannot be reached."""
+    """Yield a connected admin client; raises StopWorker if the broker cannot be reached, or is no longer there."""
     # First, because it says what is wrong and aiokafka's client would only log it.
     (await dial(connection.bootstrap, connection.security)).close()
     client = AIOKafkaAdminClient(bootstrap_servers=connection.bootstrap, **connection.client_options)
@@ -42,6 +42,10 @@ async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminCli
         raise await unreachable(connection.bootstrap, connection.security, error) from error
     try:
         yield client
+    except KafkaError as error:
+        if not error.retriable:
+            raise
+        raise await unreachable(connection.bootstrap, connection.security, error) from error
     finally:
         await client.close()
 

@@ -31,6 +31,8 @@ _HEADER_ENCODING = "latin-1"
 _OF_THE_BODY = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 #: A provider that asks for no wait at all (or for a moment that our clock has passed) gets this one.
 _SHORTEST_PAUSE_S = 0.2
+#: A time-out that comes so late was held up in this process, seconds.
+_STALL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +200,20 @@ class Exchange:
 
     def _failed(self, error: Passing, failed: list[Attempt], at_ms: int, began: float) -> None:
         """Record a failed attempt, and tell the others of it."""
-        timed_out = error.outcome in TIMEOUTS and all(attempt.outcome not in TIMEOUTS for attempt in failed)
-        failed.append(_failed(error.outcome, at_ms, began))
-        took_s = failed[-1].latency_ms / 1000
-        self._outlook.failed(Failure(str(error), took_s, first_timeout=timed_out, after_s=error.after))
+        attempt = _failed(error.outcome, at_ms, began)
+        first_timeout = self._waited_in_vain(attempt) and not any(map(self._waited_in_vain, failed))
+        failed.append(attempt)
+        took_s = attempt.latency_ms / 1000
+        self._outlook.failed(Failure(str(error), took_s, first_timeout=first_timeout, after_s=error.after))
+
+    def _waited_in_vain(self, attempt: Attempt) -> bool:
+        """Return whether the endpoint let an attempt time out.
+
+        One that took much longer than its time-out says nothing of the endpoint: this process was stalled, and its timers come
+        before the answers that are there.
+        """
+        longest_ms = (self._endpoint.timeout_s + _STALL_S) * 1000
+        return attempt.outcome in TIMEOUTS and attempt.latency_ms <= longest_ms
 
     def _pause_after(self, deadline: float, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and for how long the provider asked to be left alone.

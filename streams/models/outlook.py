@@ -15,7 +15,7 @@ class Failure:
     detail: str
     took_s: float
     first_timeout: bool = False
-    """Whether it is the first one of its call that was not answered in time."""
+    """Whether it is the first one of its call that was not answered in time, while this process was there to take the answer."""
     after_s: float | None = None
     """How long the endpoint asked to be left alone, seconds."""
 

@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.kafka.client_security import ClientSecurity
+from streams.kafka.consumers import start_consumer
 from streams.kafka.diagnosis import dial
-from streams.kafka.history import start_consumer
 from streams.sandbox.brokers.embedded import EmbeddedBroker
 from tests.support.stages import topics_on
 

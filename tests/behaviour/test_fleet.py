@@ -9,9 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
 from streams.agents.purse import Purse
 from streams.core.fleet import Caps, Fleet, Member
 from streams.demo.run import local_connection
+from streams.errors import StopWorker
 from streams.fleet.link import FleetLink
 from streams.kafka.connection import Connection
 from streams.kafka.readers import decode, reader, to_the_end
@@ -91,3 +96,19 @@ async def test_a_worker_that_died_keeps_its_lease_and_one_that_stopped_gives_it_
     assert {state.worker: state.stopped for state in fleet} == {"one": True, "other": True}
     assert fleet.used("money", "hour", wall_ms()) == 5
     assert fleet.live(wall_ms()) == []
+
+
+async def test_a_worker_that_can_no_longer_read_what_the_others_say_stops(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, prefix = local_connection(broker), f"{secrets.token_hex(4)}-"
+    await create_topics(connection, prefix=prefix, partitions=1, replication=1)
+    stopped: asyncio.Future[StopWorker] = asyncio.get_running_loop().create_future()
+    link = FleetLink(Member("w", "g", {"money": Caps(hour=MOST)}), connection, prefix, wall_ms)
+    async with link.running(required=True, failed=stopped.set_result):
+
+        async def broken(*_: object, **__: object) -> None:
+            raise KafkaError("Unexpected error during data retrieval")
+
+        monkeypatch.setattr(AIOKafkaConsumer, "getmany", broken)
+        assert "the fleet topic can no longer be read" in str(await asyncio.wait_for(stopped, 10.0))

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from streams.delivery.faust_consumer import follow_leaders
 from streams.demo.run import local_connection
-from streams.kafka.history import start_consumer
+from streams.kafka.consumers import start_consumer
 from streams.kafka.topics import create_topics
 from streams.sandbox.brokers.kafka import LocalKafka
 from tests.support.brokers import require_kafka

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streams.errors import StopWorker
 from streams.kafka import records
-from streams.kafka.history import start_consumer
+from streams.kafka.consumers import start_consumer
 from streams.kafka.records import record_at, to_the_last
 from streams.sandbox.brokers.broker import Broker
 from streams.sandbox.brokers.kafka import LocalKafka

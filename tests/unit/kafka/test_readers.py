@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 
 from streams.kafka import readers
 from streams.kafka.connection import Connection
-from streams.kafka.history import start_consumer
+from streams.kafka.consumers import start_consumer
 from streams.kafka.leader import Leadership
 from streams.kafka.readers import reader
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -42,6 +43,21 @@ async def test_only_the_first_time_out_of_a_call_is_told_as_such() -> None:
         assert outcomes(await model.ask("x")) == ["timeout", "timeout"]
     assert [failure.first_timeout for failure in heard] == [True, False]
     assert heard[0].took_s >= 0.02
+
+
+async def test_a_time_out_of_a_process_that_was_stalled_is_not_the_endpoints() -> None:
+    outlook, heard = Outlook(), list[Failure]()
+    outlook.follow(heard.append, waits=True)
+    is_stalled = iter([True, False])
+
+    async def never_answers(request: httpx.Request) -> httpx.Response:
+        if next(is_stalled):
+            time.sleep(0.6)  # noqa: ASYNC251 - as a frozen process does
+        return await never(request)
+
+    async with client(outlook, never_answers, timeout_s=0.02, attempts=2) as model:
+        assert outcomes(await model.ask("x")) == ["timeout", "timeout"]
+    assert [failure.first_timeout for failure in heard] == [False, True]
 
 
 async def test_the_wait_that_an_endpoint_asks_for_is_told() -> None:
