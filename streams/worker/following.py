@@ -53,7 +53,7 @@ class Followed:
     """What the alerts topic has told so far."""
 
     def __init__(self, settings: Settings) -> None:
-        self.book = AlertBook(settings.guards.remind_s)
+        self.book = AlertBook(settings.guards.remind_s, settings.topics.prefix)
         self.stale = {tier: StalePolicy(settings.policy.id, settings.probed_names(tier)) for tier in _TIERS}
         self.pauses = Pauses()
         self.overload = ReviewOverload()

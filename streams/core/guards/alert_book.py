@@ -11,6 +11,7 @@ from streams.core.guards.finding import AlertKind, Finding
 
 #: The most findings, and the most alerts, that are remembered.
 _MOST = 10_000
+_DAY_MS = 86_400_000
 #: What makes two findings of one kind and source different ones.
 _PARTS = ("use", "reason", "returned", "breaker")
 #: One alert is the end of both.
@@ -41,14 +42,16 @@ class Standing:
 
 
 class AlertBook:
-    """Follows the alerts topic, and names the alert of a finding.
+    """Follows the alerts topic of one pipeline, and names the alert of a finding.
 
-    Two workers that find the same know the same alerts before it, and so give it the same id. What one has told stands until
+    Two workers that find the same know the same alerts before it, and so give it the same id. In the id of the first alert
+    of its kind is the day (UTC), since the topic may have forgotten an earlier one. What one has told stands until
     its ``recovered``, and is told again after ``remind_s`` seconds and no sooner, by whichever worker comes first.
     """
 
-    def __init__(self, remind_s: float = 3600.0) -> None:
+    def __init__(self, remind_s: float = 3600.0, pipeline: str = "") -> None:
         self._remind_ms = round(remind_s * 1000)
+        self._pipeline = pipeline
         self._told: OrderedDict[_Key, _Told] = OrderedDict()
         self._on_topic: OrderedDict[str, None] = OrderedDict()
         self._recovered_ms: OrderedDict[str, int] = OrderedDict()
@@ -91,9 +94,9 @@ class AlertBook:
             last = self._told.get(key)
             if last is not None and last.stands and at_ms - last.at_ms < self._remind_ms:
                 return None
-            parts = [*map(str, key), "" if last is None else last.alert_id]
+            parts = [*map(str, key), f"day {at_ms // _DAY_MS}" if last is None else last.alert_id]
         alert = Alert(
-            alert_id=stable_id("alert", source, finding.kind, *parts),
+            alert_id=stable_id("alert", self._pipeline, source, finding.kind, *parts),
             source=source,
             kind=finding.kind,
             at_ms=at_ms,

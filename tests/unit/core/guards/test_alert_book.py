@@ -39,6 +39,16 @@ def test_workers_that_find_the_same_at_the_same_time_give_it_one_id() -> None:
     assert ends[0].alert_id == ends[1].alert_id != first.alert_id
 
 
+def test_the_ids_of_two_pipelines_and_of_what_the_topic_has_forgotten_differ() -> None:
+    month_ms = 30 * 24 * REMIND_MS
+    ids = [
+        told(AlertBook(), finding()).alert_id,
+        told(AlertBook(pipeline="other."), finding()).alert_id,
+        told(AlertBook(), finding(), NOON_MS + month_ms).alert_id,
+    ]
+    assert len(set(ids)) == 3
+
+
 def test_what_another_worker_has_told_is_not_told_again_and_neither_is_its_end() -> None:
     one, other = AlertBook(), AlertBook()
     other.take(told(one, finding()))
