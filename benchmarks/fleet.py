@@ -1,7 +1,7 @@
 """Has several workers share a budget while there is twice as much to do, and says what was spent in truth.
 
 ``python -m benchmarks.fleet [--broker embedded|kafka] [--workers 4] [--usd 0.50 | --escalations 200] [--tickets 3000]
-[--kill] [--json FILE]``
+[--kill] [--seed 0] [--json FILE]``
 
 What was spent is computed from the tokens that the model server counted, whatever the workers believe; escalations are the
 tickets on their topic. With ``--kill`` all workers are killed when half of the limit is used, and started again at once.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Options:
     escalations: int | None
     tickets: int
     kill: bool
+    seed: int
 
 
 def limited(settings: Settings, max_usd_per_hour: float | None) -> Settings:
@@ -78,8 +80,9 @@ def spent_usd(stats: dict[str, Any]) -> float:
 
 async def run(options: Options) -> dict[str, Any]:
     """Do the work and return the report."""
-    models = ModelServer(TRAIN)
+    models = ModelServer(TRAIN, seed=options.seed)
     texts = [json.loads(line)["text"] for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    random.Random(options.seed).shuffle(texts)
     policy = Policy(max_escalations_per_hour=options.escalations)
 
     def with_limit(settings: Settings) -> Settings:
@@ -156,6 +159,7 @@ def main() -> None:
     parser.add_argument("--escalations", type=int)
     parser.add_argument("--tickets", type=int, default=6_000)
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parsed = vars(parser.parse_args())
     report: Path | None = parsed.pop("json")

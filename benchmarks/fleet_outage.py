@@ -1,7 +1,7 @@
 """Takes an endpoint away from several workers at once and counts what they say of it: one alert, and one ``recovered``.
 
 ``python -m benchmarks.fleet_outage [--broker embedded|kafka] [--workers 4] [--fault silent|change|some] [--seconds 20]
-[--rate 60] [--roll] [--json FILE]``
+[--rate 60] [--roll] [--seed 0] [--json FILE]``
 
 The cheap model's endpoint answers with errors (``silent``), without logprobs (``change``), or without them three times in ten
 (``some``). With ``--roll`` the workers are stopped and started again one after another meanwhile.
@@ -49,11 +49,12 @@ class Options:
     seconds: float
     rate: int
     roll: bool
+    seed: int
 
 
 async def run(options: Options) -> dict[str, Any]:
     """Run one outage and return the report."""
-    models = ModelServer(TRAIN, latency_ms=20.0)
+    models = ModelServer(TRAIN, seed=options.seed, latency_ms=20.0)
     async with stand(options.broker, models, options.workers, prefix=PREFIX) as there:
         seen, over = Seen(), asyncio.Event()
         async with asyncio.TaskGroup() as beside:
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=int, default=60)
     parser.add_argument("--roll", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parsed = vars(parser.parse_args())
     report: Path | None = parsed.pop("json")

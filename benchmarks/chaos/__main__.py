@@ -1,7 +1,7 @@
 """Chaos: kill, freeze, add and remove things while tickets flow, then account for every ticket.
 
 ``python -m benchmarks.chaos --broker kafka --tickets N --worker-kills K --broker-kills B --model-fault-rate R --seed S
-[--delivery exactly_once] [--memory] [--usd U] [--store-kills P] [--desk] --report FILE``.
+[--delivery exactly_once] [--memory] [--usd U] [--store-kills P] [--desk] [--logs FOLDER] --report FILE``.
 
 Three Apache Kafka nodes (replication 3, two in sync), worker processes that are started again when they end, the sandbox's
 model server with faults and a heavy latency tail. Tickets are repeated samples under new ids.
@@ -17,6 +17,7 @@ that often and started again. With ``--desk`` a reviewer decides all that waits;
 ``extra_model_calls`` are those whose answer no result tells of; ``extra_by_cause`` says what led to them (``extra.py``).
 ``false_alerts`` said that an endpoint was down while the model server was there, or what nothing done here
 leads to; ``alerts_duplicated`` told of what was told already and had not ended.
+With ``--logs`` the workers' logs are kept, and lost tickets and false alerts are named on standard error.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ import argparse
 import asyncio
 import itertools
 import json
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -88,6 +91,7 @@ class Options:
     usd: float | None = None
     store_kills: int = 0
     desk: bool = False
+    logs: Path | None = None
 
 
 def ticket_lines(count: int, prefix: str = "c", *, known: bool = False) -> list[bytes]:
@@ -112,6 +116,8 @@ async def run(options: Options) -> dict[str, Any]:
     models = ModelServer(TRAIN, faults=faults, seed=options.seed, latency_ms=20.0, tail_rate=0.005, tail_ms=3000.0)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hedgerow-chaos-")))
+        if options.logs is not None:
+            stack.callback(_keep_logs, folder, options.logs)
         await asyncio.gather(stack.enter_async_context(broker), stack.enter_async_context(models))
         connection = local_connection(broker)
         settings = demo_settings(connection, models.url, models.labels, Policy(), folder, prefix="chaos.")
@@ -142,6 +148,8 @@ async def run(options: Options) -> dict[str, Any]:
             watched.reviewer = Reviewer(settings)
             await stack.enter_async_context(watched.reviewer.working())
         figures = await _break_and_watch(watched, stand, steps)
+        if options.logs is not None:
+            _name_broken(watched, stand)
         if options.usd is not None:
             figures |= {
                 "spent_usd": round(watched.spent_usd, 4),
@@ -156,6 +164,21 @@ async def run(options: Options) -> dict[str, Any]:
             wrong = await _memory_wrong(stand, memory.left(first, later))
             figures |= {"memory_accepts": account.memory_accepts, "memory_wrong": wrong}
         return figures
+
+
+def _keep_logs(folder: Path, into: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log"):
+        shutil.copy(log, into)
+
+
+def _name_broken(watched: Watched, stand: Stand) -> None:
+    account = watched.account
+    for ticket_id in sorted(account.tickets.keys() - account.results.keys()):
+        print(f"lost: {ticket_id}", file=sys.stderr)
+    for alert in account.alerts.values():
+        if is_false(alert, stand.outages):
+            print(f"false alert: {alert.model_dump_json()}", file=sys.stderr)
 
 
 @dataclass
@@ -262,7 +285,8 @@ async def _break(watched: Watched, stand: Stand, steps: list[Step]) -> None:
     for step in steps:
         while account.settled < step.at * len(account.tickets):
             await watched.changes.next()
-        print(f"{account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
+        at = datetime.now(UTC).time().isoformat("milliseconds")
+        print(f"{at} {account.settled}/{len(account.tickets)} {step.act}", file=sys.stderr, flush=True)
         if step.act == "cut_models":
             stand.outages.append(Outage(now_ms()))
             await stand.models.set_faults(
@@ -328,6 +352,7 @@ def main() -> None:
     parser.add_argument("--store-kills", type=int, default=0, help="reviews are in PostgreSQL, killed this often")
     parser.add_argument("--desk", action="store_true", help="a reviewer decides everything that waits")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--logs", type=Path, help="keep the workers' logs in this folder")
     parser.add_argument("--report", type=Path)
     parsed = vars(parser.parse_args())
     report: Path | None = parsed.pop("report")

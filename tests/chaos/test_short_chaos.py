@@ -49,10 +49,15 @@ def chaos(folder: Path, *flags: str, **options: object) -> dict[str, Any]:
     report = folder / "report.json"
     arguments = [str(part) for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     command = [sys.executable, "-m", "benchmarks.chaos", *arguments, *flags, "--report", str(report)]
+    command += ["--logs", str(folder / "logs")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr + _logs(folder / "logs")
     figures: dict[str, Any] = json.loads(report.read_text())
     return figures
+
+
+def _logs(folder: Path) -> str:
+    return "\n".join(f"{log.name}:\n{log.read_text()}" for log in sorted(folder.glob("*.log")))
 
 
 @pytest.mark.kafka
