@@ -14,7 +14,9 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from streams.kafka import history
 from streams.kafka.client_security import ClientSecurity
+from streams.kafka.connection import Connection
 from streams.kafka.consumers import start_consumer
 from streams.kafka.diagnosis import dial
 from streams.sandbox.brokers.embedded import EmbeddedBroker
@@ -45,6 +47,26 @@ def test_a_consumer_reads_on_whose_connections_are_closed_again_and_again() -> N
                 await consumer.stop()
 
     assert uvloop.run(read()) == list(range(300))
+
+
+def test_history_is_whole_though_its_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka lets a cancellation out if a consumer stops while a fetch waits to be tried again; no caller may see that."""
+
+    async def start_with_closures(connection: Connection) -> AIOKafkaConsumer:
+        consumer = await start_consumer(connection)
+        _close_every_second_time(consumer._client)
+        return consumer
+
+    async def read() -> list[list[int]]:
+        async with EmbeddedBroker() as broker, topics_on(broker, partitions=1) as topics:
+            await topics.produce([str(number) for number in range(300)], partition=0)
+            before = {(topics.prefix + "tickets", 0): 300}
+            return [
+                [record.offset async for record in history.history(topics.connection(), before, 300)] for _ in range(5)
+            ]
+
+    monkeypatch.setattr(history, "start_consumer", start_with_closures)
+    assert uvloop.run(read()) == [list(range(300))] * 5
 
 
 def _close_every_second_time(client: Any) -> None:
