@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
 
+#: A decision that is older was left unsent by another sender, which may have been killed after it sent it.
+_JUST_DECIDED_MS = 2_000
+
 app = typer.Typer(help="List, show and decide the tickets in review, the most uncertain first.", no_args_is_help=True)
 
 
@@ -278,13 +281,21 @@ def _print_rows(rows: dict[str, int], done: str, *, as_json: bool) -> None:
 
 def send_decisions(settings: Settings, store: ReviewStore) -> Sent:
     """Send every stored decision that the topics do not have yet; raises StopWorker if the broker takes none."""
-    from streams.desk.sending import send_unsent
+    from streams.desk.sending import Progress, on_topics, send_unsent, verdicts_of
     from streams.errors import SettingsError, StopWorker
     from streams.kafka.send import publish
 
     connection, prefix, wire = settings.broker.connection, settings.topics.prefix, settings.wire
+    send = partial(publish, connection=connection, prefix=prefix, wire=wire)
+
+    async def send_them() -> Sent:
+        unsent = store.unsent()
+        late = [decision for decision in unsent if decision.verdict.at_ms < now_ms() - _JUST_DECIDED_MS]
+        sent, _ = await send_unsent(store, send, Progress(verdicts_of(unsent), await on_topics(late, settings)))
+        return sent
+
     try:
-        return run(send_unsent(store, partial(publish, connection=connection, prefix=prefix, wire=wire)))
+        return run(send_them())
     except SettingsError:
         raise
     except StopWorker as error:

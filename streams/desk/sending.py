@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from schemas import Message
-from streams.errors import GiveUp, HedgerowError
+from streams.errors import HedgerowError
+from streams.kafka.diagnosis import plain_refusals
+from streams.kafka.outbox import Refused
 from streams.kafka.send import open_outbox
+from streams.kafka.tail import last_records
 from streams.kafka.topics import require_topics
 from streams.reviews.decision import Decision
 from streams.reviews.store import ReviewStore
@@ -25,43 +28,102 @@ Send = Callable[[Sequence[Message]], Awaitable[None]]
 #: How often the store is asked for decisions, of another desk or of a command that was killed, for instance.
 _LOOK_EVERY_S = 2.0
 _PAUSE_S = 2.0
+#: How long a decision is left to the desk that took it to send it, and up to twice that.
+_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How many decisions were sent, and those that the broker will never take: the problem of each, by its review."""
+    """How many decisions were sent, and those that the broker will never take: the problem of each, by its verdict."""
 
     count: int
     refused: Mapping[str, str]
 
 
-async def send_unsent(store: ReviewStore, send: Send, refused: Mapping[str, str] = MappingProxyType({})) -> Sent:
-    """Send every stored decision that the topics do not have yet, but for those ``refused`` before.
+@dataclass(slots=True)
+class Progress:
+    """What one sender knows of the decisions that are unsent as far as the store knows, by the ids of their verdicts."""
 
-    The store is first and Kafka second: a crash between the two sends a decision twice, under the same ids, never not at all.
+    mine: set[str] = field(default_factory=set)
+    """Those that are this sender's to send."""
+    acknowledged: set[str] = field(default_factory=set)
+    """Those that the topics have, with their results."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why the broker will never take a decision."""
+
+    def keep(self, decisions: Iterable[Decision]) -> None:
+        """Forget all others."""
+        verdicts = verdicts_of(decisions)
+        self.mine &= verdicts
+        self.acknowledged &= verdicts
+        self.refused = {verdict: problem for verdict, problem in self.refused.items() if verdict in verdicts}
+
+    def is_left(self, decision: Decision) -> bool:
+        """Return whether this sender is to send it."""
+        verdict = decision.verdict.verdict_id
+        return verdict in self.mine and verdict not in self.acknowledged and verdict not in self.refused
+
+
+async def send_unsent(store: ReviewStore, send: Send, progress: Progress) -> tuple[Sent, list[Decision]]:
+    """Send the stored decisions that the topics do not have yet and that are this sender's, but for those refused before.
+
+    Returns what was sent, and the decisions that are another sender's, or were: it may have been killed.
+    The store is first and Kafka second: what the store does not know to be sent, though the topics have it, ``progress`` says.
     Decisions that can be undone are left where they are. One that the broker refuses, for its size for instance, stays unsent
     and holds up no other one. Raises what else ``send`` and the store raise.
     """
-    unsent = {decision.verdict.review_id: decision for decision in await asyncio.to_thread(store.unsent)}
-    problems = {review_id: problem for review_id, problem in refused.items() if review_id in unsent}
-    left = [decision for review_id, decision in unsent.items() if review_id not in problems]
-    if not left:
-        return Sent(0, problems)
+    taken, unsent = await asyncio.to_thread(store.take_unsent)
+    progress.mine |= verdicts_of(decision for decision in unsent if decision.verdict.review_id in taken)
+    progress.keep(unsent)
+    left = [decision for decision in unsent if progress.is_left(decision)]
     try:
-        await _send_and_mark(store, send, left)
-    except GiveUp:  # for the sake of one of them
-        for decision in left:
-            verdict = decision.verdict
+        await _send(send, left, progress)
+    except Refused as refused:  # for the sake of one of them
+        parts = {id(message) for message in refused.messages}
+        progress.acknowledged |= verdicts_of(each for each in left if parts.isdisjoint(map(id, _messages(each))))
+        for decision in filter(progress.is_left, left):
             try:
-                await _send_and_mark(store, send, [decision])
-            except GiveUp as error:
-                problems[verdict.review_id] = f"the decision on ticket {verdict.ticket_id!r} cannot be sent: {error}"
-    return Sent(sum(decision.verdict.review_id not in problems for decision in left), problems)
+                await _send(send, [decision], progress)
+            except Refused as error:
+                verdict = decision.verdict
+                problem = f"the decision on ticket {verdict.ticket_id!r} cannot be sent: {error}"
+                progress.refused[verdict.verdict_id] = problem
+    done = [decision for decision in unsent if decision.verdict.verdict_id in progress.acknowledged]
+    await asyncio.to_thread(_mark, store, done)
+    others = [decision for decision in unsent if decision.verdict.verdict_id not in progress.mine]
+    return Sent(len(done), dict(progress.refused)), others
 
 
-async def _send_and_mark(store: ReviewStore, send: Send, decisions: Sequence[Decision]) -> None:
-    await send([message for decision in decisions for message in (decision.verdict, decision.routed)])
-    await asyncio.to_thread(_mark, store, decisions)
+async def on_topics(decisions: Sequence[Decision], settings: Settings) -> set[str]:
+    """Return the verdicts of those of these decisions that the topics have: who sent them had no time to note it.
+
+    Only the last messages are looked at, so one that was sent long ago is sent again, under the same ids. Raises StopWorker if
+    they cannot be read.
+    """
+    if not decisions:
+        return set()
+    connection, prefix = settings.broker.connection, settings.topics.prefix
+    with plain_refusals(connection.security):
+        records = await last_records(("routed", "verdicts"), connection, prefix=prefix, committed=True)
+    there = {record.value for record in records}
+    return verdicts_of(
+        each for each in decisions if all(settings.wire.encode(part) in there for part in _messages(each))
+    )
+
+
+def verdicts_of(decisions: Iterable[Decision]) -> set[str]:
+    """Return the ids of their verdicts, of which a correction has another one."""
+    return {decision.verdict.verdict_id for decision in decisions}
+
+
+def _messages(decision: Decision) -> tuple[Message, Message]:
+    return decision.verdict, decision.routed
+
+
+async def _send(send: Send, decisions: Sequence[Decision], progress: Progress) -> None:
+    if decisions:
+        await send([message for decision in decisions for message in _messages(decision)])
+        progress.acknowledged |= verdicts_of(decisions)
 
 
 def _mark(store: ReviewStore, decisions: Sequence[Decision]) -> None:
@@ -77,7 +139,10 @@ class Sender:
         self._settings = settings
         self._wake = asyncio.Event()
         self._began: float | None = None
-        self._refused: Mapping[str, str] = {}
+        self._progress = Progress()
+        self._others: dict[str, float] = {}
+        # Of several desks one is first, and the others then find on the topics what it sent.
+        self._patience_s = random.uniform(_PATIENCE_S, 2 * _PATIENCE_S)  # noqa: S311 - no secret
         self.problem: str | None = None
         """Why decisions are not sent at the moment; None if they are."""
 
@@ -112,18 +177,30 @@ class Sender:
                 finally:
                     self._began = None
 
+            progress = self._progress
             while True:
                 self._wake.clear()
-                sent = await send_unsent(self._store, send, self._refused)
+                known = set(progress.refused)
+                sent, others = await send_unsent(self._store, send, progress)
                 if sent.count:
                     log.info("decisions sent", count=sent.count)
-                self._note(sent.refused)
-                await self._pause()
+                self._note(sent.refused, known)
+                if not await self._takes_over(others):
+                    await self._pause()
 
-    def _note(self, refused: Mapping[str, str]) -> None:
-        for review_id in refused.keys() - self._refused.keys():
-            log.error("a decision cannot be sent; it is stored", problem=refused[review_id])
-        self._refused = refused
+    async def _takes_over(self, others: Sequence[Decision]) -> bool:
+        """Take decisions over that nobody sends for a while, and return whether there are any."""
+        now = time.monotonic()
+        self._others = {verdict: self._others.get(verdict, now) for verdict in verdicts_of(others)}
+        late = [each for each in others if now - self._others[each.verdict.verdict_id] > self._patience_s]
+        self._progress.acknowledged |= await on_topics(late, self._settings)
+        self._progress.mine |= verdicts_of(late)
+        return bool(late)
+
+    def _note(self, refused: Mapping[str, str], known: Container[str]) -> None:
+        for verdict, problem in refused.items():
+            if verdict not in known:
+                log.error("a decision cannot be sent; it is stored", problem=problem)
         self.problem = next((f"{each}; hedgerow review resend tries again" for each in refused.values()), None)
 
     async def _pause(self) -> None:

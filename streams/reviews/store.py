@@ -101,6 +101,7 @@ _UNSENT = "unsent"
 _C = REVIEWS.c
 #: What a later text or run of its ticket closes.
 _CAN_BE_OVERTAKEN = (_C.state == WAITING) | (_C.state == _AGAIN) & (_C.closed_by == _UNSENT)
+_CAN_BE_UNDONE = _C.due_ms.is_not(None) & (_C.due_ms > _C.decided_ms)
 QUEUE_ORDER = (_C.uncertainty.desc(), _C.added_ms, _C.review_id)
 
 
@@ -268,7 +269,7 @@ class ReviewStore:
             "note": note,
             "decided_ms": at_ms,
             "decisions": 1,
-            "due_ms": at_ms + undo_ms if undo_ms else None,
+            "due_ms": at_ms + undo_ms,
         }
         free = (_C.state == WAITING) & ~claims.held_by_other(by, at_ms)
         with self._database.transaction() as connection:
@@ -323,7 +324,7 @@ class ReviewStore:
             _C.decided_ms == same.c.decided_ms,
             _C.decided_by == by,
             _C.state == _DECIDED,
-            _C.due_ms.is_not(None),
+            _CAN_BE_UNDONE,
         )
         with self._database.transaction() as connection:
             return [row.review_id for row in connection.execute(query)]
@@ -379,7 +380,14 @@ class ReviewStore:
             raise DecisionRefused("the decision to correct has not been sent yet: hedgerow review resend")
         number = item.decision.verdict.decision
         verdict, routed = outcome_of(item.review, label, by, note, at_ms, number + 1)
-        values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
+        values = {
+            "state": _DECIDED,
+            "label": label,
+            "decided_by": by,
+            "note": note,
+            "decided_ms": at_ms,
+            "due_ms": at_ms,
+        }
         standing = (_C.state == _SENT) & _is_number(number)
         with self._database.transaction() as connection:
             if not advance(connection, review_id, standing, values | {"decisions": number + 1}):
@@ -397,7 +405,14 @@ class ReviewStore:
         self.check_label(label)
         review, number = review_of(result, ticket), result.decision + 1
         verdict, routed = outcome_of(review, label, by, note, at_ms, number)
-        values = {"state": _DECIDED, "label": label, "decided_by": by, "note": note, "decided_ms": at_ms}
+        values = {
+            "state": _DECIDED,
+            "label": label,
+            "decided_by": by,
+            "note": note,
+            "decided_ms": at_ms,
+            "due_ms": at_ms,
+        }
         with self._database.transaction() as connection:
             if not self._insert(connection, [review]):
                 raise DecisionRefused(
@@ -412,22 +427,30 @@ class ReviewStore:
 
         Those that can be undone now are left out.
         """
-        over = sa.update(REVIEWS).where(_C.state == _DECIDED, _C.due_ms <= self._wall_ms())
+        return self.take_unsent()[1]
+
+    def take_unsent(self) -> tuple[set[str], list[Decision]]:
+        """Return what ``unsent`` does, and first the reviews of those that are the caller's to send.
+
+        They became due with this call: of several callers one receives each.
+        """
+        is_due = (_C.due_ms <= self._wall_ms()) | (_C.due_ms <= _C.decided_ms)
+        due = sa.update(REVIEWS).where(_C.state == _DECIDED, is_due)
         with self._database.transaction() as connection:
-            connection.execute(over.values(due_ms=None))
+            taken = set(connection.execute(due.values(due_ms=None).returning(_C.review_id)).scalars())
         items = self.items(
             sa.select(REVIEWS).where(_C.state == _DECIDED, _C.due_ms.is_(None)).order_by(_C.decided_ms, _C.review_id)
         )
-        return [item.decision for item in items if item.decision is not None]
+        return taken, [item.decision for item in items if item.decision is not None]
 
     def mark_sent(self, review_id: str, number: int = 1) -> bool:
         """Note that the broker has acknowledged both messages of a decision; return False if nothing was left to note.
 
         ``number`` says which decision on the review: a correction of it is not sent by that.
         """
-        here = (_C.state == _DECIDED) & _C.due_ms.is_(None) & _is_number(number)
+        here = (_C.state == _DECIDED) & ~_CAN_BE_UNDONE & _is_number(number)
         with self._database.transaction() as connection:
-            return advance(connection, review_id, here, {"state": _SENT})
+            return advance(connection, review_id, here, {"state": _SENT, "due_ms": None})
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -476,13 +499,17 @@ class ReviewStore:
             return QueueItem(review, row.added_ms, None, again)
         outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms, max(1, row.decisions))
         decision = Decision(*outcome, sent=row.state == _SENT)
-        return QueueItem(review, row.added_ms, decision, undo_until_ms=row.due_ms)
+        return QueueItem(review, row.added_ms, decision, undo_until_ms=_undo_until_ms(row))
 
 
 def advance(connection: sa.Connection, review_id: str, state: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
     """Write ``values`` if the review is in ``state``, and return whether it was: of two callers one receives True."""
     here = (_C.review_id == review_id) & state
     return connection.execute(sa.update(REVIEWS).where(here).values(values)).rowcount == 1
+
+
+def _undo_until_ms(row: sa.Row[Any]) -> int | None:
+    return None if row.due_ms is None or row.due_ms <= row.decided_ms else row.due_ms
 
 
 def _is_number(number: int) -> sa.ColumnElement[bool]:

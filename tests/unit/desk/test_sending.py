@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from schemas import Message, Review, Verdict
-from streams.desk.sending import send_unsent
-from streams.errors import GiveUp, StopWorker
+from streams.desk.sending import Progress, send_unsent, verdicts_of
+from streams.errors import StopWorker, TryAgain
+from streams.kafka.outbox import Refused
 from streams.reviews.store import ReviewStore
 from tests.support.desks import doubt
 
@@ -25,20 +26,26 @@ def store(tmp_path: Path) -> Iterator[ReviewStore]:
 
 
 class Broker:
-    """Takes messages, but for those of the tickets that it refuses, and whatever comes with them."""
+    """Takes messages, but for those of the tickets that it refuses and of those that ``come_with`` them; or fails."""
 
-    def __init__(self, refuses: str, error: Exception) -> None:
+    def __init__(self, refuses: str = "", *, come_with: str = "", error: Exception | None = None) -> None:
         self.refuses = refuses
+        self.come_with = come_with
         self.error = error
         self.sent: list[str] = []
         self.tries = 0
 
     async def send(self, messages: Sequence[Message]) -> None:
         self.tries += 1
-        verdicts = [message.ticket_id for message in messages if isinstance(message, Verdict)]
-        if self.refuses in verdicts:
+        if self.error is not None:
             raise self.error
-        self.sent += verdicts
+        verdicts = [message for message in messages if isinstance(message, Verdict)]
+        refused: list[Message] = [each for each in verdicts if each.ticket_id == self.refuses]
+        if refused:
+            refused += [each for each in verdicts if each.ticket_id in self.come_with]
+        self.sent += [each.ticket_id for each in verdicts if each not in refused]
+        if refused:
+            raise Refused("the broker refuses a message of 2000000 bytes on verdicts", refused, "output_too_large")
 
 
 def unsent(store: ReviewStore) -> list[str]:
@@ -46,29 +53,56 @@ def unsent(store: ReviewStore) -> list[str]:
 
 
 async def test_a_decision_that_is_refused_holds_up_no_other_one(store: ReviewStore) -> None:
-    broker = Broker("a", GiveUp("the broker refuses a message of 2000000 bytes on verdicts", reason="output_too_large"))
-    sent = await send_unsent(store, broker.send)
-    assert (sent.count, broker.sent, unsent(store)) == (2, ["b", "c"], ["a"])
-    [(review_id, problem)] = sent.refused.items()
-    assert review_id == Review.id_for("a")
+    broker = Broker("a", come_with="b")
+    sent, _ = await send_unsent(store, broker.send, Progress())
+    assert (sent.count, broker.sent, unsent(store)) == (2, ["c", "b"], ["a"])
+    [(verdict_id, problem)] = sent.refused.items()
+    assert verdict_id == Verdict.id_for(Review.id_for("a"), 1)
     assert problem == (
         "the decision on ticket 'a' cannot be sent: the broker refuses a message of 2000000 bytes on verdicts"
     )
 
 
 async def test_what_was_refused_is_tried_again_only_when_it_is_asked_for(store: ReviewStore) -> None:
-    broker = Broker("a", GiveUp("too large", reason="output_too_large"))
-    sent = await send_unsent(store, broker.send)
+    broker, progress = Broker("a"), Progress()
+    sent, _ = await send_unsent(store, broker.send, progress)
     tries = broker.tries
-    again = await send_unsent(store, broker.send, sent.refused)
+    again, _ = await send_unsent(store, broker.send, progress)
     assert (again.count, again.refused, broker.tries) == (0, sent.refused, tries)
     broker.refuses = ""
-    assert (await send_unsent(store, broker.send)).count == 1
-    assert (await send_unsent(store, broker.send, sent.refused)).refused == {}, "it has been sent since"
+    assert (await send_unsent(store, broker.send, Progress(verdicts_of(store.unsent()))))[0].count == 1
+    assert (await send_unsent(store, broker.send, progress))[0].refused == {}, "it has been sent since"
+
+
+async def test_what_the_broker_has_is_sent_once_though_the_store_could_not_note_it(
+    store: ReviewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, progress = Broker(), Progress()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "mark_sent", _unavailable)
+        with pytest.raises(TryAgain):
+            await send_unsent(store, broker.send, progress)
+    assert unsent(store) == ["a", "b", "c"]
+    assert (await send_unsent(store, broker.send, progress))[0].count == 3
+    assert (broker.sent, unsent(store)) == (["a", "b", "c"], [])
+    await send_unsent(store, broker.send, progress)
+    assert progress == Progress(), "nothing is kept of what is over"
 
 
 async def test_a_broker_that_takes_nothing_is_no_fault_of_a_decision(store: ReviewStore) -> None:
-    broker = Broker("a", StopWorker("no broker"))
+    broker = Broker(error=StopWorker("no broker"))
     with pytest.raises(StopWorker):
-        await send_unsent(store, broker.send)
+        await send_unsent(store, broker.send, Progress())
     assert (broker.tries, unsent(store)) == (1, ["a", "b", "c"])
+
+
+async def test_a_correction_is_sent_though_the_decision_before_it_was_sent_just_now(store: ReviewStore) -> None:
+    broker, progress = Broker(), Progress()
+    await send_unsent(store, broker.send, progress)
+    store.correct(Review.id_for("b"), "shipping", "lea", "", 10)
+    assert (await send_unsent(store, broker.send, progress))[0].count == 1
+    assert (broker.sent, unsent(store)) == (["a", "b", "c", "b"], [])
+
+
+def _unavailable(*_: object) -> bool:
+    raise TryAgain("the review store is busy or unavailable")
