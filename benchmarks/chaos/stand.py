@@ -27,6 +27,7 @@ from streams.settings import Settings
 _REBALANCES = re.compile(r"^hedgerow_rebalances_total\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 _EXAMPLES = re.compile(r"^hedgerow_memory_examples\{[^}]*\} ([0-9.e+]+)$", re.MULTILINE)
 _RESTART_S = 0.5
+_TOLD_WITHIN_MS = 5_000
 
 
 @dataclass
@@ -77,8 +78,8 @@ class Outage:
     until_ms: int | None = None
 
     def covers(self, at_ms: int) -> bool:
-        """Return whether it was unavailable at that moment."""
-        return self.from_ms <= at_ms and (self.until_ms is None or at_ms <= self.until_ms)
+        """Return whether it was unavailable then, or had been just before: a call that failed may be told of a little later."""
+        return self.from_ms <= at_ms and (self.until_ms is None or at_ms <= self.until_ms + _TOLD_WITHIN_MS)
 
 
 @dataclass

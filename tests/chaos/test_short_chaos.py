@@ -29,18 +29,18 @@ def test_the_plan_is_drawn_from_its_seed_alone() -> None:
     [
         ("endpoint_down", 4, True),
         ("endpoint_down", 5, False),
-        ("endpoint_down", 9, False),
-        ("endpoint_down", 10, True),
-        ("endpoint_down", 20, False),
-        ("recovered", 10, False),
+        ("endpoint_down", 5_009, False),
+        ("endpoint_down", 5_010, True),
+        ("endpoint_down", 20_000, False),
+        ("recovered", 5_010, False),
         ("contract_changed", 5, True),
-        ("signal_outage", 10, False),
+        ("signal_outage", 5_010, False),
     ],
 )
 def test_an_endpoint_that_is_called_down_while_it_is_there_is_a_false_alert(
     kind: str, at_ms: int, is_wrong: bool
 ) -> None:
-    assert is_false(alert(kind=kind, at_ms=at_ms), [Outage(5, 9), Outage(20)]) == is_wrong
+    assert is_false(alert(kind=kind, at_ms=at_ms), [Outage(5, 9), Outage(20_000)]) == is_wrong
 
 
 def chaos(folder: Path, *flags: str, **options: object) -> dict[str, Any]:
