@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from streams.reviews.store import QueueItem, ReviewStore
     from streams.settings import Settings
 
-#: A decision that is older was left unsent by another sender, which may have been killed after it sent it.
-_JUST_DECIDED_MS = 2_000
-
 app = typer.Typer(help="List, show and decide the tickets in review, the most uncertain first.", no_args_is_help=True)
 
 
@@ -243,6 +240,10 @@ def resend(config: Config = DEFAULT_CONFIG) -> None:
     """Send decisions that were stored while the broker was unavailable. Exit 1 if it refuses one."""
     sent = send_decisions(*_open(config))
     print(f"{counted(sent.count, 'decision')} sent")
+    if sent.left:
+        print(
+            f"{counted(sent.left, 'decision')} left to another sender; if it has ended, run this again in ten seconds"
+        )
     _end(sent)
 
 
@@ -281,21 +282,15 @@ def _print_rows(rows: dict[str, int], done: str, *, as_json: bool) -> None:
 
 def send_decisions(settings: Settings, store: ReviewStore) -> Sent:
     """Send every stored decision that the topics do not have yet; raises StopWorker if the broker takes none."""
-    from streams.desk.sending import Progress, on_topics, send_unsent, verdicts_of
+    from streams.desk.sending import Progress, on_topics, send_unsent
     from streams.errors import SettingsError, StopWorker
     from streams.kafka.send import publish
 
     connection, prefix, wire = settings.broker.connection, settings.topics.prefix, settings.wire
     send = partial(publish, connection=connection, prefix=prefix, wire=wire)
 
-    async def send_them() -> Sent:
-        unsent = store.unsent()
-        late = [decision for decision in unsent if decision.verdict.at_ms < now_ms() - _JUST_DECIDED_MS]
-        sent, _ = await send_unsent(store, send, Progress(verdicts_of(unsent), await on_topics(late, settings)))
-        return sent
-
     try:
-        return run(send_them())
+        return run(send_unsent(store, send, partial(on_topics, settings=settings), Progress()))
     except SettingsError:
         raise
     except StopWorker as error:

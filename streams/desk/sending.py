@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import structlog
+from aiokafka.errors import KafkaError
 
 from schemas import Message
-from streams.errors import HedgerowError
-from streams.kafka.diagnosis import plain_refusals
+from streams.aio import in_background
+from streams.errors import HedgerowError, StopWorker
+from streams.kafka.diagnosis import refusal
 from streams.kafka.outbox import Refused
 from streams.kafka.send import open_outbox
 from streams.kafka.tail import last_records
@@ -28,83 +30,98 @@ Send = Callable[[Sequence[Message]], Awaitable[None]]
 #: How often the store is asked for decisions, of another desk or of a command that was killed, for instance.
 _LOOK_EVERY_S = 2.0
 _PAUSE_S = 2.0
-#: How long a decision is left to the desk that took it to send it, and up to twice that.
-_PATIENCE_S = 5.0
+#: A fifth of ``HELD_FOR_MS``.
+_HOLD_EVERY_S = 2.0
+
+
+#: Returns the verdicts of those decisions that the topics have; None if that cannot be found out now.
+Look = Callable[[Sequence[Decision]], Awaitable[Set[str] | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How many decisions were sent, and those that the broker will never take: the problem of each, by its verdict."""
+    """What became of decisions."""
 
     count: int
+    """How many were sent."""
     refused: Mapping[str, str]
+    """Those that the broker will never take: the problem of each, by its verdict."""
+    left: int = 0
+    """How many are another sender's, which may have been killed, or cannot be looked for on the topics now."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """What one sender knows of the decisions that are unsent as far as the store knows, by the ids of their verdicts."""
+    """What one sender knows about the decisions that the store does not know to be sent, by the ids of their verdicts."""
 
-    mine: set[str] = field(default_factory=set)
-    """Those that are this sender's to send."""
+    mine: dict[str, str] = field(default_factory=dict)
+    """The reviews of those that it has taken to send."""
+    doubtful: set[str] = field(default_factory=set)
+    """Those of them that another sender may have sent."""
     acknowledged: set[str] = field(default_factory=set)
     """Those that the topics have, with their results."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Why the broker will never take a decision."""
+    """Why the broker will never take one."""
 
     def keep(self, decisions: Iterable[Decision]) -> None:
         """Forget all others."""
         verdicts = verdicts_of(decisions)
-        self.mine &= verdicts
+        self.mine = {verdict: review for verdict, review in self.mine.items() if verdict in verdicts}
+        self.doubtful &= verdicts
         self.acknowledged &= verdicts
         self.refused = {verdict: problem for verdict, problem in self.refused.items() if verdict in verdicts}
 
-    def is_left(self, decision: Decision) -> bool:
-        """Return whether this sender is to send it."""
+    def is_to_send(self, decision: Decision) -> bool:
+        """Return whether this sender is to send it now."""
         verdict = decision.verdict.verdict_id
-        return verdict in self.mine and verdict not in self.acknowledged and verdict not in self.refused
+        return verdict in self.mine and not any(
+            verdict in those for those in (self.doubtful, self.acknowledged, self.refused)
+        )
 
 
-async def send_unsent(store: ReviewStore, send: Send, progress: Progress) -> tuple[Sent, list[Decision]]:
-    """Send the stored decisions that the topics do not have yet and that are this sender's, but for those refused before.
+async def send_unsent(store: ReviewStore, send: Send, look: Look, progress: Progress) -> Sent:
+    """Send the stored decisions that are due or that another sender has left, but for those refused before.
 
-    Returns what was sent, and the decisions that are another sender's, or were: it may have been killed.
-    The store is first and Kafka second: what the store does not know to be sent, though the topics have it, ``progress`` says.
-    Decisions that can be undone are left where they are. One that the broker refuses, for its size for instance, stays unsent
-    and holds up no other one. Raises what else ``send`` and the store raise.
+    The store is first and Kafka second: what the topics have, though the store does not know it, ``progress`` says of this sender's
+    own decisions and ``look`` of another's. Decisions that can be undone are left where they are. One that the broker refuses, for
+    its size for instance, stays unsent and holds up no other one. Raises what ``send``, ``look`` and the store raise.
     """
-    taken, unsent = await asyncio.to_thread(store.take_unsent)
-    progress.mine |= verdicts_of(decision for decision in unsent if decision.verdict.review_id in taken)
+    due, left = await asyncio.to_thread(store.take_due)
+    unsent = await asyncio.to_thread(store.unsent)
+    for decision in unsent:
+        verdict = decision.verdict
+        if verdict.review_id in due | left:
+            progress.mine[verdict.verdict_id] = verdict.review_id
+        if verdict.review_id in left:
+            progress.doubtful.add(verdict.verdict_id)
     progress.keep(unsent)
-    left = [decision for decision in unsent if progress.is_left(decision)]
-    try:
-        await _send(send, left, progress)
-    except Refused as refused:  # for the sake of one of them
-        parts = {id(message) for message in refused.messages}
-        progress.acknowledged |= verdicts_of(each for each in left if parts.isdisjoint(map(id, _messages(each))))
-        for decision in filter(progress.is_left, left):
-            try:
-                await _send(send, [decision], progress)
-            except Refused as error:
-                verdict = decision.verdict
-                problem = f"the decision on ticket {verdict.ticket_id!r} cannot be sent: {error}"
-                progress.refused[verdict.verdict_id] = problem
-    done = [decision for decision in unsent if decision.verdict.verdict_id in progress.acknowledged]
-    await asyncio.to_thread(_mark, store, done)
-    others = [decision for decision in unsent if decision.verdict.verdict_id not in progress.mine]
-    return Sent(len(done), dict(progress.refused)), others
+    count = await _send_and_mark(store, send, unsent, progress)
+    if doubtful := [decision for decision in unsent if decision.verdict.verdict_id in progress.doubtful]:
+        there = await look(doubtful)
+        if there is not None:
+            progress.doubtful.clear()
+            progress.acknowledged |= there
+            count += await _send_and_mark(store, send, unsent, progress) - len(there)
+    others = sum(decision.verdict.verdict_id not in progress.mine for decision in unsent)
+    return Sent(count, dict(progress.refused), others + len(progress.doubtful))
 
 
 async def on_topics(decisions: Sequence[Decision], settings: Settings) -> set[str]:
-    """Return the verdicts of those of these decisions that the topics have: who sent them had no time to note it.
+    """Return the verdicts of those of these decisions that the topics have: their sender ended before it could note that.
 
-    Only the last messages are looked at, so one that was sent long ago is sent again, under the same ids. Raises StopWorker if
-    they cannot be read.
+    Only the last messages are looked at, so one that was sent long ago is sent again, under the same ids, and so is one by a
+    user who may not read the topics. Raises StopWorker if they cannot be read now.
     """
-    if not decisions:
-        return set()
     connection, prefix = settings.broker.connection, settings.topics.prefix
-    with plain_refusals(connection.security):
+    try:
         records = await last_records(("routed", "verdicts"), connection, prefix=prefix, committed=True)
+    except KafkaError as error:
+        if (refused := refusal(error, connection.security)) is None:
+            raise StopWorker(f"the topics routed and verdicts cannot be read: {error!r}") from error
+        log.warning("what another sender has sent may be sent again", problem=refused)
+        return set()
+    except TimeoutError:
+        raise StopWorker("the topics routed and verdicts cannot be read within some seconds") from None
     there = {record.value for record in records}
     return verdicts_of(
         each for each in decisions if all(settings.wire.encode(part) in there for part in _messages(each))
@@ -118,6 +135,26 @@ def verdicts_of(decisions: Iterable[Decision]) -> set[str]:
 
 def _messages(decision: Decision) -> tuple[Message, Message]:
     return decision.verdict, decision.routed
+
+
+async def _send_and_mark(store: ReviewStore, send: Send, unsent: Sequence[Decision], progress: Progress) -> int:
+    """Return how many are noted as sent now."""
+    ready = [decision for decision in unsent if progress.is_to_send(decision)]
+    try:
+        await _send(send, ready, progress)
+    except Refused as refused:  # for the sake of one of them
+        parts = {id(message) for message in refused.messages}
+        progress.acknowledged |= verdicts_of(each for each in ready if parts.isdisjoint(map(id, _messages(each))))
+        for decision in filter(progress.is_to_send, ready):
+            try:
+                await _send(send, [decision], progress)
+            except Refused as error:
+                verdict = decision.verdict
+                problem = f"the decision on ticket {verdict.ticket_id!r} cannot be sent: {error}"
+                progress.refused[verdict.verdict_id] = problem
+    there = [decision for decision in unsent if decision.verdict.verdict_id in progress.acknowledged]
+    await asyncio.to_thread(_mark, store, there)
+    return len(there)
 
 
 async def _send(send: Send, decisions: Sequence[Decision], progress: Progress) -> None:
@@ -140,9 +177,6 @@ class Sender:
         self._wake = asyncio.Event()
         self._began: float | None = None
         self._progress = Progress()
-        self._others: dict[str, float] = {}
-        # Of several desks one is first, and the others then find on the topics what it sent.
-        self._patience_s = random.uniform(_PATIENCE_S, 2 * _PATIENCE_S)  # noqa: S311 - no secret
         self.problem: str | None = None
         """Why decisions are not sent at the moment; None if they are."""
 
@@ -177,25 +211,30 @@ class Sender:
                 finally:
                     self._began = None
 
-            progress = self._progress
-            while True:
-                self._wake.clear()
-                known = set(progress.refused)
-                sent, others = await send_unsent(self._store, send, progress)
-                if sent.count:
-                    log.info("decisions sent", count=sent.count)
-                self._note(sent.refused, known)
-                if not await self._takes_over(others):
+            async with in_background(self._hold()):
+                while True:
+                    self._wake.clear()
+                    known = set(self._progress.refused)
+                    sent = await send_unsent(self._store, send, self._look, self._progress)
+                    if sent.count:
+                        log.info("decisions sent", count=sent.count)
+                    self._note(sent.refused, known)
                     await self._pause()
 
-    async def _takes_over(self, others: Sequence[Decision]) -> bool:
-        """Take decisions over that nobody sends for a while, and return whether there are any."""
-        now = time.monotonic()
-        self._others = {verdict: self._others.get(verdict, now) for verdict in verdicts_of(others)}
-        late = [each for each in others if now - self._others[each.verdict.verdict_id] > self._patience_s]
-        self._progress.acknowledged |= await on_topics(late, self._settings)
-        self._progress.mine |= verdicts_of(late)
-        return bool(late)
+    async def _hold(self) -> None:
+        """Keep what this sender has taken, however long the broker takes."""
+        while True:
+            await asyncio.sleep(_HOLD_EVERY_S)
+            if self._progress.mine:
+                with contextlib.suppress(HedgerowError):  # the store is unavailable, for other senders too
+                    await asyncio.to_thread(self._store.hold, list(self._progress.mine.values()))
+
+    async def _look(self, decisions: Sequence[Decision]) -> Set[str] | None:
+        try:
+            return await on_topics(decisions, self._settings)
+        except StopWorker as away:
+            log.info("not known yet what another sender has sent", problem=str(away))
+            return None
 
     def _note(self, refused: Mapping[str, str], known: Container[str]) -> None:
         for verdict, problem in refused.items():

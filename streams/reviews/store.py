@@ -2,8 +2,9 @@
 
 One row per review walks through three states: *waiting* -> *decided* -> *sent*. The step to *decided* is one conditional
 UPDATE, so of two reviewers the database lets one win. A decision that is stored is not yet sent: it stays in ``unsent``
-until its messages are marked as sent, so a crash repeats the sending, harmless by their ids. One that can be undone until
-some moment is no part of ``unsent`` before it; the first reading after that moment ends the undoing. A correction takes a review
+until its messages are marked as sent. A sender takes those that are due, so of two senders the database lets one send each; who takes
+one over that its sender has left looks first whether the topics have it. One that can be undone until
+some moment is due then; who takes it ends the undoing. A correction takes a review
 from *sent* back to *decided*. A waiting review whose ticket has come again with another text is *closed*.
 One whose ticket is sent through again goes from *waiting* to *again*; if the run doubts it too, its review waits in another row.
 """
@@ -102,6 +103,8 @@ _C = REVIEWS.c
 #: What a later text or run of its ticket closes.
 _CAN_BE_OVERTAKEN = (_C.state == WAITING) | (_C.state == _AGAIN) & (_C.closed_by == _UNSENT)
 _CAN_BE_UNDONE = _C.due_ms.is_not(None) & (_C.due_ms > _C.decided_ms)
+#: How long a decision is left to the sender that took it, milliseconds, unless it says that it is still at it.
+HELD_FOR_MS = 10_000
 QUEUE_ORDER = (_C.uncertainty.desc(), _C.added_ms, _C.review_id)
 
 
@@ -293,7 +296,7 @@ class ReviewStore:
 
         Raises DecisionRefused for a decision that is not theirs, or that can no longer be undone.
         """
-        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & (_C.due_ms > at_ms)
+        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & _CAN_BE_UNDONE & (_C.due_ms > at_ms)
         nothing = dict.fromkeys(("label", "decided_by", "note", "decided_ms", "due_ms"))
         with self._database.transaction() as connection:
             undone = advance(connection, review_id, mine, {"state": WAITING, "decisions": 0, **nothing})
@@ -307,14 +310,15 @@ class ReviewStore:
 
     def undoable(self, by: str, at_ms: int) -> QueueItem | None:
         """Return the latest of the decisions that ``by`` can still undo; None if there is none."""
-        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & (_C.due_ms > at_ms)
+        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & _CAN_BE_UNDONE & (_C.due_ms > at_ms)
         query = sa.select(REVIEWS).where(mine).order_by(_C.decided_ms.desc(), _C.review_id).limit(1)
         return next(iter(self.items(query)), None)
 
     def next_due_ms(self) -> int | None:
-        """Return when the next decision that can be undone now is to be sent, Unix time in milliseconds."""
+        """Return when the next decision that no sender has taken is due, Unix time in milliseconds."""
+        due = sa.select(sa.func.min(_C.due_ms)).where(_C.state == _DECIDED, _C.due_ms >= 0)
         with self._database.transaction() as connection:
-            return connection.execute(sa.select(sa.func.min(_C.due_ms)).where(_C.state == _DECIDED)).scalar()
+            return connection.execute(due).scalar()
 
     def together(self, review_id: str, by: str) -> list[str]:
         """Return the reviews that ``by`` decided at the same moment as this one and can still undo, itself among them."""
@@ -422,26 +426,31 @@ class ReviewStore:
             _note(connection, Action.CORRECT, verdict)
         return Decision(verdict, routed, sent=False)
 
-    def unsent(self) -> list[Decision]:
-        """Return the decisions whose messages may not have been sent, the oldest first; from here on none can be undone.
+    def take_due(self) -> tuple[set[str], set[str]]:
+        """Return the reviews whose decisions the caller is to send from now on: of several callers one receives each.
 
-        Those that can be undone now are left out.
+        First those that are due, which can no longer be undone; then those that another sender took and neither noted as sent
+        nor held for ``HELD_FOR_MS``: it may have sent them before it ended.
         """
-        return self.take_unsent()[1]
-
-    def take_unsent(self) -> tuple[set[str], list[Decision]]:
-        """Return what ``unsent`` does, and first the reviews of those that are the caller's to send.
-
-        They became due with this call: of several callers one receives each.
-        """
-        is_due = (_C.due_ms <= self._wall_ms()) | (_C.due_ms <= _C.decided_ms)
-        due = sa.update(REVIEWS).where(_C.state == _DECIDED, is_due)
+        now = self._wall_ms()
+        due = (_C.due_ms >= 0) & ((_C.due_ms <= now) | (_C.due_ms <= _C.decided_ms))
+        left = _C.due_ms.is_(None) | (_C.due_ms < 0) & (_C.due_ms > -now + HELD_FOR_MS)
         with self._database.transaction() as connection:
-            taken = set(connection.execute(due.values(due_ms=None).returning(_C.review_id)).scalars())
+            return _take(connection, due, now), _take(connection, left, now)
+
+    def hold(self, reviews: Collection[str]) -> None:
+        """Note that the caller is still at sending the decisions of these reviews."""
+        held = sa.update(REVIEWS).where(_C.state == _DECIDED, _C.due_ms < 0, _C.review_id.in_(reviews))
+        with self._database.transaction() as connection:
+            connection.execute(held.values(due_ms=-self._wall_ms()))
+
+    def unsent(self) -> list[Decision]:
+        """Return the decisions that are not noted as sent, the oldest first, without those that can be undone now."""
+        to_send = ~_CAN_BE_UNDONE | (_C.due_ms <= self._wall_ms())
         items = self.items(
-            sa.select(REVIEWS).where(_C.state == _DECIDED, _C.due_ms.is_(None)).order_by(_C.decided_ms, _C.review_id)
+            sa.select(REVIEWS).where(_C.state == _DECIDED, to_send).order_by(_C.decided_ms, _C.review_id)
         )
-        return taken, [item.decision for item in items if item.decision is not None]
+        return [item.decision for item in items if item.decision is not None]
 
     def mark_sent(self, review_id: str, number: int = 1) -> bool:
         """Note that the broker has acknowledged both messages of a decision; return False if nothing was left to note.
@@ -500,6 +509,11 @@ class ReviewStore:
         outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms, max(1, row.decisions))
         decision = Decision(*outcome, sent=row.state == _SENT)
         return QueueItem(review, row.added_ms, decision, undo_until_ms=_undo_until_ms(row))
+
+
+def _take(connection: sa.Connection, which: sa.ColumnElement[bool], now_ms: int) -> set[str]:
+    taken = sa.update(REVIEWS).where(_C.state == _DECIDED, which).values(due_ms=-now_ms).returning(_C.review_id)
+    return set(connection.execute(taken).scalars())
 
 
 def advance(connection: sa.Connection, review_id: str, state: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:

@@ -16,11 +16,11 @@ from schemas import Review, Routed
 from streams.aio import in_background
 from streams.core.policy.policy import Policy
 from streams.demo.run import demo_settings, local_connection
-from streams.desk.sending import Progress, Sender, on_topics, send_unsent, verdicts_of
+from streams.desk.sending import Progress, Sender, Sent, on_topics, send_unsent
 from streams.kafka.readers import messages_there
 from streams.kafka.send import publish
 from streams.kafka.topics import create_topics
-from streams.reviews.store import ReviewStore
+from streams.reviews.store import HELD_FOR_MS, ReviewStore
 from streams.sandbox.brokers.broker import Broker
 from streams.settings import Settings
 from tests.support.desks import doubt
@@ -43,8 +43,14 @@ async def store(settings: Settings) -> AsyncIterator[ReviewStore]:
         yield store
 
 
-def open_store(settings: Settings) -> ReviewStore:
-    return ReviewStore(settings.review.url, labels=settings.labels, wire=settings.wire)
+def open_store(settings: Settings, later_ms: int = 0) -> ReviewStore:
+    """Return a store whose clock is so much later."""
+    return ReviewStore(
+        settings.review.url,
+        labels=settings.labels,
+        wire=settings.wire,
+        wall_ms=lambda: time.time_ns() // 1_000_000 + later_ms,
+    )
 
 
 def decide(store: ReviewStore, *, undo_ms: int = 0) -> None:
@@ -66,10 +72,12 @@ async def test_only_what_the_topics_have_whole_is_not_sent_again(settings: Setti
     decide(store)
     whole, half, *_ = store.unsent()
     await send([whole.verdict, whole.routed, half.verdict])
-    found = await on_topics(store.unsent(), settings)
-    assert found == {whole.verdict.verdict_id}
-    sent, others = await send_unsent(store, send, Progress(verdicts_of(store.unsent()), found))
-    assert (sent.count, others) == (len(NAMES), [])
+    assert await on_topics(store.unsent(), settings) == {whole.verdict.verdict_id}
+    store.take_due()
+    look = partial(on_topics, settings=settings)
+    assert await send_unsent(store, send, look, Progress()) == Sent(0, {}, left=len(NAMES)), "another sender has them"
+    with closing(open_store(settings, later_ms=HELD_FOR_MS + 1)) as later:
+        assert await send_unsent(later, send, look, Progress()) == Sent(len(NAMES) - 1, {})
     assert await results(settings) == list(NAMES)
 
 
@@ -82,16 +90,14 @@ async def test_of_two_desks_one_sends_each_decision(settings: Settings, store: R
     assert await results(settings) == list(NAMES)
 
 
-async def test_a_desk_takes_over_what_another_one_had_taken_to_send(
-    settings: Settings, store: ReviewStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_desk_takes_over_what_one_that_has_ended_was_to_send(settings: Settings, store: ReviewStore) -> None:
     decide(store)
+    store.take_due()
     sent, *_ = store.unsent()
     await publish(
         [sent.verdict, sent.routed], settings.broker.connection, prefix=settings.topics.prefix, wire=settings.wire
     )
-    sender = Sender(store, settings)
-    monkeypatch.setattr(sender, "_patience_s", 0.0)
-    async with in_background(sender.run()):
-        await until(lambda: all_sent(store))
+    with closing(open_store(settings, later_ms=HELD_FOR_MS + 1)) as later:
+        async with in_background(Sender(later, settings).run()):
+            await until(lambda: all_sent(store))
     assert await results(settings) == list(NAMES)

@@ -204,6 +204,7 @@ async def test_skip_flag_and_correct(desk: Desk, rita: Browser, rolf: Browser, c
     assert (await rolf.submit("/flag", review_id=rid("t-1"))).status_code == 409
     assert (await rolf.submit("/correct", review_id=rid("t-1"), label="account")).status_code == 409, "not sent yet"
     clock.ms += 10_000
+    desk.store.take_due()
     for decision in desk.store.unsent():
         desk.store.mark_sent(decision.verdict.review_id)
     assert (await rita.submit("/correct", review_id=rid("t-1"), label="account")).status_code == 403

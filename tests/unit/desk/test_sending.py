@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from schemas import Message, Review, Verdict
-from streams.desk.sending import Progress, send_unsent, verdicts_of
+from streams.desk.sending import Progress, Send, Sent
+from streams.desk.sending import send_unsent as send_with
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.outbox import Refused
+from streams.reviews.decision import Decision
 from streams.reviews.store import ReviewStore
 from tests.support.desks import doubt
 
@@ -48,13 +50,26 @@ class Broker:
             raise Refused("the broker refuses a message of 2000000 bytes on verdicts", refused, "output_too_large")
 
 
+async def send_unsent(store: ReviewStore, send: Send, progress: Progress) -> Sent:
+    return await send_with(store, send, _look_at_nothing, progress)
+
+
+async def _look_at_nothing(decisions: Sequence[Decision]) -> set[str]:
+    raise AssertionError(decisions)
+
+
+def mine(store: ReviewStore) -> Progress:
+    """Return the progress of a sender that has taken everything."""
+    return Progress({each.verdict.verdict_id: each.verdict.review_id for each in store.unsent()})
+
+
 def unsent(store: ReviewStore) -> list[str]:
     return [decision.verdict.ticket_id for decision in store.unsent()]
 
 
 async def test_a_decision_that_is_refused_holds_up_no_other_one(store: ReviewStore) -> None:
     broker = Broker("a", come_with="b")
-    sent, _ = await send_unsent(store, broker.send, Progress())
+    sent = await send_unsent(store, broker.send, Progress())
     assert (sent.count, broker.sent, unsent(store)) == (2, ["c", "b"], ["a"])
     [(verdict_id, problem)] = sent.refused.items()
     assert verdict_id == Verdict.id_for(Review.id_for("a"), 1)
@@ -65,13 +80,13 @@ async def test_a_decision_that_is_refused_holds_up_no_other_one(store: ReviewSto
 
 async def test_what_was_refused_is_tried_again_only_when_it_is_asked_for(store: ReviewStore) -> None:
     broker, progress = Broker("a"), Progress()
-    sent, _ = await send_unsent(store, broker.send, progress)
+    sent = await send_unsent(store, broker.send, progress)
     tries = broker.tries
-    again, _ = await send_unsent(store, broker.send, progress)
+    again = await send_unsent(store, broker.send, progress)
     assert (again.count, again.refused, broker.tries) == (0, sent.refused, tries)
     broker.refuses = ""
-    assert (await send_unsent(store, broker.send, Progress(verdicts_of(store.unsent()))))[0].count == 1
-    assert (await send_unsent(store, broker.send, progress))[0].refused == {}, "it has been sent since"
+    assert (await send_unsent(store, broker.send, mine(store))).count == 1
+    assert (await send_unsent(store, broker.send, progress)).refused == {}, "it has been sent since"
 
 
 async def test_what_the_broker_has_is_sent_once_though_the_store_could_not_note_it(
@@ -83,7 +98,7 @@ async def test_what_the_broker_has_is_sent_once_though_the_store_could_not_note_
         with pytest.raises(TryAgain):
             await send_unsent(store, broker.send, progress)
     assert unsent(store) == ["a", "b", "c"]
-    assert (await send_unsent(store, broker.send, progress))[0].count == 3
+    assert (await send_unsent(store, broker.send, progress)).count == 3
     assert (broker.sent, unsent(store)) == (["a", "b", "c"], [])
     await send_unsent(store, broker.send, progress)
     assert progress == Progress(), "nothing is kept of what is over"
@@ -100,7 +115,7 @@ async def test_a_correction_is_sent_though_the_decision_before_it_was_sent_just_
     broker, progress = Broker(), Progress()
     await send_unsent(store, broker.send, progress)
     store.correct(Review.id_for("b"), "shipping", "lea", "", 10)
-    assert (await send_unsent(store, broker.send, progress))[0].count == 1
+    assert (await send_unsent(store, broker.send, progress)).count == 1
     assert (broker.sent, unsent(store)) == (["a", "b", "c", "b"], [])
 
 

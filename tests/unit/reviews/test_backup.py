@@ -82,6 +82,7 @@ def test_a_restored_store_is_a_store(store: ReviewStore, empty: ReviewStore, tmp
     back_up(store.database, tmp_path / "backup")
     restore(tmp_path / "backup", empty.database)
     assert [decision.verdict.ticket_id for decision in empty.unsent()] == ["t-4"]
+    assert empty.take_due() == ({Review.id_for("t-4")}, set())
     assert empty.next_due_ms() == T0 + 99, "what can be undone is sent when it was to be"
     assert [item.review.ticket_id for item in Opinions(empty).waiting_for("bob")] == ["t-7"]
     assert KnownUsers(empty.database).all() == KnownUsers(store.database).all()

@@ -19,7 +19,7 @@ from streams.reviews.facets import fill
 from streams.reviews.journal import Action, Entry, Journal
 from streams.reviews.queue import MAX_COUNT, Filter, Place, Queue
 from streams.reviews.sessions import Sessions
-from streams.reviews.store import Again, Claimed, ReviewStore
+from streams.reviews.store import HELD_FOR_MS, Again, Claimed, ReviewStore
 from streams.reviews.tables import COUNTS, REVIEWS, TEXTS
 from tests.support.desks import doubt
 
@@ -105,12 +105,43 @@ def test_a_decision_is_sent_only_once_it_can_no_longer_be_undone(url: str, open_
     with pytest.raises(DecisionRefused, match="nothing to undo"):
         store.undo(review.review_id, "bob", now)
     now = T0 + 10_000
+    assert store.take_due() == ({review.review_id}, set())
     [decision] = store.unsent()
     assert decision.verdict.label == "refund"
     assert store.next_due_ms() is None
     with pytest.raises(DecisionRefused, match="nothing to undo"):
         store.undo(review.review_id, "ann", T0 + 9_999)  # by a clock that is slow
     assert store.mark_sent(review.review_id)
+
+
+def test_a_decision_that_cannot_be_undone_is_undone_by_no_clock_that_is_slow(store: ReviewStore) -> None:
+    review = doubt("t-1")
+    store.add(review)
+    store.decide(review.review_id, "refund", "ann", "", T0)
+    assert store.undoable("ann", T0 - 1_000) is None
+    with pytest.raises(DecisionRefused, match="nothing to undo"):
+        store.undo(review.review_id, "ann", T0 - 1_000)
+
+
+def test_of_several_senders_one_receives_each_decision_until_it_leaves_it(url: str, open_store) -> None:  # type: ignore[no-untyped-def]
+    now = T0
+    store = open_store(url, wall_ms=lambda: now)
+    review = doubt("t-1")
+    store.add(review)
+    store.decide(review.review_id, "refund", "ann", "", T0)
+    mine, nothing = {review.review_id}, (set(), set())
+    assert [store.take_due(), store.take_due()] == [(mine, set()), nothing]
+    now += HELD_FOR_MS
+    assert store.take_due() == nothing
+    store.hold([review.review_id])
+    now += HELD_FOR_MS
+    assert store.take_due() == nothing, "its sender is still at it"
+    now += 1
+    assert [store.take_due(), store.take_due()] == [(set(), mine), nothing]
+    assert len(store.unsent()) == 1
+    assert store.mark_sent(review.review_id)
+    now += HELD_FOR_MS + 1
+    assert (store.take_due(), store.unsent()) == (nothing, [])
 
 
 def test_what_is_undone_waits_as_before_and_can_be_decided_by_others(store: ReviewStore) -> None:
