@@ -95,6 +95,13 @@ async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
+def this_task() -> asyncio.Task[Any]:
+    """Return the task that runs."""
+    task = asyncio.current_task()
+    assert task is not None, "this is called in a task only"
+    return task
+
+
 def is_cancelled() -> bool:
     """Return whether somebody cancelled this very task: else a CancelledError in it is that of something it awaited."""
     task = asyncio.current_task()

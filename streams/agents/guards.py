@@ -21,6 +21,7 @@ from streams.agents.limit import LOOK_EVERY_S, Limit
 from streams.agents.model import Asked, HeldCall, Model
 from streams.agents.purse import Announce, Purse, Taken
 from streams.agents.turns import Turns
+from streams.aio import this_task
 from streams.core.fleet import Caps, Member, Period, Thing
 from streams.core.fleet.others import Others
 from streams.core.guards import (
@@ -296,20 +297,13 @@ class Decisions:
         """Return what stands of the policy's decision on this call; raises Hold if tickets wait for the next hour."""
         at_ms = self.last_ms = self._clock.wall_ms()
         on = day_of(at_ms)
-        again = bool(self._held) and self._held.pop(_task(), None) is call
+        again = bool(self._held) and self._held.pop(this_task(), None) is call
         judged = self._guard.judge(decision, call, self._clock.now(), on, again=again)
         if judged.waits and self._escalations is not None:
-            self._held[_task()] = call
+            self._held[this_task()] = call
             self._aside.tell_all(self._clock.alerts(judged.findings))
             raise self._escalations.hold()
         return Checked(judged.decision, judged.exception, on, at_ms, self._clock.alerts(judged.findings))
-
-
-def _task() -> asyncio.Task[Any]:
-    """Return the task that handles the ticket: after a hold the same one asks again."""
-    task = asyncio.current_task()
-    assert task is not None
-    return task
 
 
 class Guards:

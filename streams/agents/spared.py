@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from schemas import Message, Review
 from streams.agents.limit import Limit
+from streams.aio import this_task
 
 
 class SparesReviewers:
@@ -32,8 +33,7 @@ class SparesReviewers:
 
     async def __call__(self, message: Any) -> Sequence[Message]:
         """Handle one message."""
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         outputs = self._kept.pop(task, None)
         if outputs is None:
             returned = self._handler(message)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import structlog
 
@@ -16,11 +16,11 @@ from streams.agents.guards import Clock
 from streams.agents.model import HeldCall, Model, ModelAround
 from streams.agents.trials import MOST_TRIALS, Trials
 from streams.agents.turns import Turns
-from streams.aio import Changes
+from streams.aio import Changes, this_task
 from streams.core.fleet.others import Others
 from streams.core.guards import AlertKind, Finding
 from streams.core.guards.alert_book import Standing
-from streams.core.guards.availability import ACCOUNT_OUTCOMES, TIMEOUTS, Availability, OutageRule, is_unanswered
+from streams.core.guards.availability import ACCOUNT_OUTCOMES, Availability, OutageRule, is_unanswered
 from streams.core.guards.endpoint_guard import source_of
 from streams.errors import Hold, StopWorker
 from streams.models.outlook import Failure, Outlook
@@ -90,6 +90,8 @@ class WaitingModel(ModelAround):
         self._availability = Availability()
         # By the task that handles the ticket: two tickets may have one text, and what a task leaves behind goes with it.
         self._waiting: WeakKeyDictionary[asyncio.Task[Any], _Waiting] = WeakKeyDictionary()
+        #: Those that make a call which was counted as not answered at its first time-out.
+        self._timed_out: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._answered_at = -float("inf")
         self._changes = Changes()
         self._trials = Trials(self._try_out, rule.trial_every_s, self._now, self._changes, most=most_trials)
@@ -125,8 +127,7 @@ class WaitingModel(ModelAround):
         """
         if self._rule.mode != "hold":
             return await self._ask_or_pass_by(ticket, before)
-        task = asyncio.current_task()
-        assert task is not None
+        task = this_task()
         waiting = self._waiting.pop(task, None) or _Waiting(self._now())
         if self.is_down and not self._is_over(waiting):
             raise self._hold(task, waiting)
@@ -225,12 +226,14 @@ class WaitingModel(ModelAround):
             self._tried(await self._counted(self._model.try_out()))
 
     async def _counted(self, asking: Awaitable[Call]) -> Call:
-        asked_at = self._now()
+        asked_at, task = self._now(), this_task()
         call = await asking
+        was_counted = task in self._timed_out
+        self._timed_out.discard(task)
         if call.signal.status == "unscorable" and call.signal.reason is Reason.OVER_BUDGET:
             return call  # it was not asked
         if is_unanswered(call):
-            if not any(attempt.outcome in TIMEOUTS for attempt in call.attempts):  # else it was counted then
+            if not was_counted:
                 account = bool(call.attempts) and call.attempts[-1].outcome in ACCOUNT_OUTCOMES
                 detail = call.signal.detail if call.signal.status == "unscorable" else ""
                 self._unanswered(asked_at, detail, account=account)
@@ -247,6 +250,7 @@ class WaitingModel(ModelAround):
         if failure.after_s is not None:
             self._trials.put_off(min(failure.after_s, _LONGEST_RETRY_AFTER_S))
         if failure.first_timeout:
+            self._timed_out.add(this_task())
             self._unanswered(self._now() - failure.took_s, failure.detail)
 
     def _unanswered(self, asked_at: float, detail: str, *, account: bool = False) -> None:

@@ -31,6 +31,7 @@ from streams.aio import is_cancelled
 from streams.delivery.kip447 import UNSTABLE_OFFSET_COMMIT, StableOffsetFetchRequest, by_topic
 from streams.delivery.ledger import Commit
 from streams.delivery.transactions import Member
+from streams.kafka.consumers import close_client
 
 log = structlog.get_logger(__name__)
 
@@ -81,27 +82,14 @@ class LoopConsumer(stock.AIOKafkaConsumerThread):
                 await super().on_thread_stop()
         except TimeoutError:
             log.warning("the broker did not answer to leaving the group")
-            await self._close_client()
+            if self._consumer is not None:
+                await close_client(self._consumer)
         except asyncio.CancelledError:
-            # aiokafka lets the cancellation of a fetch of its own out when it stops while its broker is unavailable.
+            # That of a fetch of aiokafka's own, maybe: see stop_consumer.
+            if self._consumer is not None:
+                await close_client(self._consumer)
             if is_cancelled():
                 raise
-            await self._close_client()
-
-    async def _close_client(self) -> None:
-        consumer = self._consumer
-        if consumer is None:
-            return
-        # What aiokafka's stop would have ended had it come that far: these would connect again.
-        coordinator, fetcher = consumer._coordinator, consumer._fetcher
-        left = [
-            coordinator and coordinator._heartbeat_task,
-            coordinator and coordinator._commit_refresh_task,
-            fetcher and fetcher._fetch_task,
-        ]
-        for task in filter(None, left):
-            task.cancel()
-        await consumer._client.close()
 
     async def commit_ledgers(self, commits: Mapping[TP, Commit], wait_s: float) -> bool:
         """Commit offsets with metadata; False if a rebalance or an unavailable broker forbids it within ``wait_s``."""

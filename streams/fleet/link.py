@@ -73,10 +73,10 @@ class FleetLink:
                 _go_alone(problem)
                 yield
                 return
-            tasks = [
-                asyncio.create_task(self._follow(consumer, failed if required else _go_alone)),
-                asyncio.create_task(self._keep_telling()),
-            ]
+            following = asyncio.create_task(self._follow(consumer, failed if required else _go_alone))
+            telling = asyncio.create_task(self._keep_telling())
+            following.add_done_callback(lambda _: telling.cancel())  # who hears nobody is not to be counted on
+            tasks = [following, telling]
             try:
                 yield
             finally:
@@ -169,14 +169,14 @@ class FleetLink:
                 latest[record.key or b""] = record  # of each worker only its last state counts
         self._take(latest.values())
 
-    async def _follow(self, consumer: AIOKafkaConsumer, refused: Callable[[StopWorker], None]) -> None:
+    async def _follow(self, consumer: AIOKafkaConsumer, failed: Callable[[StopWorker], None]) -> None:
         while True:
             try:
                 await self._read(consumer)
             except KafkaError as error:
                 # An unavailable broker is none of these: aiokafka waits for it.
                 line = refusal(error, self._connection.security)
-                refused(StopWorker(line or f"the fleet topic can no longer be read: {error!r}"))
+                failed(StopWorker(line or f"the fleet topic can no longer be read: {error!r}"))
                 return
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:

@@ -23,7 +23,6 @@ async def start_consumer(connection: Connection) -> AIOKafkaConsumer:
         **connection.client_options,
     )
     await start(consumer, connection)
-    await asyncio.sleep(0)  # a task of its that has not begun yet would raise CancelledError out of stop()
     return consumer
 
 
@@ -35,18 +34,32 @@ async def start(consumer: AIOKafkaConsumer, connection: Connection) -> None:
         await stop_consumer(consumer)
         raise await unreachable(connection.bootstrap, connection.security, error) from error
     except asyncio.CancelledError:
-        await consumer.stop()  # else asyncio says later that it is unclosed
+        await stop_consumer(consumer)  # else asyncio says later that it is unclosed
         raise
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stop a consumer.
 
-    aiokafka lets the cancellation of a fetch of its own out if its broker is unavailable then: that is not the caller's.
+    If its broker is unavailable, aiokafka's ``stop`` can raise the CancelledError of one of its own fetches: the caller was not
+    cancelled.
     """
     try:
         await consumer.stop()
     except asyncio.CancelledError:
+        await close_client(consumer)
         if is_cancelled():
             raise
-        await consumer._client.close()
+
+
+async def close_client(consumer: AIOKafkaConsumer) -> None:
+    """Close the connections of a consumer whose stop came to no end, and end what would connect again."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    left = [
+        coordinator and getattr(coordinator, "_heartbeat_task", None),  # one of no group has none
+        coordinator and getattr(coordinator, "_commit_refresh_task", None),
+        fetcher and fetcher._fetch_task,
+    ]
+    for task in filter(None, left):
+        task.cancel()
+    await consumer._client.close()

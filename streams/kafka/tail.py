@@ -24,7 +24,7 @@ _PATIENCE_S = 5.0
 async def tail(
     topics: Collection[str], connection: Connection, *, prefix: str, committed: bool
 ) -> Sequence[ConsumerRecord]:
-    """Return ``last_records``, or none if the broker refuses or does not answer in time: who asks can do without."""
+    """Return ``last_records``, or none if the broker refuses or does not answer in time: the caller can do without them."""
     try:
         return await last_records(topics, connection, prefix=prefix, committed=committed)
     except (KafkaError, StopWorker, OSError) as away:

@@ -31,7 +31,7 @@ class TopicState:
 
 @asynccontextmanager
 async def admin_client(connection: Connection) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yield a connected admin client; raises StopWorker if the broker cannot be reached, or is no longer there."""
+    """Yield a connected admin client; raises StopWorker if the broker cannot be reached, or becomes unavailable meanwhile."""
     # First, because it says what is wrong and aiokafka's client would only log it.
     (await dial(connection.bootstrap, connection.security)).close()
     client = AIOKafkaAdminClient(bootstrap_servers=connection.bootstrap, **connection.client_options)

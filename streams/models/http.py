@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -201,19 +201,23 @@ class Exchange:
     def _failed(self, error: Passing, failed: list[Attempt], at_ms: int, began: float) -> None:
         """Record a failed attempt, and tell the others of it."""
         attempt = _failed(error.outcome, at_ms, began)
-        first_timeout = self._waited_in_vain(attempt) and not any(map(self._waited_in_vain, failed))
+        first_timeout = self._is_first_timeout(attempt, [each for each in failed if each.outcome in TIMEOUTS])
         failed.append(attempt)
         took_s = attempt.latency_ms / 1000
         self._outlook.failed(Failure(str(error), took_s, first_timeout=first_timeout, after_s=error.after))
 
-    def _waited_in_vain(self, attempt: Attempt) -> bool:
-        """Return whether the endpoint let an attempt time out.
+    def _is_first_timeout(self, attempt: Attempt, timeouts: Sequence[Attempt]) -> bool:
+        """Return whether an attempt, after these time-outs of its call, is the first that says something of the endpoint.
 
-        One that took much longer than its time-out says nothing of the endpoint: this process was stalled, and its timers come
-        before the answers that are there.
+        A first one that took much longer than it may does not: this process was stalled, and its timers fire before it reads answers
+        that have already arrived.
         """
-        longest_ms = (self._endpoint.timeout_s + _STALL_S) * 1000
-        return attempt.outcome in TIMEOUTS and attempt.latency_ms <= longest_ms
+        if attempt.outcome not in TIMEOUTS:
+            return False
+        return len(timeouts) == 1 and self._is_late(timeouts[0]) if timeouts else not self._is_late(attempt)
+
+    def _is_late(self, attempt: Attempt) -> bool:
+        return attempt.latency_ms > (self._endpoint.timeout_s + _STALL_S) * 1000
 
     def _pause_after(self, deadline: float, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and for how long the provider asked to be left alone.

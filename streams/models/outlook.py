@@ -15,7 +15,7 @@ class Failure:
     detail: str
     took_s: float
     first_timeout: bool = False
-    """Whether it is the first one of its call that was not answered in time, while this process was there to take the answer."""
+    """Whether it is the call's first time-out that was not caused by a stall of this process."""
     after_s: float | None = None
     """How long the endpoint asked to be left alone, seconds."""
 

@@ -329,6 +329,25 @@ async def test_every_trial_is_told_and_costs_what_it_costs() -> None:
     assert tried[-1].cost_usd == ANSWERED.cost_usd > 0
 
 
+async def test_a_call_whose_time_out_says_nothing_counts_if_it_is_not_answered_in_the_end() -> None:
+    """As one does of a worker that was frozen, whose endpoint is unavailable when it goes on."""
+    outlook = Outlook()
+
+    async def stalls(_: str) -> Call:
+        outlook.failed(Failure("no answer within 20 s", 60.0, first_timeout=False))
+        return SILENT.model_copy(update={"attempts": (attempt(outcome="timeout"), *SILENT.attempts)})
+
+    clock = Clock(time.monotonic, lambda: 0)
+    model = WaitingModel(
+        AskedModel("cheap", stalls), OutageRule(mode="review"), clock, lambda _: None, lambda _: None, outlook
+    )
+    for number in range(FAILURES):
+        assert not model.is_down
+        await model.ask(ticket(text=f"ticket {number}"))
+    assert model.is_down
+    await model.close()
+
+
 async def test_calls_that_hang_are_noticed_at_their_first_time_outs() -> None:
     outlook, never = Outlook(), asyncio.Event()
 

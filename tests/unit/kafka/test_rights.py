@@ -27,8 +27,9 @@ def test_the_user_of_an_agent_may_do_that_and_no_more(agent: str) -> None:
     # The review store's processes run settle too.
     agents = (agent, *(KEEPERS if agent == "review" else ()))
     decisions = {"verdicts", "routed"} if agent == "review" else set()
-    texts = {"tickets"} if agent == "review" else set()  # of a result that a reviewer corrects
-    assert set(user.read) == {topic for each in agents for topic in USES[each].readable} | texts
+    # The texts of results that a reviewer corrects, and what another sender has sent.
+    looked_at = {"tickets", "verdicts"} if agent == "review" else set()
+    assert set(user.read) == {topic for each in agents for topic in USES[each].readable} | looked_at
     assert set(user.write) == {topic for each in agents for topic in USES[each].writes} | decisions
     assert user.groups == user.transactions == agents
     assert not user.create
