@@ -368,7 +368,7 @@ async def team(
                             await asyncio.sleep(0.5)
                             try:
                                 counts = await asyncio.to_thread(store.counts)
-                                waiting = counts.waiting + len(await asyncio.to_thread(pending, store))
+                                waiting = counts.waiting + await asyncio.to_thread(pending, store)
                             except Exception as error:  # noqa: BLE001 - the store was killed
                                 print(f"the store does not answer: {type(error).__name__}", flush=True)
                         if left():
@@ -409,10 +409,9 @@ async def team(
             return complete and not seen["stuck"]
 
 
-def pending(store: ReviewStore) -> list[int]:
-    """Return the moments until when decisions can be undone."""
-    due = store.next_due_ms()
-    return [] if due is None else [due]
+def pending(store: ReviewStore) -> int:
+    """Return how many decisions are to be sent; those that can be undone still count as one."""
+    return len(store.unsent()) + (store.next_due_ms() is not None)
 
 
 def prepared(folder: Path, url: str, bootstrap: str, people: int, *, users: bool = True) -> tuple[Settings, list[str]]:

@@ -20,6 +20,7 @@ from streams.sandbox.brokers.embedded import EmbeddedBroker
 from streams.settings import Settings, is_loopback, load_settings
 from tests.support.commands import Hedgerow
 from tests.support.desks import PASSWORD, desk_of, desk_settings, doubt, users_file, written
+from tests.support.watchers import until
 
 
 async def logged_in(client: httpx.AsyncClient) -> str:
@@ -79,7 +80,7 @@ async def test_a_decision_is_routed_after_its_undo_and_after_a_kill(
         ("Verdict", "t-2", None),
     ]
     assert all(each.decided_by == "human" if isinstance(each, Routed) else each.decided_by == "rita" for each in found)
-    assert store.unsent() == []
+    await until(lambda: store.unsent() == [])
     assert {each.suggested for each in found if isinstance(each, Verdict)} == {"shipping"}
     store.close()
 
