@@ -101,7 +101,7 @@ async def send_unsent(store: ReviewStore, send: Send, look: Look, progress: Prog
         if there is not None:
             progress.doubtful.clear()
             progress.acknowledged |= there
-            count += await _send_and_mark(store, send, unsent, progress) - len(there)
+            count += await _send_and_mark(store, send, doubtful, progress) - len(there)
     others = sum(decision.verdict.verdict_id not in progress.mine for decision in unsent)
     return Sent(count, dict(progress.refused), others + len(progress.doubtful))
 
@@ -137,9 +137,9 @@ def _messages(decision: Decision) -> tuple[Message, Message]:
     return decision.verdict, decision.routed
 
 
-async def _send_and_mark(store: ReviewStore, send: Send, unsent: Sequence[Decision], progress: Progress) -> int:
-    """Return how many are noted as sent now."""
-    ready = [decision for decision in unsent if progress.is_to_send(decision)]
+async def _send_and_mark(store: ReviewStore, send: Send, decisions: Sequence[Decision], progress: Progress) -> int:
+    """Send those of these that are to be sent, and return how many are noted as sent now."""
+    ready = [decision for decision in decisions if progress.is_to_send(decision)]
     try:
         await _send(send, ready, progress)
     except Refused as refused:  # for the sake of one of them
@@ -152,7 +152,7 @@ async def _send_and_mark(store: ReviewStore, send: Send, unsent: Sequence[Decisi
                 verdict = decision.verdict
                 problem = f"the decision on ticket {verdict.ticket_id!r} cannot be sent: {error}"
                 progress.refused[verdict.verdict_id] = problem
-    there = [decision for decision in unsent if decision.verdict.verdict_id in progress.acknowledged]
+    there = [decision for decision in decisions if decision.verdict.verdict_id in progress.acknowledged]
     await asyncio.to_thread(_mark, store, there)
     return len(there)
 

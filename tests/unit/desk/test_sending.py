@@ -14,7 +14,7 @@ from streams.desk.sending import send_unsent as send_with
 from streams.errors import StopWorker, TryAgain
 from streams.kafka.outbox import Refused
 from streams.reviews.decision import Decision
-from streams.reviews.store import ReviewStore
+from streams.reviews.store import HELD_FOR_MS, ReviewStore
 from tests.support.desks import doubt
 
 
@@ -102,6 +102,25 @@ async def test_what_the_broker_has_is_sent_once_though_the_store_could_not_note_
     assert (broker.sent, unsent(store)) == (["a", "b", "c"], [])
     await send_unsent(store, broker.send, progress)
     assert progress == Progress(), "nothing is kept of what is over"
+
+
+async def test_what_another_sender_left_is_looked_for_and_then_sent_if_it_is_not_there(tmp_path: Path) -> None:
+    now, broker, looked = 1_000, Broker(), list[str]()
+
+    async def look(decisions: Sequence[Decision]) -> set[str]:
+        looked.extend(decision.verdict.ticket_id for decision in decisions)
+        return {Verdict.id_for(Review.id_for("a"), 1)}
+
+    with closing(ReviewStore(f"sqlite:///{tmp_path}/others.db", wall_ms=lambda: now)) as store:
+        store.add_all([doubt(name) for name in "abc"])
+        for name in "ab":
+            store.decide(Review.id_for(name), "refund", "rita", "", now)
+        store.take_due()
+        assert await send_with(store, broker.send, look, Progress()) == Sent(0, {}, left=2)
+        now += HELD_FOR_MS + 1
+        store.decide(Review.id_for("c"), "refund", "rita", "", now)
+        assert await send_with(store, broker.send, look, Progress()) == Sent(2, {})
+        assert (sorted(looked), broker.sent, unsent(store)) == (["a", "b"], ["c", "b"], [])
 
 
 async def test_a_broker_that_takes_nothing_is_no_fault_of_a_decision(store: ReviewStore) -> None:
