@@ -289,12 +289,15 @@ def send_decisions(settings: Settings, store: ReviewStore) -> Sent:
     connection, prefix, wire = settings.broker.connection, settings.topics.prefix, settings.wire
     send = partial(publish, connection=connection, prefix=prefix, wire=wire)
 
+    progress = Progress()
     try:
-        return run(send_unsent(store, send, partial(on_topics, settings=settings), Progress()))
+        return run(send_unsent(store, send, partial(on_topics, settings=settings), progress))
     except SettingsError:
         raise
     except StopWorker as error:
         raise StopWorker(f"{error}; the decision is stored: send it with hedgerow review resend") from error
+    finally:
+        store.leave(progress.mine.values())
 
 
 def _end(sent: Sent) -> None:

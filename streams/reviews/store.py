@@ -444,6 +444,12 @@ class ReviewStore:
         with self._database.transaction() as connection:
             connection.execute(held.values(due_ms=-self._wall_ms()))
 
+    def leave(self, reviews: Collection[str]) -> None:
+        """Leave the decisions of these reviews, which the caller took, to any sender at once."""
+        taken = sa.update(REVIEWS).where(_C.state == _DECIDED, _C.due_ms < 0, _C.review_id.in_(reviews))
+        with self._database.transaction() as connection:
+            connection.execute(taken.values(due_ms=None))
+
     def unsent(self) -> list[Decision]:
         """Return the decisions that are not noted as sent, the oldest first, without those that can be undone now."""
         to_send = ~_CAN_BE_UNDONE | (_C.due_ms <= self._wall_ms())

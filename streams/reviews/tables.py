@@ -41,7 +41,7 @@ REVIEWS = sa.Table(
     sa.Column("decisions", sa.BigInteger, nullable=False),
     sa.Column("closed_by", Utf8),
     # When a decision is due to be sent, Unix time in milliseconds: before that it can be undone, if that is later than decided_ms.
-    # Below 0 it is the time since when its sender has it, with a minus. Null if it was sent, or an earlier release took it to send it.
+    # Below 0 it is the time since when its sender has it, with a minus. Null if it was sent, or is left to any sender.
     sa.Column("due_ms", sa.BigInteger),
     # What the queue is filtered by; null, as the digest is, in rows that a release without them wrote.
     sa.Column("suggested", Utf8),

@@ -337,7 +337,7 @@ async def test_a_call_whose_time_out_says_nothing_counts_if_it_is_not_answered_i
         outlook.failed(Failure("no answer within 20 s", 60.0, first_timeout=False))
         return SILENT.model_copy(update={"attempts": (attempt(outcome="timeout"), *SILENT.attempts)})
 
-    clock = Clock(time.monotonic, lambda: 0)
+    clock = Clock(time.monotonic, lambda: 1_000_000)
     model = WaitingModel(
         AskedModel("cheap", stalls), OutageRule(mode="review"), clock, lambda _: None, lambda _: None, outlook
     )
