@@ -1,6 +1,6 @@
 """Has several workers share a budget while there is twice as much to do, and says what was spent in truth.
 
-``python -m benchmarks.fleet [--broker embedded|kafka] [--workers 4] [--usd 0.50 | --escalations 200] [--tickets 3000]
+``python -m benchmarks.fleet [--broker embedded|kafka] [--workers 4] [--usd 0.50 | --escalations 200] [--tickets 6000]
 [--kill] [--seed 0] [--json FILE]``
 
 What was spent is computed from the tokens that the model server counted, whatever the workers believe; escalations are the

@@ -28,8 +28,9 @@ async def history(
 
     Of those that ``since`` names, all from that offset on are yielded instead.
 
-    An unavailable broker is waited for, a minute at most; then StopWorker is raised, as it is for one that refuses. The caller knows that there is a
-    record at the offset, or it would not ask; so the end is found without asking the broker where it is.
+    An unavailable broker is waited for, a minute at most; then StopWorker is raised, as it is for one that refuses. The
+    caller knows that there is a record at the offset, or it would not ask; so the end is found without asking the broker
+    where it is.
     """
     ends = {TopicPartition(*place): offset for place, offset in before.items() if offset > 0}
     if not ends:

@@ -214,7 +214,9 @@ class Exchange:
         """
         if attempt.outcome not in TIMEOUTS:
             return False
-        return len(timeouts) == 1 and self._is_late(timeouts[0]) if timeouts else not self._is_late(attempt)
+        if not timeouts:
+            return not self._is_late(attempt)
+        return len(timeouts) == 1 and self._is_late(timeouts[0])
 
     def _is_late(self, attempt: Attempt) -> bool:
         return attempt.latency_ms > (self._endpoint.timeout_s + _STALL_S) * 1000

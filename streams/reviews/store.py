@@ -265,15 +265,7 @@ class ReviewStore:
         self.check_label(label)
         review = self._review(review_id).review
         verdict, routed = outcome_of(review, label, by, note, at_ms)
-        values = {
-            "state": _DECIDED,
-            "label": label,
-            "decided_by": by,
-            "note": note,
-            "decided_ms": at_ms,
-            "decisions": 1,
-            "due_ms": at_ms + undo_ms,
-        }
+        values = _decision(label, by, note, at_ms, 1, undo_ms)
         free = (_C.state == WAITING) & ~claims.held_by_other(by, at_ms)
         with self._database.transaction() as connection:
             if advance(connection, review_id, free, values):
@@ -296,10 +288,9 @@ class ReviewStore:
 
         Raises DecisionRefused for a decision that is not theirs, or that can no longer be undone.
         """
-        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & _CAN_BE_UNDONE & (_C.due_ms > at_ms)
         nothing = dict.fromkeys(("label", "decided_by", "note", "decided_ms", "due_ms"))
         with self._database.transaction() as connection:
-            undone = advance(connection, review_id, mine, {"state": WAITING, "decisions": 0, **nothing})
+            undone = advance(connection, review_id, _undoable(by, at_ms), {"state": WAITING, "decisions": 0, **nothing})
             if undone:
                 [row] = connection.execute(sa.select(_C.ticket_id).where(_C.review_id == review_id)).all()
                 journal.write(connection, Entry(at_ms, by, Action.UNDO, review_id, row.ticket_id))
@@ -310,8 +301,7 @@ class ReviewStore:
 
     def undoable(self, by: str, at_ms: int) -> QueueItem | None:
         """Return the latest of the decisions that ``by`` can still undo; None if there is none."""
-        mine = (_C.state == _DECIDED) & (_C.decided_by == by) & _CAN_BE_UNDONE & (_C.due_ms > at_ms)
-        query = sa.select(REVIEWS).where(mine).order_by(_C.decided_ms.desc(), _C.review_id).limit(1)
+        query = sa.select(REVIEWS).where(_undoable(by, at_ms)).order_by(_C.decided_ms.desc(), _C.review_id).limit(1)
         return next(iter(self.items(query)), None)
 
     def next_due_ms(self) -> int | None:
@@ -384,17 +374,10 @@ class ReviewStore:
             raise DecisionRefused("the decision to correct has not been sent yet: hedgerow review resend")
         number = item.decision.verdict.decision
         verdict, routed = outcome_of(item.review, label, by, note, at_ms, number + 1)
-        values = {
-            "state": _DECIDED,
-            "label": label,
-            "decided_by": by,
-            "note": note,
-            "decided_ms": at_ms,
-            "due_ms": at_ms,
-        }
+        values = _decision(label, by, note, at_ms, number + 1)
         standing = (_C.state == _SENT) & _is_number(number)
         with self._database.transaction() as connection:
-            if not advance(connection, review_id, standing, values | {"decisions": number + 1}):
+            if not advance(connection, review_id, standing, values):
                 raise DecisionRefused(f"ticket {item.review.ticket_id!r} was corrected by somebody else just now")
             _note(connection, Action.CORRECT, verdict)
         return Decision(verdict, routed, sent=False)
@@ -409,20 +392,13 @@ class ReviewStore:
         self.check_label(label)
         review, number = review_of(result, ticket), result.decision + 1
         verdict, routed = outcome_of(review, label, by, note, at_ms, number)
-        values = {
-            "state": _DECIDED,
-            "label": label,
-            "decided_by": by,
-            "note": note,
-            "decided_ms": at_ms,
-            "due_ms": at_ms,
-        }
+        values = _decision(label, by, note, at_ms, number)
         with self._database.transaction() as connection:
             if not self._insert(connection, [review]):
                 raise DecisionRefused(
                     f"ticket {ticket.ticket_id!r} has a review by now: look with hedgerow review show"
                 )
-            advance(connection, review.review_id, _C.state == WAITING, values | {"decisions": number})
+            advance(connection, review.review_id, _C.state == WAITING, values)
             _note(connection, Action.CORRECT, verdict)
         return Decision(verdict, routed, sent=False)
 
@@ -440,15 +416,16 @@ class ReviewStore:
 
     def hold(self, reviews: Collection[str]) -> None:
         """Note that the caller is still at sending the decisions of these reviews."""
-        held = sa.update(REVIEWS).where(_C.state == _DECIDED, _C.due_ms < 0, _C.review_id.in_(reviews))
-        with self._database.transaction() as connection:
-            connection.execute(held.values(due_ms=-self._wall_ms()))
+        self._set_taken(reviews, -self._wall_ms())
 
     def leave(self, reviews: Collection[str]) -> None:
         """Leave the decisions of these reviews, which the caller took, to any sender at once."""
+        self._set_taken(reviews, None)
+
+    def _set_taken(self, reviews: Collection[str], due_ms: int | None) -> None:
         taken = sa.update(REVIEWS).where(_C.state == _DECIDED, _C.due_ms < 0, _C.review_id.in_(reviews))
         with self._database.transaction() as connection:
-            connection.execute(taken.values(due_ms=None))
+            connection.execute(taken.values(due_ms=due_ms))
 
     def unsent(self) -> list[Decision]:
         """Return the decisions that are not noted as sent, the oldest first, without those that can be undone now."""
@@ -515,6 +492,25 @@ class ReviewStore:
         outcome = outcome_of(review, row.label, row.decided_by, row.note, row.decided_ms, max(1, row.decisions))
         decision = Decision(*outcome, sent=row.state == _SENT)
         return QueueItem(review, row.added_ms, decision, undo_until_ms=_undo_until_ms(row))
+
+
+def _decision(
+    label: str | None, by: str, note: str, at_ms: int, number: int, undo_ms: int = 0
+) -> dict[str, str | int | None]:
+    """Return what a row says of the ``number``-th decision on its review."""
+    return {
+        "state": _DECIDED,
+        "label": label,
+        "decided_by": by,
+        "note": note,
+        "decided_ms": at_ms,
+        "decisions": number,
+        "due_ms": at_ms + undo_ms,
+    }
+
+
+def _undoable(by: str, at_ms: int) -> sa.ColumnElement[bool]:
+    return (_C.state == _DECIDED) & (_C.decided_by == by) & _CAN_BE_UNDONE & (_C.due_ms > at_ms)
 
 
 def _take(connection: sa.Connection, which: sa.ColumnElement[bool], now_ms: int) -> set[str]:
